@@ -1,0 +1,68 @@
+//! Numbers that must not be mistaken for one another (SPEC section 2).
+
+use std::fmt;
+
+/// Which MLS epoch of a room: grows by one with every commit (RFC 9420 section 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub u64);
+
+/// A member's place in the ratchet tree: its leaf index (RFC 9420 section 4).
+///
+/// A leaf that was removed may be given to somebody else in a later epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Leaf(pub u32);
+
+/// Which ten seconds of an epoch: every step has media keys of its own (SPEC section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Step(pub u32);
+
+/// The key id (KID) of an SFrame header (RFC 9605 section 4.3).
+///
+/// In this library it is a pseudonym of (epoch, step, leaf): it names nobody (SPEC section 4.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyId(pub u64);
+
+/// The counter (CTR) of an SFrame header (RFC 9605 section 4.3): counts the packets under one key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Counter(pub u64);
+
+/// When audio was captured, by the sender's clock: milliseconds since 1970-01-01 UTC, 48 bits on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct CaptureTime(pub u64);
+
+/// Who a member is, whatever room or leaf: the fingerprint of an identity key (SPEC section 6.1).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId([u8; 32]);
+
+impl MemberId {
+    /// Takes a fingerprint as it stands in an invite, a roster or a store.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes of the fingerprint.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// Eight groups of four hex digits: the first 16 bytes, enough to compare by eye.
+impl fmt::Display for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, pair) in self.0.chunks(2).take(8).enumerate() {
+            if i > 0 {
+                f.write_str(" ")?;
+            }
+            for byte in pair {
+                write!(f, "{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MemberId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "MemberId({self})")
+    }
+}

@@ -1,0 +1,182 @@
+//! What an opener holds: the senders of an epoch and the keys of its live steps (SPEC section 4.5).
+//!
+//! ```text
+//! EpochRing  senders[leaf]            steps[step mod 4]
+//!                                        StepRing  table[KID] > sender, slot
+//!                                                  slots[..]  > frame key, replay window
+//! ```
+//!
+//! Everything is made on the control thread. On the audio thread a ring only moves, and a sender's
+//! frame key is expanded into a slot that is already there when its first packet of a step comes.
+
+use super::{
+    frame::{FrameKey, StepSecret},
+    kid::{NO_SLOT, Table},
+};
+use crate::{
+    id::{Epoch, KeyId, Leaf, MemberId, Step},
+    media::{Authenticity, SenderStats, replay::Window},
+};
+
+/// One epoch as an opener sees it.
+pub(crate) struct EpochRing {
+    pub(crate) epoch: Epoch,
+    pub(crate) context: [u8; 32],
+    pub(crate) authenticity: Authenticity,
+    /// Ascending by leaf, in the order that the tables index.
+    pub(crate) senders: Box<[Sender]>,
+    /// Leaves that the commit into this epoch removed: they have no grace in the epoch before.
+    pub(crate) removed: Box<[Leaf]>,
+    steps: [Option<Box<StepRing>>; 4],
+}
+
+impl EpochRing {
+    pub(crate) fn new(
+        epoch: Epoch,
+        context: [u8; 32],
+        authenticity: Authenticity,
+        senders: Box<[Sender]>,
+        removed: Box<[Leaf]>,
+    ) -> Self {
+        Self { epoch, context, authenticity, senders, removed, steps: [const { None }; 4] }
+    }
+
+    /// Puts a step in its place; what stood there, four steps older, comes back.
+    ///
+    /// A step that is there already stays, with its replay windows.
+    pub(crate) fn install(&mut self, ring: Box<StepRing>) -> Option<Box<StepRing>> {
+        match self.steps.get_mut(place(ring.step.0)) {
+            Some(Some(present)) if present.step >= ring.step => Some(ring),
+            Some(place) => place.replace(ring),
+            None => Some(ring),
+        }
+    }
+
+    /// Takes out the steps before `first`.
+    pub(crate) fn retire(&mut self, first: Step) -> [Option<Box<StepRing>>; 4] {
+        self.steps.each_mut().map(|place| place.take_if(|ring| ring.step < first))
+    }
+
+    /// Whose KID this is, if it is anybody's in a live step.
+    #[inline]
+    pub(crate) fn find(&mut self, kid: KeyId) -> Option<Found> {
+        let ring = self.steps.get_mut(place(kid.0 as u32))?.as_deref_mut()?;
+        let entry = ring.table.find(kid)?;
+        Some(Found { sender: entry.sender.into(), slot: entry.slot })
+    }
+
+    /// The step and the sender of a KID that was found.
+    #[inline]
+    pub(crate) fn reach(&mut self, kid: KeyId, found: Found) -> Option<(&mut StepRing, &mut Sender)> {
+        let ring = self.steps.get_mut(place(kid.0 as u32))?.as_deref_mut()?;
+        Some((ring, self.senders.get_mut(found.sender)?))
+    }
+
+    pub(crate) fn sender_mut(&mut self, leaf: Leaf) -> Option<&mut Sender> {
+        let index = self.senders.binary_search_by_key(&leaf, |sender| sender.leaf).ok()?;
+        self.senders.get_mut(index)
+    }
+
+    pub(crate) fn sender(&self, leaf: Leaf) -> Option<&Sender> {
+        let index = self.senders.binary_search_by_key(&leaf, |sender| sender.leaf).ok()?;
+        self.senders.get(index)
+    }
+}
+
+/// A leaf that may speak in an epoch.
+pub(crate) struct Sender {
+    pub(crate) leaf: Leaf,
+    pub(crate) standing: Standing,
+    pub(crate) member: MemberId,
+    /// The announced speaker key and the hash that its signatures are bound to.
+    pub(crate) key: [u8; 32],
+    pub(crate) context: [u8; 32],
+    pub(crate) stats: SenderStats,
+}
+
+/// What an opener does with a sender's packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Opens them.
+    Ready,
+    /// Signatures are required and the speaker key has not been announced yet.
+    Unannounced,
+    /// They are our own, come back.
+    Own,
+    /// The leaf has gone, or may not speak any more.
+    Removed,
+}
+
+/// One step of one epoch.
+pub(crate) struct StepRing {
+    pub(crate) step: Step,
+    secret: StepSecret,
+    table: Table,
+    slots: Box<[Slot]>,
+    /// Slots given out so far, in order.
+    used: usize,
+    /// Where the search for a slot to reuse goes on.
+    hand: usize,
+}
+
+/// A frame key in use, with the counters it has opened.
+pub(crate) struct Slot {
+    kid: KeyId,
+    key: Option<FrameKey>,
+    pub(crate) window: Window,
+    pub(crate) failures: u32,
+}
+
+impl StepRing {
+    pub(crate) fn new(step: Step, secret: StepSecret, table: Table, slots: usize) -> Self {
+        let vacant = || Slot { kid: KeyId(0), key: None, window: Window::new(), failures: 0 };
+        Self { step, secret, table, slots: (0..slots).map(|_| vacant()).collect(), used: 0, hand: 0 }
+    }
+
+    /// The slot with the key of `kid`, expanded now if need be. `None` when every slot is in use.
+    #[inline]
+    pub(crate) fn slot(&mut self, kid: KeyId, found: Found) -> Option<(&FrameKey, &mut Window, &mut u32)> {
+        let here = usize::from(found.slot);
+        let index = match self.slots.get(here) {
+            Some(slot) if slot.kid == kid => here,
+            _ => self.expand(kid)?,
+        };
+        let slot = self.slots.get_mut(index)?;
+        Some((slot.key.as_ref()?, &mut slot.window, &mut slot.failures))
+    }
+
+    /// Gives `kid` a slot: a fresh one, or one whose key has never opened anything.
+    ///
+    /// A slot with opened counters is never given away: its replay window must live as long as its key.
+    #[cold]
+    fn expand(&mut self, kid: KeyId) -> Option<usize> {
+        let index = if self.used < self.slots.len() {
+            self.used += 1;
+            self.used - 1
+        } else {
+            let reusable = |index: &usize| self.slots.get(*index).is_some_and(|slot| slot.window.is_empty());
+            let span = self.slots.len();
+            let index = (0..span.min(REUSE_SCAN)).map(|i| (self.hand + i) % span).find(reusable);
+            self.hand = (self.hand + REUSE_SCAN) % span.max(1);
+            index?
+        };
+        let slot = self.slots.get_mut(index)?;
+        *slot = Slot { kid, key: Some(self.secret.frame_key(kid)), window: Window::new(), failures: 0 };
+        self.table.find(kid)?.slot = u16::try_from(index).unwrap_or(NO_SLOT);
+        Some(index)
+    }
+}
+
+/// Where a KID led.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    sender: usize,
+    slot: u16,
+}
+
+/// How many slots are looked at for one to reuse: a bound on what one packet can cost.
+const REUSE_SCAN: usize = 8;
+
+fn place(number: u32) -> usize {
+    (number & 3) as usize
+}

@@ -1,0 +1,358 @@
+//! When keys change: the step clock of one epoch (SPEC sections 4.2 and 4.5).
+//!
+//! ```text
+//! start ──10 s── step 1 ──10 s── step 2 ...      each boundary: Seal(step), Open(step + 1)
+//!   └2 s: the epoch before is dropped  └2 s: step 0 is dropped
+//! ```
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use zeroize::Zeroize;
+
+use super::{
+    frame::{StepSecret, first_base_key},
+    keyring::{EpochRing, Sender, Standing, StepRing},
+    kid::{MAX_SENDERS, Table},
+    rekey::{OpenChange, OpenRekey, Rekey, SealChange, SealKey, SealRekey},
+    secret::{EpochSecret, Secret, scrub_stack},
+    speaker::{Signer, epoch_context, is_weak, speaker_context},
+    suite::Suite,
+};
+use crate::{
+    id::{Epoch, Leaf, MemberId, Step},
+    media::{Authenticity, PacketSize, SenderStats, Silence},
+};
+
+/// How long a step lasts.
+pub const STEP: Duration = Duration::from_secs(10);
+
+/// How long packets of the step or epoch before are still opened.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How far one report may move the step clock, in steps.
+const MAX_CATCH_UP: u32 = 6;
+
+/// An epoch ends here, after 121 days: the room must commit long before.
+const LAST_STEP: Step = Step(1 << 20);
+
+/// Slots for senders that are heard within one step.
+const MAX_ACTIVE: usize = 128;
+
+/// What a key schedule starts from: an epoch's secret and what all its members agree on.
+pub struct EpochStart<'a> {
+    /// Known to exactly the members of the epoch; used once, then wiped.
+    pub secret: EpochSecret,
+    /// Names the room.
+    pub group_id: &'a [u8],
+    /// Counts the commits.
+    pub epoch: Epoch,
+    /// Differs between branches of a fork (RFC 9420 section 8.7).
+    pub authenticator: &'a [u8],
+    /// What packets are sealed with.
+    pub suite: Suite,
+    /// Whether packets carry their sender's signature.
+    pub authenticity: Authenticity,
+    /// The one size of an Opus packet when it is sealed.
+    pub packet_size: PacketSize,
+    /// Our own leaf, among the speakers or not.
+    pub own_leaf: Leaf,
+    /// Every leaf that may speak, in strictly ascending order, the same list at every member.
+    pub speakers: &'a [Speaker],
+    /// The leaves that were removed on the way into this epoch.
+    pub removed: &'a [Leaf],
+    /// Fresh randomness, for the speaker key of this epoch.
+    pub seed: [u8; 32],
+}
+
+/// A leaf that may speak, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speaker {
+    /// Its place in the tree.
+    pub leaf: Leaf,
+    /// Its identity, which opened packets are attributed to.
+    pub member: MemberId,
+}
+
+/// The media keys of one epoch, made step by step as time passes.
+///
+/// Sans-IO: feed it time with [`handle_timeout`](Self::handle_timeout) when
+/// [`poll_timeout`](Self::poll_timeout) says so, and give what
+/// [`poll_rekey`](Self::poll_rekey) yields to the sealer and the opener, in order. Dropping it wipes the
+/// chain; keys that were handed over live on in the sealer and the opener.
+pub struct Schedule {
+    suite: Suite,
+    authenticity: Authenticity,
+    packet_size: PacketSize,
+    group_id: Vec<u8>,
+    epoch: Epoch,
+    authenticator: Vec<u8>,
+    own_leaf: Leaf,
+    context: [u8; 32],
+    leaves: Vec<Leaf>,
+    signer: Option<Arc<Signer>>,
+
+    began: Instant,
+    step: Step,
+    /// The base key of the step after the one that was built last.
+    base_key: Secret,
+    /// Our own key of the step after this one, if we may speak.
+    next_key: Option<Box<SealKey>>,
+    retire_steps_at: Option<Instant>,
+    retire_epoch_at: Option<Instant>,
+    exhausted: bool,
+    rekeys: VecDeque<Rekey>,
+}
+
+impl Schedule {
+    /// Begins the epoch at `now` and yields its first keys.
+    ///
+    /// The epoch secret and the seed are wiped before this returns.
+    ///
+    /// # Errors
+    /// [`ScheduleError::Speakers`] unless the speakers are strictly ascending by leaf and at most 65,000;
+    /// [`ScheduleError::Context`] if the group id or the authenticator is empty or above 255 bytes.
+    pub fn start(mut start: EpochStart<'_>, now: Instant) -> Result<Self, ScheduleError> {
+        let ascending = start.speakers.is_sorted_by(|a, b| a.leaf < b.leaf);
+        if !ascending || start.speakers.len() > MAX_SENDERS {
+            return Err(ScheduleError::Speakers);
+        }
+        if [start.group_id, start.authenticator].iter().any(|part| part.is_empty() || part.len() > 255) {
+            return Err(ScheduleError::Context);
+        }
+        let (group_id, epoch, authenticator) = (start.group_id, start.epoch, start.authenticator);
+        let context = epoch_context(group_id, epoch, authenticator);
+        let speaks = start.speakers.iter().any(|speaker| speaker.leaf == start.own_leaf);
+        let signs = speaks && start.authenticity == Authenticity::Signed;
+        let signer =
+            signs.then(|| Arc::new(Signer::new(&start.seed, group_id, epoch, authenticator, start.own_leaf)));
+        start.seed.zeroize();
+
+        let mut schedule = Self {
+            suite: start.suite,
+            authenticity: start.authenticity,
+            packet_size: start.packet_size,
+            group_id: group_id.to_vec(),
+            epoch,
+            authenticator: authenticator.to_vec(),
+            own_leaf: start.own_leaf,
+            context,
+            leaves: start.speakers.iter().map(|speaker| speaker.leaf).collect(),
+            signer,
+            began: now,
+            step: Step(0),
+            base_key: first_base_key(start.suite, &start.secret.0, &context),
+            next_key: None,
+            retire_steps_at: None,
+            retire_epoch_at: Some(now + GRACE),
+            exhausted: false,
+            rekeys: VecDeque::new(),
+        };
+        drop(start.secret);
+        let mut ring = EpochRing::new(
+            epoch,
+            context,
+            start.authenticity,
+            start.speakers.iter().map(|speaker| schedule.sender(speaker)).collect(),
+            start.removed.into(),
+        );
+        let (first, key) = schedule.build_step(Step(0))?;
+        let (second, next_key) = schedule.build_step(Step(1))?;
+        ring.install(first);
+        ring.install(second);
+        schedule.next_key = next_key;
+        schedule.rekeys.push_back(seal(key));
+        schedule.rekeys.push_back(open(OpenChange::Epoch(Box::new(ring))));
+        scrub_stack();
+        Ok(schedule)
+    }
+
+    /// Our public speaker key, to be announced to the room under our MLS signature.
+    ///
+    /// `None` if we may not speak, or with [`Authenticity::Group`].
+    pub fn speaker_key(&self) -> Option<[u8; 32]> {
+        self.signer.as_ref().map(|signer| signer.public)
+    }
+
+    /// Takes another member's announcement, which MLS has authenticated as from `leaf`.
+    ///
+    /// # Errors
+    /// [`ScheduleError::NotASpeaker`] if the leaf may not speak; [`ScheduleError::WeakKey`] for a key
+    /// under which anybody could sign. Packets of that leaf stay refused then.
+    pub fn handle_speaker(&mut self, leaf: Leaf, key: [u8; 32]) -> Result<(), ScheduleError> {
+        if leaf == self.own_leaf || self.leaves.binary_search(&leaf).is_err() {
+            return Err(ScheduleError::NotASpeaker);
+        }
+        if is_weak(&key) {
+            return Err(ScheduleError::WeakKey);
+        }
+        let speaker_context = speaker_context(&self.group_id, self.epoch, &self.authenticator, leaf, &key);
+        let context = self.context;
+        self.rekeys.push_back(open(OpenChange::Speaker { context, leaf, key, speaker_context }));
+        Ok(())
+    }
+
+    /// How long this epoch has lasted by its step clock, which the keeper tells the others.
+    pub fn elapsed(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
+    }
+
+    /// Takes the keeper's [`elapsed`](Self::elapsed): the step clock catches up, and never goes back.
+    ///
+    /// One report moves it by six steps at most.
+    pub fn handle_elapsed(&mut self, reported: Duration, now: Instant) {
+        let ahead = reported.saturating_sub(self.elapsed(now)).min(STEP * MAX_CATCH_UP);
+        if let Some(began) = self.began.checked_sub(ahead) {
+            self.began = began;
+        }
+        self.handle_timeout(now);
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.retire_epoch_at.take_if(|at| *at <= now).is_some() {
+            self.rekeys.push_back(open(OpenChange::RetireEpoch { context: self.context }));
+        }
+        let due = self.elapsed(now).as_secs() / STEP.as_secs();
+        let due = Step(u32::try_from(due).unwrap_or(u32::MAX).min(LAST_STEP.0));
+        if due > self.step {
+            self.enter(due);
+            self.retire_steps_at = Some(self.boundary(due) + GRACE);
+        }
+        if self.retire_steps_at.take_if(|at| *at <= now).is_some() {
+            self.rekeys.push_back(open(OpenChange::RetireSteps { context: self.context, first: self.step }));
+        }
+        if self.step == LAST_STEP && !self.exhausted {
+            self.exhausted = true;
+            self.rekeys.push_back(Rekey::Seal(SealRekey::stop(Silence::EpochTooOld)));
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let step = (self.step < LAST_STEP).then(|| self.boundary(Step(self.step.0 + 1)));
+        [step, self.retire_steps_at, self.retire_epoch_at].into_iter().flatten().min()
+    }
+
+    /// The next change of keys, in order.
+    pub fn poll_rekey(&mut self) -> Option<Rekey> {
+        self.rekeys.pop_front()
+    }
+
+    /// Goes to `due`, over steps that time has passed by.
+    fn enter(&mut self, due: Step) {
+        // The step after the current one was built when the current one began.
+        let mut next = Step(self.step.0 + 1);
+        if due > next {
+            self.next_key = None;
+            while Step(next.0 + 1) < due {
+                self.base_key = StepSecret::new(self.suite, &self.base_key).ratchet();
+                next = Step(next.0 + 1);
+            }
+            self.open_step(due);
+        }
+        self.step = due;
+        let key = self.next_key.take();
+        self.rekeys.push_back(seal(key));
+        self.open_step(Step(due.0 + 1));
+        scrub_stack();
+    }
+
+    fn open_step(&mut self, step: Step) {
+        // The table of step 0 was built from the same leaves; another step fails once in 2^7000.
+        if let Ok((ring, key)) = self.build_step(step) {
+            self.next_key = key;
+            self.rekeys.push_back(open(OpenChange::Step { context: self.context, ring }));
+        }
+    }
+
+    /// Makes the keys of `step`, whose base key this holds, and moves on to the next base key.
+    fn build_step(&mut self, step: Step) -> Result<(Box<StepRing>, Option<Box<SealKey>>), ScheduleError> {
+        let secret = StepSecret::new(self.suite, &self.base_key);
+        self.base_key = secret.ratchet();
+        let table = Table::build(&secret.kid_mac(), step, self.leaves.iter().copied());
+        let table = table.ok_or(ScheduleError::Speakers)?;
+        let own = self.leaves.binary_search(&self.own_leaf).ok().and_then(|index| u16::try_from(index).ok());
+        let key = own.and_then(|index| table.kid_of(index)).map(|kid| {
+            Box::new(SealKey {
+                epoch: self.epoch,
+                step,
+                kid,
+                key: secret.frame_key(kid),
+                name: secret.key_name(kid),
+                signer: self.signer.clone(),
+                packet_size: self.packet_size,
+            })
+        });
+        let slots = self.leaves.len().min(MAX_ACTIVE);
+        Ok((Box::new(StepRing::new(step, secret, table, slots)), key))
+    }
+
+    fn sender(&self, speaker: &Speaker) -> Sender {
+        let standing = match self.authenticity {
+            _ if speaker.leaf == self.own_leaf => Standing::Own,
+            Authenticity::Signed => Standing::Unannounced,
+            Authenticity::Group => Standing::Ready,
+        };
+        Sender {
+            leaf: speaker.leaf,
+            standing,
+            member: speaker.member,
+            key: [0; 32],
+            context: [0; 32],
+            stats: SenderStats::default(),
+        }
+    }
+
+    fn boundary(&self, step: Step) -> Instant {
+        self.began + STEP * step.0
+    }
+}
+
+impl fmt::Debug for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Schedule(epoch {}, step {}, {} speakers)", self.epoch.0, self.step.0, self.leaves.len())
+    }
+}
+
+/// Why a schedule did not start, or did not take a speaker key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// The speakers are not strictly ascending by leaf, or too many.
+    Speakers,
+    /// The group id or the epoch authenticator is empty or too long.
+    Context,
+    /// The leaf may not speak in this epoch, or is our own.
+    NotASpeaker,
+    /// The key is a point of small order: its signatures would prove nothing.
+    WeakKey,
+}
+
+impl fmt::Display for ScheduleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Speakers => "speakers must be strictly ascending by leaf, and at most 65,000",
+            Self::Context => "group id and epoch authenticator must have 1 to 255 bytes",
+            Self::NotASpeaker => "the leaf may not speak in this epoch",
+            Self::WeakKey => "the speaker key has a small order",
+        })
+    }
+}
+
+impl std::error::Error for ScheduleError {}
+
+fn seal(key: Option<Box<SealKey>>) -> Rekey {
+    Rekey::Seal(match key {
+        Some(key) => SealRekey(SealChange::Key(key)),
+        None => SealRekey::stop(Silence::NotASpeaker),
+    })
+}
+
+fn open(change: OpenChange) -> Rekey {
+    Rekey::Open(OpenRekey(change))
+}

@@ -1,0 +1,154 @@
+//! Speaker keys: who said a packet, proven against the other members too (SPEC section 5.3).
+//!
+//! The only file of the media plane that names Ed25519.
+
+use std::hint::black_box;
+
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+
+use super::{derive::sha256, secret::scrub_stack};
+use crate::id::{Counter, Epoch, KeyId, Leaf, Step};
+
+/// The private half of a speaker key and what its signatures are bound to. Lives one epoch.
+pub(crate) struct Signer {
+    pair: Ed25519KeyPair,
+    pub(crate) public: [u8; 32],
+    pub(crate) context: [u8; 32],
+}
+
+impl Signer {
+    /// Makes the key from 32 random bytes, which the caller wipes.
+    pub(crate) fn new(seed: &[u8; 32], group_id: &[u8], epoch: Epoch, authenticator: &[u8], leaf: Leaf) -> Self {
+        let pair = pair(seed);
+        let mut public = [0; 32];
+        public.copy_from_slice(pair.public_key().as_ref());
+        let context = speaker_context(group_id, epoch, authenticator, leaf, &public);
+        scrub_stack();
+        Self { pair, public, context }
+    }
+
+    pub(crate) fn sign(&self, message: &[u8; FRAME_MESSAGE]) -> [u8; SIGNATURE] {
+        let mut signature = [0; SIGNATURE];
+        signature.copy_from_slice(self.pair.sign(message).as_ref());
+        signature
+    }
+}
+
+/// `ring` does not wipe its key pairs, so the pair of a public seed takes the place of this one.
+impl Drop for Signer {
+    fn drop(&mut self) {
+        self.pair = pair(&[0; 32]);
+        black_box(&self.pair);
+        scrub_stack();
+    }
+}
+
+/// Checks a frame's signature.
+pub(crate) fn verify(key: &[u8; 32], message: &[u8; FRAME_MESSAGE], signature: &[u8]) -> Result<(), BadSignature> {
+    UnparsedPublicKey::new(&ED25519, key).verify(message, signature).map_err(|_| BadSignature)
+}
+
+/// The signature is not that speaker's over that packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BadSignature;
+
+/// Bytes of an Ed25519 signature.
+pub(crate) const SIGNATURE: usize = 64;
+
+/// What a speaker key speaks for: this room, this epoch of this branch, this leaf, this key.
+pub(crate) fn speaker_context(
+    group_id: &[u8],
+    epoch: Epoch,
+    authenticator: &[u8],
+    leaf: Leaf,
+    public: &[u8; 32],
+) -> [u8; 32] {
+    sha256(&[
+        b"sottovoce 1 speaker",
+        &epoch_context(group_id, epoch, authenticator),
+        &leaf.0.to_be_bytes(),
+        public,
+    ])
+}
+
+/// One epoch of one branch of one room, in 32 bytes (SPEC section 4.1).
+pub(crate) fn epoch_context(group_id: &[u8], epoch: Epoch, authenticator: &[u8]) -> [u8; 32] {
+    let length = |bytes: &[u8]| (bytes.len() as u64).to_be_bytes();
+    sha256(&[
+        b"sottovoce 1 epoch",
+        &length(group_id),
+        group_id,
+        &epoch.0.to_be_bytes(),
+        &length(authenticator),
+        authenticator,
+    ])
+}
+
+/// What is signed for one packet.
+pub(crate) fn frame_message(
+    context: &[u8; 32],
+    step: Step,
+    kid: KeyId,
+    counter: Counter,
+    content: &[u8; 32],
+) -> [u8; FRAME_MESSAGE] {
+    let mut message = [0; FRAME_MESSAGE];
+    let parts: [&[u8]; 6] = [
+        b"sottovoce 1 frame",
+        context,
+        &step.0.to_be_bytes(),
+        &kid.0.to_be_bytes(),
+        &counter.0.to_be_bytes(),
+        content,
+    ];
+    message.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+    message
+}
+
+/// Label 17, context 32, step 4, KID 8, CTR 8, content hash 32.
+pub(crate) const FRAME_MESSAGE: usize = 101;
+
+/// Whether this is one of the encodings of a point of small order.
+///
+/// Under such a key anybody can make signatures that verify, so it would prove nothing.
+pub(crate) fn is_weak(key: &[u8; 32]) -> bool {
+    let mut y = *key;
+    if let Some(last) = y.last_mut() {
+        *last &= 0x7f;
+    }
+    SMALL_ORDER.contains(&y)
+}
+
+/// The y coordinates of the eight points whose order divides 8, and those that are equal to one modulo p.
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    hex(b"0000000000000000000000000000000000000000000000000000000000000000"),
+    hex(b"0100000000000000000000000000000000000000000000000000000000000000"),
+    hex(b"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+    hex(b"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
+    hex(b"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    hex(b"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+    hex(b"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
+];
+
+/// Reads hex at compile time; a wrong digit does not compile.
+#[allow(clippy::indexing_slicing, clippy::panic)]
+const fn hex(text: &[u8; 64]) -> [u8; 32] {
+    const fn digit(c: u8) -> u8 {
+        match c {
+            b'0'..=b'9' => c - b'0',
+            b'a'..=b'f' => c - b'a' + 10,
+            _ => panic!("not a hex digit"),
+        }
+    }
+    let mut out = [0; 32];
+    let mut i = 0;
+    while i < 32 {
+        out[i] = digit(text[2 * i]) << 4 | digit(text[2 * i + 1]);
+        i += 1;
+    }
+    out
+}
+
+fn pair(seed: &[u8; 32]) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(seed).expect("any 32 bytes are an Ed25519 seed")
+}

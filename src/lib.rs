@@ -1,0 +1,40 @@
+//! End-to-end encrypted group audio over any relay, hostile ones included.
+//!
+//! ```text
+//! PCM > opus > constant size > signature > SFrame seal > transport > relay > transport > SFrame open > signature > PCM
+//! control bytes > envelope > MLS commit > policy > merge > epoch secret > key schedule > Rekey > Sealer, Opener
+//! ```
+//!
+//! Three planes, which meet only through values:
+//!
+//! - **Room** ([`room`], [`group`]): who is in, by an MLS group (RFC 9420). Bytes and time in, bytes and
+//!   events out; no clock, no socket, no task of its own.
+//! - **Media** ([`media`], [`keys`]): [`Sealer`] and [`Opener`], owned by the audio thread. They take no
+//!   lock, allocate nothing, read no clock. Keys arrive as values ([`Rekey`]).
+//! - **Edges** ([`transport`], [`relay`], [`driver`]): a small trait for any relay, and the loop that ties
+//!   the planes together.
+//!
+//! `SPEC.md` has every byte and derivation, `SECURITY.md` what this protects from and what not.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::todo,
+        clippy::unimplemented,
+        clippy::indexing_slicing,
+        clippy::dbg_macro,
+        clippy::print_stdout,
+        clippy::print_stderr
+    )
+)]
+
+pub mod id;
+pub mod keys;
+pub mod media;
+
+pub use id::{CaptureTime, Counter, Epoch, KeyId, Leaf, MemberId, Step};
+pub use keys::{EpochSecret, EpochStart, Rekey, Schedule, Speaker, Suite};
+pub use media::{Authenticity, Opened, Opener, PacketSize, Refusal, SealError, Sealer, Silence, Stamp};

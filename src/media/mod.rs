@@ -1,0 +1,27 @@
+//! The media plane: Opus packets in, sealed packets out, and back (SPEC sections 3 and 5).
+//!
+//! ```text
+//! buffer  [ headroom | opus .......... | room for padding, stamp, signature, tag ]
+//! seal      [header | opus, grown to the one size (stamp, signature in its padding) | tag]
+//! open      header > KID > replay screen > tag > signature > opus > only now: record the counter
+//! ```
+//!
+//! [`Sealer`] and [`Opener`] belong to the audio thread: no lock, no allocation, no clock.
+
+mod early;
+pub(crate) mod header;
+mod open;
+pub(crate) mod opus;
+mod profile;
+pub(crate) mod replay;
+mod seal;
+mod stamp;
+mod stats;
+
+pub use early::Early;
+pub use open::{Opened, Opener, Proof, Refusal};
+pub use opus::{MalformedOpus, OpusPacket};
+pub use profile::{Authenticity, PacketSize, PacketSizeError, Silence};
+pub use seal::{HEADROOM, Reused, SealError, Sealer, TAILROOM};
+pub use stamp::{Level, Stamp};
+pub use stats::{OpenStats, SenderStats};

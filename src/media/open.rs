@@ -1,0 +1,372 @@
+//! The opener: sealed packets of everybody in, attributed Opus packets out (RFC 9605 section 4.4.4, SPEC section 5.4).
+//!
+//! ```text
+//! header > KID > sender's standing > replay screen > tag > signature > Opus > record the counter
+//! ```
+//!
+//! Whatever fails on the way is counted and changes nothing else.
+
+use std::fmt;
+
+use super::{
+    header::{Header, LAST_COUNTER},
+    opus::OpusPacket,
+    profile::Authenticity,
+    replay::Stale,
+    stamp::{self, Stamp},
+    stats::{OpenStats, SenderStats},
+};
+use crate::{
+    id::{Counter, Epoch, KeyId, Leaf, MemberId, Step},
+    keys::{
+        OpenRekey, Retired,
+        keyring::{EpochRing, Found, Sender, Standing, StepRing},
+        rekey::{Contents, OpenChange},
+    },
+};
+
+/// Opens the sealed packets of all other members. Owned by the audio thread.
+///
+/// No lock, no allocation, no clock. Holds the present epoch, and for two seconds the one before.
+pub struct Opener {
+    current: Option<Box<EpochRing>>,
+    previous: Option<Box<EpochRing>>,
+    stats: OpenStats,
+    /// Contexts of the epochs that were here, so that none comes back with its replay windows empty.
+    seen: [[u8; 32]; REMEMBERED],
+    remembered: usize,
+}
+
+const REMEMBERED: usize = 64;
+
+impl Opener {
+    /// An opener without keys: it refuses everything.
+    pub fn new() -> Self {
+        Self {
+            current: None,
+            previous: None,
+            stats: OpenStats::default(),
+            seen: [[0; 32]; REMEMBERED],
+            remembered: 0,
+        }
+    }
+
+    /// Takes a change of keys. What it replaces comes back, to be dropped elsewhere.
+    ///
+    /// A step or epoch that is or was here already changes nothing, so that no replay window starts anew.
+    pub fn install(&mut self, rekey: OpenRekey) -> Retired {
+        let contents = match rekey.0 {
+            OpenChange::Epoch(ring) => self.enter(ring),
+            OpenChange::Step { context, ring } => match self.epoch_mut(&context) {
+                Some(epoch) => Contents::Steps([epoch.install(ring), None, None, None]),
+                None => Contents::Steps([Some(ring), None, None, None]),
+            },
+            OpenChange::Speaker { context, leaf, key, speaker_context } => {
+                if let Some(sender) = self.epoch_mut(&context).and_then(|epoch| epoch.sender_mut(leaf))
+                    && sender.standing == Standing::Unannounced
+                {
+                    sender.key = key;
+                    sender.context = speaker_context;
+                    sender.standing = Standing::Ready;
+                }
+                Contents::Nothing
+            }
+            OpenChange::RetireSteps { context, first } => {
+                self.epoch_mut(&context).map_or(Contents::Nothing, |epoch| Contents::Steps(epoch.retire(first)))
+            }
+            OpenChange::RetireEpoch { context } if self.current.as_ref().is_some_and(|ring| ring.context == context) => {
+                Contents::Epochs([self.previous.take(), None])
+            }
+            OpenChange::RetireEpoch { .. } => Contents::Nothing,
+            OpenChange::Close => Contents::Epochs([self.current.take(), self.previous.take()]),
+        };
+        Retired::new(contents)
+    }
+
+    /// Opens a sealed packet in place.
+    ///
+    /// On success the Opus packet is in `frame`, behind the header, and [`Opened`] borrows it. A refusal
+    /// before the tag is checked leaves `frame` as it was, so that it can be tried again
+    /// ([`Refusal::is_early`]); one after it leaves bytes without meaning.
+    ///
+    /// # Errors
+    /// [`Refusal`], by reason. Only the counts in [`stats`](Self::stats) change then.
+    pub fn open<'b>(&mut self, frame: &'b mut [u8]) -> Result<Opened<'b>, Refusal> {
+        match self.try_open(frame) {
+            Ok(opened) => {
+                self.stats.note_opened();
+                Ok(opened)
+            }
+            Err(reason) => {
+                self.stats.note_refused(reason);
+                Err(reason)
+            }
+        }
+    }
+
+    /// Whether `frame` would get past the look-up of its key and speaker now. Counts and changes nothing.
+    pub fn knows(&mut self, frame: &[u8]) -> bool {
+        let Ok((header, _)) = Header::parse(frame) else { return false };
+        self.find(header.kid).is_some_and(|place| place.sender.standing != Standing::Unannounced)
+    }
+
+    /// Counts since this opener was made.
+    pub fn stats(&self) -> &OpenStats {
+        &self.stats
+    }
+
+    /// Counts of one sender since the present epoch began.
+    pub fn sender_stats(&self, leaf: Leaf) -> Option<SenderStats> {
+        self.current.as_ref()?.sender(leaf).map(|sender| sender.stats)
+    }
+
+    #[inline]
+    fn try_open<'b>(&mut self, frame: &'b mut [u8]) -> Result<Opened<'b>, Refusal> {
+        if frame.len() > MAX_FRAME {
+            return Err(Refusal::TooLarge);
+        }
+        let (header, header_len) = Header::parse(frame).map_err(|_| Refusal::Malformed)?;
+        let mut place = self.find(header.kid).ok_or(Refusal::UnknownKey)?;
+        let opened = place.open(frame, header, header_len);
+        match &opened {
+            Ok(_) => place.sender.stats.note_opened(),
+            Err(reason) => place.sender.stats.note_refused(*reason),
+        }
+        opened
+    }
+
+    /// The epoch, step and sender of a KID. The present epoch comes first, so a KID is never two keys.
+    #[inline]
+    fn find(&mut self, kid: KeyId) -> Option<Place<'_>> {
+        let found = self.current.as_deref_mut().and_then(|epoch| epoch.find(kid));
+        let (epoch, found) = match found {
+            Some(found) => (self.current.as_deref_mut()?, found),
+            None => {
+                let epoch = self.previous.as_deref_mut()?;
+                let found = epoch.find(kid)?;
+                (epoch, found)
+            }
+        };
+        let (number, authenticity) = (epoch.epoch, epoch.authenticity);
+        let (ring, sender) = epoch.reach(kid, found)?;
+        Some(Place { epoch: number, authenticity, ring, found, sender })
+    }
+
+    fn enter(&mut self, ring: Box<EpochRing>) -> Contents {
+        let known = self.seen.iter().take(self.remembered).any(|context| *context == ring.context);
+        if known {
+            return Contents::Epochs([Some(ring), None]);
+        }
+        if let Some(oldest) = self.seen.get_mut(self.remembered % REMEMBERED) {
+            *oldest = ring.context;
+        }
+        self.remembered += 1;
+        if let Some(leaving) = &mut self.current {
+            for sender in &mut leaving.senders {
+                let stays = ring.sender(sender.leaf).is_some_and(|now| now.member == sender.member);
+                if !stays || ring.removed.contains(&sender.leaf) {
+                    sender.standing = Standing::Removed;
+                }
+            }
+        }
+        let older = self.previous.take();
+        self.previous = self.current.replace(ring);
+        Contents::Epochs([older, None])
+    }
+
+    fn epoch_mut(&mut self, context: &[u8; 32]) -> Option<&mut EpochRing> {
+        let rings = [&mut self.current, &mut self.previous];
+        rings.into_iter().flatten().map(Box::as_mut).find(|ring| ring.context == *context)
+    }
+}
+
+/// Where a KID led.
+struct Place<'a> {
+    epoch: Epoch,
+    authenticity: Authenticity,
+    ring: &'a mut StepRing,
+    found: Found,
+    sender: &'a mut Sender,
+}
+
+impl Place<'_> {
+    /// The checks of one packet whose sender is known, in their order.
+    #[inline]
+    fn open<'b>(&mut self, frame: &'b mut [u8], header: Header, header_len: usize) -> Result<Opened<'b>, Refusal> {
+        let sender = &*self.sender;
+        match sender.standing {
+            Standing::Ready => {}
+            Standing::Unannounced => return Err(Refusal::UnknownSpeaker),
+            Standing::Own => return Err(Refusal::Own),
+            Standing::Removed => return Err(Refusal::Removed),
+        }
+        if header.counter.0 > LAST_COUNTER {
+            return Err(Refusal::Malformed);
+        }
+        let (head, rest) = frame.split_at_mut_checked(header_len).ok_or(Refusal::Malformed)?;
+        let (packet, tag) = rest.split_last_chunk_mut().ok_or(Refusal::Malformed)?;
+        let step = self.ring.step;
+        let (key, window, failures) = self.ring.slot(header.kid, self.found).ok_or(Refusal::Busy)?;
+        window.screen(header.counter).map_err(|stale| match stale {
+            Stale::Replayed => Refusal::Replayed,
+            Stale::TooOld => Refusal::TooOld,
+        })?;
+        if *failures >= MAX_FAILURES {
+            return Err(Refusal::Exhausted);
+        }
+        if key.open(header.counter, head, packet, *tag).is_err() {
+            *failures += 1;
+            return Err(Refusal::Forged);
+        }
+        let proof = match self.authenticity {
+            Authenticity::Group => Proof::Group,
+            Authenticity::Signed => stamp::verify(packet, header, step, key, &sender.key, &sender.context)
+                .map(Proof::Signed)
+                .map_err(|_| Refusal::Unsigned)?,
+        };
+        let packet = OpusPacket::parse(packet).map_err(|_| Refusal::NotOpus)?;
+        window.record(header.counter);
+        Ok(Opened {
+            member: sender.member,
+            leaf: sender.leaf,
+            epoch: self.epoch,
+            step,
+            counter: header.counter,
+            proof,
+            packet,
+        })
+    }
+}
+
+impl Default for Opener {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.current {
+            None => f.write_str("Opener(no keys)"),
+            Some(ring) => write!(f, "Opener(epoch {}, {} senders)", ring.epoch.0, ring.senders.len()),
+        }
+    }
+}
+
+/// An opened packet: whose it is, which one, and the audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened<'a> {
+    /// Who sealed it, by the identity that MLS vouches for.
+    pub member: MemberId,
+    /// The member's leaf in `epoch`.
+    pub leaf: Leaf,
+    /// The epoch it was sealed in.
+    pub epoch: Epoch,
+    /// The step it was sealed in. With `counter` it orders a sender's packets.
+    pub step: Step,
+    /// Its counter, unique under the key of (epoch, step, leaf).
+    pub counter: Counter,
+    /// What shows that `member` sealed it.
+    pub proof: Proof,
+    /// The Opus packet, padding included: any decoder plays it as it is.
+    pub packet: OpusPacket<'a>,
+}
+
+/// What shows who sealed a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The speaker's signature, which nobody else in the room can make, over content and stamp.
+    Signed(Stamp),
+    /// Only that some member of the room sealed it and said it was this one.
+    Group,
+}
+
+/// Why a packet was not opened. It tells the network nothing: drop the packet and go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The header is cut short or not in its shortest form, or the counter is beyond what a key may use.
+    Malformed,
+    /// The packet is larger than any that this library seals.
+    TooLarge,
+    /// No key that we hold has this KID: another room's, another time's, or not here yet.
+    UnknownKey,
+    /// The speaker has not announced a key to sign with in this epoch yet.
+    UnknownSpeaker,
+    /// It is our own packet, sent back to us.
+    Own,
+    /// The leaf has been removed or may not speak any more.
+    Removed,
+    /// The counter was opened before.
+    Replayed,
+    /// The counter is more than 1,024 below the highest of its key.
+    TooOld,
+    /// The tag does not hold: altered, or sealed by somebody who is not in the room.
+    Forged,
+    /// The speaker's signature does not hold: another member, in this one's voice.
+    Unsigned,
+    /// A member sealed something that is not an Opus packet.
+    NotOpus,
+    /// The key has failed a million times, and is not tried again.
+    Exhausted,
+    /// More senders are active than there is room for.
+    Busy,
+}
+
+impl Refusal {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 13] = [
+        Self::Malformed,
+        Self::TooLarge,
+        Self::UnknownKey,
+        Self::UnknownSpeaker,
+        Self::Own,
+        Self::Removed,
+        Self::Replayed,
+        Self::TooOld,
+        Self::Forged,
+        Self::Unsigned,
+        Self::NotOpus,
+        Self::Exhausted,
+        Self::Busy,
+    ];
+
+    /// Whether the packet may only have come before its key: hold it and try again after the next rekey.
+    pub const fn is_early(self) -> bool {
+        matches!(self, Self::UnknownKey | Self::UnknownSpeaker)
+    }
+
+    /// A short name for tables and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too_large",
+            Self::UnknownKey => "unknown_key",
+            Self::UnknownSpeaker => "unknown_speaker",
+            Self::Own => "own",
+            Self::Removed => "removed",
+            Self::Replayed => "replayed",
+            Self::TooOld => "too_old",
+            Self::Forged => "forged",
+            Self::Unsigned => "unsigned",
+            Self::NotOpus => "not_opus",
+            Self::Exhausted => "exhausted",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// The longest packet that is looked at.
+pub(crate) const MAX_FRAME: usize = 1_100;
+
+/// Failed openings after which a key is given up (SPEC section 5.5).
+const MAX_FAILURES: u32 = 1 << 20;

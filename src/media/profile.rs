@@ -1,0 +1,96 @@
+//! What a room agrees on for its packets (SPEC section 3.2).
+
+use std::fmt;
+
+/// What a packet proves about its sender.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Authenticity {
+    /// Every packet carries its speaker's signature inside the seal: no other member can speak in that voice.
+    #[default]
+    Signed,
+    /// Plain RFC 9605: a packet proves only that *some* member sealed it, so a room that the relay's
+    /// operator can enter is a room in which the operator can speak as anybody.
+    Group,
+}
+
+/// The one size of a room's packets before they are sealed, in bytes.
+///
+/// Opus packets are padded to it (RFC 6716 section 3.2.5), so that sizes say nothing. A sealed packet is
+/// [`PacketSize::SEALED_EXTRA`] bytes larger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PacketSize(u16);
+
+impl PacketSize {
+    /// The smallest size.
+    pub const MIN: u16 = 16;
+    /// The largest size: with the seal around it a packet still fits what browsers and SFUs carry.
+    pub const MAX: u16 = 1_000;
+    /// What sealing adds: a header of 7 bytes and a tag of 16.
+    pub const SEALED_EXTRA: u16 = 23;
+
+    /// Checks a size.
+    ///
+    /// # Errors
+    /// [`PacketSizeError`] outside [`MIN`](Self::MIN) to [`MAX`](Self::MAX).
+    pub const fn new(bytes: u16) -> Result<Self, PacketSizeError> {
+        if bytes < Self::MIN || bytes > Self::MAX { Err(PacketSizeError) } else { Ok(Self(bytes)) }
+    }
+
+    /// The size in bytes.
+    pub const fn bytes(self) -> u16 {
+        self.0
+    }
+}
+
+/// 240 bytes: 40 ms of Opus at 32 kb/s, stamp and signature.
+impl Default for PacketSize {
+    fn default() -> Self {
+        Self(240)
+    }
+}
+
+/// A packet size must lie between [`PacketSize::MIN`] and [`PacketSize::MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PacketSizeError;
+
+impl fmt::Display for PacketSizeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a packet size must lie between {} and {} bytes", PacketSize::MIN, PacketSize::MAX)
+    }
+}
+
+impl std::error::Error for PacketSizeError {}
+
+/// Why a sealer seals nothing just now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Silence {
+    /// No key has been installed yet.
+    NotYet,
+    /// Our role does not let us speak.
+    NotASpeaker,
+    /// Nothing has proved for 15 s that the room's keeper is still there: a ban could be withheld from us.
+    NoProofOfLife,
+    /// The room has split, and we may be on the losing side.
+    Forked,
+    /// The epoch has lasted 121 days; the room must commit.
+    EpochTooOld,
+    /// We were removed from the room.
+    Removed,
+    /// The room is closed, or we left it.
+    Closed,
+}
+
+impl fmt::Display for Silence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotYet => "no key has been installed yet",
+            Self::NotASpeaker => "our role does not let us speak",
+            Self::NoProofOfLife => "the room's keeper has not been heard of for 15 s",
+            Self::Forked => "the room has split",
+            Self::EpochTooOld => "the epoch has lasted too long",
+            Self::Removed => "we were removed from the room",
+            Self::Closed => "the room is closed",
+        })
+    }
+}

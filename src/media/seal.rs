@@ -1,0 +1,236 @@
+//! The sealer: one Opus packet in, one sealed packet out, in place (RFC 9605 section 4.4.3, SPEC section 5).
+
+use std::{fmt, mem};
+
+use super::{
+    header::{FIRST_COUNTER, HEADER, Header, LAST_COUNTER},
+    opus::Shape,
+    profile::{PacketSize, Silence},
+    stamp::{self, FILLER, Stamp, TAIL},
+};
+use crate::{
+    id::{Counter, Epoch, Step},
+    keys::{
+        Retired, SealRekey,
+        rekey::{SealChange, SealKey},
+    },
+};
+
+/// Bytes that the caller leaves free before the Opus packet, for the header and for padding's own header.
+pub const HEADROOM: usize = 16;
+
+/// Bytes that a buffer needs beyond [`HEADROOM`] and the room's packet size, for the tag.
+pub const TAILROOM: usize = 16;
+
+/// Seals our own Opus packets. Owned by the audio thread.
+///
+/// No lock, no allocation, no clock. Not `Clone`: it owns the counter, and a key has one counter.
+///
+/// ```text
+/// buffer  [ 16 bytes free | Opus packet, `len` bytes | free ]      at least 16 + packet size + 16 bytes
+/// sealed      [ header 7 | Opus packet grown to the packet size | tag 16 ]
+/// ```
+pub struct Sealer {
+    state: State,
+    paused: Option<Silence>,
+    /// The counter of the next packet under the present key.
+    counter: u64,
+    /// Names of the keys that were here, so that none comes back with its counter at the start.
+    seen: [[u8; 16]; REMEMBERED],
+    remembered: usize,
+}
+
+enum State {
+    Speaking(Box<SealKey>),
+    Silent(Silence),
+}
+
+/// Keys are remembered for at least ten minutes of steps.
+const REMEMBERED: usize = 64;
+
+impl Sealer {
+    /// A sealer without a key: it seals nothing until one is installed.
+    pub fn new() -> Self {
+        Self {
+            state: State::Silent(Silence::NotYet),
+            paused: None,
+            counter: FIRST_COUNTER,
+            seen: [[0; 16]; REMEMBERED],
+            remembered: 0,
+        }
+    }
+
+    /// Takes a change of keys. What it replaces comes back, to be dropped elsewhere.
+    ///
+    /// The key that is in use may be installed again: its counter goes on.
+    ///
+    /// # Errors
+    /// [`Reused`] for a key that was in use before another: sealing under it again could repeat a nonce.
+    /// Nothing changes then.
+    pub fn install(&mut self, rekey: SealRekey) -> Result<Retired, Reused> {
+        let old = match rekey.0 {
+            SealChange::Pause(reason) => {
+                self.paused = Some(reason);
+                return Ok(Retired::nothing());
+            }
+            SealChange::Resume => {
+                self.paused = None;
+                return Ok(Retired::nothing());
+            }
+            SealChange::Stop(reason) => mem::replace(&mut self.state, State::Silent(reason)),
+            SealChange::Key(key) => {
+                if let State::Speaking(present) = &self.state
+                    && present.name == key.name
+                {
+                    return Ok(Retired::seal(Some(key)));
+                }
+                if self.seen.iter().take(self.remembered).any(|name| *name == key.name) {
+                    return Err(Reused(Retired::seal(Some(key))));
+                }
+                if let Some(oldest) = self.seen.get_mut(self.remembered % REMEMBERED) {
+                    *oldest = key.name;
+                }
+                self.remembered += 1;
+                self.counter = FIRST_COUNTER;
+                mem::replace(&mut self.state, State::Speaking(key))
+            }
+        };
+        Ok(Retired::seal(match old {
+            State::Speaking(key) => Some(key),
+            State::Silent(_) => None,
+        }))
+    }
+
+    /// Seals the Opus packet at `buffer[HEADROOM..HEADROOM + len]`, in place, and returns the sealed packet.
+    ///
+    /// The packet is first grown to the room's packet size. `stamp` travels only in rooms with
+    /// [`Authenticity::Signed`](crate::Authenticity::Signed). After an error the buffer's content is
+    /// unspecified, but nothing of it has been sealed.
+    ///
+    /// # Errors
+    /// See [`SealError`]; each says what to do. No error uses up a counter.
+    pub fn seal<'b>(&mut self, buffer: &'b mut [u8], len: usize, stamp: Stamp) -> Result<&'b mut [u8], SealError> {
+        let key = match (&self.state, self.paused) {
+            (State::Speaking(key), None) => key,
+            (State::Speaking(_), Some(reason)) => return Err(SealError::Silent(reason)),
+            (State::Silent(reason), _) => return Err(SealError::Silent(*reason)),
+        };
+        if self.counter > LAST_COUNTER {
+            return Err(SealError::Exhausted);
+        }
+        let (start, end) = grow(buffer, len, key)?;
+        let whole = buffer.get_mut(start - HEADER..end + TAILROOM).ok_or(SealError::BufferTooSmall)?;
+
+        let header = Header { kid: key.kid, counter: Counter(self.counter) };
+        self.counter += 1;
+        let (head, rest) = whole.split_first_chunk_mut().ok_or(SealError::BufferTooSmall)?;
+        let (packet, tag) = rest.split_last_chunk_mut().ok_or(SealError::BufferTooSmall)?;
+        header.write_ours(head);
+        if let Some(signer) = &key.signer {
+            stamp::sign(packet, stamp, header, key.step, &key.key, signer);
+        }
+        *tag = key.key.seal(header.counter, head, packet);
+        Ok(whole)
+    }
+
+    /// The epoch and step that packets are sealed in, while there is a key.
+    pub fn position(&self) -> Option<(Epoch, Step)> {
+        match &self.state {
+            State::Speaking(key) => Some((key.epoch, key.step)),
+            State::Silent(_) => None,
+        }
+    }
+
+    /// The size of every sealed packet, while there is a key.
+    pub fn sealed_size(&self) -> Option<usize> {
+        match &self.state {
+            State::Speaking(key) => Some(usize::from(key.packet_size.bytes() + PacketSize::SEALED_EXTRA)),
+            State::Silent(_) => None,
+        }
+    }
+
+    /// How many more packets the present key seals; 0 without a key.
+    pub fn remaining(&self) -> u64 {
+        match self.state {
+            State::Speaking(_) => (LAST_COUNTER + 1).saturating_sub(self.counter),
+            State::Silent(_) => 0,
+        }
+    }
+}
+
+/// Grows the packet to the room's size; `(start, end)` is where it stands then.
+#[inline]
+fn grow(buffer: &mut [u8], len: usize, key: &SealKey) -> Result<(usize, usize), SealError> {
+    let size = usize::from(key.packet_size.bytes());
+    let end = HEADROOM.checked_add(len).ok_or(SealError::BufferTooSmall)?;
+    let packet = buffer.get(HEADROOM..end).ok_or(SealError::BufferTooSmall)?;
+    let shape = Shape::parse(packet).map_err(|_| SealError::NotOpus)?;
+    let extra = size.checked_sub(len).ok_or(SealError::TooLarge)?;
+    let growth = shape.growth(extra);
+    let (fill, tail) = if key.signer.is_some() { (FILLER, TAIL) } else { (0, 0) };
+    if growth.back < tail {
+        return Err(SealError::TooLarge);
+    }
+    let start = shape.grow(buffer, HEADROOM, end, growth, fill).ok_or(SealError::BufferTooSmall)?;
+    Ok((start, end + growth.back))
+}
+
+impl Default for Sealer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::Silent(reason) => write!(f, "Sealer(silent: {reason})"),
+            State::Speaking(key) => write!(f, "Sealer(epoch {}, step {})", key.epoch.0, key.step.0),
+        }
+    }
+}
+
+/// Why a packet was not sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SealError {
+    /// There is no key to seal with just now. Drop the audio and tell the user.
+    Silent(Silence),
+    /// The key has sealed all the packets it may (65,280 in ten seconds). Wait for the next step.
+    Exhausted,
+    /// The Opus packet, with stamp and signature where the room has them, exceeds the room's packet size.
+    /// Encode at a lower bitrate, or create rooms with larger packets.
+    TooLarge,
+    /// The bytes are not an Opus packet (RFC 6716 section 3.4).
+    NotOpus,
+    /// The buffer is smaller than [`HEADROOM`], the room's packet size and [`TAILROOM`] together.
+    BufferTooSmall,
+}
+
+impl fmt::Display for SealError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent(reason) => write!(f, "nothing is sealed: {reason}"),
+            Self::Exhausted => f.write_str("the key has sealed all the packets it may in this step"),
+            Self::TooLarge => f.write_str("the Opus packet does not fit the room's packet size"),
+            Self::NotOpus => f.write_str("the bytes are not an Opus packet"),
+            Self::BufferTooSmall => f.write_str("the buffer is too small for a sealed packet"),
+        }
+    }
+}
+
+impl std::error::Error for SealError {}
+
+/// The key was in use before another one, and must not be used again.
+///
+/// Holds the refused key, to be dropped outside the audio thread.
+#[derive(Debug)]
+pub struct Reused(#[expect(dead_code, reason = "kept only to be dropped elsewhere")] Retired);
+
+impl fmt::Display for Reused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the key was in use before another one")
+    }
+}
+
+impl std::error::Error for Reused {}

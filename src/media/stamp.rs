@@ -1,0 +1,97 @@
+//! What a signed packet says about itself, in the Opus padding (SPEC section 5.2).
+//!
+//! ```text
+//! padding  [01 01 ... 01 | c2 | capture time, 6 bytes | level | 00 | signature, 64 bytes]
+//!           one-byte pads  ^ Opus extension 97, to the end of the packet
+//! ```
+//!
+//! A decoder that knows Opus extensions walks over the filler and skips an extension it does not know;
+//! one that does not takes it all for padding.
+
+use crate::{
+    id::CaptureTime,
+    keys::{
+        derive::sha256,
+        frame::FrameKey,
+        speaker::{self, BadSignature, SIGNATURE, Signer, frame_message},
+    },
+    media::header::Header,
+    id::Step,
+};
+
+/// When a packet's audio was captured and how loud it is, as its sender says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// By the sender's clock. Only the low 48 bits travel.
+    pub captured: CaptureTime,
+    /// For a meter, or to pick the loudest; never for access.
+    pub level: Level,
+}
+
+/// Loudness and voice activity in one byte, as in RFC 6464 section 3: the high bit says voice, the rest
+/// is the level below overload, in dB (0 loudest, 127 silence).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Level(pub u8);
+
+/// Silence without voice.
+impl Default for Level {
+    fn default() -> Self {
+        Self(127)
+    }
+}
+
+/// Bytes of the extension: its id, the stamp, a reserved byte and the signature.
+pub(crate) const TAIL: usize = 1 + STAMP + SIGNATURE;
+const STAMP: usize = 8;
+
+/// Opus extension 97 without a length: it reaches to the end of the padding.
+const EXTENSION: u8 = 97 << 1;
+
+/// One byte of padding, as an Opus extension.
+pub(crate) const FILLER: u8 = 0x01;
+
+/// Writes the tail of a packet, whose other bytes are in their place already, and signs all of it.
+pub(crate) fn sign(packet: &mut [u8], stamp: Stamp, header: Header, step: Step, key: &FrameKey, signer: &Signer) {
+    let Some(at) = packet.len().checked_sub(TAIL) else { return };
+    let [_, _, time @ ..] = stamp.captured.0.to_be_bytes();
+    let (body, signature) = packet.split_at_mut(at + 1 + STAMP);
+    if let Some([id, a, b, c, d, e, f, level, reserved]) = body.last_chunk_mut() {
+        *id = EXTENSION;
+        [*a, *b, *c, *d, *e, *f] = time;
+        *level = stamp.level.0;
+        *reserved = 0;
+    }
+    let message = message(body, header, step, key, &signer.context);
+    signature.copy_from_slice(&signer.sign(&message));
+}
+
+/// Reads and checks the tail of a packet that has just been opened.
+pub(crate) fn verify(
+    packet: &[u8],
+    header: Header,
+    step: Step,
+    key: &FrameKey,
+    speaker_key: &[u8; 32],
+    context: &[u8; 32],
+) -> Result<Stamp, BadSignature> {
+    let (body, signature) = packet.split_last_chunk::<SIGNATURE>().ok_or(BadSignature)?;
+    let Some([EXTENSION, a, b, c, d, e, f, level, 0]) = body.last_chunk() else {
+        return Err(BadSignature);
+    };
+    let message = message(body, header, step, key, context);
+    speaker::verify(speaker_key, &message, signature)?;
+    let captured = CaptureTime(u64::from_be_bytes([0, 0, *a, *b, *c, *d, *e, *f]));
+    Ok(Stamp { captured, level: Level(*level) })
+}
+
+/// What is signed: everything before the signature, salted, and where and when it was sealed.
+fn message(
+    body: &[u8],
+    header: Header,
+    step: Step,
+    key: &FrameKey,
+    context: &[u8; 32],
+) -> [u8; speaker::FRAME_MESSAGE] {
+    let content = sha256(&[&key.content_salt(header.counter), body]);
+    frame_message(context, step, header.kid, header.counter, &content)
+}
