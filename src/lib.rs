@@ -31,6 +31,8 @@
     )
 )]
 
+#[cfg(feature = "codec")]
+pub mod codec;
 pub mod id;
 pub mod keys;
 pub mod media;

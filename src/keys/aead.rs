@@ -24,7 +24,8 @@ impl Key {
     /// The nonce must be new under this key. Texts here are at most 16 KiB, far below the AEAD's limit.
     #[inline]
     pub(crate) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
-        let sealed = self.0.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), text);
+        let sealed =
+            self.0.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), text);
         let mut tag = [0; TAG_LEN];
         tag.copy_from_slice(sealed.expect("16 KiB is below the limit of AES-GCM").as_ref());
         tag

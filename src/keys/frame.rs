@@ -41,10 +41,9 @@ impl StepSecret {
         // One HKDF block holds the salt (RFC 9605) and, behind it, bytes that nobody else uses.
         let mut block = [0; NONCE_LEN + 20];
         self.prk.expand(&[b"SFrame 1.0 Secret salt ", &kid_bytes, &suite], &mut block);
-        let mut salt = [0; NONCE_LEN];
-        let mut content_key = [0; 20];
         let (head, tail) = block.split_at(NONCE_LEN);
-        salt.copy_from_slice(head);
+        let salt = head.iter().fold(0, |salt, byte| salt << 8 | u128::from(*byte));
+        let mut content_key = [0; 20];
         content_key.copy_from_slice(tail);
         block.zeroize();
 
@@ -67,7 +66,8 @@ impl StepSecret {
 /// What seals or opens the packets of one KID.
 pub(crate) struct FrameKey {
     aead: aead::Key,
-    salt: [u8; NONCE_LEN],
+    /// Nn bytes, as a number.
+    salt: u128,
     content_key: [u8; 20],
 }
 
@@ -98,10 +98,8 @@ impl FrameKey {
     /// The salt, exclusive-ored with the counter as a big-endian number of Nn bytes.
     #[inline]
     fn nonce(&self, counter: Counter) -> [u8; NONCE_LEN] {
-        let mut nonce = self.salt;
-        for (byte, counter) in nonce.iter_mut().rev().zip(counter.0.to_le_bytes()) {
-            *byte ^= counter;
-        }
+        let nonce = self.salt ^ u128::from(counter.0);
+        let [_, _, _, _, nonce @ ..] = nonce.to_be_bytes();
         nonce
     }
 }
@@ -116,7 +114,8 @@ impl Drop for FrameKey {
 /// The base key of step 0 (SPEC section 4.2).
 pub(crate) fn first_base_key(suite: Suite, epoch_secret: &Secret, context: &[u8; 32]) -> Secret {
     let prk = Prk::extract(suite, &[], epoch_secret.bytes());
-    let base = prk.expand_secret(&[b"sottovoce 1 base", context, &suite.id().to_be_bytes()], suite.hash_len());
+    let base =
+        prk.expand_secret(&[b"sottovoce 1 base", context, &suite.id().to_be_bytes()], suite.hash_len());
     drop(prk);
     scrub_stack();
     base

@@ -57,19 +57,17 @@ impl EpochRing {
         self.steps.each_mut().map(|place| place.take_if(|ring| ring.step < first))
     }
 
-    /// Whose KID this is, if it is anybody's in a live step.
+    /// The step, the slot used last and the sender of a KID, if it is anybody's in a live step.
     #[inline]
-    pub(crate) fn find(&mut self, kid: KeyId) -> Option<Found> {
+    pub(crate) fn find(&mut self, kid: KeyId) -> Option<(&mut StepRing, u16, &mut Sender)> {
         let ring = self.steps.get_mut(place(kid.0 as u32))?.as_deref_mut()?;
         let entry = ring.table.find(kid)?;
-        Some(Found { sender: entry.sender.into(), slot: entry.slot })
+        let (sender, slot) = (usize::from(entry.sender), entry.slot);
+        Some((ring, slot, self.senders.get_mut(sender)?))
     }
 
-    /// The step and the sender of a KID that was found.
-    #[inline]
-    pub(crate) fn reach(&mut self, kid: KeyId, found: Found) -> Option<(&mut StepRing, &mut Sender)> {
-        let ring = self.steps.get_mut(place(kid.0 as u32))?.as_deref_mut()?;
-        Some((ring, self.senders.get_mut(found.sender)?))
+    pub(crate) fn knows(&mut self, kid: KeyId) -> bool {
+        self.find(kid).is_some()
     }
 
     pub(crate) fn sender_mut(&mut self, leaf: Leaf) -> Option<&mut Sender> {
@@ -134,9 +132,11 @@ impl StepRing {
     }
 
     /// The slot with the key of `kid`, expanded now if need be. `None` when every slot is in use.
+    ///
+    /// `used` is where it was last time.
     #[inline]
-    pub(crate) fn slot(&mut self, kid: KeyId, found: Found) -> Option<(&FrameKey, &mut Window, &mut u32)> {
-        let here = usize::from(found.slot);
+    pub(crate) fn slot(&mut self, kid: KeyId, used: u16) -> Option<(&FrameKey, &mut Window, &mut u32)> {
+        let here = usize::from(used);
         let index = match self.slots.get(here) {
             Some(slot) if slot.kid == kid => here,
             _ => self.expand(kid)?,
@@ -165,13 +165,6 @@ impl StepRing {
         self.table.find(kid)?.slot = u16::try_from(index).unwrap_or(NO_SLOT);
         Some(index)
     }
-}
-
-/// Where a KID led.
-#[derive(Clone, Copy)]
-pub(crate) struct Found {
-    sender: usize,
-    slot: u16,
 }
 
 /// How many slots are looked at for one to reuse: a bound on what one packet can cost.

@@ -74,9 +74,9 @@ impl Table {
     fn place(&self, kid: u32) -> Option<usize> {
         let mask = self.entries.len().wrapping_sub(1);
         let start = (kid >> 2) as usize & mask;
-        (0..self.entries.len())
-            .map(|offset| (start + offset) & mask)
-            .find(|place| self.entries.get(*place).is_none_or(|entry| entry.kid == kid || entry.kid == VACANT))
+        (0..self.entries.len()).map(|offset| (start + offset) & mask).find(|place| {
+            self.entries.get(*place).is_none_or(|entry| entry.kid == kid || entry.kid == VACANT)
+        })
     }
 }
 

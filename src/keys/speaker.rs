@@ -18,7 +18,13 @@ pub(crate) struct Signer {
 
 impl Signer {
     /// Makes the key from 32 random bytes, which the caller wipes.
-    pub(crate) fn new(seed: &[u8; 32], group_id: &[u8], epoch: Epoch, authenticator: &[u8], leaf: Leaf) -> Self {
+    pub(crate) fn new(
+        seed: &[u8; 32],
+        group_id: &[u8],
+        epoch: Epoch,
+        authenticator: &[u8],
+        leaf: Leaf,
+    ) -> Self {
         let pair = pair(seed);
         let mut public = [0; 32];
         public.copy_from_slice(pair.public_key().as_ref());
@@ -44,7 +50,11 @@ impl Drop for Signer {
 }
 
 /// Checks a frame's signature.
-pub(crate) fn verify(key: &[u8; 32], message: &[u8; FRAME_MESSAGE], signature: &[u8]) -> Result<(), BadSignature> {
+pub(crate) fn verify(
+    key: &[u8; 32],
+    message: &[u8; FRAME_MESSAGE],
+    signature: &[u8],
+) -> Result<(), BadSignature> {
     UnparsedPublicKey::new(&ED25519, key).verify(message, signature).map_err(|_| BadSignature)
 }
 

@@ -21,7 +21,7 @@ mod stats;
 pub use early::Early;
 pub use open::{Opened, Opener, Proof, Refusal};
 pub use opus::{MalformedOpus, OpusPacket};
-pub use profile::{Authenticity, PacketSize, PacketSizeError, Silence};
+pub use profile::{Authenticity, PacketSize, PacketSizeError, Silence, capacity};
 pub use seal::{HEADROOM, Reused, SealError, Sealer, TAILROOM};
 pub use stamp::{Level, Stamp};
 pub use stats::{OpenStats, SenderStats};

@@ -20,7 +20,7 @@ use crate::{
     id::{Counter, Epoch, KeyId, Leaf, MemberId, Step},
     keys::{
         OpenRekey, Retired,
-        keyring::{EpochRing, Found, Sender, Standing, StepRing},
+        keyring::{EpochRing, Sender, Standing, StepRing},
         rekey::{Contents, OpenChange},
     },
 };
@@ -71,10 +71,12 @@ impl Opener {
                 }
                 Contents::Nothing
             }
-            OpenChange::RetireSteps { context, first } => {
-                self.epoch_mut(&context).map_or(Contents::Nothing, |epoch| Contents::Steps(epoch.retire(first)))
-            }
-            OpenChange::RetireEpoch { context } if self.current.as_ref().is_some_and(|ring| ring.context == context) => {
+            OpenChange::RetireSteps { context, first } => self
+                .epoch_mut(&context)
+                .map_or(Contents::Nothing, |epoch| Contents::Steps(epoch.retire(first))),
+            OpenChange::RetireEpoch { context }
+                if self.current.as_ref().is_some_and(|ring| ring.context == context) =>
+            {
                 Contents::Epochs([self.previous.take(), None])
             }
             OpenChange::RetireEpoch { .. } => Contents::Nothing,
@@ -92,16 +94,12 @@ impl Opener {
     /// # Errors
     /// [`Refusal`], by reason. Only the counts in [`stats`](Self::stats) change then.
     pub fn open<'b>(&mut self, frame: &'b mut [u8]) -> Result<Opened<'b>, Refusal> {
-        match self.try_open(frame) {
-            Ok(opened) => {
-                self.stats.note_opened();
-                Ok(opened)
-            }
-            Err(reason) => {
-                self.stats.note_refused(reason);
-                Err(reason)
-            }
+        let opened = self.try_open(frame);
+        match &opened {
+            Ok(_) => self.stats.note_opened(),
+            Err(reason) => self.stats.note_refused(*reason),
         }
+        opened
     }
 
     /// Whether `frame` would get past the look-up of its key and speaker now. Counts and changes nothing.
@@ -138,18 +136,12 @@ impl Opener {
     /// The epoch, step and sender of a KID. The present epoch comes first, so a KID is never two keys.
     #[inline]
     fn find(&mut self, kid: KeyId) -> Option<Place<'_>> {
-        let found = self.current.as_deref_mut().and_then(|epoch| epoch.find(kid));
-        let (epoch, found) = match found {
-            Some(found) => (self.current.as_deref_mut()?, found),
-            None => {
-                let epoch = self.previous.as_deref_mut()?;
-                let found = epoch.find(kid)?;
-                (epoch, found)
-            }
-        };
+        let older =
+            self.previous.is_some() && !self.current.as_deref_mut().is_some_and(|epoch| epoch.knows(kid));
+        let epoch = if older { self.previous.as_deref_mut()? } else { self.current.as_deref_mut()? };
         let (number, authenticity) = (epoch.epoch, epoch.authenticity);
-        let (ring, sender) = epoch.reach(kid, found)?;
-        Some(Place { epoch: number, authenticity, ring, found, sender })
+        let (ring, slot, sender) = epoch.find(kid)?;
+        Some(Place { epoch: number, authenticity, ring, slot, sender })
     }
 
     fn enter(&mut self, ring: Box<EpochRing>) -> Contents {
@@ -185,14 +177,20 @@ struct Place<'a> {
     epoch: Epoch,
     authenticity: Authenticity,
     ring: &'a mut StepRing,
-    found: Found,
+    /// The slot that held the key when it was last used.
+    slot: u16,
     sender: &'a mut Sender,
 }
 
 impl Place<'_> {
     /// The checks of one packet whose sender is known, in their order.
     #[inline]
-    fn open<'b>(&mut self, frame: &'b mut [u8], header: Header, header_len: usize) -> Result<Opened<'b>, Refusal> {
+    fn open<'b>(
+        &mut self,
+        frame: &'b mut [u8],
+        header: Header,
+        header_len: usize,
+    ) -> Result<Opened<'b>, Refusal> {
         let sender = &*self.sender;
         match sender.standing {
             Standing::Ready => {}
@@ -206,7 +204,7 @@ impl Place<'_> {
         let (head, rest) = frame.split_at_mut_checked(header_len).ok_or(Refusal::Malformed)?;
         let (packet, tag) = rest.split_last_chunk_mut().ok_or(Refusal::Malformed)?;
         let step = self.ring.step;
-        let (key, window, failures) = self.ring.slot(header.kid, self.found).ok_or(Refusal::Busy)?;
+        let (key, window, failures) = self.ring.slot(header.kid, self.slot).ok_or(Refusal::Busy)?;
         window.screen(header.counter).map_err(|stale| match stale {
             Stale::Replayed => Refusal::Replayed,
             Stale::TooOld => Refusal::TooOld,

@@ -139,7 +139,14 @@ impl Shape {
     ///
     /// Returns where it stands then. `None` if the buffer has no room for that.
     #[inline]
-    pub(crate) fn grow(&self, buffer: &mut [u8], start: usize, end: usize, growth: Growth, fill: u8) -> Option<usize> {
+    pub(crate) fn grow(
+        &self,
+        buffer: &mut [u8],
+        start: usize,
+        end: usize,
+        growth: Growth,
+        fill: u8,
+    ) -> Option<usize> {
         if growth.front == 0 && growth.back == 0 {
             return Some(start);
         }
@@ -149,7 +156,10 @@ impl Shape {
         let padded = if growth.length_bytes > 0 { PADDED } else { 0 };
         let (head, rest) = buffer.get_mut(start..)?.split_at_mut_checked(2)?;
         head.copy_from_slice(&[toc | 3, self.count & !PADDED | padded]);
-        let (last, full) = rest.get_mut(..growth.length_bytes)?.split_last_mut().map_or((None, &mut [][..]), |(last, full)| (Some(last), full));
+        let (last, full) = rest
+            .get_mut(..growth.length_bytes)?
+            .split_last_mut()
+            .map_or((None, &mut [][..]), |(last, full)| (Some(last), full));
         full.fill(255);
         if let Some(last) = last {
             *last = u8::try_from(growth.padding - 254 * full.len()).ok()?;
@@ -180,7 +190,10 @@ fn frame_length(bytes: &[u8]) -> Result<(usize, &[u8]), MalformedOpus> {
 fn duration(toc: u8) -> u32 {
     let config = toc >> 3;
     match config {
-        0..=11 => [4, 8, 16, 24][usize::from(config & 3)],
+        0..=11 => match config & 3 {
+            0 => 4,
+            n => 8 * u32::from(n),
+        },
         12..=15 => 4 << (config & 1),
         _ => 1 << (config & 3),
     }
@@ -229,7 +242,11 @@ mod tests {
                 let mut body = &rest[at..rest.len() - padding];
                 let number = usize::from(count & 0x3f);
                 if count & 0x80 == 0 {
-                    return if body.is_empty() { vec![vec![]; number] } else { body.chunks(body.len() / number).map(<[u8]>::to_vec).collect() };
+                    return if body.is_empty() {
+                        vec![vec![]; number]
+                    } else {
+                        body.chunks(body.len() / number).map(<[u8]>::to_vec).collect()
+                    };
                 }
                 let mut lengths = vec![];
                 for _ in 1..number {
@@ -308,18 +325,18 @@ mod tests {
     #[test]
     fn what_rfc_6716_forbids_is_refused() {
         let forbidden: [&[u8]; 12] = [
-            &[],                            // R1: no TOC
-            &[0x81, 1, 2, 3],               // R3: odd halves
-            &[0x82],                        // R4: no length
-            &[0x82, 252],                   // R4: half a length
-            &[0x82, 5, 1],                  // R4: shorter than its first frame
-            &[0x83],                        // R5: no count
-            &[0x83, 0],                     // R5: no frames
-            &[0x83, 49],                    // R5: 49 x 2.5 ms
-            &[0x1b, 3, 0, 0, 0],            // R5: 3 x 60 ms
-            &[0x83, 2, 1],                  // R6: 1 byte for 2 frames
-            &[0x83, 0x41, 9, 0],            // R6: more padding than packet
-            &[0x83, 0x82, 9, 0],            // R7: longer than the packet
+            &[],                 // R1: no TOC
+            &[0x81, 1, 2, 3],    // R3: odd halves
+            &[0x82],             // R4: no length
+            &[0x82, 252],        // R4: half a length
+            &[0x82, 5, 1],       // R4: shorter than its first frame
+            &[0x83],             // R5: no count
+            &[0x83, 0],          // R5: no frames
+            &[0x83, 49],         // R5: 49 x 2.5 ms
+            &[0x1b, 3, 0, 0, 0], // R5: 3 x 60 ms
+            &[0x83, 2, 1],       // R6: 1 byte for 2 frames
+            &[0x83, 0x41, 9, 0], // R6: more padding than packet
+            &[0x83, 0x82, 9, 0], // R7: longer than the packet
         ];
         for packet in forbidden {
             assert_eq!(OpusPacket::parse(packet), Err(MalformedOpus), "{packet:02x?}");

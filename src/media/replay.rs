@@ -4,7 +4,8 @@ use crate::id::Counter;
 
 /// Remembers the last 1,024 counters, in a ring of words that is cleared a word at a time.
 ///
-/// One word more than the window holds, so that the word being entered never overlaps what must be kept.
+/// The ring is larger than the window, so that the word being entered never overlaps what must be kept,
+/// and a power of two, so that finding a word is a mask.
 pub(crate) struct Window {
     words: [u64; WORDS],
     /// One more than the highest counter recorded; 0 while there is none.
@@ -13,7 +14,7 @@ pub(crate) struct Window {
 
 /// How many counters below the highest are told apart.
 pub(crate) const SPAN: u64 = 1_024;
-const WORDS: usize = SPAN as usize / 64 + 1;
+const WORDS: usize = 32;
 
 /// Why a counter is not fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +74,7 @@ impl Window {
 
 #[inline]
 fn word(counter: u64) -> usize {
-    (counter / 64 % WORDS as u64) as usize
+    (counter / 64) as usize % WORDS
 }
 
 #[inline]

@@ -109,7 +109,12 @@ impl Sealer {
     ///
     /// # Errors
     /// See [`SealError`]; each says what to do. No error uses up a counter.
-    pub fn seal<'b>(&mut self, buffer: &'b mut [u8], len: usize, stamp: Stamp) -> Result<&'b mut [u8], SealError> {
+    pub fn seal<'b>(
+        &mut self,
+        buffer: &'b mut [u8],
+        len: usize,
+        stamp: Stamp,
+    ) -> Result<&'b mut [u8], SealError> {
         let key = match (&self.state, self.paused) {
             (State::Speaking(key), None) => key,
             (State::Speaking(_), Some(reason)) => return Err(SealError::Silent(reason)),

@@ -10,13 +10,13 @@
 
 use crate::{
     id::CaptureTime,
+    id::Step,
     keys::{
         derive::sha256,
         frame::FrameKey,
         speaker::{self, BadSignature, SIGNATURE, Signer, frame_message},
     },
     media::header::Header,
-    id::Step,
 };
 
 /// When a packet's audio was captured and how loud it is, as its sender says.
@@ -51,7 +51,14 @@ const EXTENSION: u8 = 97 << 1;
 pub(crate) const FILLER: u8 = 0x01;
 
 /// Writes the tail of a packet, whose other bytes are in their place already, and signs all of it.
-pub(crate) fn sign(packet: &mut [u8], stamp: Stamp, header: Header, step: Step, key: &FrameKey, signer: &Signer) {
+pub(crate) fn sign(
+    packet: &mut [u8],
+    stamp: Stamp,
+    header: Header,
+    step: Step,
+    key: &FrameKey,
+    signer: &Signer,
+) {
     let Some(at) = packet.len().checked_sub(TAIL) else { return };
     let [_, _, time @ ..] = stamp.captured.0.to_be_bytes();
     let (body, signature) = packet.split_at_mut(at + 1 + STAMP);

@@ -1,0 +1,225 @@
+//! The Opus codec, set up so that packets say nothing by their size (RFC 6716, SPEC section 5.1).
+//!
+//! Hard constant bitrate, no DTX: speech, silence and noise give packets of one length. The only file that
+//! names the codec's crate; behind the feature `codec`, so that the sealing core builds without it.
+
+use std::fmt;
+
+use crate::media::{Authenticity, OpusPacket, PacketSize, capacity};
+
+/// Samples a second, per channel: what encoder and decoder take and give.
+pub const SAMPLE_RATE: u32 = 48_000;
+
+/// How much audio one packet holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Frame {
+    /// 20 ms: less delay, and twice the overhead.
+    Ms20,
+    /// 40 ms: a signed packet then costs what an unsigned one of 20 ms does.
+    #[default]
+    Ms40,
+    /// 60 ms: the least overhead.
+    Ms60,
+}
+
+impl Frame {
+    /// Its length in milliseconds.
+    pub const fn millis(self) -> u32 {
+        match self {
+            Self::Ms20 => 20,
+            Self::Ms40 => 40,
+            Self::Ms60 => 60,
+        }
+    }
+
+    /// Its length in samples at [`SAMPLE_RATE`].
+    pub const fn samples(self) -> usize {
+        (self.millis() * SAMPLE_RATE / 1_000) as usize
+    }
+}
+
+/// Encodes mono speech at 48 kHz into Opus packets of one length.
+pub struct Encoder {
+    inner: opus::Encoder,
+    frame: Frame,
+    len: usize,
+}
+
+impl Encoder {
+    /// An encoder whose packets fill a room's packets as well as they can, at 64 kbit/s at most.
+    ///
+    /// # Errors
+    /// [`CodecError::Size`] if the room's packets are too small for Opus (6 kbit/s) at this frame length.
+    pub fn new(frame: Frame, size: PacketSize, authenticity: Authenticity) -> Result<Self, CodecError> {
+        let per_packet = |bits_per_second: u32| (bits_per_second * frame.millis() / 8_000) as usize;
+        let len = capacity(size, authenticity).min(per_packet(64_000));
+        if len < per_packet(6_000) {
+            return Err(CodecError::Size);
+        }
+        let bitrate = i32::try_from(len * 8_000 / frame.millis() as usize).map_err(|_| CodecError::Size)?;
+        let mut inner = opus::Encoder::new(SAMPLE_RATE, opus::Channels::Mono, opus::Application::Voip)?;
+        inner.set_bitrate(opus::Bitrate::Bits(bitrate))?;
+        inner.set_vbr(false)?;
+        inner.set_dtx(false)?;
+        inner.set_inband_fec(true)?;
+        inner.set_packet_loss_perc(5)?;
+        Ok(Self { inner, frame, len })
+    }
+
+    /// The length of every packet, in bytes.
+    pub fn packet_len(&self) -> usize {
+        self.len
+    }
+
+    /// Encodes exactly one frame of mono samples into the front of `out` and returns the packet's length.
+    ///
+    /// # Errors
+    /// [`CodecError::Frame`] if `pcm` is not one frame long; [`CodecError::Size`] if `out` is too small.
+    pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, CodecError> {
+        if pcm.len() != self.frame.samples() {
+            return Err(CodecError::Frame);
+        }
+        // libopus writes a packet of the bitrate's length into whatever room it is given.
+        let out = out.get_mut(..self.len).ok_or(CodecError::Size)?;
+        Ok(self.inner.encode(pcm, out)?)
+    }
+
+    /// A checksum of the coder's state, which a decoder of the same packet must reach.
+    ///
+    /// # Errors
+    /// [`CodecError::Codec`] if libopus fails.
+    pub fn final_range(&mut self) -> Result<u32, CodecError> {
+        Ok(self.inner.get_final_range()?)
+    }
+}
+
+/// Decodes the Opus packets of one sender to mono at 48 kHz.
+pub struct Decoder {
+    inner: opus::Decoder,
+}
+
+/// The longest packet, 120 ms, in samples.
+pub const MAX_SAMPLES: usize = 5_760;
+
+impl Decoder {
+    /// A decoder for one sender.
+    ///
+    /// # Errors
+    /// [`CodecError::Codec`] if libopus fails.
+    pub fn new() -> Result<Self, CodecError> {
+        Ok(Self { inner: opus::Decoder::new(SAMPLE_RATE, opus::Channels::Mono)? })
+    }
+
+    /// Decodes a packet into the front of `pcm`, at most [`MAX_SAMPLES`], and returns how many samples it gave.
+    ///
+    /// # Errors
+    /// [`CodecError::Codec`] if the frames inside are broken: a member sealed nonsense.
+    pub fn decode(&mut self, packet: OpusPacket<'_>, pcm: &mut [i16]) -> Result<usize, CodecError> {
+        Ok(self.inner.decode(packet.as_bytes(), pcm, false)?)
+    }
+
+    /// Conceals a lost packet by filling all of `pcm`, whose length is that of the packet.
+    ///
+    /// # Errors
+    /// [`CodecError::Codec`] if the length is not a multiple of 2.5 ms.
+    pub fn conceal(&mut self, pcm: &mut [i16]) -> Result<usize, CodecError> {
+        Ok(self.inner.decode(&[], pcm, false)?)
+    }
+
+    /// A checksum of the decoder's state after the last packet.
+    ///
+    /// # Errors
+    /// [`CodecError::Codec`] if libopus fails.
+    pub fn final_range(&mut self) -> Result<u32, CodecError> {
+        Ok(self.inner.get_final_range()?)
+    }
+}
+
+impl fmt::Debug for Encoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Encoder({} ms, {} bytes)", self.frame.millis(), self.len)
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decoder")
+    }
+}
+
+/// Why audio was not encoded or decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CodecError {
+    /// The buffer, or the room's packet size, is too small.
+    Size,
+    /// The samples are not exactly one frame.
+    Frame,
+    /// libopus refused: a broken packet, or an argument that it does not take.
+    Codec,
+}
+
+impl From<opus::Error> for CodecError {
+    fn from(_: opus::Error) -> Self {
+        Self::Codec
+    }
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Size => "the buffer or the room's packets are too small for this audio",
+            Self::Frame => "the samples are not exactly one frame",
+            Self::Codec => "libopus refused the packet or the setting",
+        })
+    }
+}
+
+impl std::error::Error for CodecError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speech_silence_and_noise_give_packets_of_one_length_that_decode_to_the_same_state() {
+        for (frame, size) in [(Frame::Ms20, 160), (Frame::Ms40, 240), (Frame::Ms60, 300)] {
+            let size = PacketSize::new(size).unwrap();
+            let mut encoder = Encoder::new(frame, size, Authenticity::Signed).unwrap();
+            let mut decoder = Decoder::new().unwrap();
+            let mut noise = 1u32;
+            for block in 0..60 {
+                let pcm: Vec<i16> = (0..frame.samples())
+                    .map(|i| {
+                        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        match block / 20 {
+                            0 => ((i as f32 * 0.03).sin() * 9_000.0) as i16,
+                            1 => 0,
+                            _ => (noise >> 16) as i16,
+                        }
+                    })
+                    .collect();
+                let mut packet = [0; 1_000];
+                let len = encoder.encode(&pcm, &mut packet).unwrap();
+                assert_eq!(len, encoder.packet_len());
+                let mut out = [0; MAX_SAMPLES];
+                let decoded = decoder.decode(OpusPacket::parse(&packet[..len]).unwrap(), &mut out).unwrap();
+                assert_eq!(decoded, frame.samples());
+                assert_eq!(decoder.final_range(), encoder.final_range());
+            }
+        }
+    }
+
+    #[test]
+    fn bad_input_is_a_typed_error() {
+        let size = PacketSize::default();
+        let mut encoder = Encoder::new(Frame::Ms40, size, Authenticity::Signed).unwrap();
+        assert_eq!(encoder.encode(&[0; 5], &mut [0; 400]), Err(CodecError::Frame));
+        assert_eq!(encoder.encode(&[0; 1_920], &mut [0; 4]), Err(CodecError::Size));
+        let small = PacketSize::new(80).unwrap();
+        assert_eq!(Encoder::new(Frame::Ms40, small, Authenticity::Signed).err(), Some(CodecError::Size));
+        let broken = OpusPacket::parse(&[0x83, 0x02, 1, 2, 3, 4]).unwrap();
+        let mut pcm = [0; 10];
+        assert_eq!(Decoder::new().unwrap().decode(broken, &mut pcm), Err(CodecError::Codec));
+    }
+}
