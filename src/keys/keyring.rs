@@ -25,8 +25,8 @@ pub(crate) struct EpochRing {
     pub(crate) authenticity: Authenticity,
     /// Ascending by leaf, in the order that the tables index.
     pub(crate) senders: Box<[Sender]>,
-    /// Leaves that the commit into this epoch removed: they have no grace in the epoch before.
-    pub(crate) removed: Box<[Leaf]>,
+    /// Leaves that the commit into this epoch removed, ascending: they have no grace in the epoch before.
+    removed: Box<[Leaf]>,
     steps: [Option<Box<StepRing>>; 4],
 }
 
@@ -36,8 +36,9 @@ impl EpochRing {
         context: [u8; 32],
         authenticity: Authenticity,
         senders: Box<[Sender]>,
-        removed: Box<[Leaf]>,
+        mut removed: Box<[Leaf]>,
     ) -> Self {
+        removed.sort_unstable();
         Self { epoch, context, authenticity, senders, removed, steps: [const { None }; 4] }
     }
 
@@ -75,6 +76,12 @@ impl EpochRing {
         self.senders.get_mut(index)
     }
 
+    /// Whether a speaker of the epoch before still is one.
+    pub(crate) fn keeps(&self, leaf: Leaf, member: MemberId) -> bool {
+        let same = self.sender(leaf).is_some_and(|sender| sender.member == member);
+        same && self.removed.binary_search(&leaf).is_err()
+    }
+
     pub(crate) fn sender(&self, leaf: Leaf) -> Option<&Sender> {
         let index = self.senders.binary_search_by_key(&leaf, |sender| sender.leaf).ok()?;
         self.senders.get(index)
@@ -101,8 +108,6 @@ pub(crate) enum Standing {
     Unannounced,
     /// They are our own, come back.
     Own,
-    /// The leaf has gone, or may not speak any more.
-    Removed,
 }
 
 /// One step of one epoch.

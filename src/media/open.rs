@@ -105,7 +105,8 @@ impl Opener {
     /// Whether `frame` would get past the look-up of its key and speaker now. Counts and changes nothing.
     pub fn knows(&mut self, frame: &[u8]) -> bool {
         let Ok((header, _)) = Header::parse(frame) else { return false };
-        self.find(header.kid).is_some_and(|place| place.sender.standing != Standing::Unannounced)
+        self.find(header.kid)
+            .is_some_and(|place| place.gone || place.sender.standing != Standing::Unannounced)
     }
 
     /// Counts since this opener was made.
@@ -136,12 +137,22 @@ impl Opener {
     /// The epoch, step and sender of a KID. The present epoch comes first, so a KID is never two keys.
     #[inline]
     fn find(&mut self, kid: KeyId) -> Option<Place<'_>> {
-        let older =
-            self.previous.is_some() && !self.current.as_deref_mut().is_some_and(|epoch| epoch.knows(kid));
-        let epoch = if older { self.previous.as_deref_mut()? } else { self.current.as_deref_mut()? };
-        let (number, authenticity) = (epoch.epoch, epoch.authenticity);
-        let (ring, slot, sender) = epoch.find(kid)?;
-        Some(Place { epoch: number, authenticity, ring, slot, sender })
+        if self.previous.is_some() {
+            return self.find_in_grace(kid);
+        }
+        Place::find(self.current.as_deref_mut()?, kid)
+    }
+
+    /// The same in the two seconds after a commit.
+    #[cold]
+    fn find_in_grace(&mut self, kid: KeyId) -> Option<Place<'_>> {
+        let current = self.current.as_deref_mut()?;
+        if current.knows(kid) {
+            return Place::find(current, kid);
+        }
+        let mut place = Place::find(self.previous.as_deref_mut()?, kid)?;
+        place.gone = !current.keeps(place.sender.leaf, place.sender.member);
+        Some(place)
     }
 
     fn enter(&mut self, ring: Box<EpochRing>) -> Contents {
@@ -153,14 +164,6 @@ impl Opener {
             *oldest = ring.context;
         }
         self.remembered += 1;
-        if let Some(leaving) = &mut self.current {
-            for sender in &mut leaving.senders {
-                let stays = ring.sender(sender.leaf).is_some_and(|now| now.member == sender.member);
-                if !stays || ring.removed.contains(&sender.leaf) {
-                    sender.standing = Standing::Removed;
-                }
-            }
-        }
         let older = self.previous.take();
         self.previous = self.current.replace(ring);
         Contents::Epochs([older, None])
@@ -180,9 +183,18 @@ struct Place<'a> {
     /// The slot that held the key when it was last used.
     slot: u16,
     sender: &'a mut Sender,
+    /// The epoch is the previous one, and the present one does not have this sender.
+    gone: bool,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    #[inline]
+    fn find(ring: &'a mut EpochRing, kid: KeyId) -> Option<Self> {
+        let (epoch, authenticity) = (ring.epoch, ring.authenticity);
+        let (ring, slot, sender) = ring.find(kid)?;
+        Some(Self { epoch, authenticity, ring, slot, sender, gone: false })
+    }
+
     /// The checks of one packet whose sender is known, in their order.
     #[inline]
     fn open<'b>(
@@ -193,10 +205,10 @@ impl Place<'_> {
     ) -> Result<Opened<'b>, Refusal> {
         let sender = &*self.sender;
         match sender.standing {
+            _ if self.gone => return Err(Refusal::Removed),
             Standing::Ready => {}
             Standing::Unannounced => return Err(Refusal::UnknownSpeaker),
             Standing::Own => return Err(Refusal::Own),
-            Standing::Removed => return Err(Refusal::Removed),
         }
         if header.counter.0 > LAST_COUNTER {
             return Err(Refusal::Malformed);
