@@ -57,12 +57,7 @@ impl Encoder {
             return Err(CodecError::Size);
         }
         let bitrate = i32::try_from(len * 8_000 / frame.millis() as usize).map_err(|_| CodecError::Size)?;
-        let mut inner = opus::Encoder::new(SAMPLE_RATE, opus::Channels::Mono, opus::Application::Voip)?;
-        inner.set_bitrate(opus::Bitrate::Bits(bitrate))?;
-        inner.set_vbr(false)?;
-        inner.set_dtx(false)?;
-        inner.set_inband_fec(true)?;
-        inner.set_packet_loss_perc(5)?;
+        let inner = encoder(bitrate).map_err(refused)?;
         Ok(Self { inner, frame, len })
     }
 
@@ -81,7 +76,7 @@ impl Encoder {
         }
         // libopus writes a packet of the bitrate's length into whatever room it is given.
         let out = out.get_mut(..self.len).ok_or(CodecError::Size)?;
-        Ok(self.inner.encode(pcm, out)?)
+        self.inner.encode(pcm, out).map_err(refused)
     }
 
     /// A checksum of the coder's state, which a decoder of the same packet must reach.
@@ -89,7 +84,7 @@ impl Encoder {
     /// # Errors
     /// [`CodecError::Codec`] if libopus fails.
     pub fn final_range(&mut self) -> Result<u32, CodecError> {
-        Ok(self.inner.get_final_range()?)
+        self.inner.get_final_range().map_err(refused)
     }
 }
 
@@ -107,7 +102,8 @@ impl Decoder {
     /// # Errors
     /// [`CodecError::Codec`] if libopus fails.
     pub fn new() -> Result<Self, CodecError> {
-        Ok(Self { inner: opus::Decoder::new(SAMPLE_RATE, opus::Channels::Mono)? })
+        let inner = opus::Decoder::new(SAMPLE_RATE, opus::Channels::Mono).map_err(refused)?;
+        Ok(Self { inner })
     }
 
     /// Decodes a packet into the front of `pcm`, at most [`MAX_SAMPLES`], and returns how many samples it gave.
@@ -115,7 +111,7 @@ impl Decoder {
     /// # Errors
     /// [`CodecError::Codec`] if the frames inside are broken: a member sealed nonsense.
     pub fn decode(&mut self, packet: OpusPacket<'_>, pcm: &mut [i16]) -> Result<usize, CodecError> {
-        Ok(self.inner.decode(packet.as_bytes(), pcm, false)?)
+        self.inner.decode(packet.as_bytes(), pcm, false).map_err(refused)
     }
 
     /// Conceals a lost packet by filling all of `pcm`, whose length is that of the packet.
@@ -123,7 +119,7 @@ impl Decoder {
     /// # Errors
     /// [`CodecError::Codec`] if the length is not a multiple of 2.5 ms.
     pub fn conceal(&mut self, pcm: &mut [i16]) -> Result<usize, CodecError> {
-        Ok(self.inner.decode(&[], pcm, false)?)
+        self.inner.decode(&[], pcm, false).map_err(refused)
     }
 
     /// A checksum of the decoder's state after the last packet.
@@ -131,7 +127,7 @@ impl Decoder {
     /// # Errors
     /// [`CodecError::Codec`] if libopus fails.
     pub fn final_range(&mut self) -> Result<u32, CodecError> {
-        Ok(self.inner.get_final_range()?)
+        self.inner.get_final_range().map_err(refused)
     }
 }
 
@@ -159,12 +155,6 @@ pub enum CodecError {
     Codec,
 }
 
-impl From<opus::Error> for CodecError {
-    fn from(_: opus::Error) -> Self {
-        Self::Codec
-    }
-}
-
 impl fmt::Display for CodecError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -176,6 +166,21 @@ impl fmt::Display for CodecError {
 }
 
 impl std::error::Error for CodecError {}
+
+/// Constant bitrate without gaps; FEC for the loss that a mobile network has on a good day.
+fn encoder(bitrate: i32) -> opus::Result<opus::Encoder> {
+    let mut encoder = opus::Encoder::new(SAMPLE_RATE, opus::Channels::Mono, opus::Application::Voip)?;
+    encoder.set_bitrate(opus::Bitrate::Bits(bitrate))?;
+    encoder.set_vbr(false)?;
+    encoder.set_dtx(false)?;
+    encoder.set_inband_fec(true)?;
+    encoder.set_packet_loss_perc(5)?;
+    Ok(encoder)
+}
+
+fn refused(_: opus::Error) -> CodecError {
+    CodecError::Codec
+}
 
 #[cfg(test)]
 mod tests {

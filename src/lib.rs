@@ -33,9 +33,15 @@
 
 #[cfg(feature = "codec")]
 pub mod codec;
+#[cfg(feature = "room")]
+pub mod group;
 pub mod id;
 pub mod keys;
 pub mod media;
+pub mod relay;
+#[cfg(feature = "room")]
+pub mod room;
+pub mod transport;
 
 pub use id::{CaptureTime, Counter, Epoch, KeyId, Leaf, MemberId, Step};
 pub use keys::{EpochSecret, EpochStart, Rekey, Schedule, Speaker, Suite};

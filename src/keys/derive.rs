@@ -107,3 +107,22 @@ fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
     }
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::vectors::cases;
+
+    #[test]
+    fn rfc_9605_secrets_come_out_of_the_extraction() {
+        for case in cases("rfc9605.txt", "sframe", 5) {
+            let suite = if case.number("cipher_suite") == 5 { Suite::Aes256Gcm } else { Suite::Aes128Gcm };
+            let secret = hmac::Key::new(algorithm(suite), &case.bytes("sframe_secret"));
+            let extracted = Prk::extract(suite, &[], &case.bytes("base_key"));
+            for message in [b"one".as_slice(), b"another"] {
+                let expected = hmac::sign(&secret, message);
+                assert_eq!(hmac::sign(&extracted.key, message).as_ref(), expected.as_ref());
+            }
+        }
+    }
+}

@@ -28,6 +28,8 @@ pub(crate) struct EpochRing {
     /// Leaves that the commit into this epoch removed, ascending: they have no grace in the epoch before.
     removed: Box<[Leaf]>,
     steps: [Option<Box<StepRing>>; 4],
+    /// Steps before this one are over, and do not come back with their replay windows empty.
+    first: Step,
 }
 
 impl EpochRing {
@@ -39,13 +41,16 @@ impl EpochRing {
         mut removed: Box<[Leaf]>,
     ) -> Self {
         removed.sort_unstable();
-        Self { epoch, context, authenticity, senders, removed, steps: [const { None }; 4] }
+        Self { epoch, context, authenticity, senders, removed, steps: [const { None }; 4], first: Step(0) }
     }
 
     /// Puts a step in its place; what stood there, four steps older, comes back.
     ///
-    /// A step that is there already stays, with its replay windows.
+    /// A step that is there already stays, with its replay windows; one that was retired is handed back.
     pub(crate) fn install(&mut self, ring: Box<StepRing>) -> Option<Box<StepRing>> {
+        if ring.step < self.first {
+            return Some(ring);
+        }
         match self.steps.get_mut(place(ring.step.0)) {
             Some(Some(present)) if present.step >= ring.step => Some(ring),
             Some(place) => place.replace(ring),
@@ -55,6 +60,7 @@ impl EpochRing {
 
     /// Takes out the steps before `first`.
     pub(crate) fn retire(&mut self, first: Step) -> [Option<Box<StepRing>>; 4] {
+        self.first = self.first.max(first);
         self.steps.each_mut().map(|place| place.take_if(|ring| ring.step < first))
     }
 

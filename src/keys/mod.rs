@@ -19,6 +19,8 @@ mod schedule;
 pub(crate) mod secret;
 pub(crate) mod speaker;
 mod suite;
+#[cfg(test)]
+pub(crate) mod vectors;
 
 pub use rekey::{OpenRekey, Rekey, Retired, SealRekey};
 pub use schedule::{EpochStart, STEP, Schedule, ScheduleError, Speaker};

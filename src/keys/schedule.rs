@@ -254,6 +254,9 @@ impl Schedule {
                 next = Step(next.0 + 1);
             }
             self.open_step(due);
+            // What time has passed by has no grace left.
+            let first = Step(due.0 - 1);
+            self.rekeys.push_back(open(OpenChange::RetireSteps { context: self.context, first }));
         }
         self.step = due;
         let key = self.next_key.take();

@@ -141,7 +141,7 @@ const SMALL_ORDER: [[u8; 32]; 7] = [
 ];
 
 /// Reads hex at compile time; a wrong digit does not compile.
-#[allow(clippy::indexing_slicing, clippy::panic)]
+#[allow(clippy::indexing_slicing, clippy::panic, reason = "evaluated at compile time")]
 const fn hex(text: &[u8; 64]) -> [u8; 32] {
     const fn digit(c: u8) -> u8 {
         match c {

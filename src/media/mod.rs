@@ -17,6 +17,8 @@ pub(crate) mod replay;
 mod seal;
 mod stamp;
 mod stats;
+#[cfg(test)]
+mod vectors;
 
 pub use early::Early;
 pub use open::{Opened, Opener, Proof, Refusal};

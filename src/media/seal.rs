@@ -239,3 +239,58 @@ impl fmt::Display for Reused {
 }
 
 impl std::error::Error for Reused {}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::{
+        Authenticity, CaptureTime, EpochSecret, EpochStart, Leaf, MemberId, Rekey, Schedule, Speaker,
+        keys::vectors::cases,
+        media::Level,
+    };
+
+    /// From an epoch secret to the bytes on the wire, through nothing but what callers use.
+    #[test]
+    fn whole_packets_are_those_of_the_vectors() {
+        for case in cases("signature.txt", "packet", 12) {
+            let leaves = case.numbers("leaves").into_iter().map(|leaf| Leaf(leaf as u32));
+            let speakers: Vec<_> =
+                leaves.map(|leaf| Speaker { leaf, member: MemberId::from_bytes([0; 32]) }).collect();
+            let start = EpochStart {
+                secret: EpochSecret::new(case.bytes("epoch_secret")).unwrap(),
+                group_id: &case.bytes("group_id"),
+                epoch: Epoch(case.number("epoch")),
+                authenticator: &case.bytes("authenticator"),
+                suite: case.suite(),
+                authenticity: [Authenticity::Group, Authenticity::Signed][case.number("signed") as usize],
+                packet_size: PacketSize::new(case.number("size") as u16).unwrap(),
+                own_leaf: Leaf(case.number("leaf") as u32),
+                speakers: &speakers,
+                removed: &[],
+                seed: case.array("seed"),
+            };
+            let now = Instant::now();
+            let mut schedule = Schedule::start(start, now).unwrap();
+            schedule.handle_timeout(now + Duration::from_secs(10) * case.step().0);
+            let mut sealer = Sealer::new();
+            while let Some(rekey) = schedule.poll_rekey() {
+                if let Rekey::Seal(rekey) = rekey {
+                    drop(sealer.install(rekey).unwrap());
+                }
+            }
+            assert_eq!(sealer.position(), Some((Epoch(case.number("epoch")), case.step())));
+            sealer.counter = case.number("ctr");
+            let packet = case.bytes("packet");
+            let mut buffer = vec![0; HEADROOM + case.number("size") as usize + TAILROOM];
+            buffer[HEADROOM..HEADROOM + packet.len()].copy_from_slice(&packet);
+            let stamp = Stamp {
+                captured: CaptureTime(case.number("captured")),
+                level: Level(case.number("level") as u8),
+            };
+            let sealed = sealer.seal(&mut buffer, packet.len(), stamp).unwrap();
+            assert_eq!(sealed, case.bytes("sealed"));
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! What lets somebody knock: a link or a QR code (SPEC section 6.3).
+
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    codec::{Malformed, Reader, Writer},
+    envelope::LaneKey,
+    mls::{JOIN_KEY_LEN, JoinKey},
+};
+use crate::{
+    id::MemberId,
+    transport::{RelayName, RoomHandle},
+};
+
+/// A way into a room: hand it over where only the invited see it.
+///
+/// It carries the key of the control lane, so whoever holds it can knock, and can see that control
+/// messages pass, but hears nothing: that takes an admission. Print it with `to_string`, which gives the
+/// link; `Debug` shows none of it. SPEC section 6.3.
+pub struct Invite {
+    pub(crate) id: InviteId,
+    pub(crate) lane: LaneKey,
+    pub(crate) join_key: JoinKey,
+    pub(crate) group_id: [u8; 16],
+    pub(crate) host: MemberId,
+    pub(crate) relays: Vec<RelayName>,
+    pub(crate) expires: UnixTime,
+    pub(crate) uses: u16,
+}
+
+/// Tells the invites of a room apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InviteId(pub(crate) [u8; 16]);
+
+/// Seconds since 1970-01-01 UTC, by the clock of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(pub u64);
+
+impl UnixTime {
+    pub(crate) fn after(self, elapsed: Duration) -> Self {
+        Self(self.0.saturating_add(elapsed.as_secs()))
+    }
+}
+
+/// The time by the system's clock; 0 before 1970.
+impl From<SystemTime> for UnixTime {
+    fn from(time: SystemTime) -> Self {
+        Self(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+    }
+}
+
+impl Invite {
+    /// The fingerprint of the host, to compare with one that came another way.
+    pub fn host(&self) -> MemberId {
+        self.host
+    }
+
+    /// The relays that may be contacted for this room; nothing else ever is.
+    pub fn relays(&self) -> &[RelayName] {
+        &self.relays
+    }
+
+    /// What the relay calls the room.
+    pub fn handle(&self) -> RoomHandle {
+        RoomHandle::from_bytes(self.lane.handle())
+    }
+
+    /// When it stops letting people in.
+    pub fn expires(&self) -> UnixTime {
+        self.expires
+    }
+
+    /// How many people it lets in; `None` is any number.
+    pub fn uses(&self) -> Option<u16> {
+        (self.uses > 0).then_some(self.uses)
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let out = Writer::new()
+            .u8(VERSION)
+            .bytes(&self.id.0)
+            .bytes(self.lane.bytes())
+            .bytes(&self.join_key.0)
+            .bytes(&self.group_id)
+            .bytes(self.host.as_bytes())
+            .u64(self.expires.0)
+            .u16(self.uses)
+            .u8(self.relays.len() as u8);
+        self.relays.iter().fold(out, |out, relay| out.vec8(relay.as_str().as_bytes())).finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, InviteError> {
+        let mut reader = Reader::new(bytes);
+        if reader.u8()? != VERSION {
+            return Err(InviteError::Version);
+        }
+        let id = InviteId(reader.array()?);
+        let lane = LaneKey::new(&reader.array()?);
+        let join_key = JoinKey(reader.array::<JOIN_KEY_LEN>()?);
+        let group_id = reader.array()?;
+        let host = MemberId::from_bytes(reader.array()?);
+        let expires = UnixTime(reader.u64()?);
+        let uses = reader.u16()?;
+        let count = usize::from(reader.u8()?);
+        if count == 0 || count > MAX_RELAYS {
+            return Err(InviteError::Relays);
+        }
+        let mut relays: Vec<RelayName> = Vec::with_capacity(count);
+        for _ in 0..count {
+            let name = std::str::from_utf8(reader.vec8(RelayName::MAX_LEN)?).map_err(|_| InviteError::Relays)?;
+            relays.push(RelayName::new(name).map_err(|_| InviteError::Relays)?);
+        }
+        reader.finish()?;
+        Ok(Self { id, lane, join_key, group_id, host, relays, expires, uses })
+    }
+}
+
+/// The link: `sottovoce:` and base64url without padding.
+impl fmt::Display for Invite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SCHEME}{}", base64url(&self.encode()))
+    }
+}
+
+impl fmt::Debug for Invite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Invite(..)")
+    }
+}
+
+impl FromStr for Invite {
+    type Err = InviteError;
+
+    fn from_str(link: &str) -> Result<Self, InviteError> {
+        if link.len() > MAX_LINK {
+            return Err(InviteError::TooLong);
+        }
+        let text = link.strip_prefix(SCHEME).ok_or(InviteError::Scheme)?;
+        Self::decode(&from_base64url(text).ok_or(InviteError::Base64)?)
+    }
+}
+
+/// Why some text is not an invite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InviteError {
+    /// It does not begin with `sottovoce:`.
+    Scheme,
+    /// It has more than 2,048 characters.
+    TooLong,
+    /// It is not base64url without padding, or was cut off.
+    Base64,
+    /// It was made by another version of the library.
+    Version,
+    /// It names no relay, too many, or one whose name is not allowed.
+    Relays,
+    /// Something is missing or left over.
+    Malformed,
+}
+
+impl From<Malformed> for InviteError {
+    fn from(_: Malformed) -> Self {
+        Self::Malformed
+    }
+}
+
+impl fmt::Display for InviteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Scheme => "an invite begins with sottovoce:",
+            Self::TooLong => "an invite has at most 2048 characters",
+            Self::Base64 => "the invite is damaged or was cut off",
+            Self::Version => "the invite was made by another version",
+            Self::Relays => "the invite names no usable relay",
+            Self::Malformed => "the invite is incomplete",
+        })
+    }
+}
+
+impl std::error::Error for InviteError {}
+
+/// Base64 with the URL alphabet and without padding (RFC 4648 section 5).
+fn base64url(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, i| bits << 8 | u32::from(chunk.get(i).copied().unwrap_or(0)));
+        for sextet in (0..=chunk.len()).map(|i| bits >> (18 - 6 * i) & 63) {
+            out.push(ALPHABET.get(sextet as usize).copied().map_or('=', char::from));
+        }
+    }
+    out
+}
+
+/// Strict: no padding, no other characters, unused bits zero.
+fn from_base64url(text: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3 + 2);
+    for chunk in text.as_bytes().chunks(4) {
+        let mut bits = 0u32;
+        for character in chunk {
+            let sextet = ALPHABET.iter().position(|known| known == character)?;
+            bits = bits << 6 | sextet as u32;
+        }
+        bits <<= 6 * (4 - chunk.len());
+        let [_, bytes @ ..] = bits.to_be_bytes();
+        let (used, unused) = bytes.split_at_checked(chunk.len().checked_sub(1).filter(|len| *len > 0)?)?;
+        if unused.iter().any(|byte| *byte != 0) {
+            return None;
+        }
+        out.extend_from_slice(used);
+    }
+    Some(out)
+}
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+const SCHEME: &str = "sottovoce:";
+const VERSION: u8 = 1;
+/// Relays that a room may name.
+pub(crate) const MAX_RELAYS: usize = 8;
+const MAX_LINK: usize = 2048;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn invite(relays: &[&str], uses: u16) -> Invite {
+        Invite {
+            id: InviteId([1; 16]),
+            lane: LaneKey::new(&[2; 32]),
+            join_key: JoinKey([3; 32]),
+            group_id: [4; 16],
+            host: MemberId::from_bytes([5; 32]),
+            relays: relays.iter().map(|name| RelayName::new(name).unwrap()).collect(),
+            expires: UnixTime(1_800_000_000),
+            uses,
+        }
+    }
+
+    #[test]
+    fn a_link_comes_back_the_same() {
+        let link = invite(&["relay.example:443", "[::1]:4000"], 3).to_string();
+        assert!(link.starts_with("sottovoce:"));
+        let back: Invite = link.parse().unwrap();
+        assert_eq!(back.to_string(), link);
+        assert_eq!(back.relays()[1].as_str(), "[::1]:4000");
+        assert_eq!(back.uses(), Some(3));
+        assert_eq!(back.host(), MemberId::from_bytes([5; 32]));
+        assert_eq!(invite(&["r"], 0).uses(), None);
+    }
+
+    #[test]
+    fn a_link_with_eight_long_relays_fits() {
+        let name = "r".repeat(RelayName::MAX_LEN);
+        let link = invite(&[name.as_str(); 8], 0).to_string();
+        assert!(link.len() <= MAX_LINK, "{}", link.len());
+        assert!(link.parse::<Invite>().is_ok());
+    }
+
+    #[test]
+    fn every_cut_and_damage_is_a_typed_error() {
+        let link = invite(&["relay.example:443"], 3).to_string();
+        for len in 0..link.len() {
+            assert!(link[..len].parse::<Invite>().is_err(), "cut to {len}");
+        }
+        let error = |link: &str| link.parse::<Invite>().unwrap_err();
+        assert_eq!(error("https://example.org"), InviteError::Scheme);
+        assert_eq!(error("sottovoce:AA=="), InviteError::Base64);
+        assert_eq!(error("sottovoce:Ag"), InviteError::Version);
+        assert_eq!(error("sottovoce:AR"), InviteError::Base64);
+        assert_eq!(error(&format!("sottovoce:{}", "A".repeat(2048))), InviteError::TooLong);
+        let none = invite(&[], 0).to_string();
+        assert_eq!(error(&none), InviteError::Relays);
+        let nine = invite(&["r"; 9], 0).to_string();
+        assert_eq!(error(&nine), InviteError::Relays);
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        assert_eq!(format!("{:?}", invite(&["r"], 0)), "Invite(..)");
+    }
+
+    proptest! {
+        #[test]
+        fn base64url_round_trips(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let text = base64url(&bytes);
+            prop_assert!(text.bytes().all(|c| ALPHABET.contains(&c)));
+            prop_assert_eq!(from_base64url(&text), Some(bytes));
+        }
+
+        #[test]
+        fn random_text_never_panics(text in "\\PC{0,200}") {
+            let _ = format!("sottovoce:{text}").parse::<Invite>();
+            let _ = text.parse::<Invite>();
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Coming in: a KeyPackage made for one knock, and the Welcome that answers it (RFC 9420 sections 10 and
+//! 12.4.3.1, SPEC section 6.4).
+
+use openmls::prelude::{
+    KeyPackage, KeyPackageBundle, KeyPackageIn, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
+    ProtocolVersion, StagedWelcome, Welcome,
+};
+use openmls_traits::{OpenMlsProvider, storage::StorageProvider};
+use tls_codec::{DeserializeBytes, Serialize};
+
+use super::{Failure, Group, SUITE, inspect, provider::Provider};
+use crate::{
+    group::{
+        Identity,
+        identity::{CredentialError, Name},
+        invite::UnixTime,
+        policy::Violation,
+        signing::SigningKey,
+    },
+    id::MemberId,
+};
+
+/// Somebody who waits at the door: one KeyPackage and the keys behind it.
+pub(crate) struct Applicant {
+    provider: Provider,
+    leaf_key: SigningKey,
+    bundle: KeyPackageBundle,
+    reference: [u8; 32],
+    encoded: Vec<u8>,
+}
+
+/// A Welcome that was checked, to be entered.
+pub(crate) struct Entry(StagedWelcome);
+
+/// What the Welcome must agree with: the invite.
+pub(crate) struct Expected<'a> {
+    pub(crate) group_id: &'a [u8],
+    pub(crate) host: MemberId,
+    pub(crate) own: MemberId,
+}
+
+impl Applicant {
+    pub(crate) fn new(
+        identity: &Identity,
+        group_id: &[u8],
+        leaf_seed: [u8; 32],
+        seed: [u8; 32],
+        now: UnixTime,
+    ) -> Result<Self, Failure> {
+        let provider = Provider::new(seed);
+        let leaf_key = SigningKey::from_seed(leaf_seed);
+        let credential = identity.credential(group_id, leaf_key.public());
+        let bundle = KeyPackage::builder()
+            .key_package_lifetime(inspect::lifetime(now))
+            .leaf_node_capabilities(inspect::capabilities())
+            .build(SUITE, &provider, &leaf_key, inspect::credential_with_key(&credential, &leaf_key))
+            .map_err(Failure::of)?;
+        let reference = reference(bundle.key_package(), &provider)?;
+        let encoded =
+            MlsMessageOut::from(bundle.key_package().clone()).tls_serialize_detached().map_err(Failure::of)?;
+        Ok(Self { provider, leaf_key, bundle, reference, encoded })
+    }
+
+    /// The KeyPackageRef (RFC 9420 section 5.2).
+    pub(crate) fn reference(&self) -> &[u8; 32] {
+        &self.reference
+    }
+
+    /// The KeyPackage as an MLSMessage.
+    pub(crate) fn key_package(&self) -> &[u8] {
+        &self.encoded
+    }
+
+    /// Checks a Welcome against the invite, in the order of SPEC section 6.4.
+    pub(crate) fn check(&self, welcome: &[u8], expected: &Expected<'_>) -> Result<Entry, JoinError> {
+        let welcome = parse_welcome(welcome).ok_or(JoinError::Malformed)?;
+        if !welcome.secrets().iter().any(|secret| secret.new_member().as_slice() == self.reference) {
+            return Err(JoinError::NotForUs);
+        }
+        // openmls takes the keys out of storage even for a Welcome that turns out to be false.
+        let reference = self.bundle.key_package().hash_ref(self.provider.crypto()).map_err(JoinError::mls)?;
+        self.provider.storage().write_key_package(&reference, &self.bundle).map_err(JoinError::mls)?;
+        let staged = StagedWelcome::build_from_welcome(&self.provider, &join_config(), welcome)
+            .map_err(JoinError::mls)?
+            // Old leaves have no lifetime that says anything; new ones were checked when they were added.
+            .skip_lifetime_validation()
+            .build()
+            .map_err(JoinError::mls)?;
+        check_room(&staged, expected)?;
+        Ok(Entry(staged))
+    }
+
+    /// Enters the room that was checked.
+    pub(crate) fn enter(self, entry: Entry) -> Result<Group, Failure> {
+        let mls = entry.0.into_group(&self.provider).map_err(Failure::of)?;
+        Group::adopt(mls, self.provider, self.leaf_key)
+    }
+}
+
+fn check_room(staged: &StagedWelcome, expected: &Expected<'_>) -> Result<(), JoinError> {
+    let context = staged.group_context();
+    if context.group_id().as_slice() != expected.group_id || context.ciphersuite() != SUITE {
+        return Err(JoinError::OtherGroup);
+    }
+    let sender = staged.welcome_sender().map_err(JoinError::mls)?;
+    let sender = inspect::read_leaf(sender, expected.group_id).map_err(JoinError::Room)?;
+    if sender.member() != expected.host {
+        return Err(JoinError::NotTheHost);
+    }
+    let state = inspect::read_state(context.extensions()).map_err(JoinError::Room)?;
+    if state.terms.host != expected.host {
+        return Err(JoinError::NotTheHost);
+    }
+    let mut seen = Vec::new();
+    for member in staged.members() {
+        let credential = inspect::read_credential(&member.credential, &member.signature_key, expected.group_id)
+            .map_err(|error| JoinError::Room(Violation::Credential(error)))?;
+        let id = credential.member();
+        if state.is_banned(id) {
+            return Err(JoinError::Room(Violation::Banned));
+        }
+        if id == expected.own && member.index != staged.own_leaf_index() {
+            return Err(JoinError::Room(Violation::Duplicate));
+        }
+        seen.push(id);
+    }
+    seen.sort_unstable();
+    if !seen.is_sorted_by(|a, b| a < b) {
+        return Err(JoinError::Room(Violation::Duplicate));
+    }
+    if seen.binary_search(&expected.own).is_err() {
+        return Err(JoinError::Room(Violation::Succession));
+    }
+    Ok(())
+}
+
+/// Why a Welcome is not entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum JoinError {
+    /// It is not a Welcome.
+    Malformed,
+    /// It is for other knocks.
+    NotForUs,
+    /// It leads into another group than the invite.
+    OtherGroup,
+    /// It was not made by the host of the invite.
+    NotTheHost,
+    /// The room behind it breaks a rule.
+    Room(Violation),
+    /// MLS refuses it.
+    Mls(Failure),
+}
+
+impl JoinError {
+    fn mls(error: impl std::fmt::Display) -> Self {
+        Self::Mls(Failure::of(error))
+    }
+}
+
+/// Somebody else's KeyPackage, checked as far as it can be before an Add.
+pub(crate) struct Candidate {
+    pub(super) key_package: KeyPackage,
+    pub(crate) reference: [u8; 32],
+    pub(crate) member: MemberId,
+    pub(crate) name: Name,
+}
+
+impl Candidate {
+    /// Checks a KeyPackage: signatures, form, lifetime, and that its identity vouches for it in this group.
+    pub(crate) fn vet(bytes: &[u8], group_id: &[u8], now: UnixTime) -> Result<Self, Violation> {
+        const MALFORMED: Violation = Violation::Credential(CredentialError::Malformed);
+        let provider = Provider::new([0; 32]);
+        let key_package = parse_key_package(bytes)
+            .ok_or(MALFORMED)?
+            .validate(provider.crypto(), ProtocolVersion::Mls10)
+            .map_err(|_| MALFORMED)?;
+        let plain = key_package.extensions().iter().next().is_none();
+        if key_package.ciphersuite() != SUITE || key_package.last_resort() || !plain {
+            return Err(Violation::ForeignExtension);
+        }
+        inspect::check_lifetime(&key_package, now)?;
+        let credential = inspect::read_leaf(key_package.leaf_node(), group_id)?;
+        let reference = reference(&key_package, &provider).map_err(|_| MALFORMED)?;
+        Ok(Self { reference, member: credential.member(), name: credential.name, key_package })
+    }
+}
+
+pub(super) fn join_config() -> MlsGroupJoinConfig {
+    MlsGroupJoinConfig::builder()
+        .wire_format_policy(super::WIRE_FORMAT)
+        .use_ratchet_tree_extension(true)
+        .max_past_epochs(0)
+        .number_of_resumption_psks(0)
+        .build()
+}
+
+fn reference(key_package: &KeyPackage, provider: &Provider) -> Result<[u8; 32], Failure> {
+    let reference = key_package.hash_ref(provider.crypto()).map_err(Failure::of)?;
+    reference.as_slice().try_into().map_err(Failure::of)
+}
+
+fn parse_welcome(bytes: &[u8]) -> Option<Welcome> {
+    match MlsMessageIn::tls_deserialize_exact_bytes(bytes).ok()?.extract() {
+        MlsMessageBodyIn::Welcome(welcome) => Some(welcome),
+        _ => None,
+    }
+}
+
+fn parse_key_package(bytes: &[u8]) -> Option<KeyPackageIn> {
+    match MlsMessageIn::tls_deserialize_exact_bytes(bytes).ok()?.extract() {
+        MlsMessageBodyIn::KeyPackage(key_package) => Some(key_package),
+        _ => None,
+    }
+}

@@ -1,0 +1,353 @@
+//! The MLS group of a room (RFC 9420). Only this directory names openmls, and none of its types leave it.
+//!
+//! ```text
+//! bytes > process > Incoming::Commit { Staged, Change } > policy::check > Permit > merge > epoch secret
+//! candidates, removals, state > commit > policy::check on our own > merge > bytes for the others
+//! ```
+
+#[cfg(test)]
+pub(crate) mod forge;
+mod hpke;
+mod inspect;
+mod join;
+mod provider;
+
+use std::fmt;
+
+use openmls::prelude::{
+    Ciphersuite, GroupId, KeyPackage, LeafNodeIndex, MlsGroup, MlsMessageBodyIn, MlsMessageIn,
+    PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessedMessageContent, ProtocolMessage, Sender, StagedCommit,
+    WireFormatPolicy,
+};
+use openmls_traits::OpenMlsProvider;
+use tls_codec::{DeserializeBytes, Serialize};
+
+pub(crate) use hpke::{JOIN_KEY_LEN, JoinKey, JoinSecret, knock_aad};
+pub(crate) use join::{Applicant, Candidate, Expected, JoinError};
+
+use super::{
+    Member,
+    identity::{Credential, Identity},
+    invite::UnixTime,
+    policy::{self, Change, Permit, Violation},
+    signing::SigningKey,
+    state::RoomState,
+};
+use crate::{
+    id::{Epoch, Leaf, MemberId},
+    keys::EpochSecret,
+};
+use provider::Provider;
+
+/// One member's view of the group: tree, state, secrets of the current epoch.
+pub(crate) struct Group {
+    mls: MlsGroup,
+    provider: Provider,
+    leaf_key: SigningKey,
+    state: RoomState,
+    /// The leaves of the tree, ascending: nothing else ever makes a roster.
+    roster: Vec<Member>,
+}
+
+impl Group {
+    /// Makes a group of one.
+    pub(crate) fn create(
+        identity: &Identity,
+        group_id: &[u8],
+        state: &RoomState,
+        leaf_seed: [u8; 32],
+        seed: [u8; 32],
+        now: UnixTime,
+    ) -> Result<Self, Failure> {
+        let provider = Provider::new(seed);
+        let leaf_key = SigningKey::from_seed(leaf_seed);
+        let credential = identity.credential(group_id, leaf_key.public());
+        let mls = MlsGroup::builder()
+            .with_group_id(GroupId::from_slice(group_id))
+            .ciphersuite(SUITE)
+            .with_wire_format_policy(WIRE_FORMAT)
+            .use_ratchet_tree_extension(true)
+            .max_past_epochs(0)
+            .number_of_resumption_psks(0)
+            .with_capabilities(inspect::capabilities())
+            .with_group_context_extensions(inspect::write_state(state)?)
+            .lifetime(inspect::lifetime(now))
+            .build(&provider, &leaf_key, inspect::credential_with_key(&credential, &leaf_key))
+            .map_err(Failure::of)?;
+        Self::adopt(mls, provider, leaf_key)
+    }
+
+    fn adopt(mls: MlsGroup, provider: Provider, leaf_key: SigningKey) -> Result<Self, Failure> {
+        let state = inspect::read_state(mls.extensions()).map_err(Failure::of)?;
+        let mut group = Self { mls, provider, leaf_key, state, roster: Vec::new() };
+        group.read_roster();
+        Ok(group)
+    }
+
+    pub(crate) fn id(&self) -> &[u8] {
+        self.mls.group_id().as_slice()
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.mls.epoch().as_u64())
+    }
+
+    pub(crate) fn own_leaf(&self) -> Leaf {
+        Leaf(self.mls.own_leaf_index().u32())
+    }
+
+    pub(crate) fn state(&self) -> &RoomState {
+        &self.state
+    }
+
+    pub(crate) fn roster(&self) -> &[Member] {
+        &self.roster
+    }
+
+    pub(crate) fn member_at(&self, leaf: Leaf) -> Option<&Member> {
+        self.roster.iter().find(|member| member.leaf == leaf)
+    }
+
+    pub(crate) fn member(&self, id: MemberId) -> Option<&Member> {
+        self.roster.iter().find(|member| member.id == id)
+    }
+
+    /// Equal at two members only if they are in the same epoch of the same branch (RFC 9420 section 8.7).
+    pub(crate) fn authenticator(&self) -> &[u8] {
+        self.mls.epoch_authenticator().as_slice()
+    }
+
+    /// Takes the epoch's secret, which can be taken once: the exporter's node is punctured.
+    pub(crate) fn take_epoch_secret(&mut self) -> Result<EpochSecret, Failure> {
+        let storage = self.provider.storage();
+        let secret = self.mls.safe_export_secret(self.provider.crypto(), storage, COMPONENT).map(EpochSecret::new);
+        secret.map_err(Failure::of)?.map_err(Failure::of)
+    }
+
+    /// Makes a commit, checks it as everybody else will, and merges it.
+    ///
+    /// On an error nothing has changed.
+    pub(crate) fn commit(
+        &mut self,
+        adds: &[&Candidate],
+        removes: &[Leaf],
+        state: Option<&RoomState>,
+    ) -> Result<Committed, CommitError> {
+        let proposed = match self.propose(adds, removes, state) {
+            Ok(proposed) => proposed,
+            Err(error) => {
+                self.mls.clear_pending_commit(self.provider.storage()).map_err(CommitError::mls)?;
+                return Err(error);
+            }
+        };
+        let Proposed { commit, welcome, change, permit: Permit { .. } } = proposed;
+        self.mls.merge_pending_commit(&self.provider).map_err(CommitError::mls)?;
+        let summary = self.settle(&change);
+        Ok(Committed { commit, welcome, summary })
+    }
+
+    /// Takes an MLS message. A commit is staged, to be checked and merged or dropped.
+    pub(crate) fn process(&mut self, bytes: &[u8]) -> Result<Incoming, ProcessError> {
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes).map_err(|_| ProcessError::Malformed)?;
+        let MlsMessageBodyIn::PrivateMessage(message) = message.extract() else {
+            return Err(ProcessError::Malformed);
+        };
+        let message = ProtocolMessage::from(message);
+        if message.group_id() != self.mls.group_id() {
+            return Err(ProcessError::OtherGroup);
+        }
+        let epoch = message.epoch().as_u64();
+        match epoch.cmp(&self.epoch().0) {
+            std::cmp::Ordering::Less => return Err(ProcessError::Stale),
+            std::cmp::Ordering::Greater => return Err(ProcessError::Future(Epoch(epoch))),
+            std::cmp::Ordering::Equal => {}
+        }
+        let processed = self.mls.process_message(&self.provider, message).map_err(|_| ProcessError::Undecryptable)?;
+        let from = match processed.sender() {
+            Sender::Member(leaf) => Leaf(leaf.u32()),
+            _ => return Err(ProcessError::Violation(None, Violation::ExternalCommit)),
+        };
+        match processed.into_content() {
+            ProcessedMessageContent::ApplicationMessage(message) => {
+                Ok(Incoming::Application { from, bytes: message.into_bytes() })
+            }
+            ProcessedMessageContent::StagedCommitMessage(commit) => {
+                let change = inspect::change(&commit, Some(from), self.id());
+                Ok(Incoming::Commit { from, staged: Staged { commit, change } })
+            }
+            ProcessedMessageContent::OwnPendingCommit | ProcessedMessageContent::OwnPrivateMessage => {
+                Err(ProcessError::Own)
+            }
+            ProcessedMessageContent::ProposalMessage(_)
+            | ProcessedMessageContent::ExternalJoinProposalMessage(_)
+            | ProcessedMessageContent::UnresolvedAppDataCommit(_) => {
+                Err(ProcessError::Violation(Some(from), Violation::ForeignProposal))
+            }
+        }
+    }
+
+    /// Merges what was permitted. If it removed us, the group is of no use afterwards.
+    pub(crate) fn merge(&mut self, staged: Staged, _: Permit) -> Result<Summary, Failure> {
+        let removed_self = staged.commit.self_removed();
+        self.mls.merge_staged_commit(&self.provider, *staged.commit).map_err(Failure::of)?;
+        if removed_self {
+            return Ok(Summary { removed_self, ..Summary::default() });
+        }
+        Ok(self.settle(&staged.change))
+    }
+
+    /// An MLS application message to everybody in this epoch.
+    pub(crate) fn seal(&mut self, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+        let message = self.mls.create_message(&self.provider, &self.leaf_key, bytes).map_err(Failure::of)?;
+        message.tls_serialize_detached().map_err(Failure::of)
+    }
+
+    /// Makes a commit of our own and checks it, without merging it.
+    fn propose(
+        &mut self,
+        adds: &[&Candidate],
+        removes: &[Leaf],
+        state: Option<&RoomState>,
+    ) -> Result<Proposed, CommitError> {
+        let own_leaf = self.own_leaf();
+        let key_packages: Vec<KeyPackage> = adds.iter().map(|candidate| candidate.key_package.clone()).collect();
+        let mut builder = self
+            .mls
+            .commit_builder()
+            .propose_adds(key_packages)
+            .propose_removals(removes.iter().map(|leaf| LeafNodeIndex::new(leaf.0)));
+        if let Some(state) = state {
+            let extensions = inspect::write_state(state).map_err(CommitError::Mls)?;
+            builder = builder.propose_group_context_extensions(extensions).map_err(CommitError::mls)?;
+        }
+        let bundle = builder
+            .load_psks(self.provider.storage())
+            .map_err(CommitError::mls)?
+            .build(self.provider.rand(), self.provider.crypto(), &self.leaf_key, |_| true)
+            .map_err(CommitError::mls)?
+            .stage_commit(&self.provider)
+            .map_err(CommitError::mls)?;
+        let commit = bundle.commit().tls_serialize_detached().map_err(CommitError::mls)?;
+        let welcome = match bundle.to_welcome_msg() {
+            Some(welcome) => Some(welcome.tls_serialize_detached().map_err(CommitError::mls)?),
+            None => None,
+        };
+        let pending = self.mls.pending_commit().ok_or_else(|| CommitError::mls("no commit is pending"))?;
+        let change = inspect::change(pending, Some(own_leaf), self.mls.group_id().as_slice());
+        let permit = policy::check(&change, &self.roster, &self.state).map_err(CommitError::Violation)?;
+        Ok(Proposed { commit, welcome, change, permit })
+    }
+
+    /// Reads the new epoch after a merge, and says what is different.
+    fn settle(&mut self, change: &Change) -> Summary {
+        let removed = change.removes.iter().filter_map(|leaf| self.member_at(*leaf).cloned()).collect();
+        if let Some(state) = &change.state {
+            self.state = state.clone();
+        }
+        self.read_roster();
+        Summary { removed, added: change.adds.clone(), removed_self: false }
+    }
+
+    fn read_roster(&mut self) {
+        let own_leaf = self.mls.own_leaf_index();
+        self.roster = self
+            .mls
+            .members()
+            .map(|member| {
+                let credential = Credential::decode(member.credential.serialized_content())
+                    .expect("every leaf was verified before it was merged");
+                let id = credential.member();
+                Member {
+                    id,
+                    name: credential.name,
+                    role: self.state.role(id),
+                    leaf: Leaf(member.index.u32()),
+                    is_self: member.index == own_leaf,
+                    key: credential.key,
+                }
+            })
+            .collect();
+    }
+}
+
+/// A message of another member, authenticated by MLS as from the leaf `from`.
+pub(crate) enum Incoming {
+    Application { from: Leaf, bytes: Vec<u8> },
+    Commit { from: Leaf, staged: Staged },
+}
+
+/// A commit that is not merged yet.
+pub(crate) struct Staged {
+    commit: Box<StagedCommit>,
+    pub(crate) change: Change,
+}
+
+/// A commit of our own that is not merged yet.
+struct Proposed {
+    commit: Vec<u8>,
+    welcome: Option<Vec<u8>>,
+    change: Change,
+    permit: Permit,
+}
+
+/// A commit of our own, merged, and what the others need to follow.
+pub(crate) struct Committed {
+    pub(crate) commit: Vec<u8>,
+    pub(crate) welcome: Option<Vec<u8>>,
+    pub(crate) summary: Summary,
+}
+
+/// What a merged commit changed in the tree.
+#[derive(Default)]
+pub(crate) struct Summary {
+    pub(crate) removed: Vec<Member>,
+    pub(crate) added: Vec<MemberId>,
+    pub(crate) removed_self: bool,
+}
+
+/// Why an MLS message does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ProcessError {
+    /// It is not an MLS PrivateMessage.
+    Malformed,
+    /// It belongs to another group.
+    OtherGroup,
+    /// Its epoch is over.
+    Stale,
+    /// Its epoch has not begun here.
+    Future(Epoch),
+    /// It came back to its sender.
+    Own,
+    /// It was altered, replayed, or is from another branch.
+    Undecryptable,
+    /// It is authentic and not permitted.
+    Violation(Option<Leaf>, Violation),
+}
+
+/// Why a commit of our own was not made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CommitError {
+    Violation(Violation),
+    Mls(Failure),
+}
+
+impl CommitError {
+    fn mls(error: impl fmt::Display) -> Self {
+        Self::Mls(Failure::of(error))
+    }
+}
+
+/// An error of the MLS library that this one has no name for, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure(pub(crate) String);
+
+impl Failure {
+    pub(crate) fn of(error: impl fmt::Display) -> Self {
+        Self(error.to_string())
+    }
+}
+
+pub(super) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+const WIRE_FORMAT: WireFormatPolicy = PURE_CIPHERTEXT_WIRE_FORMAT_POLICY;
+/// The component of the safe exporter, in the range for private use.
+const COMPONENT: u16 = 0xF50A;

@@ -1,0 +1,46 @@
+//! Who is in a room, and what they may do: everything about membership that knows no time and no network
+//! (SPEC sections 6 and 7).
+//!
+//! ```text
+//! identity > credential > leaf of the MLS tree > roster
+//! invite > knock > vetted key package > commit > policy > permit > merge > epoch secret
+//! ```
+//!
+//! Only `mls` names openmls. [`Room`](crate::room::Room) drives what is here.
+
+pub(crate) mod codec;
+pub(crate) mod envelope;
+pub(crate) mod identity;
+pub(crate) mod invite;
+pub(crate) mod message;
+pub(crate) mod mls;
+pub(crate) mod policy;
+pub(crate) mod signing;
+pub(crate) mod state;
+pub(crate) mod verify;
+
+pub use identity::{CredentialError, Identity, Name, NameError};
+pub use invite::{Invite, InviteError, InviteId};
+pub use policy::Violation;
+pub use state::Role;
+pub use verify::{PairCode, RoomCode};
+
+/// One member of a room, as all members see it: a leaf of the MLS tree (SPEC section 7.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Member {
+    /// The fingerprint of the member's identity key.
+    pub id: MemberId,
+    /// The name that the member gave itself. Names are not unique; fingerprints are.
+    pub name: Name,
+    /// What the member may do.
+    pub role: Role,
+    /// Its place in the tree, which says whose packets it can send.
+    pub leaf: Leaf,
+    /// Whether this is the member that asks.
+    pub is_self: bool,
+    /// The identity key itself, for signatures outside MLS.
+    pub(crate) key: [u8; 32],
+}
+
+use crate::id::{Leaf, MemberId};

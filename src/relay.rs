@@ -1,0 +1,289 @@
+//! The reference relay: passes sealed bytes between the members of a room and knows nothing else
+//! (SPEC section 8.2).
+//!
+//! ```text
+//! TCP  member -> hello, control messages -> outbox of every other member -> TCP
+//! UDP  member -> sealed packet ----------> address of every other member -> UDP
+//! ```
+//!
+//! It holds handles, tickets and addresses, and no key. Nothing is stored except in the [`log`], if one
+//! is asked for. Every wait and every queue has a bound ([`Limits`]).
+//!
+//! Connections are plain TCP and UDP, since every byte is sealed before it comes here. So an observer
+//! between a member and the relay sees what the relay sees, and whoever can read a member's connection can
+//! use its ticket to take its place on the media lane: to get its copies of sealed packets, and to keep
+//! them from it. Nobody else can.
+
+pub mod log;
+
+mod bucket;
+mod control;
+mod media;
+mod outbox;
+mod rooms;
+pub(crate) mod wire;
+
+use std::{
+    fmt, io,
+    net::{SocketAddr, TcpListener, UdpSocket},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use ring::rand::{SecureRandom, SystemRandom};
+
+use crate::transport::{Percent, RelayName};
+use rooms::Rooms;
+
+/// A relay that runs on threads of its own until it is stopped or dropped.
+///
+/// ```
+/// use sottovoce::relay::{Options, Relay};
+/// let relay = Relay::start(([127, 0, 0, 1], 0).into(), Options::default())?;
+/// println!("members connect to {}", relay.name());
+/// let counts = relay.stop()?;
+/// assert_eq!(counts.connections, 0);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub struct Relay {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Relay {
+    /// Listens at `address`, TCP and UDP on the same port. Port 0 takes any that is free on both.
+    ///
+    /// On a machine with several addresses give the one that members use: they take datagrams only from
+    /// the address that they connected to.
+    ///
+    /// # Errors
+    /// Whatever the operating system says about the sockets and threads.
+    pub fn start(address: SocketAddr, options: Options) -> io::Result<Self> {
+        let (listener, media) = listen(address)?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            rooms: Mutex::new(Rooms::new(options.limits, options.media_loss, options.seed)),
+            log: Mutex::new(options.log),
+            limits: options.limits,
+            media,
+            pending: AtomicUsize::new(0),
+            stopping: AtomicBool::new(false),
+        });
+        let mut relay = Self { address, shared: Arc::clone(&shared), threads: Vec::new() };
+        let door = Arc::clone(&shared);
+        relay.spawn("relay door", move || control::serve(listener, &door))?;
+        relay.spawn("relay media", move || media::serve(&shared))?;
+        Ok(relay)
+    }
+
+    /// Where the relay listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The relay's name for an allow-list: its address.
+    pub fn name(&self) -> RelayName {
+        let name = RelayName::new(&self.address.to_string());
+        name.expect("an address is short and printable")
+    }
+
+    /// What happened so far.
+    pub fn counts(&self) -> Counts {
+        self.shared.rooms().counts
+    }
+
+    /// Ends all connections, waits for all threads and frees the port.
+    ///
+    /// # Errors
+    /// What kept the log from being written in full.
+    pub fn stop(mut self) -> io::Result<Counts> {
+        self.halt()?;
+        Ok(self.counts())
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.threads.push(thread::Builder::new().name(name.to_owned()).spawn(work)?);
+        Ok(())
+    }
+
+    fn halt(&mut self) -> io::Result<()> {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            // A thread that panicked has ended too.
+            let _ = thread.join();
+        }
+        self.shared.log().take().map_or(Ok(()), log::Writer::finish)
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // Whoever needs to know whether the log is whole calls `stop`.
+        let _ = self.halt();
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+/// How a relay is to behave.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// What members may use.
+    pub limits: Limits,
+    /// The share of packet copies to lose on purpose, for demonstrations.
+    pub media_loss: Percent,
+    /// Makes the same packets get lost again: each member's losses follow from the seed, its connection
+    /// number and how many packets it was due.
+    pub seed: u64,
+    /// Where to write all that comes in.
+    pub log: Option<log::Writer>,
+}
+
+/// What members may use of a relay. The defaults suit rooms of up to 250 on a small machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Members of all rooms together. Each takes two threads and one file descriptor.
+    pub connections: usize,
+    /// Connections that have not yet said which room they want.
+    pub pending: usize,
+    /// Rooms with at least one member.
+    pub rooms: usize,
+    /// Members of one room.
+    pub members: usize,
+    /// Bytes of control messages that may wait for one member, 64 added to each. A member that would
+    /// need more reads too slowly, and is cut off.
+    pub queue: usize,
+    /// Bytes of control messages a second that are read from one member, 64 added to each; eight seconds'
+    /// worth may come at once. Whatever is above waits in the member's own connection.
+    pub control_rate: u32,
+    /// Datagrams a second that are taken from one member; a second's worth may come at once. The rest is
+    /// dropped.
+    pub media_rate: u32,
+    /// How long a new connection may take to ask for its room.
+    pub hello_timeout: Duration,
+    /// How long a member may be silent on both lanes before it is taken for gone. Clients send a datagram
+    /// every ten seconds.
+    pub idle_timeout: Duration,
+    /// How long a member may take to accept anything of what is written to it.
+    pub write_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            pending: 64,
+            rooms: 64,
+            members: 250,
+            queue: 2 * 1024 * 1024,
+            control_rate: 256 * 1024,
+            media_rate: 200,
+            hello_timeout: Duration::from_secs(5),
+            idle_timeout: Duration::from_secs(40),
+            write_timeout: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What happened at a relay since it was started. Nothing in it is about a person or a room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Members admitted.
+    pub connections: u64,
+    /// Connections turned away: garbage, silence, another version, no place.
+    pub refused: u64,
+    /// Control messages taken from members.
+    pub control: u64,
+    /// Sealed packets taken from members.
+    pub media: u64,
+    /// Copies of them sent to members.
+    pub copies: u64,
+    /// Copies lost on purpose.
+    pub lost: u64,
+    /// Datagrams from an address that is bound to nobody, or with an unknown ticket.
+    pub unbound: u64,
+    /// Datagrams that are too long, or begin like the relay's own and are none that a member sends.
+    pub malformed: u64,
+    /// Datagrams above a member's rate.
+    pub over_rate: u64,
+    /// Members cut off: too slow, silent for too long, or with a control message that is too long.
+    pub cut: u64,
+}
+
+/// What the relay's threads have in common.
+struct Shared {
+    rooms: Mutex<Rooms>,
+    log: Mutex<Option<log::Writer>>,
+    limits: Limits,
+    media: UdpSocket,
+    pending: AtomicUsize,
+    stopping: AtomicBool,
+}
+
+impl Shared {
+    // Nothing panics while it holds a lock, and what the locks guard is valid after every statement.
+    fn rooms(&self) -> MutexGuard<'_, Rooms> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn log(&self) -> MutexGuard<'_, Option<log::Writer>> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn record(&self, lane: log::Lane, connection: log::Connection, bytes: &[u8]) {
+        if let Some(log) = self.log().as_mut() {
+            log.record(lane, connection, bytes);
+        }
+    }
+
+    /// What has to be done now and then.
+    fn handle_timeout(&self, now: Instant) {
+        self.rooms().handle_timeout(now);
+        if let Some(log) = self.log().as_mut() {
+            log.flush();
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+}
+
+/// Both sockets on one port.
+fn listen(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
+    let mut attempts = if address.port() == 0 { 16 } else { 1 };
+    loop {
+        let listener = TcpListener::bind(address)?;
+        attempts -= 1;
+        match UdpSocket::bind(listener.local_addr()?) {
+            Ok(media) => return Ok((listener, media)),
+            Err(error) if attempts == 0 => return Err(error),
+            Err(_) => {}
+        }
+    }
+}
+
+/// Sixteen bytes that nobody can guess; `None` if the operating system has none.
+fn random() -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+/// Systems disagree on what a read or write that took too long is called.
+fn timed_out(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
+/// How long a thread may take to notice that the relay stops.
+const TICK: Duration = Duration::from_millis(100);

@@ -1,0 +1,51 @@
+//! The relay's media lane: one thread, one UDP socket, no queue.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{Shared, TICK, log::Lane, random, rooms::datagrams::Verdict, timed_out, wire::Cookie};
+use crate::transport::MAX_MEDIA;
+
+/// Forwards datagrams until the relay stops.
+pub(super) fn serve(shared: &Shared) {
+    let socket = &shared.media;
+    // Both can only fail for a timeout of zero.
+    let _ = socket.set_read_timeout(Some(TICK));
+    let _ = socket.set_write_timeout(Some(SEND_TIMEOUT));
+    // A byte more than is allowed, so that a longer datagram shows.
+    let mut buffer = [0; MAX_MEDIA + 1];
+    let mut to = Vec::new();
+    while !shared.is_stopping() {
+        let (bytes, source) = match socket.recv_from(&mut buffer) {
+            Ok((length, source)) => (buffer.get(..length).unwrap_or_default(), source),
+            Err(error) if timed_out(&error) => continue,
+            Err(_) => {
+                // On some systems a member's closed port is reported here. It concerns nobody else.
+                thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+        };
+        to.clear();
+        let fresh = || random().map(Cookie);
+        let verdict = shared.rooms().handle_datagram(source, bytes, Instant::now(), fresh, &mut to);
+        // A copy that cannot be sent is a copy lost, as on any network.
+        match verdict {
+            Verdict::Drop => {}
+            Verdict::Forward(from) => {
+                shared.record(Lane::Media, from, bytes);
+                for address in &to {
+                    let _ = socket.send_to(bytes, address);
+                }
+            }
+            Verdict::Reply(from, reply) => {
+                shared.record(Lane::Bind, from, bytes);
+                let _ = socket.send_to(&reply, source);
+            }
+        }
+    }
+}
+
+/// How long a full send buffer may hold up the lane.
+const SEND_TIMEOUT: Duration = Duration::from_millis(1);

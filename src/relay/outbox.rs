@@ -1,0 +1,105 @@
+//! What waits to be written to one member: bounded in bytes, never waited for by anybody else.
+
+use std::{
+    collections::VecDeque,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+/// Filled by whoever sends to the room, emptied by the member's writer thread.
+pub(super) struct Outbox {
+    limit: usize,
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    frames: VecDeque<Bytes>,
+    bytes: usize,
+    closed: bool,
+}
+
+impl Outbox {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { limit, queue: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Adds a frame. False if there is no room for it, or the outbox is closed.
+    pub(super) fn push(&self, frame: Bytes) -> bool {
+        let mut queue = self.lock();
+        let bytes = queue.bytes + cost(&frame);
+        if queue.closed || bytes > self.limit {
+            return false;
+        }
+        queue.bytes = bytes;
+        queue.frames.push_back(frame);
+        self.changed.notify_all();
+        true
+    }
+
+    /// Waits for the next frame. `None` once the outbox is closed.
+    pub(super) fn take(&self) -> Option<Bytes> {
+        let idle = |queue: &mut Queue| !queue.closed && queue.frames.is_empty();
+        let mut queue = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
+        let frame = queue.frames.pop_front()?;
+        queue.bytes = queue.bytes.saturating_sub(cost(&frame));
+        Some(frame)
+    }
+
+    /// Drops what waits and takes nothing more.
+    pub(super) fn close(&self) {
+        *self.lock() = Queue { closed: true, ..Queue::default() };
+        self.changed.notify_all();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Sleeps for `pause`, or until the outbox is closed.
+    pub(super) fn pause(&self, pause: Duration) {
+        let open = |queue: &mut Queue| !queue.closed;
+        drop(self.changed.wait_timeout_while(self.lock(), pause, open));
+    }
+
+    // Nothing panics while it holds the lock, and a queue is valid after every statement.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Short messages cost memory too.
+pub(super) fn cost(frame: &Bytes) -> usize {
+    frame.len() + 64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_leave_in_order_and_make_room_as_they_leave() {
+        let outbox = Outbox::new(2 * 65);
+        let frame = |byte: &'static [u8]| Bytes::from_static(byte);
+        assert!(outbox.push(frame(b"1")) && outbox.push(frame(b"2")));
+        assert!(!outbox.push(frame(b"3")));
+        assert_eq!(outbox.take(), Some(frame(b"1")));
+        assert!(outbox.push(frame(b"3")));
+        assert_eq!(outbox.take(), Some(frame(b"2")));
+        assert_eq!(outbox.take(), Some(frame(b"3")));
+    }
+
+    #[test]
+    fn a_closed_outbox_gives_and_takes_nothing() {
+        let outbox = Outbox::new(1_000);
+        assert!(outbox.push(Bytes::from_static(b"1")));
+        outbox.close();
+        assert!(outbox.is_closed());
+        assert_eq!(outbox.take(), None);
+        assert!(!outbox.push(Bytes::new()));
+        outbox.pause(Duration::from_secs(3_600));
+    }
+}

@@ -1,0 +1,342 @@
+//! Who is in which room and under which address: the relay's whole state (SPEC section 8.2). No sockets.
+//!
+//! Here is who comes, goes and sends messages; [`datagrams`] has the media lane.
+
+pub(super) mod datagrams;
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Counts, Limits,
+    bucket::{self, Bucket},
+    log::Connection,
+    outbox::{self, Outbox},
+    wire::{self, Cookie, Refusal, Ticket},
+};
+use crate::transport::{Dice, Percent, RoomHandle};
+
+pub(super) struct Rooms {
+    limits: Limits,
+    loss: Percent,
+    seed: u64,
+    rooms: HashMap<RoomHandle, Vec<Connection>>,
+    members: HashMap<Connection, Member>,
+    tickets: HashMap<Ticket, Connection>,
+    addresses: HashMap<SocketAddr, Connection>,
+    next: Connection,
+    pub(super) counts: Counts,
+}
+
+struct Member {
+    room: RoomHandle,
+    ticket: Ticket,
+    outbox: Arc<Outbox>,
+    /// Where its sealed packets come from and go to.
+    address: Option<SocketAddr>,
+    /// The address that it has yet to prove, and what proves it.
+    challenge: Option<(SocketAddr, Cookie)>,
+    heard: Instant,
+    control: Bucket,
+    media: Bucket,
+    dice: Dice,
+}
+
+impl Rooms {
+    pub(super) fn new(limits: Limits, loss: Percent, seed: u64) -> Self {
+        Self {
+            limits,
+            loss,
+            seed,
+            rooms: HashMap::new(),
+            members: HashMap::new(),
+            tickets: HashMap::new(),
+            addresses: HashMap::new(),
+            next: Connection(0),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Admits a member; the answer to it is the first thing in its outbox.
+    pub(super) fn join(
+        &mut self,
+        room: RoomHandle,
+        ticket: Ticket,
+        now: Instant,
+    ) -> Result<(Connection, Arc<Outbox>), Refusal> {
+        let connection = self.vacant(room, ticket)?;
+        let outbox = Arc::new(Outbox::new(self.limits.queue));
+        if !outbox.push(wire::answer(Ok(ticket))) {
+            return Err(Refusal::Connections);
+        }
+        let member = Member {
+            room,
+            ticket,
+            outbox: Arc::clone(&outbox),
+            address: None,
+            challenge: None,
+            heard: now,
+            control: Bucket::new(now),
+            media: Bucket::new(now),
+            dice: Dice::new(self.seed, connection.0.into()),
+        };
+        self.next = Connection(connection.0.wrapping_add(1));
+        self.rooms.entry(room).or_default().push(connection);
+        self.tickets.insert(ticket, connection);
+        self.members.insert(connection, member);
+        self.counts.connections += 1;
+        Ok((connection, outbox))
+    }
+
+    /// The number for a new member, if the limits leave a place.
+    fn vacant(&self, room: RoomHandle, ticket: Ticket) -> Result<Connection, Refusal> {
+        if self.members.len() >= self.limits.connections || self.tickets.contains_key(&ticket) {
+            return Err(Refusal::Connections);
+        }
+        match self.rooms.get(&room) {
+            None if self.rooms.len() >= self.limits.rooms => return Err(Refusal::Rooms),
+            Some(members) if members.len() >= self.limits.members => return Err(Refusal::Members),
+            _ => {}
+        }
+        (0..=u16::MAX)
+            .map(|offset| Connection(self.next.0.wrapping_add(offset)))
+            .find(|connection| !self.members.contains_key(connection))
+            .ok_or(Refusal::Connections)
+    }
+
+    /// Gives a member's place to whoever comes next. Its connection has ended.
+    pub(super) fn leave(&mut self, connection: Connection) {
+        self.detach(connection);
+        self.members.remove(&connection);
+    }
+
+    /// Takes a member out of its room at once, and tells whether it still was there. Its closed outbox
+    /// makes its writer end the connection, and only then [`Rooms::leave`] frees the place: what is counted
+    /// is what exists.
+    ///
+    /// Nothing else closes an outbox, so the outbox of whoever is in a room is open.
+    pub(super) fn detach(&mut self, connection: Connection) -> bool {
+        let member = self.members.get_mut(&connection);
+        let Some(member) = member.filter(|member| !member.outbox.is_closed()) else { return false };
+        member.outbox.close();
+        self.tickets.remove(&member.ticket);
+        if let Some(address) = member.address.take() {
+            self.addresses.remove(&address);
+        }
+        if let Some(others) = self.rooms.get_mut(&member.room) {
+            others.retain(|other| *other != connection);
+            if others.is_empty() {
+                self.rooms.remove(&member.room);
+            }
+        }
+        true
+    }
+
+    /// Cuts off everybody and admits nobody, before the relay stops.
+    pub(super) fn close(&mut self) {
+        self.limits.connections = 0;
+        let members: Vec<_> = self.members.keys().copied().collect();
+        for connection in members {
+            self.detach(connection);
+        }
+    }
+
+    /// Cuts off members that were not heard of for too long.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let silent = |since: Instant| now.saturating_duration_since(since) >= self.limits.idle_timeout;
+        let silent = self.members.iter().filter(|(_, member)| silent(member.heard));
+        let silent: Vec<_> = silent.map(|(connection, _)| *connection).collect();
+        self.cut(&silent);
+    }
+
+    /// Detaches members against their will.
+    pub(super) fn cut(&mut self, connections: &[Connection]) {
+        for connection in connections {
+            self.counts.cut += u64::from(self.detach(*connection));
+        }
+    }
+
+    /// Hands a control message to all others in the sender's room, in the order of the calls.
+    ///
+    /// Returns how long to wait before the sender is read again, or `None` if it was cut off.
+    pub(super) fn handle_control(
+        &mut self,
+        from: Connection,
+        message: &[u8],
+        now: Instant,
+    ) -> Option<Duration> {
+        let frame = wire::frame(message)?;
+        let sender = self.members.get_mut(&from).filter(|sender| !sender.outbox.is_closed())?;
+        sender.heard = now;
+        let wait =
+            sender.control.spend(now, outbox::cost(&frame), self.limits.control_rate, bucket::CONTROL_BURST);
+        let room = self.rooms.get(&sender.room)?;
+        let others = room.iter().filter(|other| **other != from);
+        let slow = others
+            .filter(|other| self.members.get(other).is_some_and(|other| !other.outbox.push(frame.clone())));
+        let slow: Vec<_> = slow.copied().collect();
+        self.cut(&slow);
+        self.counts.control += 1;
+        Some(wait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{datagrams::Verdict, *};
+    use crate::relay::wire::Datagram;
+
+    pub(super) const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
+    pub(super) const OTHER_ROOM: RoomHandle = RoomHandle::from_bytes([2; 16]);
+
+    pub(super) fn address(port: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], port))
+    }
+
+    /// Rooms without a network, and the members' side of binding.
+    pub(super) struct Relay {
+        pub(super) rooms: Rooms,
+        pub(super) now: Instant,
+        cookies: u8,
+    }
+
+    impl Relay {
+        pub(super) fn new(limits: Limits) -> Self {
+            Self { rooms: Rooms::new(limits, Percent::ZERO, 0), now: Instant::now(), cookies: 0 }
+        }
+
+        pub(super) fn join(
+            &mut self,
+            room: RoomHandle,
+            ticket: u8,
+        ) -> Result<(Connection, Arc<Outbox>), Refusal> {
+            let joined = self.rooms.join(room, Ticket([ticket; 16]), self.now);
+            joined.inspect(|(_, outbox)| {
+                assert_eq!(outbox.take(), Some(wire::answer(Ok(Ticket([ticket; 16])))))
+            })
+        }
+
+        pub(super) fn datagram(&mut self, source: u16, bytes: &[u8]) -> (Verdict, Vec<SocketAddr>) {
+            let mut to = Vec::new();
+            self.cookies += 1;
+            let cookie = Cookie([self.cookies; 16]);
+            let verdict =
+                self.rooms.handle_datagram(address(source), bytes, self.now, || Some(cookie), &mut to);
+            (verdict, to)
+        }
+
+        /// Sends a bind and returns the relay's answer.
+        pub(super) fn bind(&mut self, source: u16, ticket: u8, cookie: Cookie) -> Option<Datagram> {
+            match self.datagram(source, &wire::bind(Ticket([ticket; 16]), cookie)).0 {
+                Verdict::Reply(_, bytes) => Some(Datagram::parse(&bytes)),
+                _ => None,
+            }
+        }
+
+        /// Both steps of binding.
+        pub(super) fn bound(&mut self, source: u16, ticket: u8) -> bool {
+            let Some(Datagram::Challenge(_, cookie)) = self.bind(source, ticket, Cookie::NONE) else {
+                return false;
+            };
+            self.bind(source, ticket, cookie) == Some(Datagram::Bound(Ticket([ticket; 16])))
+        }
+
+        pub(super) fn reached(&mut self, source: u16) -> Vec<SocketAddr> {
+            match self.datagram(source, b"\xb0 sealed") {
+                (Verdict::Forward(_), to) => to,
+                (_, to) => {
+                    assert!(to.is_empty());
+                    to
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn limits_are_kept_and_places_come_free() {
+        let limits = Limits { connections: 4, rooms: 2, members: 2, ..Limits::default() };
+        let mut relay = Relay::new(limits);
+        let (first, _) = relay.join(ROOM, 1).unwrap();
+        relay.join(ROOM, 2).unwrap();
+        assert_eq!(relay.join(ROOM, 3).err(), Some(Refusal::Members));
+        relay.join(OTHER_ROOM, 3).unwrap();
+        assert_eq!(relay.join(RoomHandle::from_bytes([3; 16]), 4).err(), Some(Refusal::Rooms));
+        relay.join(OTHER_ROOM, 4).unwrap();
+        assert_eq!(relay.join(ROOM, 5).err(), Some(Refusal::Connections));
+        relay.rooms.leave(first);
+        relay.join(ROOM, 5).unwrap();
+        assert_eq!(relay.rooms.counts.connections, 5);
+    }
+
+    #[test]
+    fn a_member_that_left_leaves_nothing_behind() {
+        let mut relay = Relay::new(Limits::default());
+        let (connection, outbox) = relay.join(ROOM, 1).unwrap();
+        assert!(relay.bound(1_000, 1));
+        relay.rooms.leave(connection);
+        let Rooms { rooms, members, tickets, addresses, .. } = &relay.rooms;
+        assert!(rooms.is_empty() && members.is_empty() && tickets.is_empty() && addresses.is_empty());
+        assert!(outbox.is_closed());
+        assert!(!relay.bound(1_000, 1));
+    }
+
+    #[test]
+    fn connection_numbers_in_use_are_passed_over() {
+        let mut relay = Relay::new(Limits::default());
+        let (first, _) = relay.join(ROOM, 1).unwrap();
+        relay.rooms.next = first;
+        assert_eq!(relay.join(ROOM, 2).unwrap().0, Connection(1));
+        relay.rooms.next = Connection(u16::MAX);
+        assert_eq!(relay.join(ROOM, 3).unwrap().0, Connection(u16::MAX));
+        assert_eq!(relay.join(ROOM, 4).unwrap().0, Connection(2));
+    }
+
+    #[test]
+    fn a_slow_reader_is_cut_off_and_the_others_go_on() {
+        let mut relay = Relay::new(Limits { queue: 10_000, ..Limits::default() });
+        let (sender, _) = relay.join(ROOM, 1).unwrap();
+        let (slow, slow_outbox) = relay.join(ROOM, 2).unwrap();
+        let (_, reader) = relay.join(ROOM, 3).unwrap();
+        for _ in 0..20 {
+            assert!(relay.rooms.handle_control(sender, &[7; 1_000], relay.now).is_some());
+            assert_eq!(reader.take(), wire::frame(&[7; 1_000]));
+        }
+        assert!(slow_outbox.is_closed());
+        assert_eq!(relay.rooms.counts.cut, 1);
+        assert!(relay.rooms.handle_control(slow, b"still here", relay.now).is_none());
+    }
+
+    #[test]
+    fn silent_members_are_cut_off_and_a_datagram_is_a_sign_of_life() {
+        let mut relay = Relay::new(Limits::default());
+        let (_, silent) = relay.join(ROOM, 1).unwrap();
+        let (_, alive) = relay.join(ROOM, 2).unwrap();
+        assert!(relay.bound(2_000, 2));
+        for _ in 0..3 {
+            relay.now += Limits::default().idle_timeout / 2;
+            assert!(relay.bind(2_000, 2, Cookie::NONE).is_some());
+            relay.rooms.handle_timeout(relay.now);
+        }
+        assert!(silent.is_closed() && !alive.is_closed());
+        assert_eq!(relay.rooms.counts.cut, 1);
+    }
+
+    #[test]
+    fn too_many_packets_are_dropped_and_too_many_messages_wait() {
+        let mut relay = Relay::new(Limits { media_rate: 10, control_rate: 1_000, ..Limits::default() });
+        let (sender, _) = relay.join(ROOM, 1).unwrap();
+        relay.join(ROOM, 2).unwrap();
+        assert!(relay.bound(1_000, 1) && relay.bound(2_000, 2));
+        let passed = (0..20).filter(|_| !relay.reached(1_000).is_empty()).count();
+        assert_eq!((passed, relay.rooms.counts.over_rate), (8, 12));
+        relay.now += Duration::from_millis(100);
+        assert_eq!(relay.reached(1_000).len(), 1);
+        let mut waits = (0..20).map(|_| relay.rooms.handle_control(sender, &[0; 934], relay.now).unwrap());
+        assert!(waits.by_ref().take(8).all(|wait| wait.is_zero()));
+        assert_eq!(waits.next(), Some(Duration::from_secs(1)));
+    }
+}

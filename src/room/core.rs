@@ -1,0 +1,97 @@
+//! What every phase of a room needs: who we are, the time, the lane, and what is to go out.
+
+use std::{
+    collections::VecDeque,
+    time::Instant,
+};
+
+use bytes::Bytes;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+use super::event::Event;
+use crate::{
+    group::{Identity, envelope::LaneKey, invite::UnixTime, message::Message},
+    keys::{OpenRekey, Rekey, SealRekey},
+    media::Silence,
+    transport::RelayName,
+};
+
+/// Our side of the room, whatever phase it is in.
+pub(super) struct Core {
+    pub(super) identity: Identity,
+    pub(super) lane: LaneKey,
+    pub(super) relays: Vec<RelayName>,
+    pub(super) rng: StdRng,
+    pub(super) clock: Clock,
+    pub(super) outgoing: VecDeque<Bytes>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) rekeys: VecDeque<Rekey>,
+}
+
+impl Core {
+    pub(super) fn new(identity: Identity, lane: LaneKey, relays: Vec<RelayName>, rng: StdRng, clock: Clock) -> Self {
+        Self {
+            identity,
+            lane,
+            relays,
+            rng,
+            clock,
+            outgoing: VecDeque::new(),
+            events: VecDeque::new(),
+            rekeys: VecDeque::new(),
+        }
+    }
+
+    /// Queues a message. One that no number of fragments holds is dropped: no message of ours is.
+    pub(super) fn send(&mut self, message: &Message) {
+        if let Ok(envelopes) = self.lane.seal(&message.encode(), &mut self.rng) {
+            self.outgoing.extend(envelopes);
+        }
+    }
+
+    pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {
+        random(&mut self.rng)
+    }
+
+    /// Stops sending, keeps the keys.
+    pub(super) fn pause(&mut self, reason: Silence) {
+        self.rekeys.push_back(Rekey::Seal(SealRekey::pause(reason)));
+        self.events.push_back(Event::Silent { reason });
+    }
+
+    /// Ends a pause.
+    pub(super) fn resume(&mut self) {
+        self.rekeys.push_back(Rekey::Seal(SealRekey::resume()));
+        self.events.push_back(Event::Audible);
+    }
+
+    /// Takes every key away.
+    pub(super) fn stop(&mut self, reason: Silence) {
+        self.rekeys.clear();
+        self.rekeys.push_back(Rekey::Seal(SealRekey::stop(reason)));
+        self.rekeys.push_back(Rekey::Open(OpenRekey::close()));
+    }
+}
+
+/// Two ways to say one moment, as the room was told when it began.
+#[derive(Clone, Copy)]
+pub(super) struct Clock {
+    pub(super) began: Instant,
+    pub(super) unix: UnixTime,
+}
+
+impl Clock {
+    pub(super) fn unix(&self, now: Instant) -> UnixTime {
+        self.unix.after(now.saturating_duration_since(self.began))
+    }
+}
+
+pub(super) fn seeded(seed: [u8; 32]) -> StdRng {
+    StdRng::from_seed(seed)
+}
+
+pub(super) fn random<const N: usize>(rng: &mut StdRng) -> [u8; N] {
+    let mut out = [0; N];
+    rng.fill_bytes(&mut out);
+    out
+}

@@ -1,0 +1,164 @@
+//! Whether the keeper is still there: without proof of it we stop sending, since a ban could be withheld
+//! from us (SPEC section 7.5).
+
+use std::time::{Duration, Instant};
+
+use crate::media::Silence;
+
+/// What we know of the keeper in this epoch. Proofs are in the keeper's own time, the epoch's step clock,
+/// so that a heartbeat that was held back proves no more than it did when it was made.
+pub(super) struct Liveness {
+    proof: Duration,
+    until: Instant,
+    doubt: Option<Doubt>,
+}
+
+/// Why we do not send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// The last proof is too old.
+    Time,
+    /// The keeper is in a later epoch: a commit is withheld from us.
+    Behind,
+    /// The keeper is in another branch of this epoch.
+    Fork,
+}
+
+impl Doubt {
+    fn silence(self) -> Silence {
+        match self {
+            Self::Time | Self::Behind => Silence::NoProofOfLife,
+            Self::Fork => Silence::Forked,
+        }
+    }
+}
+
+/// What a heartbeat changes for the sealer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Nothing,
+    Pause(Silence),
+    Resume,
+}
+
+impl Liveness {
+    /// A commit or a welcome of the keeper begins the epoch.
+    pub(super) fn begin(now: Instant) -> Self {
+        Self { proof: Duration::ZERO, until: now + PROOF_HOLDS, doubt: None }
+    }
+
+    /// The next epoch. A fork is not mended by it.
+    pub(super) fn renew(&mut self, now: Instant) -> Verdict {
+        let doubt = self.doubt.filter(|doubt| *doubt == Doubt::Fork);
+        let resumes = self.doubt.is_some() && doubt.is_none();
+        *self = Self { doubt, ..Self::begin(now) };
+        if resumes { Verdict::Resume } else { Verdict::Nothing }
+    }
+
+    /// A heartbeat of this epoch and branch, made at `reported`; the epoch has lasted `elapsed`.
+    ///
+    /// One that proves nothing newer than what is known is a repeat.
+    pub(super) fn prove(&mut self, reported: Duration, elapsed: Duration, now: Instant) -> Result<Verdict, Repeat> {
+        if reported <= self.proof {
+            return Err(Repeat);
+        }
+        self.proof = reported.min(elapsed);
+        self.until = now + (self.proof + PROOF_HOLDS).saturating_sub(elapsed);
+        if self.until > now && self.doubt == Some(Doubt::Time) {
+            self.doubt = None;
+            return Ok(Verdict::Resume);
+        }
+        Ok(Verdict::Nothing)
+    }
+
+    /// Stops sending. A worse reason takes the place of a lesser one.
+    pub(super) fn doubt(&mut self, doubt: Doubt) -> Verdict {
+        let before = self.doubt;
+        if before == Some(doubt) || before == Some(Doubt::Fork) {
+            return Verdict::Nothing;
+        }
+        self.doubt = Some(doubt);
+        if before.is_some_and(|before| before.silence() == doubt.silence()) {
+            return Verdict::Nothing;
+        }
+        Verdict::Pause(doubt.silence())
+    }
+
+    /// Stops sending if proof is too old.
+    pub(super) fn handle_timeout(&mut self, now: Instant) -> Verdict {
+        if self.until <= now && self.doubt.is_none() { self.doubt(Doubt::Time) } else { Verdict::Nothing }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.doubt.is_none().then_some(self.until)
+    }
+}
+
+/// It says nothing new.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Repeat;
+
+/// How often the keeper proves that it is there.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
+/// How long one proof holds.
+pub(super) const PROOF_HOLDS: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn s(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn fifteen_seconds_without_proof_are_too_many() {
+        let start = Instant::now();
+        let mut liveness = Liveness::begin(start);
+        assert_eq!(liveness.prove(s(5), s(5), start + s(5)), Ok(Verdict::Nothing));
+        assert_eq!(liveness.poll_timeout(), Some(start + s(20)));
+        assert_eq!(liveness.handle_timeout(start + s(19)), Verdict::Nothing);
+        assert_eq!(liveness.handle_timeout(start + s(20)), Verdict::Pause(Silence::NoProofOfLife));
+        assert_eq!(liveness.handle_timeout(start + s(21)), Verdict::Nothing);
+        assert_eq!(liveness.prove(s(22), s(22), start + s(22)), Ok(Verdict::Resume));
+    }
+
+    #[test]
+    fn a_heartbeat_that_was_held_back_proves_only_its_own_time() {
+        let start = Instant::now();
+        let mut liveness = Liveness::begin(start);
+        assert_eq!(liveness.prove(s(5), s(14), start + s(14)), Ok(Verdict::Nothing));
+        assert_eq!(liveness.handle_timeout(start + s(20)), Verdict::Pause(Silence::NoProofOfLife));
+        assert_eq!(liveness.prove(s(10), s(30), start + s(30)), Ok(Verdict::Nothing), "20 s old");
+        assert_eq!(liveness.prove(s(10), s(31), start + s(31)), Err(Repeat));
+    }
+
+    #[test]
+    fn a_fork_is_not_mended_by_time_or_epochs() {
+        let start = Instant::now();
+        let mut liveness = Liveness::begin(start);
+        assert_eq!(liveness.doubt(Doubt::Behind), Verdict::Pause(Silence::NoProofOfLife));
+        assert_eq!(liveness.doubt(Doubt::Fork), Verdict::Pause(Silence::Forked));
+        assert_eq!(liveness.doubt(Doubt::Behind), Verdict::Nothing);
+        assert_eq!(liveness.prove(s(5), s(5), start + s(5)), Ok(Verdict::Nothing));
+        assert_eq!(liveness.renew(start + s(6)), Verdict::Nothing);
+        assert_eq!(liveness.doubt(Doubt::Fork), Verdict::Nothing);
+    }
+
+    #[test]
+    fn who_is_behind_waits_for_the_commit_and_not_for_old_heartbeats() {
+        let start = Instant::now();
+        let mut liveness = Liveness::begin(start);
+        assert_eq!(liveness.doubt(Doubt::Behind), Verdict::Pause(Silence::NoProofOfLife));
+        assert_eq!(liveness.prove(s(5), s(5), start + s(5)), Ok(Verdict::Nothing));
+        assert_eq!(liveness.renew(start + s(6)), Verdict::Resume);
+    }
+
+    #[test]
+    fn a_new_epoch_is_proof() {
+        let start = Instant::now();
+        let mut liveness = Liveness::begin(start);
+        assert_eq!(liveness.handle_timeout(start + s(15)), Verdict::Pause(Silence::NoProofOfLife));
+        assert_eq!(liveness.renew(start + s(16)), Verdict::Resume);
+    }
+}

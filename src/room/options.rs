@@ -1,0 +1,84 @@
+//! What is chosen when a room or an invite is made (SPEC sections 6.3 and 7.2).
+
+use std::{num::NonZeroU16, time::Duration};
+
+use crate::{
+    group::{Name, Role},
+    keys::Suite,
+    media::{Authenticity, PacketSize},
+    transport::RelayName,
+};
+
+/// What a room is like. All but the admission is fixed for the room's life, and every member sees it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RoomOptions {
+    /// What the room is called. Relays do not see it.
+    pub name: Name,
+    /// The relays that may be contacted, 1 to 8. Nothing else ever is.
+    pub relays: Vec<RelayName>,
+    /// Who decides about a knock; [`Admission::Ask`] by default.
+    pub admission: Admission,
+    /// The role of whoever comes in: speaker, listener (the default) or recorder.
+    pub default_role: Role,
+    /// What packets are sealed with.
+    pub suite: Suite,
+    /// Whether packets carry their speaker's signature.
+    pub authenticity: Authenticity,
+    /// The one size of packets before they are sealed.
+    pub packet_size: PacketSize,
+}
+
+impl RoomOptions {
+    /// A room of listeners, with the host's admission and signed packets.
+    pub fn new(name: Name, relays: impl IntoIterator<Item = RelayName>) -> Self {
+        Self {
+            name,
+            relays: relays.into_iter().collect(),
+            admission: Admission::default(),
+            default_role: Role::Listener,
+            suite: Suite::default(),
+            authenticity: Authenticity::default(),
+            packet_size: PacketSize::default(),
+        }
+    }
+}
+
+/// Who decides about a knock with a valid invite.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Admission {
+    /// The host, knock by knock.
+    #[default]
+    Ask,
+    /// Nobody: whoever has an invite comes in, unless banned.
+    Open,
+}
+
+/// How long and for how many an invite is good.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct InviteOptions {
+    /// How long from now; a day by default.
+    pub lasts: Duration,
+    /// How many it lets in; `None`, the default, is any number.
+    pub uses: Option<NonZeroU16>,
+}
+
+impl InviteOptions {
+    /// An invite for this long and any number.
+    pub fn lasting(lasts: Duration) -> Self {
+        Self { lasts, ..Self::default() }
+    }
+
+    /// The same invite for at most `uses` people.
+    pub fn for_at_most(mut self, uses: NonZeroU16) -> Self {
+        self.uses = Some(uses);
+        self
+    }
+}
+
+impl Default for InviteOptions {
+    fn default() -> Self {
+        Self { lasts: Duration::from_secs(24 * 60 * 60), uses: None }
+    }
+}

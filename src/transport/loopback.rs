@@ -1,0 +1,367 @@
+//! A relay inside the process, with seeded faults, for tests, examples and documentation.
+//!
+//! ```text
+//! member -> send_media -> lost? repeated? late? (dice of each pair of members) -> mailbox -> receive
+//! ```
+//!
+//! It runs on real time, or on a time of its own ([`Hub::simulated`]) that passes only while every member
+//! waits: an hour of heartbeats then takes no longer than the work in it.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{
+    Dice, Inbound, MAX_CONTROL, MAX_MEDIA, Percent, RelayName, RoomHandle, Transport, TransportError,
+    check_length,
+};
+
+/// Carries bytes between the [`Member`]s of this process. Clones are the same hub.
+///
+/// ```
+/// use sottovoce::transport::{Inbound, RoomHandle, Transport, block_on, loopback::Hub};
+///
+/// let hub = Hub::new("loopback".parse()?);
+/// let (mut ada, mut ben) = (hub.member(), hub.member());
+/// let room = RoomHandle::from_bytes([7; 16]);
+/// block_on(ada.connect(room))?;
+/// block_on(ben.connect(room))?;
+/// ada.send_media(b"sealed")?;
+/// let heard = block_on(ben.receive(ben.now()))?;
+/// assert_eq!(heard, Inbound::Media("sealed".into()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+impl Hub {
+    /// A hub on real time that delivers everything at once, under this name in allow-lists.
+    pub fn new(relay: RelayName) -> Self {
+        Self::build(relay, Faults::default(), 0, None)
+    }
+
+    /// A hub on real time whose media lane has faults. The same seed, members joining in the same order
+    /// and sending the same number of packets, have the same faults.
+    pub fn faulty(relay: RelayName, faults: Faults, seed: u64) -> Self {
+        Self::build(relay, faults, seed, None)
+    }
+
+    /// As [`Hub::faulty`], on simulated time.
+    ///
+    /// Time stands still as long as any member is not in `receive` and not yet dropped or closed, those
+    /// that were never connected included. When all of them wait, it jumps to the next moment at which
+    /// one has something to receive or has waited enough. So each member needs a thread of its own:
+    /// where one thread drives two of them, it may only poll, with an `until` that has passed.
+    pub fn simulated(relay: RelayName, faults: Faults, seed: u64) -> Self {
+        Self::build(relay, faults, seed, Some(Simulation { now: Instant::now(), waiting: BTreeMap::new() }))
+    }
+
+    /// A new member, not yet connected. Members are numbered in the order of these calls.
+    pub fn member(&self) -> Member {
+        let mut net = self.shared.lock();
+        let id = net.members;
+        net.members += 1;
+        net.mailboxes.insert(id, Mailbox::default());
+        Member { shared: Arc::clone(&self.shared), id }
+    }
+
+    fn build(relay: RelayName, faults: Faults, seed: u64, simulation: Option<Simulation>) -> Self {
+        let net = Net { faults, seed, simulation, mailboxes: BTreeMap::new(), members: 0 };
+        Self { shared: Arc::new(Shared { relay, net: Mutex::new(net), changed: Condvar::new() }) }
+    }
+}
+
+/// What a media lane does to packets, to each copy on its own. The control lane is always reliable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// The share that never arrives.
+    pub loss: Percent,
+    /// The share that arrives twice.
+    pub duplication: Percent,
+    /// The share that is overtaken by the next packet of the same sender, or is 60 ms late if none comes.
+    pub reordering: Percent,
+    /// Every copy is late by a time between zero and this.
+    pub delay: Duration,
+}
+
+/// One member's place at a [`Hub`].
+///
+/// A member that lets 4 MiB of control messages wait is cut off, as at a real relay; packets beyond
+/// 1,024 are dropped.
+#[derive(Debug)]
+pub struct Member {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Transport for Member {
+    fn relay(&self) -> &RelayName {
+        &self.shared.relay
+    }
+
+    async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
+        let mailbox = Mailbox { room: Some(handle), ..Mailbox::default() };
+        self.shared.lock().mailboxes.insert(self.id, mailbox);
+        Ok(())
+    }
+
+    async fn send_control(&mut self, message: Bytes) -> Result<(), TransportError> {
+        check_length(message.len(), MAX_CONTROL)?;
+        self.send(|net, to, now| net.deliver_control(to, &message, now))
+    }
+
+    fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError> {
+        check_length(packet.len(), MAX_MEDIA)?;
+        let packet = Bytes::copy_from_slice(packet);
+        let from = self.id;
+        self.send(|net, to, now| net.deliver_media(from, to, &packet, now))
+    }
+
+    async fn receive(&mut self, until: Instant) -> Result<Inbound, TransportError> {
+        self.shared.receive(self.id, until)
+    }
+
+    async fn close(&mut self) {
+        self.shared.leave(self.id);
+    }
+
+    fn now(&self) -> Instant {
+        self.shared.lock().now()
+    }
+}
+
+impl Member {
+    /// Has something delivered to each of the others in the room.
+    fn send(&self, mut deliver: impl FnMut(&mut Net, u64, Instant)) -> Result<(), TransportError> {
+        let mut net = self.shared.lock();
+        let room = net.room(self.id).ok_or(TransportError::Closed)?;
+        let now = net.now();
+        let others: Vec<_> = net
+            .mailboxes
+            .iter()
+            .filter(|(id, mailbox)| **id != self.id && mailbox.room == Some(room))
+            .map(|(id, _)| *id)
+            .collect();
+        for other in others {
+            net.wake(other);
+            deliver(&mut net, other, now);
+        }
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.shared.leave(self.id);
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    relay: RelayName,
+    net: Mutex<Net>,
+    changed: Condvar,
+}
+
+impl Shared {
+    fn receive(&self, id: u64, until: Instant) -> Result<Inbound, TransportError> {
+        let mut net = self.lock();
+        loop {
+            let now = net.now();
+            let mailbox = net.mailboxes.get_mut(&id).ok_or(TransportError::Closed)?;
+            if let Some(inbound) = mailbox.take(now) {
+                return Ok(inbound);
+            }
+            if mailbox.room.is_none() {
+                return Err(TransportError::Closed);
+            }
+            if until <= now {
+                return Ok(Inbound::Idle);
+            }
+            let wake = mailbox.next_due().map_or(until, |due| due.min(until));
+            net = match &mut net.simulation {
+                None => self.changed.wait_timeout(net, wake - now).unwrap_or_else(PoisonError::into_inner).0,
+                Some(simulation) => {
+                    simulation.waiting.insert(id, wake);
+                    if net.pass_time() {
+                        self.changed.notify_all();
+                        net
+                    } else {
+                        self.changed.wait(net).unwrap_or_else(PoisonError::into_inner)
+                    }
+                }
+            };
+            net.wake(id);
+        }
+    }
+
+    fn leave(&self, id: u64) {
+        let mut net = self.lock();
+        net.mailboxes.remove(&id);
+        net.wake(id);
+        net.pass_time();
+        self.changed.notify_all();
+    }
+
+    // Nothing panics while it holds the lock, and a net is valid after every statement.
+    fn lock(&self) -> MutexGuard<'_, Net> {
+        self.net.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Net {
+    faults: Faults,
+    seed: u64,
+    simulation: Option<Simulation>,
+    mailboxes: BTreeMap<u64, Mailbox>,
+    members: u64,
+}
+
+/// Time that passes only while everybody waits.
+#[derive(Debug)]
+struct Simulation {
+    now: Instant,
+    /// Who is in `receive`, and when each wants to be woken.
+    waiting: BTreeMap<u64, Instant>,
+}
+
+impl Net {
+    fn now(&self) -> Instant {
+        self.simulation.as_ref().map_or_else(Instant::now, |simulation| simulation.now)
+    }
+
+    fn room(&self, id: u64) -> Option<RoomHandle> {
+        self.mailboxes.get(&id)?.room
+    }
+
+    /// This member has something to do, so simulated time stands still.
+    fn wake(&mut self, id: u64) {
+        if let Some(simulation) = &mut self.simulation {
+            simulation.waiting.remove(&id);
+        }
+    }
+
+    /// If everybody waits, jumps to the moment at which the first has something to do.
+    fn pass_time(&mut self) -> bool {
+        let Some(simulation) = &mut self.simulation else { return false };
+        if simulation.waiting.len() < self.mailboxes.len() {
+            return false;
+        }
+        let Some(next) = simulation.waiting.values().min().copied() else { return false };
+        simulation.now = simulation.now.max(next);
+        simulation.waiting.retain(|_, wake| *wake > next);
+        true
+    }
+
+    fn deliver_control(&mut self, to: u64, message: &Bytes, now: Instant) {
+        let Some(mailbox) = self.mailboxes.get_mut(&to) else { return };
+        if mailbox.control + message.len() > CONTROL_WAITING {
+            mailbox.room = None;
+            return;
+        }
+        mailbox.put(now, Inbound::Control(message.clone()));
+    }
+
+    fn deliver_media(&mut self, from: u64, to: u64, packet: &Bytes, now: Instant) {
+        let faults = self.faults;
+        let Some(mailbox) = self.mailboxes.get_mut(&to) else { return };
+        let dice = || Dice::new(self.seed, (from << 32) | to);
+        let link = mailbox.links.entry(from).or_insert_with(|| Link { dice: dice(), held: None });
+        // Always five numbers from the dice, so that turning one fault on leaves the others as they were.
+        let lost = link.dice.roll(faults.loss);
+        let repeated = link.dice.roll(faults.duplication);
+        let overtaken = link.dice.roll(faults.reordering);
+        let longest = u64::try_from(faults.delay.as_micros()).unwrap_or(u64::MAX).saturating_add(1);
+        let [due, again] = [(); 2].map(|()| now + Duration::from_micros(link.dice.below(longest)));
+        if lost || mailbox.media >= MEDIA_WAITING {
+            return;
+        }
+        let late = link.held.take();
+        let hold = overtaken && late.is_none();
+        let key = mailbox.put(if hold { due + OVERTAKEN } else { due }, Inbound::Media(packet.clone()));
+        if repeated {
+            mailbox.put(again, Inbound::Media(packet.clone()));
+        }
+        if let Some(late) = late.and_then(|late| mailbox.remove(late)) {
+            mailbox.put(due, late);
+        }
+        if let (true, Some(link)) = (hold, mailbox.links.get_mut(&from)) {
+            link.held = Some(key);
+        }
+    }
+}
+
+/// What a member has yet to receive.
+#[derive(Debug, Default)]
+struct Mailbox {
+    /// Where the member is; `None` before it connects and after it was cut off.
+    room: Option<RoomHandle>,
+    queue: BTreeMap<Key, Inbound>,
+    /// How many deliveries there were.
+    deliveries: u64,
+    /// Bytes of control messages in the queue.
+    control: usize,
+    /// Packets in the queue.
+    media: usize,
+    links: HashMap<u64, Link>,
+}
+
+/// When something is due, and which delivery it was, which settles the order of those due together.
+type Key = (Instant, u64);
+
+/// The way from one sender to a mailbox.
+#[derive(Debug)]
+struct Link {
+    dice: Dice,
+    /// A packet that the next one overtakes.
+    held: Option<Key>,
+}
+
+impl Mailbox {
+    fn put(&mut self, due: Instant, inbound: Inbound) -> Key {
+        self.deliveries += 1;
+        match &inbound {
+            Inbound::Control(message) => self.control += message.len(),
+            Inbound::Media(_) => self.media += 1,
+            Inbound::Idle => {}
+        }
+        let key = (due, self.deliveries);
+        self.queue.insert(key, inbound);
+        key
+    }
+
+    fn remove(&mut self, key: Key) -> Option<Inbound> {
+        let inbound = self.queue.remove(&key)?;
+        match &inbound {
+            Inbound::Control(message) => self.control = self.control.saturating_sub(message.len()),
+            Inbound::Media(_) => self.media = self.media.saturating_sub(1),
+            Inbound::Idle => {}
+        }
+        Some(inbound)
+    }
+
+    /// Takes what is due first, if that is by now.
+    fn take(&mut self, now: Instant) -> Option<Inbound> {
+        let key = self.queue.keys().next().copied().filter(|(due, _)| *due <= now)?;
+        self.remove(key)
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.queue.keys().next().map(|(due, _)| *due)
+    }
+}
+
+/// Bytes of control messages that may wait for a member.
+const CONTROL_WAITING: usize = 4 * 1024 * 1024;
+/// Packets that may wait for a member.
+const MEDIA_WAITING: usize = 1_024;
+/// How late an overtaken packet is if nothing overtakes it: more than the time between two packets.
+const OVERTAKEN: Duration = Duration::from_millis(60);

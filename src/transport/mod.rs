@@ -1,0 +1,213 @@
+//! The seam between a room and whatever carries its bytes (SPEC section 8).
+//!
+//! ```text
+//! room bytes   -> send_control -> relay -> receive -> room
+//! sealed audio -> send_media   -> relay -> receive -> opener
+//! ```
+//!
+//! A relay is never trusted: it sees sealed bytes only, and what it drops, delays, repeats or invents
+//! is noticed by the planes above. A transport therefore needs no cryptography of its own.
+
+pub mod loopback;
+pub mod socket;
+
+mod faults;
+mod inbox;
+mod name;
+
+use std::{
+    error::Error,
+    fmt,
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::Instant,
+};
+
+use bytes::Bytes;
+
+pub(crate) use faults::Dice;
+pub use faults::{InvalidPercent, Percent};
+pub use name::{InvalidRelayName, RelayName, RoomHandle};
+
+/// Carries one member's control messages and sealed packets to the other members of a room.
+///
+/// The control lane is reliable and keeps the order of each sender; nothing is assumed across senders.
+/// The media lane drops rather than waits. Both lanes deliver to every other member, never back to the
+/// sender, although a room survives a relay that does otherwise.
+///
+/// No method names an async runtime. An adapter whose calls block may return futures that are ready at
+/// the first poll. SPEC section 8.1.
+pub trait Transport: Send {
+    /// The relay that this transport talks to, as it stands in the room's allow-list.
+    ///
+    /// The driver compares it with the list before the first call to any other method, so an adapter
+    /// must not contact anybody (name look-ups included) before then.
+    fn relay(&self) -> &RelayName;
+
+    /// Opens the connection into the room that the relay knows as `handle`.
+    ///
+    /// After [`TransportError::Closed`] or [`Transport::close`] it may be called again.
+    ///
+    /// # Errors
+    /// [`TransportError::Unreachable`] if there is no such relay, [`TransportError::Busy`] if it has no
+    /// place, [`TransportError::Refused`] if it turns the member away, [`TransportError::NoMedia`] if
+    /// only the control lane comes through, [`TransportError::Exhausted`] if this device has no means left.
+    fn connect(&mut self, handle: RoomHandle) -> impl Future<Output = Result<(), TransportError>> + Send;
+
+    /// Sends one control message, at most [`MAX_CONTROL`] bytes, reliably and in order.
+    ///
+    /// # Errors
+    /// [`TransportError::TooLarge`], or [`TransportError::Closed`] once the lane is gone.
+    fn send_control(&mut self, message: Bytes) -> impl Future<Output = Result<(), TransportError>> + Send;
+
+    /// Sends one sealed packet now or drops it. Never waits.
+    ///
+    /// # Errors
+    /// [`TransportError::TooLarge`] above [`MAX_MEDIA`] bytes, or [`TransportError::Closed`].
+    fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError>;
+
+    /// Waits for whatever comes next, at most until `until`.
+    ///
+    /// With an `until` that has passed it takes what is there and returns at once. Cancelling the future
+    /// loses nothing. What arrived before the connection was lost is still delivered.
+    ///
+    /// # Errors
+    /// [`TransportError::Closed`] when nothing can come any more.
+    fn receive(&mut self, until: Instant) -> impl Future<Output = Result<Inbound, TransportError>> + Send;
+
+    /// Closes both lanes after what was sent on the control lane has left.
+    fn close(&mut self) -> impl Future<Output = ()> + Send;
+
+    /// The time by which `until` is measured.
+    ///
+    /// Rooms and media never read a clock: time belongs to the edge, and the transport is the edge. A
+    /// simulated transport returns its own time here, and everything above it then runs on that.
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+}
+
+/// What [`Transport::receive`] came back with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inbound {
+    /// One control message of another member, for the room.
+    Control(Bytes),
+    /// One sealed packet of another member, for the opener.
+    Media(Bytes),
+    /// Nothing came: `until` is reached.
+    Idle,
+}
+
+/// Why a transport could not do what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// Nobody answers under the relay's name. Try again later, or another relay of the allow-list.
+    Unreachable,
+    /// The relay, or the room on it, is full. Try again later, or another relay of the allow-list.
+    Busy,
+    /// What answers does not speak our protocol, or will not have us. Take another relay of the allow-list.
+    Refused,
+    /// The control lane works, but no datagram comes through. Take another relay, or another network.
+    NoMedia,
+    /// This device has no socket or thread left for the connection. Free some, then connect again.
+    Exhausted,
+    /// The message or packet is longer than its lane carries, and none of it was sent.
+    TooLarge {
+        /// Its length in bytes.
+        length: usize,
+        /// The most that this lane carries: [`MAX_CONTROL`] or [`MAX_MEDIA`].
+        limit: usize,
+    },
+    /// There is no connection, or it is lost. Connect again.
+    Closed,
+}
+
+/// The longest control message, in bytes: the largest envelope (SPEC section 6).
+pub const MAX_CONTROL: usize = 16 * 1024;
+
+/// The longest sealed packet, in bytes: what fits into one datagram on any path that carries QUIC, and
+/// more than the 1,000 bytes that a sealer makes at most.
+pub const MAX_MEDIA: usize = 1_100;
+
+/// Runs a future to its end on this thread, for callers without an async runtime.
+///
+/// ```
+/// assert_eq!(sottovoce::transport::block_on(async { 6 * 7 }), 42);
+/// ```
+pub fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            // A wake that came in between makes this return at once.
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+impl fmt::Display for TransportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable => f.write_str("the relay does not answer"),
+            Self::Busy => f.write_str("the relay has no place left"),
+            Self::Refused => f.write_str("the relay refused the connection"),
+            Self::NoMedia => f.write_str("the relay's datagrams do not come through"),
+            Self::Exhausted => f.write_str("no socket or thread is left for the connection"),
+            Self::TooLarge { length, limit } => {
+                write!(f, "{length} bytes on a lane that carries at most {limit} at once")
+            }
+            Self::Closed => f.write_str("the connection to the relay is closed"),
+        }
+    }
+}
+
+impl Error for TransportError {}
+
+/// Refuses what is longer than its lane carries.
+pub(crate) fn check_length(length: usize, limit: usize) -> Result<(), TransportError> {
+    if length > limit { Err(TransportError::TooLarge { length, limit }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{task::Poll, time::Duration};
+
+    use super::*;
+
+    #[test]
+    fn block_on_sleeps_until_another_thread_wakes_it() {
+        let mut waker_gone = false;
+        let answer = block_on(std::future::poll_fn(|context| {
+            if waker_gone {
+                return Poll::Ready(7);
+            }
+            waker_gone = true;
+            let waker = context.waker().clone();
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(20));
+                waker.wake();
+            });
+            Poll::Pending
+        }));
+        assert_eq!(answer, 7);
+    }
+
+    #[test]
+    fn errors_say_what_was_wrong() {
+        let error = check_length(1_101, MAX_MEDIA).unwrap_err();
+        assert_eq!(error.to_string(), "1101 bytes on a lane that carries at most 1100 at once");
+        assert_eq!(check_length(MAX_CONTROL, MAX_CONTROL), Ok(()));
+    }
+}

@@ -1,0 +1,95 @@
+//! Opus packets to seal, and a reader of their frames that shares nothing with the library's parser.
+
+use proptest::prelude::*;
+
+/// A packet of 20 ms (code 0) whose frame has these bytes.
+pub fn packet(frame: &[u8]) -> Vec<u8> {
+    [&[0x78], frame].concat()
+}
+
+/// Well-formed packets of all four codes, of at most 10 + `most` bytes, padded already or not.
+pub fn packets(most: usize) -> impl Strategy<Value = Vec<u8>> {
+    let codes = (0u8..4, any::<bool>(), prop::option::of(0..most / 4), 1u8..=6);
+    (codes, prop::collection::vec(any::<u8>(), 0..most / 2)).prop_map(|((code, vbr, padding, number), bytes)| {
+        let mut packet = vec![16 << 3 | code];
+        match code {
+            0 => packet.extend(bytes),
+            1 => packet.extend(&bytes[..bytes.len() & !1]),
+            2 => {
+                let first = bytes.len() / 3;
+                packet.extend(length(first));
+                packet.extend(bytes);
+            }
+            _ => {
+                let each = bytes.len() / usize::from(number);
+                packet.push(number | u8::from(vbr) << 7 | u8::from(padding.is_some()) << 6);
+                packet.extend(padding.map(|padding| padding.min(254) as u8));
+                if vbr {
+                    (1..number).for_each(|_| packet.extend(length(each)));
+                    packet.extend(bytes);
+                } else {
+                    packet.extend(&bytes[..each * usize::from(number)]);
+                }
+                packet.resize(packet.len() + padding.map_or(0, |padding| padding.min(254)), 0);
+            }
+        }
+        packet
+    })
+}
+
+/// The frames of a packet, or `None` if it breaks a rule of RFC 6716 section 3.4.
+pub fn frames(packet: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let mut rest = packet.iter().copied();
+    let toc = rest.next()?;
+    let (mut number, mut sized, mut padding) = ([1, 2, 2, 0][usize::from(toc & 3)], toc & 3 == 2, 0);
+    if toc & 3 == 3 {
+        let count = rest.next()?;
+        (number, sized) = (usize::from(count & 0x3f), count & 0x80 != 0);
+        let mut more = count & 0x40 != 0;
+        while more {
+            let byte = rest.next()?;
+            padding += usize::from(byte.min(254));
+            more = byte == 255;
+        }
+    }
+    // A frame lasts 2.5 ms times this (RFC 6716 section 3.1); a packet 120 ms at most.
+    let quarters = match toc >> 3 {
+        silk @ 0..12 => [4, 8, 16, 24][usize::from(silk % 4)],
+        hybrid @ 12..16 => [4, 8][usize::from(hybrid % 2)],
+        celt => [1, 2, 4, 8][usize::from(celt % 4)],
+    };
+    if number == 0 || toc & 3 == 3 && number * quarters > 48 {
+        return None;
+    }
+    let mut sizes = Vec::new();
+    for _ in 1..number {
+        sizes.push(match sized.then(|| rest.next()) {
+            None => usize::MAX,
+            Some(None) => return None,
+            Some(Some(short @ 0..252)) => usize::from(short),
+            Some(Some(first)) => usize::from(first) + 4 * usize::from(rest.next()?),
+        });
+    }
+    let mut body: Vec<u8> = rest.collect();
+    body.truncate(body.len().checked_sub(padding)?);
+    if !sized {
+        if body.len() % number != 0 {
+            return None;
+        }
+        sizes.fill(body.len() / number);
+    }
+    let mut frames = Vec::new();
+    for size in sizes {
+        if size > body.len() {
+            return None;
+        }
+        let after = body.split_off(size);
+        frames.push(std::mem::replace(&mut body, after));
+    }
+    frames.push(body);
+    frames.iter().all(|frame| frame.len() <= 1_275).then_some(frames)
+}
+
+fn length(bytes: usize) -> Vec<u8> {
+    if bytes < 252 { vec![bytes as u8] } else { vec![252 + (bytes % 4) as u8, ((bytes - 252) / 4) as u8] }
+}
