@@ -102,7 +102,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("sealed into {} bytes", sealed.len());
 
     let opened = ben.opener.open(sealed)?;
-    println!("{} bytes of Opus from leaf {}, {:?}", opened.packet.as_bytes().len(), opened.leaf.0, opened.proof);
+    println!(
+        "{} bytes of Opus from leaf {}, {:?}",
+        opened.packet.as_bytes().len(),
+        opened.leaf.0,
+        opened.proof
+    );
     assert_eq!(opened.member, ada.room.id());
     assert!(OpusPacket::parse(opened.packet.as_bytes()).is_ok());
     Ok(())

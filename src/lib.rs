@@ -34,6 +34,8 @@
 #[cfg(feature = "codec")]
 pub mod codec;
 #[cfg(feature = "room")]
+pub mod driver;
+#[cfg(feature = "room")]
 pub mod group;
 pub mod id;
 pub mod keys;
@@ -46,3 +48,7 @@ pub mod transport;
 pub use id::{CaptureTime, Counter, Epoch, KeyId, Leaf, MemberId, Step};
 pub use keys::{EpochSecret, EpochStart, Rekey, Schedule, Speaker, Suite};
 pub use media::{Authenticity, Opened, Opener, PacketSize, Refusal, SealError, Sealer, Silence, Stamp};
+
+#[cfg(all(doctest, feature = "room"))]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeDoctests;

@@ -76,7 +76,7 @@ impl Relay {
         });
         let mut relay = Self { address, shared: Arc::clone(&shared), threads: Vec::new() };
         let door = Arc::clone(&shared);
-        relay.spawn("relay door", move || control::serve(listener, &door))?;
+        relay.spawn("relay door", move || control::serve(&listener, &door))?;
         relay.spawn("relay media", move || media::serve(&shared))?;
         Ok(relay)
     }
@@ -159,10 +159,10 @@ pub struct Limits {
     pub rooms: usize,
     /// Members of one room.
     pub members: usize,
-    /// Bytes of control messages that may wait for one member, 64 added to each. A member that would
+    /// Bytes of control messages that may wait for one member, 66 added to each. A member that would
     /// need more reads too slowly, and is cut off.
     pub queue: usize,
-    /// Bytes of control messages a second that are read from one member, 64 added to each; eight seconds'
+    /// Bytes of control messages a second that are read from one member, 66 added to each; eight seconds'
     /// worth may come at once. Whatever is above waits in the member's own connection.
     pub control_rate: u32,
     /// Datagrams a second that are taken from one member; a second's worth may come at once. The rest is

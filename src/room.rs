@@ -38,7 +38,7 @@ use crate::{
         envelope::{EnvelopeError, Inbox, LaneKey},
         invite::MAX_RELAYS,
         message::{Announcement, Message},
-        mls::{Applicant, Failure, Group, JoinSecret},
+        mls::{Applicant, Failure, Group, JoinError, JoinSecret},
         policy::Action,
         state::{RoomState, Terms},
     },
@@ -143,7 +143,8 @@ impl Room {
             return Err(KnockError::OwnRoom);
         }
         let mut rng = seeded(seed);
-        let applicant = Applicant::new(&identity, &invite.group_id, random(&mut rng), random(&mut rng), unix)?;
+        let applicant =
+            Applicant::new(&identity, &invite.group_id, random(&mut rng), random(&mut rng), unix)?;
         let lane = invite.lane.copy();
         let mut core = Core::new(identity, lane, invite.relays.clone(), rng, Clock { began: now, unix });
         let mut waiting = Waiting::new(applicant, invite, now);
@@ -445,7 +446,10 @@ impl Room {
             Ok(entered) => entered,
             Err((waiting, error)) => {
                 self.phase = Phase::Waiting(waiting);
-                return Err(error);
+                return match error {
+                    JoinError::NotForUs => Ok(()),
+                    error => Err(error.into()),
+                };
             }
         };
         let seat = entered.group.and_then(|group| Seat::follower(&mut self.core, group, entered.held, now));

@@ -54,7 +54,10 @@ fn an_evening_in_a_room() {
     let received = net.device(mallory).received;
     net.run_for(10 * SECOND);
     let id = net.id(host);
-    assert_eq!(net.device(mallory).events.last(), Some(&Event::Over(Ending::Removed { by: id, banned: true })));
+    assert_eq!(
+        net.device(mallory).events.last(),
+        Some(&Event::Over(Ending::Removed { by: id, banned: true }))
+    );
     assert!(net.device(mallory).received > received + 400, "the banned still receives");
     for speaker in [host, ada] {
         assert_eq!(net.heard_since(mallory, speaker, switched), 0, "the banned opens nothing any more");
@@ -71,7 +74,10 @@ fn an_evening_in_a_room() {
     net.run_for(5 * SECOND);
     for speaker in [host, ada] {
         assert!(net.heard_since(late, speaker, arrived) > 100);
-        assert_eq!(net.heard_since(late, speaker, began) - net.heard_since(late, speaker, arrived - SECOND), 0);
+        assert_eq!(
+            net.heard_since(late, speaker, began) - net.heard_since(late, speaker, arrived - SECOND),
+            0
+        );
     }
 
     // One leaves, and the room closes.
@@ -194,7 +200,10 @@ fn a_moderator_acts_through_the_keeper_and_within_its_rank() {
     ));
     net.with(moderator, |room, now| room.ban(ids[2], now)).unwrap();
     net.run_for(SECOND);
-    assert!(matches!(net.device(guest).events.last(), Some(Event::Over(Ending::Removed { banned: true, .. }))));
+    assert!(matches!(
+        net.device(guest).events.last(),
+        Some(Event::Over(Ending::Removed { banned: true, .. }))
+    ));
     assert_eq!(net.room(second).roster().len(), 3);
     assert!(net.room(second).is_banned(ids[2]));
 }
@@ -206,7 +215,9 @@ fn refusals_say_why_and_only_the_host_can_say_so() {
     let invite = net.invite(host);
     let guest = net.knock("guest", &invite);
     net.run_for(SECOND);
-    let Some(Event::Knocked { knock, name, .. }) = net.device(host).events.pop() else { panic!("nobody knocked") };
+    let Some(Event::Knocked { knock, name, .. }) = net.device(host).events.pop() else {
+        panic!("nobody knocked")
+    };
     assert_eq!(name.as_str(), "guest");
     net.with(host, |room, _| room.refuse(knock)).unwrap();
     assert_eq!(net.with(host, |room, now| room.admit(knock, now)), Err(CommandError::UnknownKnock));

@@ -18,7 +18,7 @@ use super::codec::{Malformed, Reader, Writer};
 use crate::keys::{
     aead::EnvelopeKey,
     derive::hkdf_sha256,
-    secret::{Secret, scrub_stack},
+    secret::{DEEP, Secret, scrub_stack},
 };
 
 /// The key of a room's control lane, in every invite.
@@ -98,7 +98,7 @@ impl LaneKey {
         hkdf_sha256(salt, self.bytes(), &[b"sottovoce 1 envelope"], &mut bytes);
         let key = EnvelopeKey::new(&bytes);
         bytes.zeroize();
-        scrub_stack();
+        scrub_stack::<DEEP>();
         key
     }
 }
@@ -117,7 +117,11 @@ struct Partial {
 
 impl Inbox {
     /// Takes an envelope; a whole message comes out when its last part is in.
-    pub(crate) fn receive(&mut self, lane: &LaneKey, envelope: &[u8]) -> Result<Option<Vec<u8>>, EnvelopeError> {
+    pub(crate) fn receive(
+        &mut self,
+        lane: &LaneKey,
+        envelope: &[u8],
+    ) -> Result<Option<Vec<u8>>, EnvelopeError> {
         let content = lane.open(envelope)?;
         let mut reader = Reader::new(&content);
         match reader.u8() {
@@ -131,7 +135,7 @@ impl Inbox {
         let id = reader.array()?;
         let index = usize::from(reader.u16()?);
         let count = usize::from(reader.u16()?);
-        if count < 2 || count > MAX_FRAGMENTS || index >= count {
+        if !(2..=MAX_FRAGMENTS).contains(&count) || index >= count {
             return Err(Malformed);
         }
         let at = match self.open.iter().position(|partial| partial.id == id) {
@@ -241,7 +245,9 @@ mod tests {
     #[test]
     fn the_smallest_size_that_fits_is_used() {
         let (lane, mut rng) = lane();
-        let mut size = |len: usize| lane.seal(&vec![0; len], &mut rng).unwrap().iter().map(Bytes::len).collect::<Vec<_>>();
+        let mut size = |len: usize| {
+            lane.seal(&vec![0; len], &mut rng).unwrap().iter().map(Bytes::len).collect::<Vec<_>>()
+        };
         assert_eq!(size(0), [1024]);
         assert_eq!(size(1024 - OVERHEAD - 1), [1024]);
         assert_eq!(size(1024 - OVERHEAD), [2048]);
@@ -276,7 +282,8 @@ mod tests {
     fn reassembly_is_bounded_and_lies_about_counts_are_refused() {
         let (lane, mut rng) = lane();
         let mut inbox = Inbox::default();
-        let messages: Vec<Vec<Bytes>> = (0..5).map(|n| lane.seal(&vec![n; 20_000], &mut rng).unwrap()).collect();
+        let messages: Vec<Vec<Bytes>> =
+            (0..5).map(|n| lane.seal(&vec![n; 20_000], &mut rng).unwrap()).collect();
         for message in &messages {
             assert_eq!(inbox.receive(&lane, &message[0]), Ok(None));
         }

@@ -78,7 +78,10 @@ impl Name {
         if name.len() > MAX_NAME {
             return Err(NameError::TooLong);
         }
-        if name.chars().any(|c| c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')) {
+        if name
+            .chars()
+            .any(|c| c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'))
+        {
             return Err(NameError::Control);
         }
         Ok(Self(name.to_owned()))
@@ -151,7 +154,8 @@ impl Credential {
             return Err(CredentialError::IdentityAsLeaf);
         }
         let content = signed_content(group_id, leaf_key, &credential.name);
-        signing::verify(&credential.key, &content, &credential.signature).map_err(|_| CredentialError::Forged)?;
+        signing::verify(&credential.key, &content, &credential.signature)
+            .map_err(|_| CredentialError::Forged)?;
         Ok(credential)
     }
 
@@ -222,7 +226,10 @@ mod tests {
         assert_eq!(Credential::verify(&bytes, b"other", &leaf), Err(CredentialError::Forged));
         assert_eq!(Credential::verify(&bytes, b"group", &[9; 32]), Err(CredentialError::Forged));
         assert_eq!(Credential::verify(&bytes, b"group", &leaf[1..]), Err(CredentialError::Malformed));
-        assert_eq!(Credential::verify(&bytes, b"group", identity.public()), Err(CredentialError::IdentityAsLeaf));
+        assert_eq!(
+            Credential::verify(&bytes, b"group", identity.public()),
+            Err(CredentialError::IdentityAsLeaf)
+        );
     }
 
     #[test]

@@ -111,7 +111,8 @@ impl Invite {
         }
         let mut relays: Vec<RelayName> = Vec::with_capacity(count);
         for _ in 0..count {
-            let name = std::str::from_utf8(reader.vec8(RelayName::MAX_LEN)?).map_err(|_| InviteError::Relays)?;
+            let name =
+                std::str::from_utf8(reader.vec8(RelayName::MAX_LEN)?).map_err(|_| InviteError::Relays)?;
             relays.push(RelayName::new(name).map_err(|_| InviteError::Relays)?);
         }
         reader.finish()?;

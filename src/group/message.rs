@@ -15,6 +15,7 @@ use super::{
 use crate::{
     group::Identity,
     id::{Epoch, MemberId},
+    keys::derive::sha256,
 };
 
 /// What is inside an envelope.
@@ -156,7 +157,13 @@ impl Refused {
 }
 
 impl Heartbeat {
-    pub(crate) fn new(keeper: &Identity, group_id: &[u8], epoch: Epoch, branch: [u8; 32], elapsed_ms: u64) -> Self {
+    pub(crate) fn new(
+        keeper: &Identity,
+        group_id: &[u8],
+        epoch: Epoch,
+        branch: [u8; 32],
+        elapsed_ms: u64,
+    ) -> Self {
         let mut heartbeat = Self { epoch, branch, elapsed_ms, signature: [0; 64] };
         heartbeat.signature = keeper.sign(&heartbeat.content(group_id));
         heartbeat
@@ -176,6 +183,11 @@ impl Heartbeat {
             .u64(self.elapsed_ms)
             .finish()
     }
+}
+
+/// What a heartbeat says of its branch: equal authenticators make it equal, and it gives none away.
+pub(crate) fn branch(authenticator: &[u8]) -> [u8; 32] {
+    sha256(&[b"sottovoce 1 branch", authenticator])
 }
 
 impl RefuseReason {
@@ -236,7 +248,9 @@ impl Announcement {
             Self::SpeakerKey(key) => out.u8(1).bytes(&key),
             Self::Leave => out.u8(2),
             Self::Close => out.u8(3),
-            Self::Ask(Action::Assign(member, role)) => out.u8(4).u8(1).bytes(member.as_bytes()).u8(role.code()),
+            Self::Ask(Action::Assign(member, role)) => {
+                out.u8(4).u8(1).bytes(member.as_bytes()).u8(role.code())
+            }
             Self::Ask(Action::Remove(member)) => out.u8(4).u8(2).bytes(member.as_bytes()),
             Self::Ask(Action::Ban(member)) => out.u8(4).u8(3).bytes(member.as_bytes()),
         }

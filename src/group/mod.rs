@@ -17,6 +17,8 @@ pub(crate) mod mls;
 pub(crate) mod policy;
 pub(crate) mod signing;
 pub(crate) mod state;
+#[cfg(test)]
+mod vectors;
 pub(crate) mod verify;
 
 pub use identity::{CredentialError, Identity, Name, NameError};

@@ -125,8 +125,11 @@ pub(crate) fn check(change: &Change, roster: &[Member], state: &RoomState) -> Re
     if !change.adds.is_empty() && !committer.role.may_admit() {
         return Err(Violation::NoRight);
     }
-    let mut members: Vec<MemberId> =
-        roster.iter().filter(|member| !change.removes.contains(&member.leaf)).map(|member| member.id).collect();
+    let mut members: Vec<MemberId> = roster
+        .iter()
+        .filter(|member| !change.removes.contains(&member.leaf))
+        .map(|member| member.id)
+        .collect();
     for &added in &change.adds {
         if next.is_banned(added) {
             return Err(Violation::Banned);
@@ -225,7 +228,8 @@ mod tests {
     const LISTENER: Leaf = Leaf(3);
 
     fn room() -> (Vec<Member>, RoomState) {
-        let state = state().with_role(id(2), Role::Moderator).unwrap().with_role(id(3), Role::Speaker).unwrap();
+        let state =
+            state().with_role(id(2), Role::Moderator).unwrap().with_role(id(3), Role::Speaker).unwrap();
         let roster = (0..4u8)
             .map(|n| Member {
                 id: id(n + 1),
@@ -263,7 +267,10 @@ mod tests {
 
     #[test]
     fn nobody_but_the_keeper_commits() {
-        assert_eq!(verdict(MODERATOR, |change, _| change.removes = vec![LISTENER]), Err(Violation::NotKeeper));
+        assert_eq!(
+            verdict(MODERATOR, |change, _| change.removes = vec![LISTENER]),
+            Err(Violation::NotKeeper)
+        );
         assert_eq!(verdict(LISTENER, |change, _| change.path = Some(id(4))), Err(Violation::NotKeeper));
         assert_eq!(verdict(Leaf(7), |_, _| ()), Err(Violation::ExternalCommit));
         assert_eq!(verdict(HOST, |change, _| change.committer = None), Err(Violation::ExternalCommit));
@@ -282,7 +289,8 @@ mod tests {
             change.state = Some(state.with_role(id(4), Role::Moderator).unwrap());
         };
         assert_eq!(verdict(MODERATOR, second_moderator), Err(Violation::Rank));
-        let unban = |change: &mut Change, state: &RoomState| change.state = Some(state.with_ban(id(9)).unwrap());
+        let unban =
+            |change: &mut Change, state: &RoomState| change.state = Some(state.with_ban(id(9)).unwrap());
         assert_eq!(verdict(SPEAKER, unban), Err(Violation::NoRight));
     }
 

@@ -202,7 +202,11 @@ impl RoomState {
             let member = MemberId::from_bytes(reader.array()?);
             let role = Role::from_code(reader.u8()?)?;
             let ascending = state.roles.last().is_none_or(|(last, _)| *last < member);
-            if !ascending || member == state.terms.host || role == Role::Host || role == state.terms.default_role {
+            if !ascending
+                || member == state.terms.host
+                || role == Role::Host
+                || role == state.terms.default_role
+            {
                 return Err(Malformed);
             }
             state.roles.push((member, role));
@@ -261,7 +265,8 @@ pub(crate) mod tests {
 
     #[test]
     fn roles_and_bans_are_looked_up() {
-        let state = state().with_role(id(3), Role::Speaker).unwrap().with_role(id(2), Role::Moderator).unwrap();
+        let state =
+            state().with_role(id(3), Role::Speaker).unwrap().with_role(id(2), Role::Moderator).unwrap();
         assert_eq!(state.role(id(1)), Role::Host);
         assert_eq!(state.role(id(2)), Role::Moderator);
         assert_eq!(state.role(id(3)), Role::Speaker);
@@ -273,7 +278,12 @@ pub(crate) mod tests {
 
     #[test]
     fn one_state_has_one_encoding() {
-        let bytes = state().with_role(id(3), Role::Speaker).unwrap().with_role(id(2), Role::Moderator).unwrap().encode();
+        let bytes = state()
+            .with_role(id(3), Role::Speaker)
+            .unwrap()
+            .with_role(id(2), Role::Moderator)
+            .unwrap()
+            .encode();
         let entry = bytes.len() - 2 - 66;
         let mut swapped = bytes.clone();
         swapped[entry..entry + 66].rotate_left(33);

@@ -14,7 +14,11 @@ pub struct RoomCode([u32; 6]);
 
 impl RoomCode {
     /// From what all members of one epoch share. `identities` are the identity keys of the roster.
-    pub(crate) fn new(group_id: &[u8], authenticator: &[u8], identities: impl Iterator<Item = [u8; 32]>) -> Self {
+    pub(crate) fn new(
+        group_id: &[u8],
+        authenticator: &[u8],
+        identities: impl Iterator<Item = [u8; 32]>,
+    ) -> Self {
         let mut identities: Vec<[u8; 32]> = identities.collect();
         identities.sort_unstable();
         let content = Writer::new().vec8(group_id).vec8(authenticator).bytes(&identities.concat()).finish();

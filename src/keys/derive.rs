@@ -1,45 +1,37 @@
-//! Hash, HMAC and HKDF (RFC 5869, RFC 6234) with secrets wiped after use.
+//! Hash, HMAC and HKDF (RFC 5869, RFC 6234). The only file that names a hash function.
 //!
-//! The only file that names `ring`'s hash functions.
+//! Not `ring`'s: these states wipe themselves when they go, and an expansion from a state that is kept costs
+//! little more than half.
 
-use std::hint::black_box;
-
-use ring::{digest, hmac};
+use hmac::{Hmac, KeyInit, Mac as Authenticate};
+use sha2::{Digest, Sha256, Sha512};
+use zeroize::Zeroize;
 
 use super::{secret::Secret, suite::Suite};
 
 /// A pseudorandom key of HKDF, held as HMAC's two inner states: an expansion costs two hash blocks.
-pub(crate) struct Prk {
-    key: hmac::Key,
+#[expect(clippy::large_enum_variant, reason = "the other suite wants the space, and few of these exist")]
+pub(crate) enum Prk {
+    /// For suite 0x0004.
+    Sha256(Hmac<Sha256>),
+    /// For suite 0x0005.
+    Sha512(Hmac<Sha512>),
 }
 
 impl Prk {
     /// HKDF-Extract with the suite's hash (RFC 5869 section 2.2).
     pub(crate) fn extract(suite: Suite, salt: &[u8], ikm: &[u8]) -> Self {
-        let algorithm = algorithm(suite);
-        let salt = hmac::Key::new(algorithm, salt);
-        let tag = hmac::sign(&salt, ikm);
-        Self { key: hmac::Key::new(algorithm, tag.as_ref()) }
+        match suite {
+            Suite::Aes128Gcm => Self::Sha256(extract(salt, ikm)),
+            Suite::Aes256Gcm => Self::Sha512(extract(salt, ikm)),
+        }
     }
 
-    /// HKDF-Expand (RFC 5869 section 2.3) of the concatenated `info` into all of `out`.
-    ///
-    /// `out` is at most 255 hashes long; all callers ask for 64 bytes or fewer.
+    /// HKDF-Expand (RFC 5869 section 2.3) of the concatenated `info` into all of `out`, 255 hashes at most.
     pub(crate) fn expand(&self, info: &[&[u8]], out: &mut [u8]) {
-        let hash_len = self.key.algorithm().digest_algorithm().output_len();
-        let mut previous: Option<hmac::Tag> = None;
-        for (block, number) in out.chunks_mut(hash_len).zip(1u8..) {
-            let mut context = hmac::Context::with_key(&self.key);
-            if let Some(previous) = &previous {
-                context.update(previous.as_ref());
-            }
-            info.iter().for_each(|part| context.update(part));
-            context.update(&[number]);
-            let tag = context.sign();
-            for (to, from) in block.iter_mut().zip(tag.as_ref()) {
-                *to = *from;
-            }
-            previous = Some(tag);
+        match self {
+            Self::Sha256(prk) => expand(prk, info, out),
+            Self::Sha512(prk) => expand(prk, info, out),
         }
     }
 
@@ -49,41 +41,27 @@ impl Prk {
     }
 }
 
-impl Drop for Prk {
-    fn drop(&mut self) {
-        self.key = hmac::Key::new(self.key.algorithm(), &[]);
-        black_box(&self.key);
-    }
-}
-
 /// HMAC-SHA-256 under a key that is used many times.
-pub(crate) struct Mac {
-    key: hmac::Key,
-}
+pub(crate) struct Mac(Hmac<Sha256>);
 
 impl Mac {
     pub(crate) fn new(key: &[u8]) -> Self {
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, key) }
+        Self(keyed(key))
     }
 
-    /// The first `N` bytes of HMAC-SHA-256 over the message.
+    /// The first `N` bytes of HMAC-SHA-256 over the message, 32 at most.
     pub(crate) fn tag<const N: usize>(&self, message: &[u8]) -> [u8; N] {
-        first(hmac::sign(&self.key, message).as_ref())
-    }
-}
-
-impl Drop for Mac {
-    fn drop(&mut self) {
-        self.key = hmac::Key::new(hmac::HMAC_SHA256, &[]);
-        black_box(&self.key);
+        let mut out = [0; N];
+        fill(&mut out, &self.0.clone().chain_update(message).finalize().into_bytes());
+        out
     }
 }
 
 /// SHA-256 of the concatenated parts.
 pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    parts.iter().for_each(|part| context.update(part));
-    first(context.finish().as_ref())
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
 }
 
 /// HKDF-SHA-256, both halves, for derivations outside the media plane.
@@ -92,20 +70,35 @@ pub(crate) fn hkdf_sha256(salt: &[u8], ikm: &[u8], info: &[&[u8]], out: &mut [u8
     Prk::extract(Suite::Aes128Gcm, salt, ikm).expand(info, out);
 }
 
-fn algorithm(suite: Suite) -> hmac::Algorithm {
-    match suite {
-        Suite::Aes128Gcm => hmac::HMAC_SHA256,
-        Suite::Aes256Gcm => hmac::HMAC_SHA512,
+fn extract<H: Authenticate + KeyInit>(salt: &[u8], ikm: &[u8]) -> H {
+    let mut prk = keyed::<H>(salt).chain_update(ikm).finalize().into_bytes();
+    let state = keyed(&prk);
+    prk.as_mut_slice().zeroize();
+    state
+}
+
+fn expand<H: Authenticate + Clone>(prk: &H, info: &[&[u8]], out: &mut [u8]) {
+    let (mut previous, mut rest): (&[u8], _) = (&[], out);
+    for number in 1..=u8::MAX {
+        let (block, after) = rest.split_at_mut(rest.len().min(H::output_size()));
+        let mut state = prk.clone().chain_update(previous);
+        info.iter().for_each(|part| state.update(part));
+        let mut tag = state.chain_update([number]).finalize().into_bytes();
+        fill(block, &tag);
+        tag.as_mut_slice().zeroize();
+        if after.is_empty() {
+            return;
+        }
+        (previous, rest) = (block, after);
     }
 }
 
-/// The first `N` bytes; a hash is never shorter than what is asked of it here.
-fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
-    let mut out = [0; N];
-    for (to, from) in out.iter_mut().zip(bytes) {
-        *to = *from;
-    }
-    out
+fn keyed<H: KeyInit>(key: &[u8]) -> H {
+    <H as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+fn fill(to: &mut [u8], from: &[u8]) {
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
 }
 
 #[cfg(test)]
@@ -117,12 +110,16 @@ mod tests {
     fn rfc_9605_secrets_come_out_of_the_extraction() {
         for case in cases("rfc9605.txt", "sframe", 5) {
             let suite = if case.number("cipher_suite") == 5 { Suite::Aes256Gcm } else { Suite::Aes128Gcm };
-            let secret = hmac::Key::new(algorithm(suite), &case.bytes("sframe_secret"));
+            let secret = case.bytes("sframe_secret");
+            let published = match suite {
+                Suite::Aes128Gcm => Prk::Sha256(keyed(&secret)),
+                Suite::Aes256Gcm => Prk::Sha512(keyed(&secret)),
+            };
             let extracted = Prk::extract(suite, &[], &case.bytes("base_key"));
-            for message in [b"one".as_slice(), b"another"] {
-                let expected = hmac::sign(&secret, message);
-                assert_eq!(hmac::sign(&extracted.key, message).as_ref(), expected.as_ref());
-            }
+            let (mut ours, mut theirs) = ([0; 100], [0; 100]);
+            extracted.expand(&[b"any"], &mut ours);
+            published.expand(&[b"any"], &mut theirs);
+            assert_eq!(ours, theirs);
         }
     }
 }

@@ -5,7 +5,7 @@ use zeroize::Zeroize;
 use super::{
     aead,
     derive::{Mac, Prk},
-    secret::{Secret, scrub_stack},
+    secret::{DEEP, Secret, scrub_stack},
     suite::{NONCE_LEN, Suite, TAG_LEN},
 };
 use crate::id::{Counter, KeyId};
@@ -117,6 +117,6 @@ pub(crate) fn first_base_key(suite: Suite, epoch_secret: &Secret, context: &[u8;
     let base =
         prk.expand_secret(&[b"sottovoce 1 base", context, &suite.id().to_be_bytes()], suite.hash_len());
     drop(prk);
-    scrub_stack();
+    scrub_stack::<DEEP>();
     base
 }

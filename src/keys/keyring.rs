@@ -7,11 +7,13 @@
 //! ```
 //!
 //! Everything is made on the control thread. On the audio thread a ring only moves, and a sender's
-//! frame key is expanded into a slot that is already there when its first packet of a step comes.
+//! frame key is in its slot already. Only where there are more senders than slots is a key expanded when the
+//! first packet of a step comes, into a slot that is there.
 
 use super::{
     frame::{FrameKey, StepSecret},
     kid::{NO_SLOT, Table},
+    secret::scrub_stack,
 };
 use crate::{
     id::{Epoch, KeyId, Leaf, MemberId, Step},
@@ -137,9 +139,24 @@ pub(crate) struct Slot {
 }
 
 impl StepRing {
-    pub(crate) fn new(step: Step, secret: StepSecret, table: Table, slots: usize) -> Self {
+    /// A step with that many slots. If they are enough for everybody, all keys but our own are expanded now.
+    pub(crate) fn new(
+        step: Step,
+        secret: StepSecret,
+        table: Table,
+        slots: usize,
+        own: Option<KeyId>,
+    ) -> Self {
         let vacant = || Slot { kid: KeyId(0), key: None, window: Window::new(), failures: 0 };
-        Self { step, secret, table, slots: (0..slots).map(|_| vacant()).collect(), used: 0, hand: 0 }
+        let kids: Vec<KeyId> = table.kids().filter(|kid| Some(*kid) != own).collect();
+        let slots = (0..slots).map(|_| vacant()).collect();
+        let mut ring = Self { step, secret, table, slots, used: 0, hand: 0 };
+        if kids.len() <= ring.slots.len() {
+            for kid in kids {
+                ring.fill(kid);
+            }
+        }
+        ring
     }
 
     /// The slot with the key of `kid`, expanded now if need be. `None` when every slot is in use.
@@ -156,11 +173,19 @@ impl StepRing {
         Some((slot.key.as_ref()?, &mut slot.window, &mut slot.failures))
     }
 
+    /// Makes the key of `kid`, and leaves no copy of it on the audio thread's stack.
+    #[cold]
+    fn expand(&mut self, kid: KeyId) -> Option<usize> {
+        let index = self.fill(kid)?;
+        scrub_stack::<SHALLOW>();
+        Some(index)
+    }
+
     /// Gives `kid` a slot: a fresh one, or one whose key has never opened anything.
     ///
     /// A slot with opened counters is never given away: its replay window must live as long as its key.
-    #[cold]
-    fn expand(&mut self, kid: KeyId) -> Option<usize> {
+    #[inline(never)]
+    fn fill(&mut self, kid: KeyId) -> Option<usize> {
         let index = if self.used < self.slots.len() {
             self.used += 1;
             self.used - 1
@@ -172,11 +197,16 @@ impl StepRing {
             index?
         };
         let slot = self.slots.get_mut(index)?;
-        *slot = Slot { kid, key: Some(self.secret.frame_key(kid)), window: Window::new(), failures: 0 };
+        slot.key = Some(self.secret.frame_key(kid));
+        slot.kid = kid;
+        slot.failures = 0;
         self.table.find(kid)?.slot = u16::try_from(index).unwrap_or(NO_SLOT);
         Some(index)
     }
 }
+
+/// How deep the stack is scrubbed on the audio thread: below the derivation of one key.
+const SHALLOW: usize = if cfg!(debug_assertions) { 32 * 1024 } else { 2 * 1024 };
 
 /// How many slots are looked at for one to reuse: a bound on what one packet can cost.
 const REUSE_SCAN: usize = 8;

@@ -69,6 +69,11 @@ impl Table {
             .map(|entry| KeyId(entry.kid.into()))
     }
 
+    /// All KIDs of the step, in no order that says anything.
+    pub(crate) fn kids(&self) -> impl Iterator<Item = KeyId> + '_ {
+        self.entries.iter().filter(|entry| entry.kid != VACANT).map(|entry| KeyId(entry.kid.into()))
+    }
+
     /// Where `kid` stands, or the vacant place where it would.
     #[inline]
     fn place(&self, kid: u32) -> Option<usize> {

@@ -19,7 +19,7 @@ use super::{
     keyring::{EpochRing, Sender, Standing, StepRing},
     kid::{MAX_SENDERS, Table},
     rekey::{OpenChange, OpenRekey, Rekey, SealChange, SealKey, SealRekey},
-    secret::{EpochSecret, Secret, scrub_stack},
+    secret::{DEEP, EpochSecret, Secret, scrub_stack},
     speaker::{Signer, epoch_context, is_weak, speaker_context},
     suite::Suite,
 };
@@ -117,6 +117,14 @@ impl Schedule {
     /// [`ScheduleError::Speakers`] unless the speakers are strictly ascending by leaf and at most 65,000;
     /// [`ScheduleError::Context`] if the group id or the authenticator is empty or above 255 bytes.
     pub fn start(mut start: EpochStart<'_>, now: Instant) -> Result<Self, ScheduleError> {
+        let schedule = Self::begin(&start, now);
+        start.seed.zeroize();
+        drop(start);
+        scrub_stack::<DEEP>();
+        schedule
+    }
+
+    fn begin(start: &EpochStart<'_>, now: Instant) -> Result<Self, ScheduleError> {
         let ascending = start.speakers.is_sorted_by(|a, b| a.leaf < b.leaf);
         if !ascending || start.speakers.len() > MAX_SENDERS {
             return Err(ScheduleError::Speakers);
@@ -130,8 +138,6 @@ impl Schedule {
         let signs = speaks && start.authenticity == Authenticity::Signed;
         let signer =
             signs.then(|| Arc::new(Signer::new(&start.seed, group_id, epoch, authenticator, start.own_leaf)));
-        start.seed.zeroize();
-
         let mut schedule = Self {
             suite: start.suite,
             authenticity: start.authenticity,
@@ -152,7 +158,6 @@ impl Schedule {
             exhausted: false,
             rekeys: VecDeque::new(),
         };
-        drop(start.secret);
         let mut ring = EpochRing::new(
             epoch,
             context,
@@ -167,7 +172,6 @@ impl Schedule {
         schedule.next_key = next_key;
         schedule.rekeys.push_back(seal(key));
         schedule.rekeys.push_back(open(OpenChange::Epoch(Box::new(ring))));
-        scrub_stack();
         Ok(schedule)
     }
 
@@ -262,7 +266,7 @@ impl Schedule {
         let key = self.next_key.take();
         self.rekeys.push_back(seal(key));
         self.open_step(Step(due.0 + 1));
-        scrub_stack();
+        scrub_stack::<DEEP>();
     }
 
     fn open_step(&mut self, step: Step) {
@@ -280,7 +284,8 @@ impl Schedule {
         let table = Table::build(&secret.kid_mac(), step, self.leaves.iter().copied());
         let table = table.ok_or(ScheduleError::Speakers)?;
         let own = self.leaves.binary_search(&self.own_leaf).ok().and_then(|index| u16::try_from(index).ok());
-        let key = own.and_then(|index| table.kid_of(index)).map(|kid| {
+        let own = own.and_then(|index| table.kid_of(index));
+        let key = own.map(|kid| {
             Box::new(SealKey {
                 epoch: self.epoch,
                 step,
@@ -292,7 +297,7 @@ impl Schedule {
             })
         });
         let slots = self.leaves.len().min(MAX_ACTIVE);
-        Ok((Box::new(StepRing::new(step, secret, table, slots)), key))
+        Ok((Box::new(StepRing::new(step, secret, table, slots, own)), key))
     }
 
     fn sender(&self, speaker: &Speaker) -> Sender {
@@ -358,4 +363,49 @@ fn seal(key: Option<Box<SealKey>>) -> Rekey {
 
 fn open(change: OpenChange) -> Rekey {
     Rekey::Open(OpenRekey(change))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{SealError, Sealer, Stamp};
+
+    #[test]
+    fn an_epoch_that_is_never_renewed_ends_in_silence() {
+        let now = Instant::now();
+        let start = EpochStart {
+            secret: EpochSecret::new(vec![7; 32]).unwrap(),
+            group_id: b"room",
+            epoch: Epoch(1),
+            authenticator: b"authenticator",
+            suite: Suite::default(),
+            authenticity: Authenticity::Group,
+            packet_size: PacketSize::default(),
+            own_leaf: Leaf(0),
+            speakers: &[Speaker { leaf: Leaf(0), member: MemberId::from_bytes([0; 32]) }],
+            removed: &[],
+            seed: [0; 32],
+        };
+        let mut schedule = Schedule::start(start, now).unwrap();
+        // As if all steps but the last three had passed: a million of them take a while.
+        schedule.step = Step(LAST_STEP.0 - 3);
+        let mut sealer = Sealer::new();
+        let mut seal_in = |steps: u32| {
+            schedule.handle_timeout(now + STEP * steps);
+            while let Some(rekey) = schedule.poll_rekey() {
+                if let Rekey::Seal(rekey) = rekey {
+                    drop(sealer.install(rekey).unwrap());
+                }
+            }
+            let due = schedule.poll_timeout();
+            (sealer.seal(&mut [0x78; 300], 1, Stamp::default()).map(|sealed| sealed.len()), due)
+        };
+        assert_eq!(seal_in(LAST_STEP.0 - 2).0, Ok(263));
+        assert_eq!(seal_in(LAST_STEP.0 - 1), (Ok(263), Some(now + STEP * (LAST_STEP.0 - 1) + GRACE)));
+        let over = Err(SealError::Silent(Silence::EpochTooOld));
+        assert_eq!(seal_in(LAST_STEP.0).0, over);
+        // The grace of the step before is the last thing that falls due.
+        assert_eq!(seal_in(LAST_STEP.0 + 1), (over, None));
+        assert_eq!(seal_in(u32::MAX), (over, None));
+    }
 }

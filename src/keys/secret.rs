@@ -70,7 +70,10 @@ impl std::error::Error for SecretTooShort {}
 /// Best effort in safe Rust: called at the end of everything that derives keys. `tests/wiping.rs`
 /// searches the memory of the process to see that it works.
 #[inline(never)]
-pub(crate) fn scrub_stack() {
-    let mut below = [0u8; 6 * 1024];
+pub(crate) fn scrub_stack<const DEPTH: usize>() {
+    let mut below = [0u8; DEPTH];
     black_box(&mut below);
 }
+
+/// How deep the calls go that derive keys. Without optimisation their frames are larger.
+pub(crate) const DEEP: usize = if cfg!(debug_assertions) { 32 * 1024 } else { 8 * 1024 };

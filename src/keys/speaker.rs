@@ -6,7 +6,10 @@ use std::hint::black_box;
 
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 
-use super::{derive::sha256, secret::scrub_stack};
+use super::{
+    derive::sha256,
+    secret::{DEEP, scrub_stack},
+};
 use crate::id::{Counter, Epoch, KeyId, Leaf, Step};
 
 /// The private half of a speaker key and what its signatures are bound to. Lives one epoch.
@@ -29,7 +32,7 @@ impl Signer {
         let mut public = [0; 32];
         public.copy_from_slice(pair.public_key().as_ref());
         let context = speaker_context(group_id, epoch, authenticator, leaf, &public);
-        scrub_stack();
+        scrub_stack::<DEEP>();
         Self { pair, public, context }
     }
 
@@ -45,7 +48,7 @@ impl Drop for Signer {
     fn drop(&mut self) {
         self.pair = pair(&[0; 32]);
         black_box(&self.pair);
-        scrub_stack();
+        scrub_stack::<DEEP>();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The known-answer vectors of `tests/vectors`, read for the tests, and those of the key schedule.
 //!
-//! `tests/vectors/check.py` derives the same values a second time, from the specifications.
+//! `tests/vectors/check.py` derives the same values a second time, from the specifications alone.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -38,7 +38,7 @@ pub(crate) fn cases(file: &str, topic: &str, count: usize) -> Vec<Case> {
 }
 
 impl Case {
-    fn text(&self, name: &str) -> &str {
+    pub(crate) fn text(&self, name: &str) -> &str {
         self.values.get(name).unwrap_or_else(|| panic!("{} has no {name}", self.topic))
     }
 
@@ -110,7 +110,11 @@ fn rfc_9605_aes_gcm() {
         assert_eq!([header, &text, &tag].concat(), sealed);
         checked.push(id);
     }
-    assert_eq!(checked, [4, 5], "suites 1 to 3 are not implemented: 3 cases of their AEAD alone, 3 of SFrame");
+    assert_eq!(
+        checked,
+        [4, 5],
+        "suites 1 to 3 are not implemented: 3 cases of their AEAD alone, 3 of SFrame"
+    );
     assert_eq!(cases("rfc9605.txt", "aes_ctr_hmac", 3).len(), 3);
 }
 

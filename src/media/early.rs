@@ -25,7 +25,7 @@ impl Early {
         Self { frames: (0..packets).map(|_| vacant()).collect(), next: 0, held: 0 }
     }
 
-    /// Keeps a copy of a packet, in place of the oldest if there is no room.
+    /// Keeps a copy of a packet. Places are filled in turn, and then again in turn, the oldest first.
     ///
     /// A packet larger than any that can be opened is not kept.
     pub fn hold(&mut self, frame: &[u8]) {

@@ -310,7 +310,7 @@ pub enum Refusal {
     Removed,
     /// The counter was opened before.
     Replayed,
-    /// The counter is more than 1,024 below the highest of its key.
+    /// The counter is 1,024 or more below the highest of its key.
     TooOld,
     /// The tag does not hold: altered, or sealed by somebody who is not in the room.
     Forged,

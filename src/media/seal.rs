@@ -247,8 +247,7 @@ mod tests {
     use super::*;
     use crate::{
         Authenticity, CaptureTime, EpochSecret, EpochStart, Leaf, MemberId, Rekey, Schedule, Speaker,
-        keys::vectors::cases,
-        media::Level,
+        keys::vectors::cases, media::Level,
     };
 
     /// From an epoch secret to the bytes on the wire, through nothing but what callers use.

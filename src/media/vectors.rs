@@ -26,7 +26,8 @@ fn check_headers(file: &str, count: usize) {
         for length in 0..encoded.len() {
             assert!(Header::parse(&encoded[..length]).is_err(), "{encoded:02x?} cut to {length}");
         }
-        if (0x8000_0000..=0xffff_ffff).contains(&header.kid.0) && (0x100..=0xffff).contains(&header.counter.0) {
+        if (0x8000_0000..=0xffff_ffff).contains(&header.kid.0) && (0x100..=0xffff).contains(&header.counter.0)
+        {
             let mut ours = [0; 7];
             header.write_ours(&mut ours);
             assert_eq!(ours.as_slice(), encoded);

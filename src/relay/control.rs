@@ -19,7 +19,7 @@ use super::{
 };
 
 /// Admits connections until the relay stops, then ends them all.
-pub(super) fn serve(listener: TcpListener, shared: &Arc<Shared>) {
+pub(super) fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
     // Polled, since nothing in `std` can wake a thread that waits for a connection.
     let polled = listener.set_nonblocking(true).is_ok();
     let mut connections: Vec<(Arc<TcpStream>, JoinHandle<()>)> = Vec::new();
@@ -35,7 +35,6 @@ pub(super) fn serve(listener: TcpListener, shared: &Arc<Shared>) {
             connections.retain(|(_, thread)| !thread.is_finished());
         }
     }
-    drop(listener);
     shared.rooms().close();
     for (stream, thread) in connections {
         // It may have ended by itself, and a thread that panicked has ended too.

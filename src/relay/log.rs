@@ -1,4 +1,4 @@
-//! What the relay saw, as a file that an outsider can search (SPEC section 8.4).
+//! What the relay saw, as a file that an outsider can search (SPEC section 8.2.6).
 //!
 //! ```text
 //! "sottovoce relay log 1\n"
@@ -304,18 +304,35 @@ mod tests {
 
     #[test]
     fn a_log_that_could_not_be_written_says_so_at_the_end() {
-        struct Full;
-        impl Write for Full {
+        struct FullOnce(Vec<usize>);
+        impl Write for FullOnce {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                if bytes.len() == 22 { Ok(22) } else { Err(io::ErrorKind::StorageFull.into()) }
+                self.0.push(bytes.len());
+                if self.0.len() == 2 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(bytes.len()) }
             }
             fn flush(&mut self) -> io::Result<()> {
                 Ok(())
             }
         }
-        let mut log = Writer::new(Full).unwrap();
+        let mut log = Writer::new(FullOnce(Vec::new())).unwrap();
         log.record(Lane::Control, Connection(0), b"lost");
+        log.flush();
+        log.record(Lane::Control, Connection(0), b"not tried");
+        log.flush();
         assert_eq!(log.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn a_record_of_unknown_kind_or_impossible_length_ends_the_reading() {
+        let record = |lane: u8, length: u32| {
+            let record = [&[0; 8][..], &[lane, 0, 0], &length.to_le_bytes(), &[0; 4]].concat();
+            let log = [&MAGIC[..], &record].concat();
+            let mut reader = Reader::new(&log[..]).unwrap();
+            (reader.next().unwrap(), reader.next().is_none())
+        };
+        assert!(matches!(record(0, 4), (Ok(_), true)));
+        assert!(matches!(record(4, 4), (Err(ReadError::Lane(4)), true)));
+        assert!(matches!(record(1, u32::MAX), (Err(ReadError::Length), true)));
     }
 
     proptest! {

@@ -311,18 +311,31 @@ mod tests {
     }
 
     #[test]
-    fn silent_members_are_cut_off_and_a_datagram_is_a_sign_of_life() {
+    fn silent_members_are_cut_off_and_either_lane_is_a_sign_of_life() {
         let mut relay = Relay::new(Limits::default());
         let (_, silent) = relay.join(ROOM, 1).unwrap();
-        let (_, alive) = relay.join(ROOM, 2).unwrap();
+        let (_, bound) = relay.join(ROOM, 2).unwrap();
+        let (talking, heard) = relay.join(ROOM, 3).unwrap();
         assert!(relay.bound(2_000, 2));
         for _ in 0..3 {
             relay.now += Limits::default().idle_timeout / 2;
             assert!(relay.bind(2_000, 2, Cookie::NONE).is_some());
+            assert!(relay.rooms.handle_control(talking, b"message", relay.now).is_some());
             relay.rooms.handle_timeout(relay.now);
         }
-        assert!(silent.is_closed() && !alive.is_closed());
+        assert!(silent.is_closed() && !bound.is_closed() && !heard.is_closed());
         assert_eq!(relay.rooms.counts.cut, 1);
+    }
+
+    #[test]
+    fn a_relay_that_closes_admits_nobody_and_counts_nobody_as_cut() {
+        let mut relay = Relay::new(Limits::default());
+        let (member, outbox) = relay.join(ROOM, 1).unwrap();
+        relay.rooms.close();
+        assert!(outbox.is_closed());
+        assert!(relay.rooms.handle_control(member, b"message", relay.now).is_none());
+        assert_eq!(relay.join(ROOM, 2).err(), Some(Refusal::Connections));
+        assert_eq!(relay.rooms.counts.cut, 0);
     }
 
     #[test]

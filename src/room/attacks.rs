@@ -12,8 +12,9 @@ use crate::group::{
     invite::UnixTime,
     message::{Heartbeat, Knock, Message},
     mls::{
-        Candidate, knock_aad,
+        Candidate,
         forge::{Forgery, group_with_credential},
+        knock_aad,
     },
 };
 
@@ -39,7 +40,8 @@ fn options() -> RoomOptions {
 impl Party {
     /// A host, a moderator, a speaker and a listener, in this order.
     fn new() -> Self {
-        let mut party = Self { rooms: Vec::new(), now: Instant::now(), unix: UnixTime::from(SystemTime::now()) };
+        let mut party =
+            Self { rooms: Vec::new(), now: Instant::now(), unix: UnixTime::from(SystemTime::now()) };
         party.rooms.push(Room::create(identity(0), options(), [100; 32], party.now, party.unix).unwrap());
         let invite = party.invite();
         for n in 1..4 {
@@ -66,7 +68,8 @@ impl Party {
     }
 
     fn knock(&mut self, n: u8, invite: &str) {
-        let room = Room::knock(identity(n), invite.parse().unwrap(), [100 + n; 32], self.now, self.unix).unwrap();
+        let room =
+            Room::knock(identity(n), invite.parse().unwrap(), [100 + n; 32], self.now, self.unix).unwrap();
         self.rooms.push(room);
         self.deliver();
     }
@@ -134,7 +137,9 @@ impl Party {
         assert!(answers.iter().all(|answer| *answer == Err(error)), "{answers:?} is not {error:?}");
         for (n, room) in self.rooms.iter_mut().enumerate() {
             assert_eq!((room.epoch(), room.roster().to_vec()), before[n]);
-            if n != from && let ControlError::NotPermitted { by, violation } = error {
+            if n != from
+                && let ControlError::NotPermitted { by, violation } = error
+            {
                 assert_eq!(room.poll_event(), Some(Event::Violation { by, violation }));
             }
             assert!(room.poll_rekey().is_none());
@@ -270,7 +275,8 @@ fn only_the_host_closes_and_only_the_ranked_ask() {
 /// Somebody who knocks at `party`, without an answer so far.
 fn knocker(party: &mut Party, n: u8) -> (Room, Vec<u8>) {
     let invite = party.invite();
-    let room = Room::knock(identity(n), invite.parse().unwrap(), [100 + n; 32], party.now, party.unix).unwrap();
+    let room =
+        Room::knock(identity(n), invite.parse().unwrap(), [100 + n; 32], party.now, party.unix).unwrap();
     let Phase::Waiting(waiting) = &room.phase else { unreachable!() };
     let key_package = waiting.key_package().to_vec();
     (room, key_package)
@@ -356,6 +362,27 @@ fn a_knock_must_be_what_it_says() {
 }
 
 #[test]
+fn no_more_than_64_knocks_are_decrypted_in_a_second() {
+    let mut party = Party::new();
+    party.pass(SECOND);
+    let link = party.invite();
+    let knock = |party: &mut Party, n: u8| {
+        let invite = link.parse().unwrap();
+        let mut room = Room::knock(identity(n), invite, [n; 32], party.now, party.unix).unwrap();
+        let message = room.poll_transmit().unwrap();
+        let now = party.now;
+        party.rooms[HOST].handle_control(&message, now)
+    };
+    for n in 100..164 {
+        assert_eq!(knock(&mut party, n), Ok(()), "{n}");
+    }
+    assert_eq!(knock(&mut party, 164), Err(ControlError::Flood));
+    assert_eq!(knock(&mut party, 165), Err(ControlError::Flood));
+    party.now += SECOND;
+    assert_eq!(knock(&mut party, 164), Ok(()), "who repeats its knock is heard later");
+}
+
+#[test]
 fn altered_messages_change_nothing_and_keep_nothing_out() {
     let mut party = Party::new();
     let (mut guest, _) = knocker(&mut party, 22);
@@ -400,7 +427,9 @@ fn the_keeper_of_another_branch_is_noticed_at_its_first_heartbeat() {
     assert_eq!(party.rooms[SPEAKER].poll_event(), None);
     party.tell(LISTENER, Message::Heartbeat(heartbeat));
     assert_eq!(party.rooms[SPEAKER].poll_event(), Some(Event::Silent { reason: Silence::Forked }));
-    let Some(Rekey::Seal(rekey)) = party.rooms[SPEAKER].poll_rekey() else { panic!("the sealer is not told") };
+    let Some(Rekey::Seal(rekey)) = party.rooms[SPEAKER].poll_rekey() else {
+        panic!("the sealer is not told")
+    };
     assert_eq!(format!("{rekey:?}"), "SealRekey::Pause(Forked)");
     // Neither time nor the next epoch of our own branch mends it.
     party.pass(20 * SECOND);
@@ -414,7 +443,7 @@ fn a_commit_that_is_known_and_withheld_stops_sending_at_once() {
     let mut party = Party::new();
     let group = party.group(HOST);
     let later = Epoch(group.epoch().0 + 1);
-    let heartbeat = Heartbeat::new(&identity(0), &group.id().to_vec(), later, [1; 32], 10);
+    let heartbeat = Heartbeat::new(&identity(0), group.id(), later, [1; 32], 10);
     party.tell(LISTENER, Message::Heartbeat(heartbeat));
     assert_eq!(party.rooms[SPEAKER].poll_event(), Some(Event::Silent { reason: Silence::NoProofOfLife }));
     party.goes_on();

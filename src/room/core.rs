@@ -1,9 +1,6 @@
 //! What every phase of a room needs: who we are, the time, the lane, and what is to go out.
 
-use std::{
-    collections::VecDeque,
-    time::Instant,
-};
+use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -29,7 +26,13 @@ pub(super) struct Core {
 }
 
 impl Core {
-    pub(super) fn new(identity: Identity, lane: LaneKey, relays: Vec<RelayName>, rng: StdRng, clock: Clock) -> Self {
+    pub(super) fn new(
+        identity: Identity,
+        lane: LaneKey,
+        relays: Vec<RelayName>,
+        rng: StdRng,
+        clock: Clock,
+    ) -> Self {
         Self {
             identity,
             lane,

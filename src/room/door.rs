@@ -156,7 +156,12 @@ impl Door {
         Ok(())
     }
 
-    pub(super) fn refuse(&mut self, core: &mut Core, group: &Group, knock: KnockId) -> Result<(), CommandError> {
+    pub(super) fn refuse(
+        &mut self,
+        core: &mut Core,
+        group: &Group,
+        knock: KnockId,
+    ) -> Result<(), CommandError> {
         let waiting = self.take(knock)?;
         self.answer(core, group, waiting.candidate.reference, RefuseReason::Declined);
         Ok(())
@@ -189,7 +194,13 @@ impl Door {
         self.answered.push_back(reference);
     }
 
-    pub(super) fn answer(&mut self, core: &mut Core, group: &Group, reference: [u8; 32], reason: RefuseReason) {
+    pub(super) fn answer(
+        &mut self,
+        core: &mut Core,
+        group: &Group,
+        reference: [u8; 32],
+        reason: RefuseReason,
+    ) {
         let refused = Refused::new(&core.identity, group.id(), reference, reason);
         core.send(&Message::Refused(refused));
         self.note_answered(reference);
@@ -214,7 +225,8 @@ impl Door {
             self.note_answered(old.reference);
             return Ok(());
         }
-        if let Some(admitted) = self.admitted.iter_mut().find(|admitted| admitted.candidate.member == member) {
+        if let Some(admitted) = self.admitted.iter_mut().find(|admitted| admitted.candidate.member == member)
+        {
             let old = std::mem::replace(&mut admitted.candidate, candidate);
             self.note_answered(old.reference);
             return Ok(());
@@ -235,17 +247,20 @@ impl Door {
 
     /// Puts somebody on the list of the next commit, if the invite has a use left.
     fn enlist(&mut self, core: &mut Core, group: &Group, invite: InviteId, admitted: Admitted, now: Instant) {
-        match self.invites.get_mut(&invite).map(|terms| &mut terms.uses) {
-            Some(None) => {}
-            Some(Some(uses)) if *uses > 0 => *uses -= 1,
-            _ => return self.answer(core, group, admitted.candidate.reference, RefuseReason::UsedUp),
+        // An invite that expired while its knock waited lets in whom the host still admits.
+        if let Some(uses) = self.invites.get_mut(&invite).and_then(|terms| terms.uses.as_mut()) {
+            match uses.checked_sub(1) {
+                Some(left) => *uses = left,
+                None => return self.answer(core, group, admitted.candidate.reference, RefuseReason::UsedUp),
+            }
         }
         self.admitted.push(admitted);
         self.batch_at.get_or_insert(now + BATCH);
     }
 
     fn take(&mut self, knock: KnockId) -> Result<Waiting, CommandError> {
-        let at = self.waiting.iter().position(|waiting| waiting.id == knock).ok_or(CommandError::UnknownKnock)?;
+        let at =
+            self.waiting.iter().position(|waiting| waiting.id == knock).ok_or(CommandError::UnknownKnock)?;
         Ok(self.waiting.remove(at))
     }
 

@@ -138,8 +138,7 @@ impl ControlError {
 impl From<JoinError> for ControlError {
     fn from(error: JoinError) -> Self {
         match error {
-            JoinError::Malformed => Self::Malformed,
-            JoinError::NotForUs => Self::Own,
+            JoinError::Malformed | JoinError::NotForUs => Self::Malformed,
             JoinError::OtherGroup => Self::OtherGroup,
             JoinError::NotTheHost => Self::NotTheHost,
             JoinError::Room(violation) => Self::Welcome(violation),
@@ -191,7 +190,7 @@ impl fmt::Display for ControlError {
             Self::Envelope => f.write_str("altered on the way, or not of this room"),
             Self::Malformed => f.write_str("malformed"),
             Self::Stale => f.write_str("of an epoch that is over"),
-            Self::Own => f.write_str("not meant for us"),
+            Self::Own => f.write_str("our own, come back"),
             Self::Undecryptable => f.write_str("altered, replayed, or of another branch"),
             Self::Overflow => f.write_str("of an epoch to come, and too much is waiting"),
             Self::NotPermitted { violation, .. } => write!(f, "not permitted: {violation}"),

@@ -58,7 +58,12 @@ impl Liveness {
     /// A heartbeat of this epoch and branch, made at `reported`; the epoch has lasted `elapsed`.
     ///
     /// One that proves nothing newer than what is known is a repeat.
-    pub(super) fn prove(&mut self, reported: Duration, elapsed: Duration, now: Instant) -> Result<Verdict, Repeat> {
+    pub(super) fn prove(
+        &mut self,
+        reported: Duration,
+        elapsed: Duration,
+        now: Instant,
+    ) -> Result<Verdict, Repeat> {
         if reported <= self.proof {
             return Err(Repeat);
         }

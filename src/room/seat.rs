@@ -14,13 +14,13 @@ use super::{
 use crate::{
     group::{
         Role, Violation,
-        message::{Announcement, Heartbeat, Message, RefuseReason},
+        message::{Announcement, Heartbeat, Message, RefuseReason, branch},
         mls::{CommitError, Failure, Group, Incoming, ProcessError, Staged, Summary},
         policy::{self, Action},
         state::RoomState,
     },
     id::{Leaf, MemberId},
-    keys::{EpochStart, Schedule, Speaker, derive::sha256},
+    keys::{EpochStart, Schedule, Speaker},
 };
 
 /// A member of the room, the host included.
@@ -49,14 +49,24 @@ pub(super) enum Outcome {
 
 impl Seat {
     /// The host's place in the room that it has just made.
-    pub(super) fn keeper(core: &mut Core, mut group: Group, door: Door, now: Instant) -> Result<Self, Failure> {
+    pub(super) fn keeper(
+        core: &mut Core,
+        mut group: Group,
+        door: Door,
+        now: Instant,
+    ) -> Result<Self, Failure> {
         let schedule = begin_epoch(core, &mut group, &[], now)?;
         let part = Part::Keeper { door: Box::new(door), heartbeat_at: now + HEARTBEAT };
         Ok(Self { group, schedule, held: Held::default(), part, broken: None })
     }
 
     /// The place of somebody who was welcomed.
-    pub(super) fn follower(core: &mut Core, mut group: Group, held: Held, now: Instant) -> Result<Self, Failure> {
+    pub(super) fn follower(
+        core: &mut Core,
+        mut group: Group,
+        held: Held,
+        now: Instant,
+    ) -> Result<Self, Failure> {
         let schedule = begin_epoch(core, &mut group, &[], now)?;
         core.events.push_back(Event::Joined { epoch: group.epoch() });
         Ok(Self { group, schedule, held, part: Part::Follower(Liveness::begin(now)), broken: None })
@@ -106,7 +116,7 @@ impl Seat {
         if heartbeat.epoch < self.group.epoch() {
             return Err(ControlError::Stale);
         }
-        let same_branch = heartbeat.branch == branch(&self.group);
+        let same_branch = heartbeat.branch == branch(self.group.authenticator());
         let Part::Follower(liveness) = &mut self.part else {
             // Our own signature over an epoch that is not ours: somebody else is us.
             return Err(if heartbeat.epoch == self.group.epoch() && same_branch {
@@ -152,7 +162,9 @@ impl Seat {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let part = match &self.part {
             Part::Follower(liveness) => liveness.poll_timeout(),
-            Part::Keeper { door, heartbeat_at } => [door.poll_timeout(), Some(*heartbeat_at)].into_iter().flatten().min(),
+            Part::Keeper { door, heartbeat_at } => {
+                [door.poll_timeout(), Some(*heartbeat_at)].into_iter().flatten().min()
+            }
         };
         [self.schedule.poll_timeout(), part].into_iter().flatten().min()
     }
@@ -316,10 +328,11 @@ impl Seat {
         }
         let next = (next != *self.group.state()).then_some(next);
         let candidates: Vec<_> = batch.iter().map(|admitted| &admitted.candidate).collect();
-        let committed = self.group.commit(&candidates, removes, next.as_ref()).map_err(|error| match error {
-            CommitError::Violation(violation) => CommandError::NotPermitted(violation),
-            CommitError::Mls(failure) => failure.into(),
-        })?;
+        let committed =
+            self.group.commit(&candidates, removes, next.as_ref()).map_err(|error| match error {
+                CommitError::Violation(violation) => CommandError::NotPermitted(violation),
+                CommitError::Mls(failure) => failure.into(),
+            })?;
         core.send(&Message::Mls(committed.commit));
         if let Some(welcome) = committed.welcome {
             core.send(&Message::Welcome(welcome));
@@ -365,8 +378,13 @@ impl Seat {
 
     fn send_heartbeat(&mut self, core: &mut Core, now: Instant) {
         let elapsed = u64::try_from(self.schedule.elapsed(now).as_millis()).unwrap_or(u64::MAX);
-        let heartbeat =
-            Heartbeat::new(&core.identity, self.group.id(), self.group.epoch(), branch(&self.group), elapsed);
+        let heartbeat = Heartbeat::new(
+            &core.identity,
+            self.group.id(),
+            self.group.epoch(),
+            branch(self.group.authenticator()),
+            elapsed,
+        );
         core.send(&Message::Heartbeat(heartbeat));
     }
 
@@ -378,7 +396,12 @@ impl Seat {
 }
 
 /// Takes the epoch's secret, starts its keys and announces our speaker key.
-fn begin_epoch(core: &mut Core, group: &mut Group, removed: &[Leaf], now: Instant) -> Result<Schedule, Failure> {
+fn begin_epoch(
+    core: &mut Core,
+    group: &mut Group,
+    removed: &[Leaf],
+    now: Instant,
+) -> Result<Schedule, Failure> {
     let secret = group.take_epoch_secret()?;
     let terms = &group.state().terms;
     let speakers: Vec<Speaker> = group
@@ -406,11 +429,6 @@ fn begin_epoch(core: &mut Core, group: &mut Group, removed: &[Leaf], now: Instan
         core.send(&Message::Mls(message));
     }
     Ok(schedule)
-}
-
-/// What a heartbeat says of the branch: equal authenticators make it equal, and it gives none away.
-fn branch(group: &Group) -> [u8; 32] {
-    sha256(&[b"sottovoce 1 branch", group.authenticator()])
 }
 
 fn carry_out(core: &mut Core, verdict: Verdict) {

@@ -7,7 +7,7 @@ use crate::{
     group::{
         Invite,
         message::{Knock, Message, Refused},
-        mls::{Applicant, Expected, Failure, Group, knock_aad},
+        mls::{Applicant, Expected, Failure, Group, JoinError, knock_aad},
     },
     id::MemberId,
 };
@@ -71,11 +71,15 @@ impl Waiting {
     }
 
     /// Checks a welcome. If it holds, the room is entered with what was held for it.
-    pub(super) fn enter(self: Box<Self>, own: MemberId, welcome: &[u8]) -> Result<Entered, (Box<Self>, ControlError)> {
+    pub(super) fn enter(
+        self: Box<Self>,
+        own: MemberId,
+        welcome: &[u8],
+    ) -> Result<Entered, (Box<Self>, JoinError)> {
         let expected = Expected { group_id: &self.invite.group_id, host: self.invite.host, own };
         let entry = match self.applicant.check(welcome, &expected) {
             Ok(entry) => entry,
-            Err(error) => return Err((self, error.into())),
+            Err(error) => return Err((self, error)),
         };
         let Self { applicant, held, .. } = *self;
         Ok(Entered { group: applicant.enter(entry), held })

@@ -126,7 +126,7 @@ pub enum TransportError {
     Closed,
 }
 
-/// The longest control message, in bytes: the largest envelope (SPEC section 6).
+/// The longest control message, in bytes: the largest envelope (SPEC section 8.3).
 pub const MAX_CONTROL: usize = 16 * 1024;
 
 /// The longest sealed packet, in bytes: what fits into one datagram on any path that carries QUIC, and

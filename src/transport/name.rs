@@ -1,4 +1,4 @@
-//! What a relay is called, and what it calls a room (SPEC sections 8.1 and 5.2).
+//! What a relay is called, and what it calls a room (SPEC sections 8.1 and 6.3).
 
 use std::{error::Error, fmt, str::FromStr, sync::Arc};
 

@@ -210,7 +210,7 @@ fn greet(mut control: &TcpStream, handle: RoomHandle, deadline: Instant) -> Resu
     }
 }
 
-/// Fills the inbox from the control lane until that ends, also when nobody receives any more.
+/// Fills the inbox from the control lane until that ends.
 fn read_control(mut control: &TcpStream, inbox: &Inbox) {
     let mut frames = Frames::default();
     let mut chunk = [0; 8 * 1024];
@@ -218,12 +218,12 @@ fn read_control(mut control: &TcpStream, inbox: &Inbox) {
         match control.read(&mut chunk) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
             Ok(0) | Err(_) => break,
-            // Read to the end: what is left unread when a socket closes would destroy what was just sent.
-            Ok(_) if inbox.is_closed() => continue,
             Ok(length) => frames.push(chunk.get(..length).unwrap_or_default()),
         }
         loop {
             match frames.next() {
+                // A closed inbox takes nothing, but the lane is read to its end: what is left unread when
+                // a socket closes would destroy what was sent just before.
                 Ok(Some(message)) => inbox.push_control(message),
                 Ok(None) => break,
                 Err(_) => break 'lane,

@@ -132,8 +132,10 @@ impl Keys {
     /// Seals any plaintext under any header.
     pub fn seal_under(&self, header: &[u8], counter: u64, plaintext: &[u8]) -> Vec<u8> {
         let mut text = plaintext.to_vec();
-        let tag =
-            self.aead().seal_in_place_separate_tag(self.nonce(counter), Aad::from(header), &mut text).unwrap();
+        let tag = self
+            .aead()
+            .seal_in_place_separate_tag(self.nonce(counter), Aad::from(header), &mut text)
+            .unwrap();
         [header, &text, tag.as_ref()].concat()
     }
 
@@ -202,7 +204,12 @@ fn expand(suite: Suite, secret: &[u8], info: &[&[u8]], len: usize) -> Vec<u8> {
         Suite::Aes256Gcm => hkdf::HKDF_SHA512,
     };
     let mut out = vec![0; len];
-    hkdf::Salt::new(algorithm, &[]).extract(secret).expand(info, Length(len)).unwrap().fill(&mut out).unwrap();
+    hkdf::Salt::new(algorithm, &[])
+        .extract(secret)
+        .expand(info, Length(len))
+        .unwrap()
+        .fill(&mut out)
+        .unwrap();
     out
 }
 

@@ -10,31 +10,33 @@ pub fn packet(frame: &[u8]) -> Vec<u8> {
 /// Well-formed packets of all four codes, of at most 10 + `most` bytes, padded already or not.
 pub fn packets(most: usize) -> impl Strategy<Value = Vec<u8>> {
     let codes = (0u8..4, any::<bool>(), prop::option::of(0..most / 4), 1u8..=6);
-    (codes, prop::collection::vec(any::<u8>(), 0..most / 2)).prop_map(|((code, vbr, padding, number), bytes)| {
-        let mut packet = vec![16 << 3 | code];
-        match code {
-            0 => packet.extend(bytes),
-            1 => packet.extend(&bytes[..bytes.len() & !1]),
-            2 => {
-                let first = bytes.len() / 3;
-                packet.extend(length(first));
-                packet.extend(bytes);
-            }
-            _ => {
-                let each = bytes.len() / usize::from(number);
-                packet.push(number | u8::from(vbr) << 7 | u8::from(padding.is_some()) << 6);
-                packet.extend(padding.map(|padding| padding.min(254) as u8));
-                if vbr {
-                    (1..number).for_each(|_| packet.extend(length(each)));
+    (codes, prop::collection::vec(any::<u8>(), 0..most / 2)).prop_map(
+        |((code, vbr, padding, number), bytes)| {
+            let mut packet = vec![16 << 3 | code];
+            match code {
+                0 => packet.extend(bytes),
+                1 => packet.extend(&bytes[..bytes.len() & !1]),
+                2 => {
+                    let first = bytes.len() / 3;
+                    packet.extend(length(first));
                     packet.extend(bytes);
-                } else {
-                    packet.extend(&bytes[..each * usize::from(number)]);
                 }
-                packet.resize(packet.len() + padding.map_or(0, |padding| padding.min(254)), 0);
+                _ => {
+                    let each = bytes.len() / usize::from(number);
+                    packet.push(number | u8::from(vbr) << 7 | u8::from(padding.is_some()) << 6);
+                    packet.extend(padding.map(|padding| padding.min(254) as u8));
+                    if vbr {
+                        (1..number).for_each(|_| packet.extend(length(each)));
+                        packet.extend(bytes);
+                    } else {
+                        packet.extend(&bytes[..each * usize::from(number)]);
+                    }
+                    packet.resize(packet.len() + padding.map_or(0, |padding| padding.min(254)), 0);
+                }
             }
-        }
-        packet
-    })
+            packet
+        },
+    )
 }
 
 /// The frames of a packet, or `None` if it breaks a rule of RFC 6716 section 3.4.
@@ -73,7 +75,7 @@ pub fn frames(packet: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut body: Vec<u8> = rest.collect();
     body.truncate(body.len().checked_sub(padding)?);
     if !sized {
-        if body.len() % number != 0 {
+        if !body.len().is_multiple_of(number) {
             return None;
         }
         sizes.fill(body.len() / number);

@@ -334,7 +334,9 @@ impl Net {
         while let Some(rekey) = device.room.poll_rekey() {
             match rekey {
                 Rekey::Seal(rekey) => drop(device.sealer.install(rekey).unwrap()),
-                Rekey::Open(rekey) if device.keeps_keys && device.room.status() == Status::Over => drop(rekey),
+                Rekey::Open(rekey) if device.keeps_keys && device.room.status() == Status::Over => {
+                    drop(rekey)
+                }
                 Rekey::Open(rekey) => drop(device.opener.install(rekey)),
             }
         }

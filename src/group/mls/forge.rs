@@ -86,7 +86,8 @@ impl Group {
     /// A commit by which somebody outside brings itself in, made with a group info that we leak.
     pub(crate) fn forge_external_commit(&self, identity: &Identity) -> Vec<u8> {
         let info = self.mls.export_group_info(self.provider.crypto(), &self.leaf_key, true).unwrap();
-        let info = MlsMessageIn::tls_deserialize_exact_bytes(&info.tls_serialize_detached().unwrap()).unwrap();
+        let info =
+            MlsMessageIn::tls_deserialize_exact_bytes(&info.tls_serialize_detached().unwrap()).unwrap();
         let MlsMessageBodyIn::GroupInfo(info) = info.extract() else { unreachable!() };
         let provider = Provider::new([11; 32]);
         let leaf_key = super::SigningKey::from_seed([12; 32]);

@@ -50,9 +50,13 @@ impl JoinSecret {
 
 impl JoinKey {
     pub(crate) fn seal(&self, key_package: &[u8], aad: &[u8]) -> Result<SealedKnock, Failure> {
-        let sealed =
-            RustCrypto::default().hpke_seal(config(), &self.0, INFO, aad, key_package).map_err(Failure::of)?;
-        Ok(SealedKnock { kem_output: sealed.kem_output.as_slice().to_vec(), sealed: sealed.ciphertext.as_slice().to_vec() })
+        let sealed = RustCrypto::default()
+            .hpke_seal(config(), &self.0, INFO, aad, key_package)
+            .map_err(Failure::of)?;
+        Ok(SealedKnock {
+            kem_output: sealed.kem_output.as_slice().to_vec(),
+            sealed: sealed.ciphertext.as_slice().to_vec(),
+        })
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use openmls::prelude::{
-    Capabilities, CredentialType, CredentialWithKey, Extension, ExtensionType, Extensions, GroupContext, KeyPackage,
-    LeafNode, LeafNodeIndex, Lifetime, Proposal, ProposalType, ProtocolVersion, RequiredCapabilitiesExtension, Sender,
-    SignaturePublicKey, StagedCommit, UnknownExtension,
-};
 use openmls::prelude::{BasicCredential, Credential as MlsCredential};
+use openmls::prelude::{
+    Capabilities, CredentialType, CredentialWithKey, Extension, ExtensionType, Extensions, GroupContext,
+    KeyPackage, LeafNode, LeafNodeIndex, Lifetime, Proposal, ProposalType, ProtocolVersion,
+    RequiredCapabilitiesExtension, Sender, SignaturePublicKey, StagedCommit, UnknownExtension,
+};
 
 use super::{Failure, SUITE};
 use crate::{
@@ -45,7 +45,8 @@ pub(super) fn read_leaf(leaf: &LeafNode, group_id: &[u8]) -> Result<Credential, 
     if leaf.extensions().iter().next().is_some() || *leaf.capabilities() != capabilities() {
         return Err(Violation::ForeignExtension);
     }
-    read_credential(leaf.credential(), leaf.signature_key().as_slice(), group_id).map_err(Violation::Credential)
+    read_credential(leaf.credential(), leaf.signature_key().as_slice(), group_id)
+        .map_err(Violation::Credential)
 }
 
 pub(super) fn read_credential(
@@ -125,7 +126,9 @@ fn read_proposal(proposal: &Proposal, group_id: &[u8], change: &mut Change) -> R
             }
         }
         Proposal::Remove(remove) => change.removes.push(Leaf(remove.removed().u32())),
-        Proposal::GroupContextExtensions(extensions) => change.state = Some(read_state(extensions.extensions())?),
+        Proposal::GroupContextExtensions(extensions) => {
+            change.state = Some(read_state(extensions.extensions())?)
+        }
         Proposal::ExternalInit(_) => return Err(Violation::ExternalCommit),
         // Named one by one, so that a new kind is a decision.
         Proposal::Update(_)

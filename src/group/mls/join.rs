@@ -2,9 +2,10 @@
 //! 12.4.3.1, SPEC section 6.4).
 
 use openmls::prelude::{
-    KeyPackage, KeyPackageBundle, KeyPackageIn, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut,
-    ProtocolVersion, StagedWelcome, Welcome,
+    KeyPackage, KeyPackageBundle, KeyPackageIn, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn,
+    MlsMessageOut, ProtocolVersion, StagedWelcome, Welcome,
 };
+use openmls_rust_crypto::RustCrypto;
 use openmls_traits::{OpenMlsProvider, storage::StorageProvider};
 use tls_codec::{DeserializeBytes, Serialize};
 
@@ -55,9 +56,10 @@ impl Applicant {
             .leaf_node_capabilities(inspect::capabilities())
             .build(SUITE, &provider, &leaf_key, inspect::credential_with_key(&credential, &leaf_key))
             .map_err(Failure::of)?;
-        let reference = reference(bundle.key_package(), &provider)?;
-        let encoded =
-            MlsMessageOut::from(bundle.key_package().clone()).tls_serialize_detached().map_err(Failure::of)?;
+        let reference = reference(bundle.key_package(), provider.crypto())?;
+        let encoded = MlsMessageOut::from(bundle.key_package().clone())
+            .tls_serialize_detached()
+            .map_err(Failure::of)?;
         Ok(Self { provider, leaf_key, bundle, reference, encoded })
     }
 
@@ -113,8 +115,9 @@ fn check_room(staged: &StagedWelcome, expected: &Expected<'_>) -> Result<(), Joi
     }
     let mut seen = Vec::new();
     for member in staged.members() {
-        let credential = inspect::read_credential(&member.credential, &member.signature_key, expected.group_id)
-            .map_err(|error| JoinError::Room(Violation::Credential(error)))?;
+        let credential =
+            inspect::read_credential(&member.credential, &member.signature_key, expected.group_id)
+                .map_err(|error| JoinError::Room(Violation::Credential(error)))?;
         let id = credential.member();
         if state.is_banned(id) {
             return Err(JoinError::Room(Violation::Banned));
@@ -169,10 +172,10 @@ impl Candidate {
     /// Checks a KeyPackage: signatures, form, lifetime, and that its identity vouches for it in this group.
     pub(crate) fn vet(bytes: &[u8], group_id: &[u8], now: UnixTime) -> Result<Self, Violation> {
         const MALFORMED: Violation = Violation::Credential(CredentialError::Malformed);
-        let provider = Provider::new([0; 32]);
+        let crypto = RustCrypto::default();
         let key_package = parse_key_package(bytes)
             .ok_or(MALFORMED)?
-            .validate(provider.crypto(), ProtocolVersion::Mls10)
+            .validate(&crypto, ProtocolVersion::Mls10)
             .map_err(|_| MALFORMED)?;
         let plain = key_package.extensions().iter().next().is_none();
         if key_package.ciphersuite() != SUITE || key_package.last_resort() || !plain {
@@ -180,7 +183,7 @@ impl Candidate {
         }
         inspect::check_lifetime(&key_package, now)?;
         let credential = inspect::read_leaf(key_package.leaf_node(), group_id)?;
-        let reference = reference(&key_package, &provider).map_err(|_| MALFORMED)?;
+        let reference = reference(&key_package, &crypto).map_err(|_| MALFORMED)?;
         Ok(Self { reference, member: credential.member(), name: credential.name, key_package })
     }
 }
@@ -194,8 +197,8 @@ pub(super) fn join_config() -> MlsGroupJoinConfig {
         .build()
 }
 
-fn reference(key_package: &KeyPackage, provider: &Provider) -> Result<[u8; 32], Failure> {
-    let reference = key_package.hash_ref(provider.crypto()).map_err(Failure::of)?;
+fn reference(key_package: &KeyPackage, crypto: &RustCrypto) -> Result<[u8; 32], Failure> {
+    let reference = key_package.hash_ref(crypto).map_err(Failure::of)?;
     reference.as_slice().try_into().map_err(Failure::of)
 }
 

@@ -120,7 +120,8 @@ impl Group {
     /// Takes the epoch's secret, which can be taken once: the exporter's node is punctured.
     pub(crate) fn take_epoch_secret(&mut self) -> Result<EpochSecret, Failure> {
         let storage = self.provider.storage();
-        let secret = self.mls.safe_export_secret(self.provider.crypto(), storage, COMPONENT).map(EpochSecret::new);
+        let secret =
+            self.mls.safe_export_secret(self.provider.crypto(), storage, COMPONENT).map(EpochSecret::new);
         secret.map_err(Failure::of)?.map_err(Failure::of)
     }
 
@@ -148,7 +149,8 @@ impl Group {
 
     /// Takes an MLS message. A commit is staged, to be checked and merged or dropped.
     pub(crate) fn process(&mut self, bytes: &[u8]) -> Result<Incoming, ProcessError> {
-        let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes).map_err(|_| ProcessError::Malformed)?;
+        let message =
+            MlsMessageIn::tls_deserialize_exact_bytes(bytes).map_err(|_| ProcessError::Malformed)?;
         let MlsMessageBodyIn::PrivateMessage(message) = message.extract() else {
             return Err(ProcessError::Malformed);
         };
@@ -162,7 +164,8 @@ impl Group {
             std::cmp::Ordering::Greater => return Err(ProcessError::Future(Epoch(epoch))),
             std::cmp::Ordering::Equal => {}
         }
-        let processed = self.mls.process_message(&self.provider, message).map_err(|_| ProcessError::Undecryptable)?;
+        let processed =
+            self.mls.process_message(&self.provider, message).map_err(|_| ProcessError::Undecryptable)?;
         let from = match processed.sender() {
             Sender::Member(leaf) => Leaf(leaf.u32()),
             _ => return Err(ProcessError::Violation(None, Violation::ExternalCommit)),
@@ -210,7 +213,8 @@ impl Group {
         state: Option<&RoomState>,
     ) -> Result<Proposed, CommitError> {
         let own_leaf = self.own_leaf();
-        let key_packages: Vec<KeyPackage> = adds.iter().map(|candidate| candidate.key_package.clone()).collect();
+        let key_packages: Vec<KeyPackage> =
+            adds.iter().map(|candidate| candidate.key_package.clone()).collect();
         let mut builder = self
             .mls
             .commit_builder()
@@ -351,3 +355,27 @@ pub(super) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM
 const WIRE_FORMAT: WireFormatPolicy = PURE_CIPHERTEXT_WIRE_FORMAT_POLICY;
 /// The component of the safe exporter, in the range for private use.
 const COMPONENT: u16 = 0xF50A;
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::group::{Name, state::tests::state};
+
+    #[test]
+    fn the_secret_of_an_epoch_is_taken_once() {
+        let now = UnixTime::from(SystemTime::now());
+        let host = Identity::from_seed([1; 32], Name::new("host").unwrap());
+        let mut terms = state().terms;
+        terms.host = host.id();
+        let state = RoomState::new(terms);
+        let mut group = Group::create(&host, b"group", &state, [2; 32], [3; 32], now).unwrap();
+        assert!(group.take_epoch_secret().is_ok());
+        assert!(group.take_epoch_secret().is_err(), "a seized device could derive the epoch's keys again");
+        let next = state.with_ban(MemberId::from_bytes([9; 32])).unwrap();
+        group.commit(&[], &[], Some(&next)).unwrap();
+        assert!(group.take_epoch_secret().is_ok());
+        assert_eq!(group.epoch(), Epoch(1));
+    }
+}

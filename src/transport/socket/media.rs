@@ -206,6 +206,9 @@ mod tests {
             let answered = Instant::now();
             request(relay);
             assert!(answered.elapsed() >= pace.keep_alive / 2, "three challenges, one proof");
+            relay.send(&wire::challenge(TICKET, Cookie([5; 16]))).unwrap();
+            assert_eq!(request(relay), [5; 16]);
+            assert!(answered.elapsed() < pace.retry, "a proof for the next request as well");
         });
     }
 

@@ -1,0 +1,199 @@
+//! The page of a run: one self-contained HTML file with pictures that say at a glance what was heard where.
+//!
+//! Nothing is fetched: pictures are data, style is inline, there is no script.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use crate::base64;
+use crate::plot;
+use crate::report::{Member, Report, ms};
+use crate::spectrogram::{draw, height_of};
+use crate::table::yes_no;
+
+/// The whole page.
+pub fn render(report: &Report) -> String {
+    let mut page = String::from(HEAD);
+    page += &headline(report);
+    page += "<section><h2>What was heard, and where</h2>";
+    page += "<p>Time runs to the right, pitch upwards. Bright is loud.</p>";
+    for sound in sounds(report) {
+        page += &sound.figure();
+    }
+    page += "</section><section><h2>What the relay saw of the packets</h2>";
+    page += "<p>Each dot is a packet as it came to the relay. Left, sealed by sottovoce; right, the control \
+             run: the same speech at variable bit rate with pauses, not sealed.</p>";
+    page += &plot::pairs(report);
+    page += "</section>";
+    page += &members(report);
+    page +=
+        "<footer>Made by <code>cargo run --release --example room</code>.</footer></main></body></html>\n";
+    page
+}
+
+fn headline(report: &Report) -> String {
+    let Report { audit, ban, .. } = report;
+    let deaf = ban.deaf.map_or("never".to_owned(), |deaf| format!("{:.0} ms", ms(deaf)));
+    let figures = [
+        (report.members.len().to_string(), "members".to_owned()),
+        (format!("{:.0} s", report.seconds), format!("of speech, {} sealed packets", report.packets_sent)),
+        (audit.leaks.to_string(), format!("of {} canaries found at the relay", audit.needles)),
+        (audit.leaks_control.to_string(), "hits of the same search in the control run".to_owned()),
+        (yes_no(report.bit_identical).to_owned(), format!("heard to the bit, {} packets", report.compared)),
+        (deaf, format!("from the ban until {} was deaf", escape(&ban.name))),
+    ];
+    let mut text = String::from("<header><h1>A sealed room</h1><p>");
+    text += match report.broken().is_empty() {
+        true => "Every promise of this run held.",
+        false => "This run broke a promise:",
+    };
+    text += "</p>";
+    for sentence in report.broken() {
+        let _ = write!(text, "<p class=broken>{}</p>", escape(&sentence));
+    }
+    text += "</header><dl class=figures>";
+    for (figure, meaning) in figures {
+        let _ = write!(text, "<div><dt>{figure}</dt><dd>{meaning}</dd></div>");
+    }
+    text + "</dl>"
+}
+
+/// One spectrogram and what to see in it.
+struct Sound<'a> {
+    title: &'static str,
+    caption: String,
+    samples: &'a [i16],
+    /// A moment to mark.
+    mark: Option<(Duration, &'static str)>,
+}
+
+fn sounds(report: &Report) -> [Sound<'_>; 6] {
+    let Report { sounds, ban, .. } = report;
+    let at_ban = Some((ban.at, "ban"));
+    [
+        Sound {
+            title: "Said",
+            caption: "The speech, before Opus.".to_owned(),
+            samples: &sounds.sent,
+            mark: None,
+        },
+        Sound {
+            title: "Heard by a listener",
+            caption: "The same voice after Opus, seal, relay and back.".to_owned(),
+            samples: &sounds.heard,
+            mark: None,
+        },
+        Sound {
+            title: "Heard by the relay, playing the payloads as samples",
+            caption: "Noise from edge to edge: sealed bytes have no pitch and no pauses.".to_owned(),
+            samples: &sounds.relay_as_pcm,
+            mark: None,
+        },
+        Sound {
+            title: "Heard by the relay, playing the payloads as Opus",
+            caption: "What a decoder makes of sealed bytes where it takes them at all.".to_owned(),
+            samples: &sounds.relay_as_opus,
+            mark: None,
+        },
+        Sound {
+            title: "Heard by the relay in the control run",
+            caption: "Without sealing the relay hears everything. Pauses are cut out, as they were not sent."
+                .to_owned(),
+            samples: &sounds.control_as_opus,
+            mark: None,
+        },
+        Sound {
+            title: "Heard by the banned member",
+            caption: format!(
+                "{} goes on receiving every packet ({} after the ban) and trying every key it had; {} of them opened.",
+                ban.name, ban.received_after, ban.opened_after
+            ),
+            samples: &sounds.banned,
+            mark: at_ban,
+        },
+    ]
+}
+
+impl Sound<'_> {
+    fn figure(&self) -> String {
+        let seconds = self.samples.len() as f64 / f64::from(crate::resample::RATE);
+        let picture = draw(self.samples, WIDTH, HEIGHT).png();
+        let picture = base64::encode(&picture, base64::STANDARD);
+        let mut text = format!(
+            "<figure><figcaption><b>{}</b> {}</figcaption><div class=spectrum><img alt=\"Spectrogram: {}\" \
+             src=\"data:image/png;base64,{picture}\">",
+            self.title,
+            escape(&self.caption),
+            escape(&self.caption)
+        );
+        for (hz, name) in [(100.0, "100 Hz"), (1_000.0, "1 kHz"), (8_000.0, "8 kHz")] {
+            let _ = write!(text, "<i style=\"bottom:{:.1}%\">{name}</i>", height_of(hz) * 100.0);
+        }
+        if let Some((at, name)) = self.mark {
+            let left = at.as_secs_f64() / seconds.max(0.1) * 100.0;
+            let _ = write!(text, "<u style=\"left:{left:.2}%\"><span>{name}</span></u>");
+        }
+        let _ =
+            write!(text, "</div><div class=time><span>0 s</span><span>{seconds:.0} s</span></div></figure>");
+        text
+    }
+}
+
+fn members(report: &Report) -> String {
+    let mut text = String::from(
+        "<section><h2>Members</h2><div class=scroll><table><thead><tr><th>name<th>role<th>received<th>opened\
+         <th>refused<th>join<th>deaf</tr></thead><tbody>",
+    );
+    for member in &report.members {
+        let Member { name, role, received, opened, .. } = member;
+        let reasons: Vec<String> = member
+            .refused
+            .iter()
+            .map(|(reason, count)| format!("{count} {}", reason.replace('_', " ")))
+            .collect();
+        let refused = if reasons.is_empty() { "0".to_owned() } else { reasons.join(", ") };
+        let deaf = member.deaf.map_or(String::new(), |deaf| format!("{:.0} ms", ms(deaf)));
+        let _ = write!(
+            text,
+            "<tr><td>{}<td>{role}<td>{received}<td>{opened}<td>{refused}<td>{:.0} ms<td>{deaf}</tr>",
+            escape(name),
+            ms(member.join)
+        );
+    }
+    text + "</tbody></table></div></section>"
+}
+
+/// Text that is safe between tags and in attributes.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+const WIDTH: usize = 1_200;
+const HEIGHT: usize = 200;
+
+const HEAD: &str = r#"<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>A sealed room</title>
+<style>
+:root { color-scheme: light dark; --ink: #1d1d22; --soft: #62626c; --line: #d9d9de; --paper: #fbfbf9; --dot: #2f6f8f; --mark: #c2410c }
+@media (prefers-color-scheme: dark) { :root { --ink: #e9e8e4; --soft: #a3a3ab; --line: #3a3a42; --paper: #17171b; --dot: #7cc0df; --mark: #fb923c } }
+* { box-sizing: border-box }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif }
+main { max-width: 68rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem }
+h1 { font-size: 2rem; line-height: 1.15; margin: 0 } h2 { font-size: 1.2rem; margin: 3rem 0 .25rem }
+header p, section > p, footer { color: var(--soft); margin: .25rem 0 1rem; max-width: 46rem }
+.broken { color: var(--mark) } footer { margin-top: 3rem; font-size: .875rem }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1px; margin: 1.5rem 0 0; background: var(--line); border: 1px solid var(--line) }
+.figures div { background: var(--paper); padding: .75rem .875rem } dt { font-size: 1.5rem; font-variant-numeric: tabular-nums } dd { margin: 0; color: var(--soft); font-size: .85rem; line-height: 1.3 }
+figure { margin: 1.25rem 0 0 } figcaption { color: var(--soft); font-size: .9rem; margin-bottom: .35rem } figcaption b { color: var(--ink); margin-right: .35rem }
+.spectrum { position: relative; background: #000 } .spectrum img { display: block; width: 100%; height: 9rem; object-fit: fill }
+.spectrum i { position: absolute; left: .4rem; transform: translateY(50%); font: .7rem system-ui, sans-serif; color: #fff; text-shadow: 0 0 3px #000, 0 0 3px #000 }
+.spectrum u { position: absolute; top: 0; bottom: 0; border-left: 2px solid #fff } .spectrum u span { position: absolute; top: .2rem; left: .35rem; color: #fff; font-size: .75rem; text-shadow: 0 0 3px #000, 0 0 3px #000 }
+.spectrum u, .spectrum u span { text-decoration: none }
+.time { display: flex; justify-content: space-between; color: var(--soft); font-size: .75rem }
+.pairs { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 1.25rem } .pairs figure { margin: 0 }
+svg { display: block; width: 100%; height: auto } svg text { fill: var(--soft); font: 11px system-ui, sans-serif } svg line { stroke: var(--line) } svg circle { fill: var(--dot); fill-opacity: .45 }
+.scroll { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
+th, td { text-align: left; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); white-space: nowrap } th { color: var(--soft); font-weight: 500 }
+</style></head><body><main>
+"#;

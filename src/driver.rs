@@ -1,0 +1,450 @@
+//! The loop that ties a room, a sealer, an opener and a transport together (SPEC section 8.1).
+//!
+//! ```text
+//! transport.receive > control > Room > rekeys > Sealer, Opener
+//!                   > media   > Opener > Heard > app
+//! app > speak       > Sealer  > transport.send_media
+//! ```
+//!
+//! It names no async runtime, spawns nothing, and reads no clock but the transport's. An application
+//! whose audio has a thread of its own writes this loop itself, with [`Room`] on one side and
+//! [`Sealer`] and [`Opener`] on the other: that is what `examples/sans_io.rs` does.
+
+use std::{collections::VecDeque, error::Error, fmt, time::Instant};
+
+use bytes::Bytes;
+
+use crate::{
+    group::{Identity, Invite},
+    id::{Counter, Epoch, Leaf, MemberId, Step},
+    keys::Rekey,
+    media::{Early, HEADROOM, Opened, Opener, PacketSize, Proof, SealError, Sealer, Stamp, TAILROOM},
+    room::{ControlError, CreateError, Event, KnockError, Room, RoomOptions, UnixTime},
+    transport::{Inbound, RelayName, Transport, TransportError},
+};
+
+/// One member's connection to a room: call [`next`](Self::next) in a loop.
+///
+/// ```
+/// use sottovoce::{
+///     driver::{Call, Next},
+///     group::{Identity, Name},
+///     room::{Event, InviteOptions, RoomOptions, UnixTime},
+///     transport::{block_on, loopback::Hub},
+/// };
+/// # fn seed(n: u8) -> [u8; 32] { [n; 32] }
+/// # let unix = UnixTime::from(std::time::SystemTime::now());
+/// let hub = Hub::new("loopback".parse()?);
+/// let options = RoomOptions::new(Name::new("tea")?, ["loopback".parse()?]);
+/// let hedy = Identity::from_seed(seed(1), Name::new("Hedy")?);
+/// let mut host = block_on(Call::host(hub.member(), hedy, options, seed(2), unix))?;
+/// let now = host.now();
+/// let link = host.room_mut().invite(InviteOptions::default(), now)?.to_string();
+///
+/// let ada = Identity::from_seed(seed(3), Name::new("Ada")?);
+/// let mut guest = block_on(Call::join(hub.member(), ada, link.parse()?, seed(4), unix))?;
+/// loop {
+///     let soon = host.now() + std::time::Duration::from_millis(10);
+///     if let Next::Event(Event::Knocked { knock, .. }) = block_on(host.next(soon))? {
+///         let now = host.now();
+///         host.room_mut().admit(knock, now)?;
+///     }
+///     if let Next::Event(Event::Joined { .. }) = block_on(guest.next(guest.now()))? {
+///         break;
+///     }
+/// }
+/// assert_eq!(guest.room().roster().len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Call<T> {
+    transport: T,
+    room: Room,
+    sealer: Sealer,
+    opener: Opener,
+    early: Early,
+    /// What was opened and not handed out yet.
+    heard: VecDeque<Heard>,
+    /// A control message that is being sent: it survives a cancelled send and a lost connection.
+    unsent: Option<Bytes>,
+    control_dropped: u64,
+    last_dropped: Option<ControlError>,
+}
+
+/// What [`Call::next`] came back with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Something to tell the user, or to answer.
+    Event(Event),
+    /// Somebody's audio.
+    Heard(Heard),
+    /// The time is up.
+    Idle,
+}
+
+/// One opened packet of somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Heard {
+    /// Whose it is.
+    pub member: MemberId,
+    /// The member's leaf in `epoch`.
+    pub leaf: Leaf,
+    /// The epoch it was sealed in.
+    pub epoch: Epoch,
+    /// The step it was sealed in.
+    pub step: Step,
+    /// Its counter. Epoch, step and counter order a sender's packets.
+    pub counter: Counter,
+    /// What shows that `member` sealed it.
+    pub proof: Proof,
+    /// The Opus packet, padding included.
+    pub packet: Bytes,
+}
+
+impl<T: Transport> Call<T> {
+    /// Makes a room and connects to it.
+    ///
+    /// `seed` is 32 fresh random bytes; `unix` is the time now.
+    ///
+    /// # Errors
+    /// [`CallError::RelayNotAllowed`] before anything is contacted; see [`CallError`] for the rest.
+    pub async fn host(
+        mut transport: T,
+        identity: Identity,
+        options: RoomOptions,
+        seed: [u8; 32],
+        unix: UnixTime,
+    ) -> Result<Self, CallError> {
+        check_relay(transport.relay(), &options.relays)?;
+        let room = Room::create(identity, options, seed, transport.now(), unix)?;
+        transport.connect(room.handle()).await?;
+        Ok(Self::new(transport, room))
+    }
+
+    /// Connects to a room and knocks. [`next`](Self::next) says when there is an answer.
+    ///
+    /// `seed` and `unix` are as for [`host`](Self::host).
+    ///
+    /// # Errors
+    /// As [`host`](Self::host).
+    pub async fn join(
+        mut transport: T,
+        identity: Identity,
+        invite: Invite,
+        seed: [u8; 32],
+        unix: UnixTime,
+    ) -> Result<Self, CallError> {
+        check_relay(transport.relay(), invite.relays())?;
+        transport.connect(invite.handle()).await?;
+        let room = Room::knock(identity, invite, seed, transport.now(), unix)?;
+        Ok(Self::new(transport, room))
+    }
+
+    /// Does what is due, and waits for what comes next, at most until `until`.
+    ///
+    /// Cancelling the future loses nothing. After [`Event::Over`] it goes on receiving, and opens nothing.
+    ///
+    /// # Errors
+    /// [`TransportError`] when the connection is lost; [`reconnect`](Self::reconnect) and go on.
+    pub async fn next(&mut self, until: Instant) -> Result<Next, TransportError> {
+        loop {
+            self.flush().await?;
+            if let Some(event) = self.room.poll_event() {
+                return Ok(Next::Event(event));
+            }
+            if let Some(heard) = self.heard.pop_front() {
+                return Ok(Next::Heard(heard));
+            }
+            let wake = self.room.poll_timeout().map_or(until, |at| at.min(until));
+            match self.transport.receive(wake).await? {
+                Inbound::Control(message) => self.handle_control(&message),
+                Inbound::Media(packet) => self.handle_media(&packet),
+                Inbound::Idle if self.transport.now() >= until => return Ok(Next::Idle),
+                Inbound::Idle => {}
+            }
+        }
+    }
+
+    /// Seals one Opus packet and sends it. Never waits.
+    ///
+    /// # Errors
+    /// [`SpeakError::Seal`] says why we are silent, [`SpeakError::Transport`] that the relay is gone.
+    pub fn speak(&mut self, opus: &[u8], stamp: Stamp) -> Result<(), SpeakError> {
+        self.tick();
+        let mut buffer = [0; HEADROOM + PacketSize::MAX as usize + TAILROOM];
+        let place = buffer.get_mut(HEADROOM..).and_then(|rest| rest.get_mut(..opus.len()));
+        place.ok_or(SpeakError::Seal(SealError::TooLarge))?.copy_from_slice(opus);
+        let packet = self.sealer.seal(&mut buffer, opus.len(), stamp).map_err(SpeakError::Seal)?;
+        self.transport.send_media(packet).map_err(SpeakError::Transport)
+    }
+
+    /// Connects again after the connection was lost. What was to be sent still is.
+    ///
+    /// # Errors
+    /// As [`Transport::connect`].
+    pub async fn reconnect(&mut self) -> Result<(), TransportError> {
+        self.transport.connect(self.room.handle()).await
+    }
+
+    /// Sends what is left to be sent and closes the connection.
+    ///
+    /// [`Room::leave`] or [`Room::close`] first, if that is meant.
+    ///
+    /// # Errors
+    /// [`TransportError`] if something could not be sent any more.
+    pub async fn close(mut self) -> Result<(), TransportError> {
+        let flushed = self.flush().await;
+        self.transport.close().await;
+        flushed
+    }
+
+    /// The time by the transport, which commands of the room take.
+    pub fn now(&self) -> Instant {
+        self.transport.now()
+    }
+
+    /// The room as it is.
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// The room, for commands. They are carried out by the following [`next`](Self::next), which also
+    /// does the polling.
+    pub fn room_mut(&mut self) -> &mut Room {
+        &mut self.room
+    }
+
+    /// The opener, for its counts.
+    pub fn opener(&self) -> &Opener {
+        &self.opener
+    }
+
+    /// The sealer, for its position.
+    pub fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    /// How many control messages did nothing, and why the last of them did not.
+    pub fn control_dropped(&self) -> (u64, Option<ControlError>) {
+        (self.control_dropped, self.last_dropped)
+    }
+
+    fn new(transport: T, room: Room) -> Self {
+        Self {
+            transport,
+            room,
+            sealer: Sealer::new(),
+            opener: Opener::new(),
+            early: Early::new(EARLY),
+            heard: VecDeque::new(),
+            unsent: None,
+            control_dropped: 0,
+            last_dropped: None,
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), TransportError> {
+        self.tick();
+        loop {
+            self.unsent = self.unsent.take().or_else(|| self.room.poll_transmit());
+            let Some(message) = self.unsent.clone() else { return Ok(()) };
+            self.transport.send_control(message).await?;
+            self.unsent = None;
+        }
+    }
+
+    /// Does what is due, and gives new keys to sealer and opener.
+    fn tick(&mut self) {
+        let now = self.transport.now();
+        if self.room.poll_timeout().is_some_and(|at| at <= now) {
+            self.room.handle_timeout(now);
+        }
+        let mut changed = false;
+        while let Some(rekey) = self.room.poll_rekey() {
+            match rekey {
+                // A key that was used before is refused by the sealer, which goes on with the one it has.
+                Rekey::Seal(rekey) => drop(self.sealer.install(rekey)),
+                Rekey::Open(rekey) => drop(self.opener.install(rekey)),
+            }
+            changed = true;
+        }
+        while changed && let Some(frame) = self.early.next_known(&mut self.opener) {
+            if let Ok(opened) = self.opener.open(frame) {
+                self.heard.push_back(Heard::from(opened));
+            }
+        }
+    }
+
+    fn handle_control(&mut self, message: &[u8]) {
+        if let Err(error) = self.room.handle_control(message, self.transport.now()) {
+            self.control_dropped += 1;
+            self.last_dropped = Some(error);
+        }
+    }
+
+    fn handle_media(&mut self, packet: &[u8]) {
+        let mut frame = packet.to_vec();
+        match self.opener.open(&mut frame) {
+            Ok(opened) => self.heard.push_back(Heard::from(opened)),
+            Err(refusal) if refusal.is_early() => self.early.hold(packet),
+            Err(_) => {}
+        }
+    }
+}
+
+impl From<Opened<'_>> for Heard {
+    fn from(opened: Opened<'_>) -> Self {
+        Self {
+            member: opened.member,
+            leaf: opened.leaf,
+            epoch: opened.epoch,
+            step: opened.step,
+            counter: opened.counter,
+            proof: opened.proof,
+            packet: Bytes::copy_from_slice(opened.packet.as_bytes()),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Call<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({:?})", self.room.status())
+    }
+}
+
+/// Why there is no call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The transport's relay is not on the room's list. Nothing was contacted.
+    RelayNotAllowed(RelayName),
+    /// There is no room.
+    Create(CreateError),
+    /// There is no knock.
+    Knock(KnockError),
+    /// The relay could not be used; another of the list may.
+    Transport(TransportError),
+}
+
+/// Why a packet was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpeakError {
+    /// It was not sealed.
+    Seal(SealError),
+    /// It was sealed and could not be sent.
+    Transport(TransportError),
+}
+
+impl From<CreateError> for CallError {
+    fn from(error: CreateError) -> Self {
+        Self::Create(error)
+    }
+}
+
+impl From<KnockError> for CallError {
+    fn from(error: KnockError) -> Self {
+        Self::Knock(error)
+    }
+}
+
+impl From<TransportError> for CallError {
+    fn from(error: TransportError) -> Self {
+        Self::Transport(error)
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RelayNotAllowed(relay) => write!(f, "the room does not allow the relay {relay}"),
+            Self::Create(error) => error.fmt(f),
+            Self::Knock(error) => error.fmt(f),
+            Self::Transport(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for SpeakError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seal(error) => error.fmt(f),
+            Self::Transport(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for CallError {}
+impl Error for SpeakError {}
+
+fn check_relay(relay: &RelayName, allowed: &[RelayName]) -> Result<(), CallError> {
+    if allowed.contains(relay) { Ok(()) } else { Err(CallError::RelayNotAllowed(relay.clone())) }
+}
+
+/// Packets that are held for keys to come.
+const EARLY: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::{Future, ready},
+        time::SystemTime,
+    };
+
+    use super::*;
+    use crate::{
+        group::Name,
+        room::InviteOptions,
+        transport::{RoomHandle, block_on},
+    };
+
+    /// A transport that must not be touched.
+    struct Untouchable(RelayName);
+
+    #[expect(clippy::manual_async_fn, reason = "the trait is written so")]
+    impl Transport for Untouchable {
+        fn relay(&self) -> &RelayName {
+            &self.0
+        }
+
+        fn connect(&mut self, _: RoomHandle) -> impl Future<Output = Result<(), TransportError>> + Send {
+            async { panic!("contacted a relay that is not allowed") }
+        }
+
+        fn send_control(&mut self, _: Bytes) -> impl Future<Output = Result<(), TransportError>> + Send {
+            async { panic!("sent to a relay that is not allowed") }
+        }
+
+        fn send_media(&mut self, _: &[u8]) -> Result<(), TransportError> {
+            panic!("sent to a relay that is not allowed")
+        }
+
+        fn receive(&mut self, _: Instant) -> impl Future<Output = Result<Inbound, TransportError>> + Send {
+            async { panic!("listened to a relay that is not allowed") }
+        }
+
+        fn close(&mut self) -> impl Future<Output = ()> + Send {
+            ready(())
+        }
+
+        fn now(&self) -> Instant {
+            panic!("asked a relay that is not allowed")
+        }
+    }
+
+    #[test]
+    fn a_relay_that_is_not_on_the_list_is_not_contacted() {
+        let relay = |name| RelayName::new(name).unwrap();
+        let identity = |n| Identity::from_seed([n; 32], Name::new("somebody").unwrap());
+        let unix = UnixTime::from(SystemTime::now());
+        let options = RoomOptions::new(Name::new("room").unwrap(), [relay("good:1"), relay("better:1")]);
+        let bad = || Untouchable(relay("good:2"));
+        let refused = CallError::RelayNotAllowed(relay("good:2"));
+        let host = block_on(Call::host(bad(), identity(1), options.clone(), [1; 32], unix));
+        assert_eq!(host.unwrap_err(), refused);
+        let mut room = Room::create(identity(1), options, [1; 32], Instant::now(), unix).unwrap();
+        let invite = room.invite(InviteOptions::default(), Instant::now()).unwrap();
+        let guest = block_on(Call::join(bad(), identity(2), invite, [2; 32], unix));
+        assert_eq!(guest.unwrap_err(), refused);
+    }
+}

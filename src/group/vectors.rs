@@ -1,0 +1,130 @@
+//! `tests/vectors/room.txt`, derived a second time by `tests/vectors/room.py` from SPEC sections 6 to 8.
+
+use super::{
+    Identity, Invite, Name, PairCode, RoomCode,
+    envelope::{Inbox, LaneKey},
+    invite::UnixTime,
+    message::{Heartbeat, Message, RefuseReason, Refused, branch},
+    mls::{JoinSecret, knock_aad},
+    state::RoomState,
+};
+use crate::{
+    Authenticity, Epoch, Suite,
+    group::Role,
+    id::MemberId,
+    keys::{
+        secret::Secret,
+        vectors::{Case, cases},
+    },
+};
+
+fn identity(case: &Case) -> Identity {
+    Identity::from_seed(case.array("seed"), Name::new("any").unwrap())
+}
+
+fn member(case: &Case, name: &str) -> MemberId {
+    MemberId::from_bytes(case.array(name))
+}
+
+#[test]
+fn identities_and_credentials() {
+    for case in cases("room.txt", "identity", 2) {
+        assert_eq!(identity(&case).public().to_vec(), case.bytes("public"));
+        assert_eq!(identity(&case).id(), member(&case, "id"));
+    }
+    for case in cases("room.txt", "credential", 1) {
+        let name = String::from_utf8(case.bytes("name")).unwrap();
+        let identity = Identity::from_seed(case.array("seed"), Name::new(&name).unwrap());
+        let credential = identity.credential(&case.bytes("group_id"), &case.array("leaf_key"));
+        assert_eq!(credential.encode(), case.bytes("credential"));
+    }
+}
+
+#[test]
+fn invites_and_lanes() {
+    for case in cases("room.txt", "invite", 2) {
+        let invite: Invite = case.text("link").parse().unwrap();
+        assert_eq!(invite.to_string(), case.text("link"));
+        assert_eq!(invite.id.0, case.array("invite"));
+        assert_eq!(invite.lane.bytes(), case.bytes("lane_key"));
+        assert_eq!(invite.join_key.0, case.array("join_key"));
+        assert_eq!(invite.group_id, case.array("group_id"));
+        assert_eq!(invite.host(), member(&case, "host"));
+        assert_eq!(invite.expires(), UnixTime(case.number("expires")));
+        assert_eq!(u64::from(invite.uses), case.number("uses"));
+        assert_eq!(invite.relays()[0].as_str().as_bytes(), case.bytes("relay0"));
+    }
+    for case in cases("room.txt", "lane", 1) {
+        assert_eq!(LaneKey::new(&case.array("lane_key")).handle(), case.array("handle"));
+    }
+    for case in cases("room.txt", "envelope", 3) {
+        let opened =
+            Inbox::default().receive(&LaneKey::new(&case.array("lane_key")), &case.bytes("envelope"));
+        assert_eq!(opened, Ok(Some(case.bytes("message"))));
+    }
+}
+
+#[test]
+fn knocks() {
+    for case in cases("room.txt", "knock", 1) {
+        let secret = JoinSecret::derive(&Secret::wrap(case.bytes("ikm"))).unwrap();
+        assert_eq!(secret.public().0, case.array("join_key"));
+        let Ok(Message::Knock(knock)) = Message::decode(&case.bytes("message")) else {
+            panic!("not a knock")
+        };
+        let aad = knock_aad(&case.bytes("group_id"), &case.array("invite"), &case.array("reference"));
+        assert_eq!(secret.open(&knock.kem_output, &knock.sealed, &aad), Some(case.bytes("key_package")));
+        assert_eq!(Message::Knock(knock).encode(), case.bytes("message"));
+    }
+}
+
+#[test]
+fn refusals_and_heartbeats() {
+    let reasons = [
+        RefuseReason::Declined,
+        RefuseReason::Expired,
+        RefuseReason::UsedUp,
+        RefuseReason::Banned,
+        RefuseReason::Present,
+        RefuseReason::Full,
+    ];
+    for (case, reason) in cases("room.txt", "refused", 6).iter().zip(reasons) {
+        let refused = Refused::new(&identity(case), &case.bytes("group_id"), case.array("reference"), reason);
+        assert_eq!(Message::Refused(refused).encode(), case.bytes("message"));
+    }
+    for case in cases("room.txt", "heartbeat", 1) {
+        let branch = branch(&case.bytes("authenticator"));
+        assert_eq!(branch, case.array("branch"));
+        let epoch = Epoch(case.number("epoch"));
+        let group_id = case.bytes("group_id");
+        let heartbeat = Heartbeat::new(&identity(&case), &group_id, epoch, branch, case.number("elapsed"));
+        assert_eq!(Message::Heartbeat(heartbeat).encode(), case.bytes("message"));
+    }
+}
+
+#[test]
+fn states_and_codes() {
+    for case in cases("room.txt", "state", 1) {
+        let state = RoomState::decode(&case.bytes("state")).unwrap();
+        assert_eq!(state.encode(), case.bytes("state"));
+        assert_eq!(state.terms.name.as_str().as_bytes(), case.bytes("name"));
+        assert_eq!(state.terms.host, member(&case, "host"));
+        assert_eq!(state.terms.default_role, Role::Listener);
+        assert_eq!((state.terms.suite, state.terms.authenticity), (Suite::Aes256Gcm, Authenticity::Group));
+        assert_eq!(u64::from(state.terms.packet_size.bytes()), case.number("packet_size"));
+        assert_eq!(state.role(member(&case, "id_moderator")), Role::Moderator);
+        assert_eq!(state.role(member(&case, "id_speaker")), Role::Speaker);
+        assert!(state.is_banned(member(&case, "banned0")) && state.is_banned(member(&case, "banned1")));
+    }
+    for case in cases("room.txt", "room_code", 1) {
+        let keys = ["key0", "key1", "key2"].map(|name| case.array(name));
+        let code = RoomCode::new(&case.bytes("group_id"), &case.bytes("authenticator"), keys.into_iter());
+        assert_eq!(code.to_string().replace(' ', "_"), case.text("code"));
+    }
+    for case in cases("room.txt", "pair_code", 2) {
+        assert_eq!(
+            PairCode::new(&case.array("key0"), &case.array("key1")).to_string().replace(' ', "_"),
+            case.text("code")
+        );
+    }
+}

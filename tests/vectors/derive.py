@@ -1,0 +1,352 @@
+"""The media plane's derivations written a second time, from RFC 9605, RFC 6716 and SPEC.md alone.
+
+`check.py` checks the vectors with them, `write.py` writes the vectors. Needs Python 3.9 and the package `cryptography`
+(AES-GCM, AES-CTR, Ed25519); hashes are the standard library's.
+"""
+
+import hashlib
+import hmac
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+# Suite: hash, bytes of an AEAD key (Nk), bytes of a hash (Nh), bytes of a tag (Nt). RFC 9605 section 4.5.
+SUITES = {
+    1: ("sha256", 48, 32, 10),
+    2: ("sha256", 48, 32, 8),
+    3: ("sha256", 48, 32, 4),
+    4: ("sha256", 16, 32, 16),
+    5: ("sha512", 32, 64, 16),
+}
+
+
+def be(number, size):
+    return number.to_bytes(size, "big")
+
+
+# ---- HKDF (RFC 5869) -------------------------------------------------------------------------------------------------
+
+
+def extract(suite, ikm):
+    """HKDF-Extract with an empty salt."""
+    return hmac.new(b"", ikm, SUITES[suite][0]).digest()
+
+
+def expand(suite, prk, info, size):
+    out, block, number = b"", b"", 0
+    while len(out) < size:
+        number += 1
+        block = hmac.new(prk, block + info + bytes([number]), SUITES[suite][0]).digest()
+        out += block
+    return out[:size]
+
+
+# ---- RFC 9605 --------------------------------------------------------------------------------------------------------
+
+
+def encode_header(kid, ctr):
+    """Section 4.3, in the shortest form."""
+    fields, config = b"", 0
+    for value in (kid, ctr):
+        config <<= 4
+        if value < 8:
+            config |= value
+        else:
+            size = (value.bit_length() + 7) // 8
+            config |= 8 | (size - 1)
+            fields += be(value, size)
+    return bytes([config]) + fields
+
+
+def decode_header(frame):
+    """(kid, ctr, bytes taken), or None for what is cut short or not in the shortest form."""
+    if not frame:
+        return None
+    values, at = [], 1
+    for nibble in (frame[0] >> 4, frame[0] & 15):
+        if nibble < 8:
+            values.append(nibble)
+            continue
+        size = nibble - 7
+        if len(frame) < at + size:
+            return None
+        values.append(int.from_bytes(frame[at : at + size], "big"))
+        at += size
+    kid, ctr = values
+    return (kid, ctr, at) if encode_header(kid, ctr) == frame[:at] else None
+
+
+def labels(suite, kid):
+    tail = be(kid, 8) + be(suite, 2)
+    return b"SFrame 1.0 Secret key " + tail, b"SFrame 1.0 Secret salt " + tail
+
+
+def nonce_of(salt, ctr):
+    return bytes(a ^ b for a, b in zip(salt, be(ctr, 12)))
+
+
+def gcm_seal(key, nonce, aad, plaintext):
+    return AESGCM(key).encrypt(nonce, plaintext, aad)
+
+
+def ctr_hmac_seal(suite, key, nonce, aad, plaintext):
+    """Sections 4.5.1 to 4.5.3, of suites 1 to 3, which this library leaves out."""
+    enc_key, auth_key, tag_size = key[:16], key[16:], SUITES[suite][3]
+    ciphertext = Cipher(algorithms.AES(enc_key), modes.CTR(nonce + bytes(4))).encryptor().update(plaintext)
+    sizes = be(len(aad), 8) + be(len(ciphertext), 8) + be(tag_size, 8)
+    return ciphertext + hmac.new(auth_key, sizes + nonce + aad + ciphertext, "sha256").digest()[:tag_size]
+
+
+def aead_seal(suite, key, nonce, aad, plaintext):
+    if suite < 4:
+        return ctr_hmac_seal(suite, key, nonce, aad, plaintext)
+    return gcm_seal(key, nonce, aad, plaintext)
+
+
+def ratchet(suite, base_key):
+    """Section 5.1."""
+    return expand(suite, extract(suite, base_key), b"SFrame 1.0 Ratchet", SUITES[suite][2])
+
+
+# ---- SPEC section 4: the key schedule --------------------------------------------------------------------------------
+
+
+def epoch_context(group_id, epoch, authenticator):
+    sized = lambda part: be(len(part), 8) + part
+    return hashlib.sha256(b"sottovoce 1 epoch" + sized(group_id) + be(epoch, 8) + sized(authenticator)).digest()
+
+
+def first_base_key(suite, epoch_secret, context):
+    info = b"sottovoce 1 base" + context + be(suite, 2)
+    return expand(suite, extract(suite, epoch_secret), info, SUITES[suite][2])
+
+
+def base_keys(suite, epoch_secret, context, count):
+    keys = [first_base_key(suite, epoch_secret, context)]
+    while len(keys) < count:
+        keys.append(ratchet(suite, keys[-1]))
+    return keys
+
+
+def kid_key(suite, base_key):
+    return expand(suite, extract(suite, base_key), b"sottovoce 1 kid", 32)
+
+
+def kid_candidate(key, step, leaf, attempt):
+    tag = hmac.new(key, be(leaf, 4) + bytes([attempt]), "sha256").digest()
+    return 0x80000000 | (int.from_bytes(tag[:4], "big") & 0x7FFFFFFC) | (step & 3)
+
+
+def assign_kids(key, step, leaves):
+    """Leaves in ascending order; each takes its first candidate that no lower leaf has."""
+    kids = []
+    for leaf in leaves:
+        kids.append(next(kid for n in range(256) if (kid := kid_candidate(key, step, leaf, n)) not in kids))
+    return kids
+
+
+def frame_key(suite, base_key, kid):
+    """(key, salt, content key) of one KID: the content key stands behind the salt in one HKDF output."""
+    prk = extract(suite, base_key)
+    key_label, salt_label = labels(suite, kid)
+    block = expand(suite, prk, salt_label, 32)
+    return expand(suite, prk, key_label, SUITES[suite][1]), block[:12], block[12:]
+
+
+def content_salt(content_key, ctr):
+    """What salts the hash of the packet with this counter (SPEC section 5.3)."""
+    return hmac.new(content_key, be(ctr, 8), "sha256").digest()[:16]
+
+
+# ---- RFC 6716 section 3, SPEC section 5.1: padding -------------------------------------------------------------------
+
+
+def opus_length(data):
+    """A frame length and the bytes after it."""
+    if not data or (data[0] >= 252 and len(data) < 2):
+        raise ValueError("a length is cut short")
+    return (data[0], data[1:]) if data[0] < 252 else (data[1] * 4 + data[0], data[2:])
+
+
+def opus_duration(toc):
+    """Microseconds of one frame."""
+    config = toc >> 3
+    if config < 12:
+        return (10000, 20000, 40000, 60000)[config % 4]
+    return (10000, 20000)[config % 2] if config < 16 else (2500, 5000, 10000, 20000)[config % 4]
+
+
+def opus_parse(packet):
+    """(frames, count byte, bytes of lengths and frames, padding) by rules R1 to R7; ValueError if one is broken."""
+    if not packet:
+        raise ValueError("R1")
+    code, rest, padding = packet[0] & 3, packet[1:], b""
+    if code == 0:
+        frames, count = [rest], 1
+    elif code == 1:
+        if len(rest) % 2:
+            raise ValueError("R3")
+        frames, count = [rest[: len(rest) // 2], rest[len(rest) // 2 :]], 2
+    elif code == 2:
+        size, data = opus_length(rest)
+        if size > len(data):
+            raise ValueError("R4")
+        frames, count = [data[:size], data[size:]], 0x82
+    else:
+        if not rest:
+            raise ValueError("R5: no count")
+        count, rest = rest[0], rest[1:]
+        number = count & 63
+        if number == 0 or number * opus_duration(packet[0]) > 120000:
+            raise ValueError("R5")
+        if count & 0x40:
+            size, more = 0, True
+            while more:
+                if not rest:
+                    raise ValueError("R6: the padding length is cut short")
+                more = rest[0] == 255
+                size, rest = size + (254 if more else rest[0]), rest[1:]
+            if size > len(rest):
+                raise ValueError("R6: padding")
+            rest, padding = rest[: len(rest) - size], rest[len(rest) - size :]
+        if count & 0x80:
+            sizes, data = [], rest
+            for _ in range(number - 1):
+                size, data = opus_length(data)
+                sizes.append(size)
+            if sum(sizes) > len(data):
+                raise ValueError("R7")
+            frames = []
+            for size in sizes:
+                frames.append(data[:size])
+                data = data[size:]
+            frames.append(data)
+        else:
+            if len(rest) % number:
+                raise ValueError("R6: unequal frames")
+            size = len(rest) // number
+            frames = [rest[i * size : (i + 1) * size] for i in range(number)]
+    if any(len(frame) > 1275 for frame in frames):
+        raise ValueError("R2")
+    return frames, count, rest, padding
+
+
+def opus_pad(packet, size, fill):
+    """The same packet in `size` bytes, or None if it is larger. New padding goes behind what is there."""
+    frames, count, body, padding = opus_parse(packet)
+    if size <= len(packet):
+        return packet if size == len(packet) else None
+    room = size - 2 - len(body)  # for the padding length and the padding
+    if room == 0:
+        padded = bytes([packet[0] | 3, count & ~0x40]) + body
+    else:
+        length_bytes = next(n for n in range(1, 9) if 254 * (n - 1) <= room - n <= 254 * n)
+        amount = room - length_bytes
+        length = bytes([255] * (length_bytes - 1) + [amount - 254 * (length_bytes - 1)])
+        padding += bytes([fill]) * (amount - len(padding))
+        padded = bytes([packet[0] | 3, count | 0x40]) + length + body + padding
+    assert len(padded) == size and opus_parse(padded)[0] == frames
+    return padded
+
+
+# ---- SPEC section 5: stamp, signature, packet ------------------------------------------------------------------------
+
+
+def speaker_context(context, leaf, public):
+    return hashlib.sha256(b"sottovoce 1 speaker" + context + be(leaf, 4) + public).digest()
+
+
+def frame_message(speaker, step, kid, ctr, content):
+    return b"sottovoce 1 frame" + speaker + be(step, 4) + be(kid, 8) + be(ctr, 8) + content
+
+
+def public_key(seed):
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def whole_packet(case):
+    """Everything from an epoch secret to a sealed packet, by name."""
+    suite, step, ctr, kid_of = case["suite"], case["step"], case["ctr"], case["leaves"].index(case["leaf"])
+    context = epoch_context(case["group_id"], case["epoch"], case["authenticator"])
+    base_key = base_keys(suite, case["epoch_secret"], context, step + 1)[-1]
+    kid = assign_kids(kid_key(suite, base_key), step, case["leaves"])[kid_of]
+    key, salt, content_key = frame_key(suite, base_key, kid)
+    made = dict(context=context, base_key=base_key, kid=kid, key=key, salt=salt, content_key=content_key)
+    if case["signed"]:
+        made["public"] = public_key(case["seed"])
+        made["speaker_context"] = speaker_context(context, case["leaf"], made["public"])
+        padded = opus_pad(case["packet"], case["size"], 1)
+        body = padded[:-73] + b"\xc2" + be(case["captured"], 6) + bytes([case["level"], 0])
+        made["content_salt"] = content_salt(content_key, ctr)
+        made["content"] = hashlib.sha256(made["content_salt"] + body).digest()
+        made["message"] = frame_message(made["speaker_context"], step, kid, ctr, made["content"])
+        made["signature"] = Ed25519PrivateKey.from_private_bytes(case["seed"]).sign(made["message"])
+        plaintext = body + made["signature"]
+    else:
+        plaintext = opus_pad(case["packet"], case["size"], 0)
+    header = encode_header(kid, ctr)
+    sealed = header + gcm_seal(key, nonce_of(salt, ctr), header, plaintext)
+    return made | dict(plaintext=plaintext, sealed=sealed)
+
+
+# ---- the same secrets as they may lie in memory ----------------------------------------------------------------------
+
+
+def sha256_rounds():
+    """The constants of SHA-256 (FIPS 180-4): the cube roots of the first 64 primes, and the square roots of eight."""
+    primes = [n for n in range(2, 312) if all(n % d for d in range(2, n))]
+    root = lambda n, power: next(r for r in range(int(n ** (1 / power)) - 2, 1 << 72) if (r + 1) ** power > n)
+    return (
+        [root(p << 96, 3) & 0xFFFFFFFF for p in primes[:64]],
+        [root(p << 64, 2) & 0xFFFFFFFF for p in primes[:8]],
+    )
+
+
+def sha256_state(block, rounds=[]):
+    """The eight words after one block, as a little-endian machine keeps them."""
+    rounds or rounds.extend(sha256_rounds())
+    mask = 0xFFFFFFFF
+    turn = lambda x, n: (x >> n | x << (32 - n)) & mask
+    w = [int.from_bytes(block[i : i + 4], "big") for i in range(0, 64, 4)]
+    for i in range(16, 64):
+        s0 = turn(w[i - 15], 7) ^ turn(w[i - 15], 18) ^ w[i - 15] >> 3
+        s1 = turn(w[i - 2], 17) ^ turn(w[i - 2], 19) ^ w[i - 2] >> 10
+        w.append((w[i - 16] + s0 + w[i - 7] + s1) & mask)
+    state = list(rounds[1])
+    for k, word in zip(rounds[0], w):
+        a, b, c, d, e, f, g, h = state
+        s1, s0 = turn(e, 6) ^ turn(e, 11) ^ turn(e, 25), turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)
+        t1 = (h + s1 + (e & f ^ ~e & mask & g) + k + word) & mask
+        state = [(t1 + s0 + (a & b ^ a & c ^ b & c)) & mask, a, b, c, (d + t1) & mask, e, f, g]
+    return b"".join(((x + y) & mask).to_bytes(4, "little") for x, y in zip(state, rounds[1]))
+
+
+def hmac_states(key):
+    """What an implementation of HMAC-SHA-256 keeps instead of its key: as good as the key itself."""
+    pads = (bytes(byte ^ pad for byte in key.ljust(64, b"\0")) for pad in (0x36, 0x5C))
+    return [sha256_state(block) for block in pads]
+
+
+def in_memory(case):
+    """Every secret of the first steps of an epoch, by name."""
+    context = epoch_context(case["group_id"], case["epoch"], case["authenticator"])
+    keyed = {"epoch_prk": extract(4, case["epoch_secret"])}
+    plain = {"epoch_secret": case["epoch_secret"], "seed": case["seed"]}
+    expanded = hashlib.sha512(case["seed"]).digest()
+    plain["scalar"] = bytes([expanded[0] & 0xF8, *expanded[1:31], expanded[31] & 0x3F | 0x40])
+    plain["prefix"] = expanded[32:]
+    for step, base_key in enumerate(base_keys(4, case["epoch_secret"], context, 5)):
+        plain[f"base_key_step{step}"] = base_key
+        keyed[f"prk_step{step}"] = extract(4, base_key)
+        keyed[f"kid_key_step{step}"] = kid_key(4, base_key)
+        for leaf, kid in zip(case["leaves"], assign_kids(kid_key(4, base_key), step, case["leaves"])):
+            plain[f"key_step{step}_leaf{leaf}"], plain[f"salt_step{step}_leaf{leaf}"], content_key = frame_key(4, base_key, kid)
+            plain[f"salt_number_step{step}_leaf{leaf}"] = plain[f"salt_step{step}_leaf{leaf}"][::-1]
+            plain[f"content_key_step{step}_leaf{leaf}"] = content_key
+            plain[f"content_state_inner_step{step}_leaf{leaf}"], plain[f"content_state_outer_step{step}_leaf{leaf}"] = hmac_states(content_key)
+    for name, key in keyed.items():
+        plain[name] = key
+        plain[f"{name}_inner"], plain[f"{name}_outer"] = hmac_states(key)
+    return plain

@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+"""The control plane's own structures and derivations written a second time, from SPEC.md sections 6 to 8 alone.
+
+    python3 tests/vectors/room.py             derives every value of room.txt again, and counts
+    python3 tests/vectors/room.py --write     writes room.txt anew, then checks it
+
+A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, `link` and `code` are text with
+`_` for a space. Needs Python 3.9 and the package `cryptography` (Ed25519, X25519, AES-GCM).
+"""
+
+import base64
+import hashlib
+import hmac
+import sys
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+FILE = Path(__file__).resolve().parent / "room.txt"
+NUMBERS = {"epoch", "elapsed", "reason", "expires", "uses", "default_role", "suite", "authenticity", "packet_size"}
+TEXTS = {"link", "code"}
+
+
+def be(number, size):
+    return number.to_bytes(size, "big")
+
+
+def v8(data):
+    return be(len(data), 1) + data
+
+
+def raw(public):
+    return public.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def fill(label, size):
+    """Bytes that look random and are the same each time."""
+    return hashlib.shake_256(b"sottovoce test " + label.encode()).digest(size)
+
+
+def extract(salt, ikm):
+    return hmac.new(salt, ikm, "sha256").digest()
+
+
+def expand(prk, info, size):
+    out, block, number = b"", b"", 0
+    while len(out) < size:
+        number += 1
+        block = hmac.new(prk, block + info + bytes([number]), "sha256").digest()
+        out += block
+    return out[:size]
+
+
+def hkdf(salt, ikm, info, size):
+    return expand(extract(salt, ikm), info, size)
+
+
+# ---- HPKE base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-128-GCM (RFC 9180) ---------------------------------
+
+KEM = b"KEM" + be(0x0020, 2)
+HPKE = b"HPKE" + be(0x0020, 2) + be(0x0001, 2) + be(0x0001, 2)
+
+
+def labeled_extract(suite, salt, label, ikm):
+    return extract(salt, b"HPKE-v1" + suite + label + ikm)
+
+
+def labeled_expand(suite, prk, label, info, size):
+    return expand(prk, be(size, 2) + b"HPKE-v1" + suite + label + info, size)
+
+
+def derive_key_pair(ikm):
+    prk = labeled_extract(KEM, b"", b"dkp_prk", ikm)
+    return X25519PrivateKey.from_private_bytes(labeled_expand(KEM, prk, b"sk", b"", 32))
+
+
+def hpke_seal(receiver, ephemeral, info, aad, plaintext):
+    enc = raw(ephemeral.public_key())
+    dh = ephemeral.exchange(X25519PublicKey.from_public_bytes(receiver))
+    eae_prk = labeled_extract(KEM, b"", b"eae_prk", dh)
+    shared = labeled_expand(KEM, eae_prk, b"shared_secret", enc + receiver, 32)
+    context = b"\0" + labeled_extract(HPKE, b"", b"psk_id_hash", b"") + labeled_extract(HPKE, b"", b"info_hash", info)
+    secret = labeled_extract(HPKE, shared, b"secret", b"")
+    key = labeled_expand(HPKE, secret, b"key", context, 16)
+    nonce = labeled_expand(HPKE, secret, b"base_nonce", context, 12)
+    return enc, AESGCM(key).encrypt(nonce, plaintext, aad)
+
+
+# ---- SPEC ------------------------------------------------------------------------------------------------------------
+
+
+def key(seed):
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def fingerprint(public):
+    return hashlib.sha256(b"sottovoce 1 identity" + public).digest()
+
+
+def identity(case):
+    public = raw(key(case["seed"]).public_key())
+    return dict(public=public, id=fingerprint(public))
+
+
+def credential(case):
+    name, identity = v8(case["name"]), key(case["seed"])
+    signed = b"sottovoce 1 credential" + v8(case["group_id"]) + case["leaf_key"] + name
+    return dict(credential=b"\1" + raw(identity.public_key()) + name + identity.sign(signed))
+
+
+def invite(case):
+    relays = [case[name] for name in ("relay0", "relay1") if name in case]
+    fixed = case["invite"] + case["lane_key"] + case["join_key"] + case["group_id"] + case["host"]
+    encoded = b"\1" + fixed + be(case["expires"], 8) + be(case["uses"], 2) + be(len(relays), 1) + b"".join(map(v8, relays))
+    return dict(link="sottovoce:" + base64.urlsafe_b64encode(encoded).decode().rstrip("="))
+
+
+def lane(case):
+    return dict(handle=hkdf(b"", case["lane_key"], b"sottovoce 1 handle", 16))
+
+
+def envelope(case):
+    content = b"\0" + case["message"]
+    size = next(size for size in (1024, 2048, 4096, 8192, 16384) if 52 + len(content) <= size)
+    text = (be(len(content), 4) + content).ljust(size - 48, b"\0")
+    sealing_key = hkdf(case["salt"], case["lane_key"], b"sottovoce 1 envelope", 32)
+    return dict(envelope=case["salt"] + AESGCM(sealing_key).encrypt(bytes(12), text, b""))
+
+
+def knock(case):
+    join = derive_key_pair(case["ikm"])
+    join_key = raw(join.public_key())
+    aad = v8(case["group_id"]) + case["invite"] + case["reference"]
+    ephemeral = X25519PrivateKey.from_private_bytes(case["ephemeral"])
+    enc, sealed = hpke_seal(join_key, ephemeral, b"sottovoce 1 knock", aad, case["key_package"])
+    message = b"\1" + case["invite"] + case["reference"] + be(len(enc), 2) + enc + be(len(sealed), 4) + sealed
+    return dict(join_key=join_key, message=message)
+
+
+def refused(case):
+    host, reason = key(case["seed"]), be(case["reason"], 1)
+    signature = host.sign(b"sottovoce 1 refused" + v8(case["group_id"]) + case["reference"] + reason)
+    return dict(message=b"\4" + case["reference"] + reason + raw(host.public_key()) + signature)
+
+
+def heartbeat(case):
+    branch = hashlib.sha256(b"sottovoce 1 branch" + case["authenticator"]).digest()
+    said = be(case["epoch"], 8) + branch + be(case["elapsed"], 8)
+    signature = key(case["seed"]).sign(b"sottovoce 1 heartbeat" + v8(case["group_id"]) + said)
+    return dict(branch=branch, message=b"\5" + said + signature)
+
+
+def state(case):
+    role = lambda name: case["id_" + name] + be({"moderator": 1, "speaker": 2}[name], 1)
+    roles = sorted(role(name) for name in ("moderator", "speaker"))
+    bans = sorted([case["banned0"], case["banned1"]])
+    fixed = be(case["default_role"], 1) + be(case["suite"], 2) + be(case["authenticity"], 1) + be(case["packet_size"], 2)
+    lists = be(len(roles), 2) + b"".join(roles) + be(len(bans), 2) + b"".join(bans)
+    return dict(state=b"\1" + v8(case["name"]) + case["host"] + fixed + lists)
+
+
+def digits(label, content):
+    data = hkdf(b"", content, label, 30)
+    return "_".join(f"{int.from_bytes(data[at:at + 5], 'big') % 100_000:05}" for at in range(0, 30, 5))
+
+
+def room_code(case):
+    keys = b"".join(sorted([case["key0"], case["key1"], case["key2"]]))
+    return dict(code=digits(b"sottovoce 1 room code", v8(case["group_id"]) + v8(case["authenticator"]) + keys))
+
+
+def pair_code(case):
+    return dict(code="_".join(digits(b"sottovoce 1 pair code", half) for half in sorted([case["key0"], case["key1"]])))
+
+
+DERIVE = {f.__name__: f for f in (identity, credential, invite, lane, envelope, knock, refused, heartbeat, state, room_code, pair_code)}
+
+
+def inputs():
+    b = fill
+    yield "identity", dict(seed=b("seed a", 32))
+    yield "identity", dict(seed=b("seed b", 32))
+    yield "credential", dict(seed=b("seed a", 32), group_id=b("group", 16), leaf_key=b("leaf", 32), name="Zoë".encode())
+    fixed = dict(invite=b("invite", 16), lane_key=b("lane", 32), join_key=b("join", 32), group_id=b("group", 16), host=b("host", 32))
+    yield "invite", fixed | dict(expires=1_800_000_000, uses=0, relay0=b"relay.example:443")
+    yield "invite", fixed | dict(expires=0xFFFF_FFFF_FFFF, uses=65535, relay0=b"[::1]:4000", relay1=b"moq+https://r.example/x")
+    yield "lane", dict(lane_key=b("lane", 32))
+    for size in (0, 971, 972):
+        yield "envelope", dict(lane_key=b("lane", 32), salt=b(f"salt {size}", 32), message=b(f"message {size}", size))
+    sealed = dict(ikm=b("ikm", 32), group_id=b("group", 16), invite=b("invite", 16), reference=b("reference", 32))
+    yield "knock", sealed | dict(ephemeral=b("ephemeral", 32), key_package=b("key package", 300))
+    for reason in range(6):
+        yield "refused", dict(seed=b("seed a", 32), group_id=b("group", 16), reference=b("reference", 32), reason=reason)
+    yield "heartbeat", dict(seed=b("seed a", 32), group_id=b("group", 16), authenticator=b("auth", 32), epoch=258, elapsed=15_000)
+    people = {f"id_{name}": b(name, 32) for name in ("moderator", "speaker")}
+    yield "state", dict(name=b"tea", host=b("host", 32), default_role=3, suite=5, authenticity=1, packet_size=240) | people | dict(
+        banned0=b("banned 0", 32), banned1=b("banned 1", 32)
+    )
+    keys = {f"key{n}": b(f"key {n}", 32) for n in range(3)}
+    yield "room_code", dict(group_id=b("group", 16), authenticator=b("auth", 32)) | keys
+    yield "pair_code", dict(key0=keys["key0"], key1=keys["key1"])
+    yield "pair_code", dict(key0=keys["key1"], key1=keys["key2"])
+
+
+def text_of(name, value):
+    return str(value) if name in NUMBERS | TEXTS else value.hex()
+
+
+def value_of(name, text):
+    return int(text) if name in NUMBERS else text if name in TEXTS else bytes.fromhex(text)
+
+
+HEADER = """\
+# What the control plane derives, signs and writes (SPEC sections 6 to 8).
+# Written by `python3 tests/vectors/room.py --write`, checked by the same script and by `cargo test`.
+# One case a line: a topic, then name=value pairs. Numbers decimal, bytes hex; in a code `_` stands for a space.
+"""
+
+
+def main():
+    if sys.argv[1:] == ["--write"]:
+        lines = [" ".join([topic, *(f"{n}={text_of(n, v)}" for n, v in (case | DERIVE[topic](case)).items())]) for topic, case in inputs()]
+        FILE.write_text(HEADER + "\n".join(lines) + "\n", encoding="ascii")
+    elif sys.argv[1:]:
+        sys.exit(__doc__)
+    values = cases = 0
+    for line in FILE.read_text(encoding="ascii").splitlines():
+        if line.startswith("#"):
+            continue
+        topic, *pairs = line.split(" ")
+        case = {name: value_of(name, text) for name, text in (pair.split("=") for pair in pairs)}
+        for name, value in DERIVE[topic](case).items():
+            if case[name] != value:
+                sys.exit(f"room.txt: {topic}: {name} is {text_of(name, case[name])}, derived {text_of(name, value)}")
+            values += 1
+        cases += 1
+    print(f"room.txt: {cases} cases, {values} values derived again")
+
+
+if __name__ == "__main__":
+    main()
