@@ -1,6 +1,7 @@
 //! What a relay, an outsider with a leaked link, and a banned member try, and that it fails.
 //!
 //! Attacks that need a member's MLS keys are unit tests of the room, in `src/room/attacks.rs`.
+#![cfg(feature = "room")]
 
 #[path = "support/net.rs"]
 mod net;

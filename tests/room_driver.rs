@@ -1,4 +1,5 @@
 //! The driver over the in-process relay, on simulated time: one thread a member, as an application has it.
+#![cfg(feature = "room")]
 
 use std::{
     sync::mpsc,

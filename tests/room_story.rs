@@ -1,4 +1,5 @@
 //! A room from its making to its end, on virtual time and a seeded network.
+#![cfg(feature = "room")]
 
 #[path = "support/net.rs"]
 mod net;

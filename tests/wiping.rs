@@ -27,32 +27,35 @@ use sottovoce::{
 fn secrets_are_gone_from_memory_when_they_are_over() {
     let mut memory = Memory::new();
     for authenticity in [Authenticity::Group, Authenticity::Signed] {
-        one_epoch(&mut memory, authenticity);
+        // In a small room the schedule makes all keys of a step; in a large one the opener makes them, when needed.
+        one_epoch(&mut memory, authenticity, &[0, 1, 5]);
+        one_epoch(&mut memory, authenticity, &(0..140).collect::<Vec<_>>());
     }
     // A start that is refused wipes what it was given, too.
     let case = Case::read();
     let secret = case.epoch_secret();
     memory.search();
     memory.has(&["epoch_secret"]);
-    assert!(deep(|| start(&case, secret, b"", Authenticity::Signed, Instant::now())).is_err());
+    assert!(deep(|| start(&case, secret, b"", Authenticity::Signed, &[0, 1, 5], Instant::now())).is_err());
     deep(scrub);
     memory.search();
     memory.lacks("the start was refused", |_| true);
 }
 
-fn one_epoch(memory: &mut Memory, authenticity: Authenticity) {
-    let signs = authenticity == Authenticity::Signed;
+fn one_epoch(memory: &mut Memory, authenticity: Authenticity, leaves: &[u32]) {
+    let (signs, small) = (authenticity == Authenticity::Signed, leaves.len() <= 128);
     let case = Case::read();
     let began = Instant::now();
 
     let secret = case.epoch_secret();
     memory.search();
     memory.has(&["epoch_secret"]);
-    let mut schedule = deep(|| start(&case, secret, b"vectors", authenticity, began)).unwrap();
+    let mut schedule = deep(|| start(&case, secret, b"vectors", authenticity, leaves, began)).unwrap();
     deep(scrub);
     memory.search();
     memory.has(&["base_key_step2", "key_step0_leaf1", "salt_number_step1_leaf1"]);
     memory.has(if signs { &["scalar", "prefix"] } else { &[] });
+    memory.has(if small { &["key_step0_leaf0", "content_key_step1_leaf5"] } else { &[] });
     memory.has(&["prk_step0_inner", "prk_step0_outer", "prk_step1_inner", "prk_step1_outer"]);
     memory.lacks("the epoch has begun", |name| {
         let hash_state = name.ends_with("_inner") || name.ends_with("_outer");
@@ -60,8 +63,10 @@ fn one_epoch(memory: &mut Memory, authenticity: Authenticity) {
             "scalar" | "prefix" => signs,
             "base_key_step2" => true,
             _ if name.starts_with("prk_step0") || name.starts_with("prk_step1") => hash_state,
-            // The packet keys of everybody, in the opener's rings and in the sealer's values.
-            _ => name.contains("step0_leaf") || name.contains("step1_leaf"),
+            // Our own packet keys, and in a small room everybody's; what salts a single packet never.
+            _ if name.starts_with("content_state") => false,
+            _ if small && name.contains("_leaf") => name.contains("step0") || name.contains("step1"),
+            _ => name.ends_with("step0_leaf1") || name.ends_with("step1_leaf1"),
         };
         !lives_on
     });
@@ -128,10 +133,11 @@ fn start(
     secret: EpochSecret,
     group_id: &[u8],
     authenticity: Authenticity,
+    leaves: &[u32],
     now: Instant,
 ) -> Result<Schedule, ScheduleError> {
-    let speakers =
-        [0, 1, 5].map(|leaf| Speaker { leaf: Leaf(leaf), member: MemberId::from_bytes([leaf as u8; 32]) });
+    let member = MemberId::from_bytes([0x11; 32]);
+    let speakers: Vec<_> = leaves.iter().map(|leaf| Speaker { leaf: Leaf(*leaf), member }).collect();
     let start = EpochStart {
         secret,
         group_id,

@@ -162,23 +162,33 @@ const TABLE: &[Entry] = &[
     Entry {
         name: "--input",
         set: Set::Value("FILE.wav", |options, value| {
-            Ok(options.input = path(value, "the path of a WAV file")?)
+            options.input = path(value, "the path of a WAV file")?;
+            Ok(())
         }),
         meaning: "What the speakers say: a WAV file of any rate and channel count\n(default: eleven seconds of public-domain speech)",
     },
     Entry {
         name: "--members",
-        set: Set::Value("N", |options, value| Ok(options.members = number(value, MEMBERS)?)),
-        meaning: "Members over the whole run, 4 to 64 (default: 6)",
+        set: Set::Value("N", |options, value| {
+            options.members = number(value, MEMBERS)?;
+            Ok(())
+        }),
+        meaning: "Members over the whole run, 5 to 64 (default: 6)",
     },
     Entry {
         name: "--seconds",
-        set: Set::Value("S", |options, value| Ok(options.seconds = number(value, SECONDS)?)),
+        set: Set::Value("S", |options, value| {
+            options.seconds = number(value, SECONDS)?;
+            Ok(())
+        }),
         meaning: "Seconds of speech, 4 to 600; a shorter recording is repeated (default: 20)",
     },
     Entry {
         name: "--out",
-        set: Set::Value("DIR", |options, value| Ok(options.out = path(value, "the path of a directory")?)),
+        set: Set::Value("DIR", |options, value| {
+            options.out = path(value, "the path of a directory")?;
+            Ok(())
+        }),
         meaning: "Where recordings, captures and the page go (default: target/room)",
     },
     Entry {
@@ -188,12 +198,18 @@ const TABLE: &[Entry] = &[
     },
     Entry {
         name: "--loss",
-        set: Set::Value("PERCENT", |options, value| Ok(options.loss_percent = percent(value)?)),
+        set: Set::Value("PERCENT", |options, value| {
+            options.loss_percent = percent(value)?;
+            Ok(())
+        }),
         meaning: "Media packets that the relay drops, 0 to 90 percent (default: 0)",
     },
     Entry {
         name: "--seed",
-        set: Set::Value("N", |options, value| Ok(options.seed = number(value, 0..=u64::MAX)?)),
+        set: Set::Value("N", |options, value| {
+            options.seed = number(value, 0..=u64::MAX)?;
+            Ok(())
+        }),
         meaning: "What decides which packets are lost (default: 1)",
     },
 ];
@@ -225,7 +241,7 @@ fn percent(value: &OsStr) -> Result<f64, String> {
 }
 
 /// A host, a speaker, one to be banned and one who comes late, up to what one machine plays in real time.
-const MEMBERS: RangeInclusive<usize> = 4..=64;
+const MEMBERS: RangeInclusive<usize> = 5..=64;
 /// Long enough for a ban half way, short enough to keep every recording in memory.
 const SECONDS: RangeInclusive<u32> = 4..=600;
 /// Beyond this nothing is left to compare.

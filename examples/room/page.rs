@@ -91,7 +91,8 @@ fn sounds(report: &Report) -> [Sound<'_>; 6] {
         },
         Sound {
             title: "Heard by the relay, playing the payloads as Opus",
-            caption: "What a decoder makes of sealed bytes where it takes them at all.".to_owned(),
+            caption: "What a decoder makes of sealed bytes. It changes when the key id in the header does."
+                .to_owned(),
             samples: &sounds.relay_as_opus,
             mark: None,
         },
@@ -187,11 +188,11 @@ header p, section > p, footer { color: var(--soft); margin: .25rem 0 1rem; max-w
 .figures div { background: var(--paper); padding: .75rem .875rem } dt { font-size: 1.5rem; font-variant-numeric: tabular-nums } dd { margin: 0; color: var(--soft); font-size: .85rem; line-height: 1.3 }
 figure { margin: 1.25rem 0 0 } figcaption { color: var(--soft); font-size: .9rem; margin-bottom: .35rem } figcaption b { color: var(--ink); margin-right: .35rem }
 .spectrum { position: relative; background: #000 } .spectrum img { display: block; width: 100%; height: 9rem; object-fit: fill }
-.spectrum i { position: absolute; left: .4rem; transform: translateY(50%); font: .7rem system-ui, sans-serif; color: #fff; text-shadow: 0 0 3px #000, 0 0 3px #000 }
+.spectrum i { position: absolute; left: .4rem; font: .7rem system-ui, sans-serif; color: #fff; text-shadow: 0 0 3px #000, 0 0 3px #000 }
 .spectrum u { position: absolute; top: 0; bottom: 0; border-left: 2px solid #fff } .spectrum u span { position: absolute; top: .2rem; left: .35rem; color: #fff; font-size: .75rem; text-shadow: 0 0 3px #000, 0 0 3px #000 }
 .spectrum u, .spectrum u span { text-decoration: none }
 .time { display: flex; justify-content: space-between; color: var(--soft); font-size: .75rem }
-.pairs { display: grid; grid-template-columns: repeat(auto-fit, minmax(19rem, 1fr)); gap: 1.25rem } .pairs figure { margin: 0 }
+.pairs { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1.25rem } .pairs figure { margin: 0 }
 svg { display: block; width: 100%; height: auto } svg text { fill: var(--soft); font: 11px system-ui, sans-serif } svg line { stroke: var(--line) } svg circle { fill: var(--dot); fill-opacity: .45 }
 .scroll { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
 th, td { text-align: left; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); white-space: nowrap } th { color: var(--soft); font-weight: 500 }

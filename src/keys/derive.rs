@@ -10,7 +10,6 @@ use zeroize::Zeroize;
 use super::{secret::Secret, suite::Suite};
 
 /// A pseudorandom key of HKDF, held as HMAC's two inner states: an expansion costs two hash blocks.
-#[expect(clippy::large_enum_variant, reason = "the other suite wants the space, and few of these exist")]
 pub(crate) enum Prk {
     /// For suite 0x0004.
     Sha256(Hmac<Sha256>),

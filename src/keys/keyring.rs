@@ -13,7 +13,7 @@
 use super::{
     frame::{FrameKey, StepSecret},
     kid::{NO_SLOT, Table},
-    secret::scrub_stack,
+    secret::{DEEP, scrub_stack},
 };
 use crate::{
     id::{Epoch, KeyId, Leaf, MemberId, Step},
@@ -177,7 +177,7 @@ impl StepRing {
     #[cold]
     fn expand(&mut self, kid: KeyId) -> Option<usize> {
         let index = self.fill(kid)?;
-        scrub_stack::<SHALLOW>();
+        scrub_stack::<DEEP>();
         Some(index)
     }
 
@@ -204,9 +204,6 @@ impl StepRing {
         Some(index)
     }
 }
-
-/// How deep the stack is scrubbed on the audio thread: below the derivation of one key.
-const SHALLOW: usize = if cfg!(debug_assertions) { 32 * 1024 } else { 2 * 1024 };
 
 /// How many slots are looked at for one to reuse: a bound on what one packet can cost.
 const REUSE_SCAN: usize = 8;
