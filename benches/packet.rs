@@ -134,6 +134,7 @@ fn contestants<'a>(size: usize) -> Vec<Box<dyn Contestant + 'a>> {
     ];
     if size == USUAL {
         all.push(Box::new(NewSender::new(size)));
+        all.push(Box::new(NewSender::crowded(size)));
         all.push(Box::new(UnknownKid::new(size)));
         all.push(Box::new(FarAhead::new(size)));
         all.push(Box::new(Install::new(size)));

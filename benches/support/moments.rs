@@ -22,6 +22,7 @@ use super::{
 /// Their packets of several steps are sealed ahead, so that in a round only the listener works: the keys
 /// it is about to expand are as warm as they would be on a device that is nobody but itself.
 pub struct NewSender {
+    name: &'static str,
     plan: Plan,
     /// The speakers, where they are in the steps.
     speakers: Vec<Voice>,
@@ -35,22 +36,31 @@ pub struct NewSender {
 }
 
 impl NewSender {
+    /// In a room whose speakers all have their keys made ahead.
     pub const NAME: &'static str = "new sender";
+    /// In a room with more speakers than slots, where the audio thread makes the key.
+    pub const CROWDED: &'static str = "new sender of 256";
     /// At most as many as an opener has slots for in a step: 128.
     const SENDERS: usize = 112;
-    /// More than it has slots for, so that their keys cannot be there before them.
-    const LOADED: u32 = 256;
     const STEPS_AHEAD: usize = 16;
 
     pub fn new(size: usize) -> Self {
+        Self::of(Self::NAME, 120, size)
+    }
+
+    pub fn crowded(size: usize) -> Self {
+        Self::of(Self::CROWDED, 256, size)
+    }
+
+    fn of(name: &'static str, loaded: u32, size: usize) -> Self {
         let senders = Self::SENDERS as u32;
-        let (plan, now) = (Plan { loaded: Self::LOADED, ..Plan::new(size) }, Instant::now());
+        let (plan, now) = (Plan { loaded, ..Plan::new(size) }, Instant::now());
         let voice = |index| Voice::new(plan, Leaf(FIRST_SPEAKER + index), now);
         let mut schedule = plan.schedule(1, LISTENER, now);
         let mut opener = Opener::new();
         take_keys(&mut schedule, &mut opener);
         let speakers = (0..senders).map(voice).collect();
-        Self { plan, speakers, ahead: now, schedule, opener, now, sealed: VecDeque::new() }
+        Self { name, plan, speakers, ahead: now, schedule, opener, now, sealed: VecDeque::new() }
     }
 
     fn seal_ahead(&mut self, arena: &mut Arena) {
@@ -81,7 +91,7 @@ impl NewSender {
 
 impl Contestant for NewSender {
     fn name(&self) -> &'static str {
-        Self::NAME
+        self.name
     }
 
     fn against(&self) -> &'static [&'static str] {

@@ -1,18 +1,17 @@
-//! Hash, HMAC and HKDF (RFC 5869, RFC 6234). The only file that names a hash function.
+//! Hash, HMAC and HKDF (RFC 5869, RFC 6234). With `hmac256` the only file that names a hash function.
 //!
-//! Not `ring`'s: these states wipe themselves when they go, and an expansion from a state that is kept costs
-//! little more than half.
+//! Not `ring`'s: these states wipe themselves when they go, and deriving from a state that is kept costs less.
 
 use hmac::{Hmac, KeyInit, Mac as Authenticate};
 use sha2::{Digest, Sha256, Sha512};
 use zeroize::Zeroize;
 
-use super::{secret::Secret, suite::Suite};
+use super::{hmac256, secret::Secret, suite::Suite};
 
 /// A pseudorandom key of HKDF, held as HMAC's two inner states: an expansion costs two hash blocks.
 pub(crate) enum Prk {
     /// For suite 0x0004.
-    Sha256(Hmac<Sha256>),
+    Sha256(hmac256::Key),
     /// For suite 0x0005.
     Sha512(Hmac<Sha512>),
 }
@@ -21,16 +20,26 @@ impl Prk {
     /// HKDF-Extract with the suite's hash (RFC 5869 section 2.2).
     pub(crate) fn extract(suite: Suite, salt: &[u8], ikm: &[u8]) -> Self {
         match suite {
-            Suite::Aes128Gcm => Self::Sha256(extract(salt, ikm)),
-            Suite::Aes256Gcm => Self::Sha512(extract(salt, ikm)),
+            Suite::Aes128Gcm => {
+                let mut prk = hmac256::Key::new(salt).tag(&[ikm]);
+                let key = hmac256::Key::new(&prk);
+                prk.zeroize();
+                Self::Sha256(key)
+            }
+            Suite::Aes256Gcm => {
+                let mut prk = tag_512(&keyed_512(salt), &[ikm]);
+                let key = keyed_512(&prk);
+                prk.zeroize();
+                Self::Sha512(key)
+            }
         }
     }
 
     /// HKDF-Expand (RFC 5869 section 2.3) of the concatenated `info` into all of `out`, 255 hashes at most.
     pub(crate) fn expand(&self, info: &[&[u8]], out: &mut [u8]) {
         match self {
-            Self::Sha256(prk) => expand(prk, info, out),
-            Self::Sha512(prk) => expand(prk, info, out),
+            Self::Sha256(prk) => expand(|parts| prk.tag(parts), info, out),
+            Self::Sha512(prk) => expand(|parts| tag_512(prk, parts), info, out),
         }
     }
 
@@ -41,17 +50,17 @@ impl Prk {
 }
 
 /// HMAC-SHA-256 under a key that is used many times.
-pub(crate) struct Mac(Hmac<Sha256>);
+pub(crate) struct Mac(hmac256::Key);
 
 impl Mac {
     pub(crate) fn new(key: &[u8]) -> Self {
-        Self(keyed(key))
+        Self(hmac256::Key::new(key))
     }
 
     /// The first `N` bytes of HMAC-SHA-256 over the message, 32 at most.
     pub(crate) fn tag<const N: usize>(&self, message: &[u8]) -> [u8; N] {
         let mut out = [0; N];
-        fill(&mut out, &self.0.clone().chain_update(message).finalize().into_bytes());
+        fill(&mut out, &self.0.tag(&[message]));
         out
     }
 }
@@ -69,22 +78,17 @@ pub(crate) fn hkdf_sha256(salt: &[u8], ikm: &[u8], info: &[&[u8]], out: &mut [u8
     Prk::extract(Suite::Aes128Gcm, salt, ikm).expand(info, out);
 }
 
-fn extract<H: Authenticate + KeyInit>(salt: &[u8], ikm: &[u8]) -> H {
-    let mut prk = keyed::<H>(salt).chain_update(ikm).finalize().into_bytes();
-    let state = keyed(&prk);
-    prk.as_mut_slice().zeroize();
-    state
-}
-
-fn expand<H: Authenticate + Clone>(prk: &H, info: &[&[u8]], out: &mut [u8]) {
+/// RFC 5869 section 2.3: T(n) = tag(T(n-1) | info | n), one after the other into `out`.
+///
+/// `info` has at most four parts, here and everywhere.
+#[inline]
+fn expand<const N: usize>(tag: impl Fn(&[&[u8]]) -> [u8; N], info: &[&[u8]], out: &mut [u8]) {
+    let part = |index: usize| info.get(index).copied().unwrap_or_default();
     let (mut previous, mut rest): (&[u8], _) = (&[], out);
     for number in 1..=u8::MAX {
-        let (block, after) = rest.split_at_mut(rest.len().min(H::output_size()));
-        let mut state = prk.clone().chain_update(previous);
-        info.iter().for_each(|part| state.update(part));
-        let mut tag = state.chain_update([number]).finalize().into_bytes();
+        let (block, after) = rest.split_at_mut(rest.len().min(N));
+        let tag = tag(&[previous, part(0), part(1), part(2), part(3), &[number]]);
         fill(block, &tag);
-        tag.as_mut_slice().zeroize();
         if after.is_empty() {
             return;
         }
@@ -92,12 +96,21 @@ fn expand<H: Authenticate + Clone>(prk: &H, info: &[&[u8]], out: &mut [u8]) {
     }
 }
 
-fn keyed<H: KeyInit>(key: &[u8]) -> H {
-    <H as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length")
+fn keyed_512(key: &[u8]) -> Hmac<Sha512> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
 }
 
+fn tag_512(key: &Hmac<Sha512>, parts: &[&[u8]]) -> [u8; 64] {
+    let mut state = key.clone();
+    parts.iter().for_each(|part| state.update(part));
+    state.finalize().into_bytes().into()
+}
+
+/// The front of `from`, as far as `to` goes.
 fn fill(to: &mut [u8], from: &[u8]) {
-    to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+    if let Some(from) = from.get(..to.len()) {
+        to.copy_from_slice(from);
+    }
 }
 
 #[cfg(test)]
@@ -111,8 +124,8 @@ mod tests {
             let suite = if case.number("cipher_suite") == 5 { Suite::Aes256Gcm } else { Suite::Aes128Gcm };
             let secret = case.bytes("sframe_secret");
             let published = match suite {
-                Suite::Aes128Gcm => Prk::Sha256(keyed(&secret)),
-                Suite::Aes256Gcm => Prk::Sha512(keyed(&secret)),
+                Suite::Aes128Gcm => Prk::Sha256(hmac256::Key::new(&secret)),
+                Suite::Aes256Gcm => Prk::Sha512(keyed_512(&secret)),
             };
             let extracted = Prk::extract(suite, &[], &case.bytes("base_key"));
             let (mut ours, mut theirs) = ([0; 100], [0; 100]);

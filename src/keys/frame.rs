@@ -33,7 +33,7 @@ impl StepSecret {
         Mac::new(self.prk.expand_secret(&[b"sottovoce 1 kid"], 32).bytes())
     }
 
-    /// The key, nonce salt and content key of one KID.
+    /// The key, nonce salt and content key of one KID. The caller scrubs the stack.
     #[inline(never)]
     pub(crate) fn frame_key(&self, kid: KeyId) -> FrameKey {
         let kid_bytes = kid.0.to_be_bytes();
@@ -45,14 +45,11 @@ impl StepSecret {
         let salt = head.iter().fold(0, |salt, byte| salt << 8 | u128::from(*byte));
         let mut content_key = [0; 20];
         content_key.copy_from_slice(tail);
-        block.zeroize();
 
         let mut key = [0; 32];
         let (used, _) = key.split_at_mut(self.suite.key_len());
         self.prk.expand(&[b"SFrame 1.0 Secret key ", &kid_bytes, &suite], used);
-        let frame_key = FrameKey { aead: aead::Key::new(self.suite, used), salt, content_key };
-        key.zeroize();
-        frame_key
+        FrameKey { aead: aead::Key::new(self.suite, used), salt, content_key }
     }
 
     /// A name for the key of `kid` that reveals nothing of it: what the sealer remembers a key by.

@@ -12,6 +12,7 @@
 pub(crate) mod aead;
 pub(crate) mod derive;
 pub(crate) mod frame;
+mod hmac256;
 pub(crate) mod keyring;
 pub(crate) mod kid;
 pub(crate) mod rekey;

@@ -1,0 +1,4 @@
+//! See `opus` in `tests/stage/targets.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sottovoce_fuzz::stage::targets::opus(data));
