@@ -25,32 +25,37 @@ use sottovoce::{
 /// One test, and so one thread that holds secrets.
 #[test]
 fn secrets_are_gone_from_memory_when_they_are_over() {
-    let mut memory = Memory::new();
-    for authenticity in [Authenticity::Group, Authenticity::Signed] {
-        // In a small room the schedule makes all keys of a step; in a large one the opener makes them, when needed.
-        one_epoch(&mut memory, authenticity, &[0, 1, 5]);
-        one_epoch(&mut memory, authenticity, &(0..140).collect::<Vec<_>>());
+    for suite in [Suite::Aes128Gcm, Suite::Aes256Gcm] {
+        let mut memory = Memory::new(suite);
+        let case = Case::read(suite);
+        for authenticity in [Authenticity::Group, Authenticity::Signed] {
+            // In a small room the schedule makes all keys of a step; in a large one the opener does, when needed.
+            one_epoch(&mut memory, &case, authenticity, &[0, 1, 5]);
+            one_epoch(&mut memory, &case, authenticity, &(0..140).collect::<Vec<_>>());
+        }
+        a_refused_start(&mut memory, &case);
     }
-    // A start that is refused wipes what it was given, too.
-    let case = Case::read();
+}
+
+/// A start that is refused wipes what it was given, too.
+fn a_refused_start(memory: &mut Memory, case: &Case) {
     let secret = case.epoch_secret();
     memory.search();
     memory.has(&["epoch_secret"]);
-    assert!(deep(|| start(&case, secret, b"", Authenticity::Signed, &[0, 1, 5], Instant::now())).is_err());
+    assert!(deep(|| start(case, secret, b"", Authenticity::Signed, &[0, 1, 5], Instant::now())).is_err());
     deep(scrub);
     memory.search();
     memory.lacks("the start was refused", |_| true);
 }
 
-fn one_epoch(memory: &mut Memory, authenticity: Authenticity, leaves: &[u32]) {
+fn one_epoch(memory: &mut Memory, case: &Case, authenticity: Authenticity, leaves: &[u32]) {
     let (signs, small) = (authenticity == Authenticity::Signed, leaves.len() <= 128);
-    let case = Case::read();
     let began = Instant::now();
 
     let secret = case.epoch_secret();
     memory.search();
     memory.has(&["epoch_secret"]);
-    let mut schedule = deep(|| start(&case, secret, b"vectors", authenticity, leaves, began)).unwrap();
+    let mut schedule = deep(|| start(case, secret, b"vectors", authenticity, leaves, began)).unwrap();
     deep(scrub);
     memory.search();
     memory.has(&["base_key_step2", "key_step0_leaf1", "salt_number_step1_leaf1"]);
@@ -143,7 +148,7 @@ fn start(
         group_id,
         epoch: Epoch(7),
         authenticator: &std::array::from_fn::<u8, 32, _>(|i| 0x80 + i as u8),
-        suite: Suite::Aes128Gcm,
+        suite: case.suite,
         authenticity,
         packet_size: PacketSize::new(120).unwrap(),
         own_leaf: Leaf(1),
@@ -183,45 +188,48 @@ fn scrub() {
 }
 
 /// The inputs of `tests/vectors/wiping.txt`, in hex until they are needed.
-struct Case(BTreeMap<String, String>);
+struct Case {
+    suite: Suite,
+    values: BTreeMap<String, String>,
+}
 
 impl Case {
-    fn read() -> Self {
-        let text = vectors();
-        let line = text.lines().find_map(|line| line.strip_prefix("of ")).expect("a case");
-        Self(
-            line.split(' ')
-                .map(|pair| pair.split_once('=').unwrap())
-                .map(|(k, v)| (k.into(), v.into()))
-                .collect(),
-        )
+    fn read(suite: Suite) -> Self {
+        let text = vectors(suite);
+        let pairs = text.lines().next().unwrap().split(' ').filter_map(|pair| pair.split_once('='));
+        Self { suite, values: pairs.map(|(name, value)| (name.into(), value.into())).collect() }
     }
 
     fn epoch_secret(&self) -> EpochSecret {
-        EpochSecret::new(bytes(&self.0["epoch_secret"], 0).collect()).unwrap()
+        EpochSecret::new(bytes(&self.values["epoch_secret"], 0).collect()).unwrap()
     }
 
     fn seed(&self) -> [u8; 32] {
         let mut seed = [0; 32];
-        seed.iter_mut().zip(bytes(&self.0["seed"], 0)).for_each(|(to, from)| *to = from);
+        seed.iter_mut().zip(bytes(&self.values["seed"], 0)).for_each(|(to, from)| *to = from);
         seed
     }
 
     fn other_public(&self) -> [u8; 32] {
-        bytes(&self.0["other_public"], 0).collect::<Vec<_>>().try_into().unwrap()
+        bytes(&self.values["other_public"], 0).collect::<Vec<_>>().try_into().unwrap()
     }
 
     fn frame_0(&self) -> Vec<u8> {
-        bytes(&self.0["frame_0"], 0).collect()
+        bytes(&self.values["frame_0"], 0).collect()
     }
 
     fn frame_1(&self) -> Vec<u8> {
-        bytes(&self.0["frame_1"], 0).collect()
+        bytes(&self.values["frame_1"], 0).collect()
     }
 }
 
-fn vectors() -> String {
-    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/wiping.txt")).unwrap()
+/// The lines about one suite, the inputs first.
+fn vectors(suite: Suite) -> String {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/wiping.txt");
+    let text = fs::read_to_string(file).unwrap();
+    let mut parts =
+        text.split("\nof ").skip(1).filter(|part| part.contains(&format!("suite={} ", suite.id())));
+    parts.next().expect("a case").to_owned()
 }
 
 /// Bytes from hex, masked as they are made.
@@ -249,9 +257,9 @@ const LONGEST: usize = 64;
 const ZEROS: [u8; 256] = [0; 256];
 
 impl Memory {
-    fn new() -> Self {
+    fn new(suite: Suite) -> Self {
         let mut needles: Vec<Vec<_>> = vec![Vec::new(); 256];
-        for line in vectors().lines().filter_map(|line| line.strip_prefix("secret name=")) {
+        for line in vectors(suite).lines().filter_map(|line| line.strip_prefix("secret name=")) {
             let (name, hex) = line.split_once(" bytes=").unwrap();
             // Without leading zeros, so that whatever is all zeros need not be looked at closely.
             let masked: Vec<u8> = bytes(hex, MASK).skip_while(|byte| *byte == MASK).collect();

@@ -63,7 +63,7 @@ impl Drop for Key {
     }
 }
 
-/// Seals one control envelope. Every envelope has a key of its own, so the nonce is always zero (SPEC section 7.2).
+/// Seals one control envelope. Every envelope has a key of its own, so the nonce is always zero (SPEC section 8.3).
 #[cfg(feature = "room")]
 pub(crate) struct EnvelopeKey(Key);
 

@@ -151,6 +151,8 @@ SECRETS = {}
 
 
 def check_secrets_of(case):
+    """The secrets of this case are the lines that follow it."""
+    SECRETS.clear()
     SECRETS.update(in_memory(case))
     packets = [whole_packet(case | dict(leaf=0, seed=case["other_seed"], step=step)) for step in (0, 1)]
     return dict(other_public=packets[0]["public"], frame_0=packets[0]["sealed"], frame_1=packets[1]["sealed"])
@@ -173,7 +175,7 @@ FILES = {
     "frame_key.txt": {"frame_key": (check_frame_key, 12)},
     "padding.txt": {"padding": (check_padding, 111), "refused": (check_opus_refused, 22)},
     "signature.txt": {"packet": (check_packet, 12)},
-    "wiping.txt": {"of": (check_secrets_of, 1), "secret": (check_secret, 132)},
+    "wiping.txt": {"of": (check_secrets_of, 2), "secret": (check_secret, 264)},
 }
 
 

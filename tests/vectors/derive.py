@@ -294,59 +294,71 @@ def whole_packet(case):
 # ---- the same secrets as they may lie in memory ----------------------------------------------------------------------
 
 
-def sha256_rounds():
-    """The constants of SHA-256 (FIPS 180-4): the cube roots of the first 64 primes, and the square roots of eight."""
-    primes = [n for n in range(2, 312) if all(n % d for d in range(2, n))]
-    root = lambda n, power: next(r for r in range(int(n ** (1 / power)) - 2, 1 << 72) if (r + 1) ** power > n)
-    return (
-        [root(p << 96, 3) & 0xFFFFFFFF for p in primes[:64]],
-        [root(p << 64, 2) & 0xFFFFFFFF for p in primes[:8]],
-    )
+# Of SHA-256 and SHA-512 (FIPS 180-4): bits of a word, rounds, and the rotations of the four functions. The last number
+# of a small sigma is a shift.
+SHA2 = {
+    "sha256": (32, 64, (7, 18, 3), (17, 19, 10), (6, 11, 25), (2, 13, 22)),
+    "sha512": (64, 80, (1, 8, 7), (19, 61, 6), (14, 18, 41), (28, 34, 39)),
+}
 
 
-def sha256_state(block, rounds=[]):
+def fractions(count, bits, power):
+    """The first bits of the fractional parts of the roots of the first primes."""
+    primes = [n for n in range(2, 410) if all(n % d for d in range(2, n))][:count]
+    for prime in primes:
+        target, root = prime << (power * bits), 0
+        for bit in reversed(range(bits + 5)):
+            if (root | 1 << bit) ** power <= target:
+                root |= 1 << bit
+        yield root & ((1 << bits) - 1)
+
+
+def sha2_state(name, block):
     """The eight words after one block, as a little-endian machine keeps them."""
-    rounds or rounds.extend(sha256_rounds())
-    mask = 0xFFFFFFFF
-    turn = lambda x, n: (x >> n | x << (32 - n)) & mask
-    w = [int.from_bytes(block[i : i + 4], "big") for i in range(0, 64, 4)]
-    for i in range(16, 64):
-        s0 = turn(w[i - 15], 7) ^ turn(w[i - 15], 18) ^ w[i - 15] >> 3
-        s1 = turn(w[i - 2], 17) ^ turn(w[i - 2], 19) ^ w[i - 2] >> 10
-        w.append((w[i - 16] + s0 + w[i - 7] + s1) & mask)
-    state = list(rounds[1])
-    for k, word in zip(rounds[0], w):
+    bits, rounds, small0, small1, big1, big0 = SHA2[name]
+    mask, size = (1 << bits) - 1, bits // 8
+    turn = lambda x, n: (x >> n | x << (bits - n)) & mask
+    small = lambda x, n: turn(x, n[0]) ^ turn(x, n[1]) ^ x >> n[2]
+    big = lambda x, n: turn(x, n[0]) ^ turn(x, n[1]) ^ turn(x, n[2])
+    w = [int.from_bytes(block[i * size : (i + 1) * size], "big") for i in range(16)]
+    for i in range(16, rounds):
+        w.append((w[i - 16] + small(w[i - 15], small0) + w[i - 7] + small(w[i - 2], small1)) & mask)
+    start = list(fractions(8, bits, 2))
+    state = start
+    for k, word in zip(fractions(rounds, bits, 3), w):
         a, b, c, d, e, f, g, h = state
-        s1, s0 = turn(e, 6) ^ turn(e, 11) ^ turn(e, 25), turn(a, 2) ^ turn(a, 13) ^ turn(a, 22)
-        t1 = (h + s1 + (e & f ^ ~e & mask & g) + k + word) & mask
-        state = [(t1 + s0 + (a & b ^ a & c ^ b & c)) & mask, a, b, c, (d + t1) & mask, e, f, g]
-    return b"".join(((x + y) & mask).to_bytes(4, "little") for x, y in zip(state, rounds[1]))
+        t1 = (h + big(e, big1) + (e & f ^ ~e & mask & g) + k + word) & mask
+        state = [(t1 + big(a, big0) + (a & b ^ a & c ^ b & c)) & mask, a, b, c, (d + t1) & mask, e, f, g]
+    return b"".join(((x + y) & mask).to_bytes(size, "little") for x, y in zip(state, start))
 
 
-def hmac_states(key):
-    """What an implementation of HMAC-SHA-256 keeps instead of its key: as good as the key itself."""
-    pads = (bytes(byte ^ pad for byte in key.ljust(64, b"\0")) for pad in (0x36, 0x5C))
-    return [sha256_state(block) for block in pads]
+def hmac_states(name, key):
+    """What an implementation of HMAC keeps instead of its key: as good as the key itself."""
+    size = hashlib.new(name).block_size
+    return [sha2_state(name, bytes(byte ^ pad for byte in key.ljust(size, b"\0"))) for pad in (0x36, 0x5C)]
 
 
 def in_memory(case):
     """Every secret of the first steps of an epoch, by name."""
+    suite, secret, seed = case["suite"], case["epoch_secret"], case["seed"]
     context = epoch_context(case["group_id"], case["epoch"], case["authenticator"])
-    keyed = {"epoch_prk": extract(4, case["epoch_secret"])}
-    plain = {"epoch_secret": case["epoch_secret"], "seed": case["seed"]}
-    expanded = hashlib.sha512(case["seed"]).digest()
-    plain["scalar"] = bytes([expanded[0] & 0xF8, *expanded[1:31], expanded[31] & 0x3F | 0x40])
-    plain["prefix"] = expanded[32:]
-    for step, base_key in enumerate(base_keys(4, case["epoch_secret"], context, 5)):
-        plain[f"base_key_step{step}"] = base_key
-        keyed[f"prk_step{step}"] = extract(4, base_key)
-        keyed[f"kid_key_step{step}"] = kid_key(4, base_key)
-        for leaf, kid in zip(case["leaves"], assign_kids(kid_key(4, base_key), step, case["leaves"])):
-            plain[f"key_step{step}_leaf{leaf}"], plain[f"salt_step{step}_leaf{leaf}"], content_key = frame_key(4, base_key, kid)
-            plain[f"salt_number_step{step}_leaf{leaf}"] = plain[f"salt_step{step}_leaf{leaf}"][::-1]
-            plain[f"content_key_step{step}_leaf{leaf}"] = content_key
-            plain[f"content_state_inner_step{step}_leaf{leaf}"], plain[f"content_state_outer_step{step}_leaf{leaf}"] = hmac_states(content_key)
-    for name, key in keyed.items():
-        plain[name] = key
-        plain[f"{name}_inner"], plain[f"{name}_outer"] = hmac_states(key)
-    return plain
+    expanded = hashlib.sha512(seed).digest()
+    found = {"epoch_secret": secret, "seed": seed, "prefix": expanded[32:]}
+    found["scalar"] = bytes([expanded[0] & 0xF8, *expanded[1:31], expanded[31] & 0x3F | 0x40])
+
+    def keyed(name, key, hashed="sha256"):
+        found[f"{name}_inner"], found[f"{name}_outer"] = hmac_states(hashed, key)
+        return key
+
+    found["epoch_prk"] = keyed("epoch_prk", extract(suite, secret), SUITES[suite][0])
+    for step, base_key in enumerate(base_keys(suite, secret, context, 5)):
+        found[f"base_key_step{step}"] = base_key
+        found[f"prk_step{step}"] = keyed(f"prk_step{step}", extract(suite, base_key), SUITES[suite][0])
+        makes_kids = kid_key(suite, base_key)
+        found[f"kid_key_step{step}"] = keyed(f"kid_key_step{step}", makes_kids)
+        for leaf, kid in zip(case["leaves"], assign_kids(makes_kids, step, case["leaves"])):
+            at = f"step{step}_leaf{leaf}"
+            found[f"key_{at}"], salt, content_key = frame_key(suite, base_key, kid)
+            found[f"salt_{at}"], found[f"salt_number_{at}"] = salt, salt[::-1]
+            found[f"content_key_{at}"] = keyed(f"content_state_{at}", content_key)
+    return found

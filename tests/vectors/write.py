@@ -195,12 +195,14 @@ def packets():
 
 
 def secrets():
-    case = dict(suite=4, epoch_secret=EPOCH_SECRET, group_id=GROUP_ID, epoch=7, authenticator=AUTHENTICATOR)
-    case |= dict(leaves=[0, 1, 5], leaf=1, seed=SEED, other_seed=OTHER_SEED, packet=CODE_0, size=120, signed=True)
-    case |= dict(ctr=0x100, captured=1, level=2)
-    yield line("of", **(case | check_secrets_of(case)))
-    for name, value in in_memory(case).items():
-        yield line("secret", name=name, bytes=value)
+    common = dict(epoch_secret=EPOCH_SECRET, group_id=GROUP_ID, epoch=7, authenticator=AUTHENTICATOR)
+    common |= dict(leaves=[0, 1, 5], leaf=1, seed=SEED, other_seed=OTHER_SEED, packet=CODE_0, size=120, signed=True)
+    common |= dict(ctr=0x100, captured=1, level=2)
+    for suite in (4, 5):
+        case = common | dict(suite=suite)
+        yield line("of", **(case | check_secrets_of(case)))
+        for name, value in in_memory(case).items():
+            yield line("secret", name=name, bytes=value)
 
 
 ABOUT = {
