@@ -123,7 +123,7 @@ fn a_key_that_was_replaced_or_stopped_never_comes_back() {
         oracle.watch(sealer).expect("the present key is still there");
     }
 
-    // Stopping is for good.
+    // So does one that was stopped; only another key ends the silence.
     let (mut stage, mut oracle) = (Stage::of(2, group()), Oracle::default());
     let mut again = stage.schedule_again(0);
     let sealer = &mut stage.member(0).sealer;
@@ -141,6 +141,8 @@ fn a_key_that_was_replaced_or_stopped_never_comes_back() {
         "a resume does not undo a stop"
     );
     assert_eq!((sealer.remaining(), sealer.position(), sealer.sealed_size()), (0, None, None));
+    stage.pass(Duration::from_secs(10));
+    oracle.watch(&mut stage.member(0).sealer).unwrap();
 }
 
 #[test]

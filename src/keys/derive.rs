@@ -9,6 +9,7 @@ use zeroize::Zeroize;
 use super::{hmac256, secret::Secret, suite::Suite};
 
 /// A pseudorandom key of HKDF, held as HMAC's two inner states: an expansion costs two hash blocks.
+#[expect(clippy::large_enum_variant, reason = "few of these exist, and none may be allocated for")]
 pub(crate) enum Prk {
     /// For suite 0x0004.
     Sha256(hmac256::Key),

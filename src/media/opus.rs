@@ -230,7 +230,7 @@ mod tests {
         let rest = &packet[1..];
         match packet[0] & 3 {
             0 => vec![rest.to_vec()],
-            1 => rest.chunks(rest.len() / 2).map(<[u8]>::to_vec).collect(),
+            1 => [&rest[..rest.len() / 2], &rest[rest.len() / 2..]].map(<[u8]>::to_vec).into(),
             2 => {
                 let (first, rest) = frame_length(rest).unwrap();
                 vec![rest[..first].to_vec(), rest[first..].to_vec()]

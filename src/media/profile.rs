@@ -83,6 +83,8 @@ pub enum Silence {
     NotASpeaker,
     /// Nothing has proved for 15 s that the room's keeper is still there: a ban could be withheld from us.
     NoProofOfLife,
+    /// The keeper is in a later epoch than we are: a commit, which may be a ban, is withheld from us.
+    CommitWithheld,
     /// The room has split, and we may be on the losing side.
     Forked,
     /// The epoch has lasted 121 days; the room must commit.
@@ -99,6 +101,7 @@ impl fmt::Display for Silence {
             Self::NotYet => "no key has been installed yet",
             Self::NotASpeaker => "our role does not let us speak",
             Self::NoProofOfLife => "the room's keeper has not been heard of for 15 s",
+            Self::CommitWithheld => "a commit is withheld from us",
             Self::Forked => "the room has split",
             Self::EpochTooOld => "the epoch has lasted too long",
             Self::Removed => "we were removed from the room",

@@ -445,7 +445,7 @@ fn a_commit_that_is_known_and_withheld_stops_sending_at_once() {
     let later = Epoch(group.epoch().0 + 1);
     let heartbeat = Heartbeat::new(&identity(0), group.id(), later, [1; 32], 10);
     party.tell(LISTENER, Message::Heartbeat(heartbeat));
-    assert_eq!(party.rooms[SPEAKER].poll_event(), Some(Event::Silent { reason: Silence::NoProofOfLife }));
+    assert_eq!(party.rooms[SPEAKER].poll_event(), Some(Event::Silent { reason: Silence::CommitWithheld }));
     party.goes_on();
 }
 

@@ -27,7 +27,8 @@ pub(super) enum Doubt {
 impl Doubt {
     fn silence(self) -> Silence {
         match self {
-            Self::Time | Self::Behind => Silence::NoProofOfLife,
+            Self::Time => Silence::NoProofOfLife,
+            Self::Behind => Silence::CommitWithheld,
             Self::Fork => Silence::Forked,
         }
     }
@@ -142,7 +143,7 @@ mod tests {
     fn a_fork_is_not_mended_by_time_or_epochs() {
         let start = Instant::now();
         let mut liveness = Liveness::begin(start);
-        assert_eq!(liveness.doubt(Doubt::Behind), Verdict::Pause(Silence::NoProofOfLife));
+        assert_eq!(liveness.doubt(Doubt::Behind), Verdict::Pause(Silence::CommitWithheld));
         assert_eq!(liveness.doubt(Doubt::Fork), Verdict::Pause(Silence::Forked));
         assert_eq!(liveness.doubt(Doubt::Behind), Verdict::Nothing);
         assert_eq!(liveness.prove(s(5), s(5), start + s(5)), Ok(Verdict::Nothing));
@@ -154,7 +155,7 @@ mod tests {
     fn who_is_behind_waits_for_the_commit_and_not_for_old_heartbeats() {
         let start = Instant::now();
         let mut liveness = Liveness::begin(start);
-        assert_eq!(liveness.doubt(Doubt::Behind), Verdict::Pause(Silence::NoProofOfLife));
+        assert_eq!(liveness.doubt(Doubt::Behind), Verdict::Pause(Silence::CommitWithheld));
         assert_eq!(liveness.prove(s(5), s(5), start + s(5)), Ok(Verdict::Nothing));
         assert_eq!(liveness.renew(start + s(6)), Verdict::Resume);
     }
