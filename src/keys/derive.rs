@@ -85,6 +85,7 @@ pub(crate) fn hkdf_sha256(salt: &[u8], ikm: &[u8], info: &[&[u8]], out: &mut [u8
 #[inline]
 fn expand<const N: usize>(tag: impl Fn(&[&[u8]]) -> [u8; N], info: &[&[u8]], out: &mut [u8]) {
     let part = |index: usize| info.get(index).copied().unwrap_or_default();
+    debug_assert!(info.len() <= 4, "what is beyond them would be left out");
     let (mut previous, mut rest): (&[u8], _) = (&[], out);
     for number in 1..=u8::MAX {
         let (block, after) = rest.split_at_mut(rest.len().min(N));

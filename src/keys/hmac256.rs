@@ -18,6 +18,7 @@ pub(crate) struct Key {
 impl Key {
     /// Takes a key of at most 64 bytes; what is beyond them is not used, and no caller has more.
     pub(crate) fn new(key: &[u8]) -> Self {
+        debug_assert!(key.len() <= BLOCK, "longer keys are hashed first, which this does not do");
         let state = |pad: u8| {
             let mut block = [[pad; BLOCK]];
             block.as_flattened_mut().iter_mut().zip(key).for_each(|(to, key)| *to ^= *key);
