@@ -81,6 +81,7 @@ pub(crate) enum OpenChange {
     Epoch(Box<EpochRing>),
     Step { context: [u8; 32], ring: Box<StepRing> },
     Speaker { context: [u8; 32], leaf: Leaf, key: [u8; 32], speaker_context: [u8; 32] },
+    Withdraw { context: [u8; 32], leaf: Leaf },
     RetireSteps { context: [u8; 32], first: Step },
     RetireEpoch { context: [u8; 32] },
     Close,
@@ -90,6 +91,11 @@ impl OpenRekey {
     /// Drops every key: nothing opens any more.
     pub fn close() -> Self {
         Self(OpenChange::Close)
+    }
+
+    /// Whether this drops every key.
+    pub(crate) fn is_close(&self) -> bool {
+        matches!(self.0, OpenChange::Close)
     }
 }
 
@@ -101,6 +107,7 @@ impl fmt::Debug for OpenRekey {
             }
             OpenChange::Step { ring, .. } => write!(f, "OpenRekey::Step({})", ring.step.0),
             OpenChange::Speaker { leaf, .. } => write!(f, "OpenRekey::Speaker(leaf {})", leaf.0),
+            OpenChange::Withdraw { leaf, .. } => write!(f, "OpenRekey::Withdraw(leaf {})", leaf.0),
             OpenChange::RetireSteps { first, .. } => write!(f, "OpenRekey::RetireSteps(before {})", first.0),
             OpenChange::RetireEpoch { .. } => f.write_str("OpenRekey::RetireEpoch"),
             OpenChange::Close => f.write_str("OpenRekey::Close"),

@@ -200,6 +200,15 @@ impl Schedule {
         Ok(())
     }
 
+    /// Takes an announcement back: packets of that leaf are refused until it announces its key again.
+    ///
+    /// Does nothing for a leaf that may not speak, and with [`Authenticity::Group`].
+    pub fn withdraw_speaker(&mut self, leaf: Leaf) {
+        if self.authenticity == Authenticity::Signed && self.leaves.binary_search(&leaf).is_ok() {
+            self.rekeys.push_back(open(OpenChange::Withdraw { context: self.context, leaf }));
+        }
+    }
+
     /// How long this epoch has lasted by its step clock, which the keeper tells the others.
     pub fn elapsed(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)

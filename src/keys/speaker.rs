@@ -76,12 +76,20 @@ pub(crate) fn speaker_context(
     leaf: Leaf,
     public: &[u8; 32],
 ) -> [u8; 32] {
-    sha256(&[
-        b"sottovoce 1 speaker",
-        &epoch_context(group_id, epoch, authenticator),
-        &leaf.0.to_be_bytes(),
-        public,
-    ])
+    speaker_context_of(&epoch_context(group_id, epoch, authenticator), leaf.0, public)
+}
+
+/// The same, from the context of the epoch.
+pub(crate) fn speaker_context_of(epoch_context: &[u8; 32], leaf: u32, public: &[u8; 32]) -> [u8; 32] {
+    sha256(&[b"sottovoce 1 speaker", epoch_context, &leaf.to_be_bytes(), public])
+}
+
+/// The public half of the speaker key with this seed.
+#[cfg(feature = "room")]
+pub(crate) fn public_of(seed: &[u8; 32]) -> [u8; 32] {
+    let mut public = [0; 32];
+    public.copy_from_slice(pair(seed).public_key().as_ref());
+    public
 }
 
 /// One epoch of one branch of one room, in 32 bytes (SPEC section 4.1).

@@ -15,7 +15,7 @@ pub(crate) mod opus;
 mod profile;
 pub(crate) mod replay;
 mod seal;
-mod stamp;
+pub(crate) mod stamp;
 mod stats;
 #[cfg(test)]
 mod vectors;

@@ -13,7 +13,7 @@ use super::{
     opus::OpusPacket,
     profile::Authenticity,
     replay::Stale,
-    stamp::{self, Stamp},
+    stamp::{self, Evidence, Stamp},
     stats::{OpenStats, SenderStats},
 };
 use crate::{
@@ -64,10 +64,19 @@ impl Opener {
             OpenChange::Speaker { context, leaf, key, speaker_context } => {
                 if let Some(sender) = self.epoch_mut(&context).and_then(|epoch| epoch.sender_mut(leaf))
                     && sender.standing == Standing::Unannounced
+                    && [UNKNOWN, key].contains(&sender.key)
                 {
                     sender.key = key;
                     sender.context = speaker_context;
                     sender.standing = Standing::Ready;
+                }
+                Contents::Nothing
+            }
+            OpenChange::Withdraw { context, leaf } => {
+                if let Some(sender) = self.epoch_mut(&context).and_then(|epoch| epoch.sender_mut(leaf))
+                    && sender.standing == Standing::Ready
+                {
+                    sender.standing = Standing::Unannounced;
                 }
                 Contents::Nothing
             }
@@ -228,11 +237,15 @@ impl<'a> Place<'a> {
             *failures += 1;
             return Err(Refusal::Forged);
         }
-        let proof = match self.authenticity {
-            Authenticity::Group => Proof::Group,
-            Authenticity::Signed => stamp::verify(packet, header, step, key, &sender.key, &sender.context)
-                .map(Proof::Signed)
-                .map_err(|_| Refusal::Unsigned)?,
+        let (proof, evidence) = match self.authenticity {
+            Authenticity::Group => (Proof::Group, None),
+            Authenticity::Signed => {
+                let (salt, context) = (key.content_salt(header.counter), &sender.context);
+                let stamp = stamp::verify(packet, header, step, &salt, &sender.key, context)
+                    .map_err(|_| Refusal::Unsigned)?;
+                let evidence = Evidence { speaker_context: *context, kid: header.kid, salt };
+                (Proof::Signed(stamp), Some(evidence))
+            }
         };
         let packet = OpusPacket::parse(packet).map_err(|_| Refusal::NotOpus)?;
         window.record(header.counter);
@@ -244,6 +257,7 @@ impl<'a> Place<'a> {
             counter: header.counter,
             proof,
             packet,
+            evidence,
         })
     }
 }
@@ -280,6 +294,8 @@ pub struct Opened<'a> {
     pub proof: Proof,
     /// The Opus packet, padding included: any decoder plays it as it is.
     pub packet: OpusPacket<'a>,
+    /// What a [`Recorder`](crate::report::Recorder) keeps besides, if the packet is signed.
+    pub(crate) evidence: Option<Evidence>,
 }
 
 /// What shows who sealed a packet.
@@ -374,6 +390,9 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// In place of the key of a sender that has announced none: it has a small order, so nobody can.
+const UNKNOWN: [u8; 32] = [0; 32];
 
 /// The longest packet that is looked at.
 pub(crate) const MAX_FRAME: usize = 1_100;

@@ -9,6 +9,8 @@
 //! What a decoder plays is the same before and after, and so is its `final_range`.
 
 use std::fmt;
+#[cfg(feature = "room")]
+use std::time::Duration;
 
 /// An Opus packet that obeys RFC 6716 section 3.4, as a borrowed slice.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -191,6 +193,16 @@ fn frame_length(bytes: &[u8]) -> Result<(usize, &[u8]), MalformedOpus> {
         [first, second, rest @ ..] => Ok((usize::from(*second) * 4 + usize::from(*first), rest)),
         _ => Err(MalformedOpus),
     }
+}
+
+/// How much audio a packet has.
+#[cfg(feature = "room")]
+pub(crate) fn duration_of(packet: OpusPacket<'_>) -> Duration {
+    let (toc, frames) = match (packet.bytes, Shape::parse(packet.bytes)) {
+        ([toc, ..], Ok(shape)) => (*toc, u32::from(shape.count & 0x3f)),
+        _ => return Duration::ZERO,
+    };
+    Duration::from_micros(2_500) * duration(toc) * frames
 }
 
 /// How long a frame of this TOC byte lasts, in units of 2.5 ms (RFC 6716 section 3.1).

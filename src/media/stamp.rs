@@ -8,9 +8,10 @@
 //! A decoder that knows Opus extensions walks over the filler and skips an extension it does not know;
 //! one that does not takes it all for padding.
 
+use std::fmt;
+
 use crate::{
-    id::CaptureTime,
-    id::Step,
+    id::{CaptureTime, KeyId, Step},
     keys::{
         derive::sha256,
         frame::FrameKey,
@@ -44,6 +45,24 @@ impl Default for Level {
 pub(crate) const TAIL: usize = 1 + STAMP + SIGNATURE;
 const STAMP: usize = 8;
 
+/// Bytes that hide what was said from whoever has only its signature.
+pub(crate) const SALT: usize = 16;
+
+/// What an outsider needs, besides an opened packet, to check who signed it (SPEC section 12.1).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Evidence {
+    pub(crate) speaker_context: [u8; 32],
+    pub(crate) kid: KeyId,
+    pub(crate) salt: [u8; SALT],
+}
+
+/// Not the salt: with the signature it would let a reader of logs test what was said.
+impl fmt::Debug for Evidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Evidence(..)")
+    }
+}
+
 /// Opus extension 97 without a length: it reaches to the end of the padding.
 const EXTENSION: u8 = 97 << 1;
 
@@ -68,16 +87,17 @@ pub(crate) fn sign(
         *level = stamp.level.0;
         *reserved = 0;
     }
-    let message = message(body, header, step, key, &signer.context);
+    let salt = key.content_salt(header.counter);
+    let message = message(body, header, step, &salt, &signer.context);
     signature.copy_from_slice(&signer.sign(&message));
 }
 
-/// Reads and checks the tail of a packet that has just been opened.
+/// Reads and checks the tail of a packet that has just been opened, or that somebody reports.
 pub(crate) fn verify(
     packet: &[u8],
     header: Header,
     step: Step,
-    key: &FrameKey,
+    salt: &[u8; SALT],
     speaker_key: &[u8; 32],
     context: &[u8; 32],
 ) -> Result<Stamp, BadSignature> {
@@ -85,7 +105,7 @@ pub(crate) fn verify(
     let Some([EXTENSION, a, b, c, d, e, f, level, 0]) = body.last_chunk() else {
         return Err(BadSignature);
     };
-    let message = message(body, header, step, key, context);
+    let message = message(body, header, step, salt, context);
     speaker::verify(speaker_key, &message, signature)?;
     let captured = CaptureTime(u64::from_be_bytes([0, 0, *a, *b, *c, *d, *e, *f]));
     Ok(Stamp { captured, level: Level(*level) })
@@ -96,9 +116,9 @@ fn message(
     body: &[u8],
     header: Header,
     step: Step,
-    key: &FrameKey,
+    salt: &[u8; SALT],
     context: &[u8; 32],
 ) -> [u8; speaker::FRAME_MESSAGE] {
-    let content = sha256(&[&key.content_salt(header.counter), body]);
+    let content = sha256(&[salt, body]);
     frame_message(context, step, header.kid, header.counter, &content)
 }

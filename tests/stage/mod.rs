@@ -298,7 +298,7 @@ pub fn name(leaf: u32) -> MemberId {
 
 impl From<Opened<'_>> for Heard {
     fn from(opened: Opened<'_>) -> Self {
-        let Opened { member, leaf, epoch, step, counter, proof, packet } = opened;
+        let Opened { member, leaf, epoch, step, counter, proof, packet, .. } = opened;
         Self { member, leaf, epoch, step, counter, proof, packet: packet.as_bytes().to_vec() }
     }
 }
