@@ -41,6 +41,7 @@ pub mod id;
 pub mod keys;
 pub mod media;
 pub mod relay;
+pub mod report;
 #[cfg(feature = "room")]
 pub mod room;
 pub mod transport;

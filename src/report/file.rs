@@ -1,0 +1,184 @@
+//! The bytes of a report, inside its seal (SPEC section 12.3).
+//!
+//! ```text
+//! file    "sottovoce 1 sealed report" | enc 32 | ciphertext
+//! report  group id | room | packet size | parts | parts ...      one part for each epoch, ascending
+//! part    epoch, its context | leaf, its key, its credential | announcement | frames ...
+//! frame   step | KID | CTR | salt | packet
+//! ```
+
+use crate::{
+    group::{
+        Name,
+        announce::{self, SpeakerKey},
+        codec::{Malformed, Reader, Writer},
+        identity::MAX_NAME,
+    },
+    id::{Counter, Epoch, KeyId, Step},
+    media::{PacketSize, stamp::SALT},
+};
+
+/// A report as it is written, or as it was read and not believed yet.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Draft {
+    pub(crate) group_id: Vec<u8>,
+    pub(crate) room: Name,
+    pub(crate) packet_size: PacketSize,
+    /// Ascending by epoch, 1 to 255.
+    pub(crate) parts: Vec<Part>,
+}
+
+/// What one epoch contributes.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) epoch: Epoch,
+    pub(crate) epoch_context: [u8; 32],
+    pub(crate) leaf: u32,
+    pub(crate) leaf_key: [u8; 32],
+    pub(crate) credential: Vec<u8>,
+    pub(crate) key: SpeakerKey,
+    /// Ascending by step and counter, one at least.
+    pub(crate) frames: Vec<Taken>,
+}
+
+/// One packet, and what its signature covers besides.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) step: Step,
+    pub(crate) kid: KeyId,
+    pub(crate) counter: Counter,
+    pub(crate) salt: [u8; SALT],
+    pub(crate) packet: Vec<u8>,
+}
+
+impl Draft {
+    /// Puts frames into the order of the file: what jitter brought out of order, and one that is there twice.
+    pub(crate) fn sort(&mut self) {
+        self.parts.sort_by_key(|part| part.epoch);
+        for part in &mut self.parts {
+            part.frames.sort_by_key(Taken::place);
+            part.frames.dedup_by_key(|frame| frame.place());
+        }
+    }
+
+    pub(crate) fn encode(&self) -> Result<Vec<u8>, TooLarge> {
+        let count = u8::try_from(self.parts.len()).map_err(|_| TooLarge)?;
+        let mut out = Writer::new()
+            .bytes(LABEL)
+            .vec8(&self.group_id)
+            .vec8(self.room.as_str().as_bytes())
+            .u16(self.packet_size.bytes())
+            .u8(count);
+        for part in &self.parts {
+            out = out
+                .u64(part.epoch.0)
+                .bytes(&part.epoch_context)
+                .bytes(&part.leaf.to_be_bytes())
+                .bytes(&part.leaf_key)
+                .vec16(&part.credential);
+            out = part
+                .key
+                .write(out)
+                .bytes(&u32::try_from(part.frames.len()).map_err(|_| TooLarge)?.to_be_bytes());
+            for frame in &part.frames {
+                let kid = u32::try_from(frame.kid.0).map_err(|_| TooLarge)?;
+                let counter = u16::try_from(frame.counter.0).map_err(|_| TooLarge)?;
+                out = out
+                    .bytes(&frame.step.0.to_be_bytes())
+                    .bytes(&kid.to_be_bytes())
+                    .u16(counter)
+                    .bytes(&frame.salt)
+                    .bytes(&frame.packet);
+            }
+        }
+        let bytes = out.finish();
+        if count == 0 || usize::from(count) > MAX_PARTS || bytes.len() > MAX_REPORT {
+            Err(TooLarge)
+        } else {
+            Ok(bytes)
+        }
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        if reader.bytes(LABEL.len())? != LABEL {
+            return Err(Malformed);
+        }
+        let group_id = reader.vec8(255)?.to_vec();
+        let room = Name::decode(reader.vec8(MAX_NAME)?)?;
+        let packet_size = PacketSize::new(reader.u16()?).map_err(|_| Malformed)?;
+        let count = usize::from(reader.u8()?);
+        if group_id.is_empty() || !(1..=MAX_PARTS).contains(&count) {
+            return Err(Malformed);
+        }
+        let mut parts: Vec<Part> = Vec::new();
+        for _ in 0..count {
+            let part = Part::decode(&mut reader, packet_size)?;
+            if parts.last().is_some_and(|last| last.epoch >= part.epoch) {
+                return Err(Malformed);
+            }
+            parts.push(part);
+        }
+        reader.finish()?;
+        Ok(Self { group_id, room, packet_size, parts })
+    }
+}
+
+impl Part {
+    fn decode(reader: &mut Reader<'_>, size: PacketSize) -> Result<Self, Malformed> {
+        let mut part = Self {
+            epoch: Epoch(reader.u64()?),
+            epoch_context: reader.array()?,
+            leaf: reader.u32()?,
+            leaf_key: reader.array()?,
+            credential: reader.vec16(MAX_CREDENTIAL)?.to_vec(),
+            key: SpeakerKey::read(reader)?,
+            frames: Vec::new(),
+        };
+        // The count reserves nothing: each frame has to be there.
+        let count = reader.u32()?;
+        for _ in 0..count {
+            let frame = Taken {
+                step: Step(reader.u32()?),
+                kid: KeyId(reader.u32()?.into()),
+                counter: Counter(reader.u16()?.into()),
+                salt: reader.array()?,
+                packet: reader.bytes(size.bytes().into())?.to_vec(),
+            };
+            if part.frames.last().is_some_and(|last| last.place() >= frame.place()) {
+                return Err(Malformed);
+            }
+            part.frames.push(frame);
+        }
+        if part.frames.is_empty() { Err(Malformed) } else { Ok(part) }
+    }
+
+    /// Where its speaker key was announced.
+    pub(crate) fn place<'a>(&self, group_id: &'a [u8], room: &'a Name) -> announce::Place<'a> {
+        let Self { epoch, epoch_context, leaf, .. } = *self;
+        announce::Place { group_id, room, epoch, epoch_context, leaf }
+    }
+}
+
+impl Taken {
+    pub(crate) fn place(&self) -> (Step, Counter) {
+        (self.step, self.counter)
+    }
+}
+
+/// More than a report may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooLarge;
+
+/// What a sealed report begins with.
+pub(crate) const SEALED_LABEL: &[u8] = b"sottovoce 1 sealed report";
+/// What is inside begins with.
+const LABEL: &[u8] = b"sottovoce 1 report";
+/// Bytes of the largest file that is looked at: 8 MiB.
+pub const MAX_FILE: usize = 8 << 20;
+/// What of it is left for the report, without label, encapsulated key and tag.
+const MAX_REPORT: usize = MAX_FILE - SEALED_LABEL.len() - 48;
+/// Epochs of one report.
+pub(crate) const MAX_PARTS: usize = 255;
+/// Version, key, name and signature.
+const MAX_CREDENTIAL: usize = 1 + 32 + 1 + MAX_NAME + 64;

@@ -1,0 +1,64 @@
+//! What is not in a report, as far as its signatures tell (SPEC section 12.5).
+
+use std::time::Duration;
+
+use super::verify::ReportedPacket;
+use crate::{id::CaptureTime, media::header::FIRST_COUNTER};
+
+/// A place where something is missing from a report, or may be.
+///
+/// Each packet's number is signed, so within ten seconds of an epoch nothing can be left out unseen. When the
+/// key changes the numbers start again at 256, and only the speaker's clock says whether its last packets
+/// under the old key are all here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// How much audio of the report is before it.
+    pub after: Duration,
+    /// Packets that the speaker sealed for certain, and that are not here.
+    pub packets: u32,
+    /// How long those last, if they are like the one before them.
+    pub missing: Duration,
+    /// Milliseconds by which the speaker's clock moved further than the audio did, missing packets included.
+    pub clock_ms: i64,
+    /// Whether the key changed here, so that more may be missing than `packets`.
+    pub key_changed: bool,
+}
+
+/// The gaps between neighbours.
+pub(super) fn between<'a>(packets: impl Iterator<Item = ReportedPacket<'a>>) -> Vec<Gap> {
+    let mut gaps = Vec::new();
+    let mut audio = Duration::ZERO;
+    let mut last: Option<ReportedPacket<'_>> = None;
+    for packet in packets {
+        if let Some(last) = &last {
+            gaps.extend(gap(last, &packet, audio));
+        }
+        audio += packet.duration;
+        last = Some(packet);
+    }
+    gaps
+}
+
+fn gap(last: &ReportedPacket<'_>, next: &ReportedPacket<'_>, after: Duration) -> Option<Gap> {
+    let key_changed = (last.place.epoch, last.place.step) != (next.place.epoch, next.place.step);
+    let first = if key_changed { FIRST_COUNTER } else { last.place.counter.0.saturating_add(1) };
+    let packets = u32::try_from(next.place.counter.0.saturating_sub(first)).unwrap_or(u32::MAX);
+    let missing = last.duration.saturating_mul(packets);
+    let audio = i64::try_from((last.duration + missing).as_millis()).unwrap_or(i64::MAX);
+    let clock_ms = between_captures(last.stamp.captured, next.stamp.captured).saturating_sub(audio);
+    // Under one key a pause of the speaker is no loss; at a change of key, one packet more is a question.
+    let tolerated =
+        if key_changed { i64::try_from(last.duration.as_millis()).unwrap_or(0) - 1 } else { PAUSE_MS };
+    let shown = packets > 0 || clock_ms.saturating_abs() > tolerated;
+    shown.then_some(Gap { after, packets, missing, clock_ms, key_changed })
+}
+
+/// Capture times have 48 bits, so their difference fits.
+fn between_captures(from: CaptureTime, to: CaptureTime) -> i64 {
+    let millis = |time: CaptureTime| i64::try_from(time.0).unwrap_or(i64::MAX);
+    millis(to).saturating_sub(millis(from))
+}
+
+/// How far the speaker's clock may run from its audio under one key before it is mentioned: a second, which is
+/// what the coarsest clocks count in.
+const PAUSE_MS: i64 = 1_000;

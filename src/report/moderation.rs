@@ -1,0 +1,113 @@
+//! The moderation key, and opening what was sealed to it (SPEC sections 12.3 and 12.4).
+
+use std::fmt;
+
+use zeroize::Zeroize;
+
+use super::{
+    file::{Draft, MAX_FILE, SEALED_LABEL},
+    verify::{Rejected, Report},
+};
+use crate::{
+    group::{
+        invite::UnixTime,
+        mls::{Failure, moderation},
+    },
+    keys::{secret::Secret, speaker::public_of},
+};
+
+/// What reports are sealed to. Public: an application ships it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ModerationKey([u8; 32]);
+
+impl ModerationKey {
+    /// Takes a key as [`ModerationSecret::key`] gave it.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes of the X25519 key.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The file for a report.
+    pub(crate) fn seal(&self, report: &Secret) -> Result<Vec<u8>, Failure> {
+        let sealed = moderation::seal(&self.0, report.bytes())?;
+        Ok([SEALED_LABEL, &sealed].concat())
+    }
+}
+
+/// What reads reports. Wiped on drop.
+pub struct ModerationSecret(moderation::Pair);
+
+impl ModerationSecret {
+    /// Makes the key pair of 32 secret random bytes. The same seed is the same pair.
+    ///
+    /// # Errors
+    /// [`NoKey`](Rejected::NoKey) if the cryptography fails, which it does for no seed that is known.
+    pub fn from_seed(mut seed: [u8; 32]) -> Result<Self, Rejected> {
+        let ikm = Secret::filled(seed.len(), |out| out.copy_from_slice(&seed));
+        seed.zeroize();
+        moderation::Pair::derive(&ikm).map(Self).map_err(|_| Rejected::NoKey)
+    }
+
+    /// The public half.
+    pub fn key(&self) -> ModerationKey {
+        ModerationKey(self.0.public)
+    }
+
+    /// Opens a report that arrived at `received`, by the clock of whoever took it, and checks all of it.
+    ///
+    /// `published` are private halves of speaker keys that were known to be out when it arrived; none is fine,
+    /// since the time decides by itself.
+    ///
+    /// # Errors
+    /// [`Rejected`] says why it proves nothing.
+    pub fn open(
+        &self,
+        file: &[u8],
+        received: UnixTime,
+        published: &[PublishedKey],
+    ) -> Result<Report, Rejected> {
+        if file.len() > MAX_FILE {
+            return Err(Rejected::TooLarge);
+        }
+        let sealed = file.strip_prefix(SEALED_LABEL).ok_or(Rejected::NotAReport)?;
+        let plain = self.0.open(sealed).ok_or(Rejected::Sealed)?;
+        let draft = Draft::decode(plain.bytes()).map_err(|_| Rejected::Malformed)?;
+        let report = Report::verify(draft)?;
+        report.check_time(received)?;
+        report.check_published(published)?;
+        Ok(report)
+    }
+}
+
+impl fmt::Debug for ModerationSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ModerationSecret(..)")
+    }
+}
+
+/// The private half of a speaker key whose time is over: anybody who has it can sign as that speaker.
+///
+/// That is what it is for: from its publication on, a report under that key proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PublishedKey([u8; 32]);
+
+impl PublishedKey {
+    /// Takes the 32 bytes that were published.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes: the seed of an Ed25519 key (RFC 8032 section 5.1.5).
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// The public half, which was announced.
+    pub(crate) fn public(&self) -> [u8; 32] {
+        public_of(&self.0)
+    }
+}

@@ -1,0 +1,418 @@
+//! What a receiver keeps of the last minute, in memory only (SPEC section 12.1).
+//!
+//! ```text
+//! rings[speaker]   [ frame | frame | frame | ...... free ...... ]     one for each, made before the first packet
+//!                    ^ oldest: overwritten with zeros once the window has passed it
+//! frame            [ arrival 8 | speaker context 32 | step 4 | KID 4 | CTR 2 | salt 16 | length 2 | packet ]
+//! ```
+
+use std::{
+    fmt,
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use zeroize::Zeroize;
+
+use crate::{
+    id::{Counter, KeyId, MemberId, Step},
+    keys::OpenRekey,
+    media::{
+        Opened, PacketSize,
+        stamp::{Evidence, SALT},
+    },
+};
+
+/// How much of what was heard is kept for a report.
+///
+/// What a recorder takes is `speakers` times `window / packet` times the room's packet size and 68 bytes: with
+/// the defaults 462 kB for a speaker who is heard all the time. All of it is reserved when the recorder is
+/// made; a system that hands out memory when it is first written to gives it by speakers who are heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Keep {
+    /// How long a packet is kept, 60 s by default and 5 minutes at most; zero keeps nothing.
+    pub window: Duration,
+    /// How much audio a packet has at least, 40 ms by default and 2.5 ms at least.
+    pub packet: Duration,
+    /// How many speakers are kept at a time, 64 by default and 1,024 at most.
+    pub speakers: usize,
+}
+
+impl Keep {
+    /// Keeps nothing: nothing that was heard can be reported.
+    pub const NOTHING: Self = Self { window: Duration::ZERO, packet: Duration::from_millis(40), speakers: 0 };
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(60), speakers: 64, ..Self::NOTHING }
+    }
+}
+
+/// Keeps the last minute of what an [`Opener`](crate::Opener) opened. Owned by the audio thread.
+///
+/// No lock, no allocation, no clock: all its memory is there from the start, and what is older than the
+/// window is overwritten. Give it every opened packet before it is played, and play only what it kept: then
+/// nothing is heard that cannot be reported. Wiped on [`wipe`](Self::wipe) and on drop.
+pub struct Recorder {
+    keep: Keep,
+    began: Instant,
+    rings: Box<[Ring]>,
+    /// The frames of all rings, one ring behind the other.
+    frames: Box<[u8]>,
+    frame_len: usize,
+    /// Frames of a ring.
+    depth: usize,
+    /// Where the look for what is too old goes on.
+    hand: usize,
+}
+
+/// The frames of one speaker, oldest first, from `first` on and round.
+#[derive(Clone, Copy)]
+struct Ring {
+    member: Option<MemberId>,
+    first: usize,
+    len: usize,
+}
+
+const VACANT: Ring = Ring { member: None, first: 0, len: 0 };
+
+impl Recorder {
+    /// Reserves the memory for `keep` in a room of this packet size. What is out of bounds is brought into them.
+    pub fn new(mut keep: Keep, size: PacketSize, now: Instant) -> Self {
+        keep.window = keep.window.min(MAX_WINDOW);
+        keep.packet = keep.packet.max(MIN_PACKET);
+        keep.speakers = if keep.window.is_zero() { 0 } else { keep.speakers.min(MAX_SPEAKERS) };
+        // One tenth more, for what jitter brings at once.
+        let depth = keep.window.as_micros().div_ceil(keep.packet.as_micros());
+        let depth = usize::try_from(depth + depth / 10 + 1).unwrap_or(usize::MAX);
+        let frame_len = HEAD + usize::from(size.bytes());
+        Self {
+            keep,
+            began: now,
+            rings: vec![VACANT; keep.speakers].into(),
+            frames: vec![0; keep.speakers * depth * frame_len].into(),
+            frame_len,
+            depth,
+            hand: 0,
+        }
+    }
+
+    /// Keeps a packet that was just opened, and forgets what the window has passed.
+    ///
+    /// A packet without a signature ([`Proof::Group`](crate::media::Proof::Group)) proves nothing, and is not
+    /// kept.
+    ///
+    /// # Errors
+    /// [`NotKept`]: do not play the packet.
+    #[inline]
+    pub fn record(&mut self, opened: &Opened<'_>, now: Instant) -> Result<(), NotKept> {
+        let Some(evidence) = &opened.evidence else { return Ok(()) };
+        if self.keep.window.is_zero() {
+            return Ok(());
+        }
+        let arrival = self.millis(now);
+        self.hand = (self.hand + 1) % self.rings.len().max(1);
+        self.expire(self.hand, arrival);
+        let index = self.ring_of(opened.member, arrival).ok_or(NotKept::Speakers)?;
+        self.expire(index, arrival);
+        let ring = self.rings.get_mut(index).ok_or(NotKept::Speakers)?;
+        if ring.len >= self.depth {
+            return Err(NotKept::Rate);
+        }
+        let place = index * self.depth + (ring.first + ring.len) % self.depth;
+        let frame = self.frames.get_mut(place * self.frame_len..).ok_or(NotKept::Size)?;
+        let frame = frame.get_mut(..self.frame_len).ok_or(NotKept::Size)?;
+        write(frame, arrival, evidence, opened).ok_or(NotKept::Size)?;
+        ring.member = Some(opened.member);
+        ring.len += 1;
+        Ok(())
+    }
+
+    /// Forgets what the window has passed. Call it now and then while nobody speaks.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.millis(now);
+        (0..self.rings.len()).for_each(|index| self.expire(index, now));
+    }
+
+    /// Takes notice of a change of keys: with the last key goes all that was recorded.
+    ///
+    /// For whoever is to lose what it heard when it leaves, as the driver's users do.
+    pub fn handle_rekey(&mut self, rekey: &OpenRekey) {
+        if rekey.is_close() {
+            self.wipe();
+        }
+    }
+
+    /// Overwrites everything.
+    pub fn wipe(&mut self) {
+        self.frames.zeroize();
+        self.rings.fill(VACANT);
+    }
+
+    /// Copies what is kept of one speaker and arrived in `window` into `into`, which loses what it had.
+    ///
+    /// Allocates nothing if `into` was made for this recorder.
+    ///
+    /// # Errors
+    /// See [`ExcerptError`]; `into` is empty then.
+    pub fn excerpt(
+        &self,
+        member: MemberId,
+        window: Range<Instant>,
+        into: &mut Excerpt,
+    ) -> Result<(), ExcerptError> {
+        into.clear();
+        if window.end.saturating_duration_since(window.start) < MIN_EXCERPT {
+            return Err(ExcerptError::TooShort);
+        }
+        let index = self.rings.iter().position(|ring| ring.member == Some(member));
+        let index = index.ok_or(ExcerptError::NothingHeard)?;
+        let window = self.millis(window.start)..=self.millis(window.end);
+        for frame in self.frames_of(index).filter(|frame| window.contains(&arrival_of(frame))) {
+            into.frames.extend_from_slice(frame);
+        }
+        if into.frames.is_empty() {
+            return Err(ExcerptError::NothingHeard);
+        }
+        into.member = Some(member);
+        into.frame_len = self.frame_len;
+        Ok(())
+    }
+
+    /// How long packets are kept, after the bounds were applied.
+    pub fn window(&self) -> Duration {
+        self.keep.window
+    }
+
+    /// Bytes that are reserved for frames.
+    pub fn reserved(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Frames that are kept of a speaker now.
+    pub fn kept(&self, member: MemberId) -> usize {
+        self.rings.iter().find(|ring| ring.member == Some(member)).map_or(0, |ring| ring.len)
+    }
+
+    /// The ring of a speaker, or one that nobody has any more.
+    fn ring_of(&mut self, member: MemberId, now: u64) -> Option<usize> {
+        if let Some(index) = self.rings.iter().position(|ring| ring.member == Some(member)) {
+            return Some(index);
+        }
+        let is_vacant =
+            |rings: &[Ring], index: usize| rings.get(index).is_some_and(|ring| ring.member.is_none());
+        let mut all = 0..self.rings.len();
+        all.clone().find(|index| is_vacant(&self.rings, *index)).or_else(|| {
+            all.find(|index| {
+                self.expire(*index, now);
+                is_vacant(&self.rings, *index)
+            })
+        })
+    }
+
+    /// Forgets the frames of one ring that the window has passed; without frames it is nobody's.
+    fn expire(&mut self, index: usize, now: u64) {
+        let window = u64::try_from(self.keep.window.as_millis()).unwrap_or(u64::MAX);
+        let Some(ring) = self.rings.get_mut(index) else { return };
+        while ring.len > 0 {
+            let at = (index * self.depth + ring.first) * self.frame_len;
+            let Some(frame) = self.frames.get_mut(at..at + self.frame_len) else { return };
+            if arrival_of(frame).saturating_add(window) >= now {
+                return;
+            }
+            // Plain stores: this memory is read again, so they are not left out.
+            frame.fill(0);
+            ring.first = (ring.first + 1) % self.depth;
+            ring.len -= 1;
+        }
+        *ring = VACANT;
+    }
+
+    fn frames_of(&self, index: usize) -> impl Iterator<Item = &[u8]> {
+        let ring = self.rings.get(index).copied().unwrap_or(VACANT);
+        (0..ring.len).filter_map(move |frame| {
+            let place = index * self.depth + (ring.first + frame) % self.depth;
+            self.frames.get(place * self.frame_len..)?.get(..self.frame_len)
+        })
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.began).as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.wipe();
+    }
+}
+
+/// How much, not of whom.
+impl fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frames: usize = self.rings.iter().map(|ring| ring.len).sum();
+        write!(f, "Recorder({frames} frames)")
+    }
+}
+
+/// What one speaker said in one window of time, copied out of a [`Recorder`].
+///
+/// Turned into a report by [`Room::report`](crate::room::Room::report), on the control thread. Wiped on drop.
+pub struct Excerpt {
+    member: Option<MemberId>,
+    frames: Vec<u8>,
+    frame_len: usize,
+}
+
+impl Excerpt {
+    /// An empty one, with room for all that this recorder can keep of a speaker.
+    pub fn new(recorder: &Recorder) -> Self {
+        let frames = Vec::with_capacity(recorder.depth * recorder.frame_len);
+        Self { member: None, frames, frame_len: recorder.frame_len }
+    }
+
+    /// Whose it is; `None` while it is empty.
+    pub fn member(&self) -> Option<MemberId> {
+        self.member
+    }
+
+    /// How many packets it has.
+    pub fn len(&self) -> usize {
+        self.frames.len() / self.frame_len.max(1)
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Overwrites and empties it.
+    pub fn clear(&mut self) {
+        self.member = None;
+        self.frames.zeroize();
+    }
+
+    /// The packets, in the order of their arrival.
+    #[cfg_attr(not(feature = "room"), expect(dead_code, reason = "only a room makes reports"))]
+    pub(crate) fn frames(&self) -> impl Iterator<Item = Recorded<'_>> {
+        self.frames.chunks_exact(self.frame_len.max(1)).filter_map(read)
+    }
+}
+
+impl Drop for Excerpt {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl fmt::Debug for Excerpt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Excerpt({} frames)", self.len())
+    }
+}
+
+/// One packet as it was kept.
+#[cfg_attr(not(feature = "room"), expect(dead_code, reason = "only a room makes reports"))]
+pub(crate) struct Recorded<'a> {
+    pub(crate) speaker_context: [u8; 32],
+    pub(crate) step: Step,
+    pub(crate) kid: KeyId,
+    pub(crate) counter: Counter,
+    pub(crate) salt: [u8; SALT],
+    pub(crate) packet: &'a [u8],
+}
+
+/// Why a packet was not kept. It must not be played: it could not be reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotKept {
+    /// More speakers were heard within the window than there is room for.
+    Speakers,
+    /// The speaker sends more packets than its audio needs.
+    Rate,
+    /// The packet is larger than those of the room, or has numbers that no packet of this library has.
+    Size,
+}
+
+impl fmt::Display for NotKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Speakers => "more speakers than there is room to record",
+            Self::Rate => "the speaker sends more packets than its audio needs",
+            Self::Size => "the packet is not of the room's size",
+        })
+    }
+}
+
+impl std::error::Error for NotKept {}
+
+/// Why there is no excerpt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExcerptError {
+    /// The window is shorter than five seconds: a few words without what was said around them mislead.
+    TooShort,
+    /// Nothing of this speaker is kept in the window.
+    NothingHeard,
+}
+
+impl fmt::Display for ExcerptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TooShort => "a report covers five seconds at least",
+            Self::NothingHeard => "nothing of this speaker is kept in that window",
+        })
+    }
+}
+
+impl std::error::Error for ExcerptError {}
+
+fn write(frame: &mut [u8], arrival: u64, evidence: &Evidence, opened: &Opened<'_>) -> Option<()> {
+    let packet = opened.packet.as_bytes();
+    let kid = u32::try_from(evidence.kid.0).ok()?.to_be_bytes();
+    let counter = u16::try_from(opened.counter.0).ok()?.to_be_bytes();
+    let length = u16::try_from(packet.len()).ok()?.to_be_bytes();
+    frame.get_mut(HEAD..)?.get_mut(..packet.len())?.copy_from_slice(packet);
+    let (arrival, step) = (arrival.to_be_bytes(), opened.step.0.to_be_bytes());
+    let parts: [&[u8]; 7] =
+        [&arrival, &evidence.speaker_context, &step, &kid, &counter, &evidence.salt, &length];
+    let mut at = 0;
+    for part in parts {
+        frame.get_mut(at..at + part.len())?.copy_from_slice(part);
+        at += part.len();
+    }
+    Some(())
+}
+
+#[cfg_attr(not(feature = "room"), expect(dead_code, reason = "only a room makes reports"))]
+fn read(frame: &[u8]) -> Option<Recorded<'_>> {
+    let (_arrival, rest) = frame.split_first_chunk::<8>()?;
+    let (speaker_context, rest) = rest.split_first_chunk()?;
+    let (step, rest) = rest.split_first_chunk()?;
+    let (kid, rest) = rest.split_first_chunk()?;
+    let (counter, rest) = rest.split_first_chunk()?;
+    let (salt, rest) = rest.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    Some(Recorded {
+        speaker_context: *speaker_context,
+        step: Step(u32::from_be_bytes(*step)),
+        kid: KeyId(u32::from_be_bytes(*kid).into()),
+        counter: Counter(u16::from_be_bytes(*counter).into()),
+        salt: *salt,
+        packet: rest.get(..u16::from_be_bytes(*length).into())?,
+    })
+}
+
+fn arrival_of(frame: &[u8]) -> u64 {
+    frame.first_chunk().map_or(0, |arrival| u64::from_be_bytes(*arrival))
+}
+
+/// Bytes of a frame before its packet.
+const HEAD: usize = 8 + 32 + 4 + 4 + 2 + SALT + 2;
+/// The shortest window that is worth a report (SPEC section 12.2).
+const MIN_EXCERPT: Duration = Duration::from_secs(5);
+const MAX_WINDOW: Duration = Duration::from_secs(300);
+const MIN_PACKET: Duration = Duration::from_micros(2_500);
+const MAX_SPEAKERS: usize = 1_024;

@@ -1,0 +1,302 @@
+//! What a report proves, and every reason for which it proves nothing (SPEC section 12.4).
+//!
+//! ```text
+//! credentials > announcements > one speaker > packets, one by one > the time of arrival > Report
+//! ```
+
+use std::{fmt, time::Duration};
+
+use super::{
+    file::{Draft, Part, Taken},
+    gaps::{self, Gap},
+    moderation::PublishedKey,
+};
+use crate::{
+    group::{
+        Name,
+        announce::TOLERANCE,
+        identity::{Credential, CredentialError},
+        invite::UnixTime,
+    },
+    id::{CaptureTime, Counter, Epoch, MemberId, Step},
+    keys::speaker::is_weak,
+    media::{
+        OpusPacket, Stamp,
+        header::{FIRST_COUNTER, Header, LAST_COUNTER},
+        opus::duration_of,
+        stamp,
+    },
+};
+
+/// A report that was checked: the device of [`member`](Self::member) signed every packet in it.
+///
+/// Only [`ModerationSecret::open`](super::ModerationSecret::open) makes one.
+pub struct Report {
+    member: MemberId,
+    name: Name,
+    group_id: Vec<u8>,
+    room: Name,
+    pub(super) parts: Vec<Part>,
+    stamps: Vec<Stamp>,
+}
+
+/// One packet of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReportedPacket<'a> {
+    /// Which of the speaker's packets it is.
+    pub place: Place,
+    /// When it was captured and how loud it is, by the speaker's device.
+    pub stamp: Stamp,
+    /// How much audio it has.
+    pub duration: Duration,
+    /// The Opus packet, as every listener had it.
+    pub packet: OpusPacket<'a>,
+}
+
+/// Which of a speaker's packets: they are ordered by this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// The epoch it was sealed in.
+    pub epoch: Epoch,
+    /// The ten seconds of the epoch.
+    pub step: Step,
+    /// Its number within them, from 256.
+    pub counter: Counter,
+}
+
+impl Report {
+    /// Checks all that does not depend on the time.
+    pub(super) fn verify(draft: Draft) -> Result<Self, Rejected> {
+        let mut who: Option<Credential> = None;
+        for part in &draft.parts {
+            let credential = vouched(part, &draft)?;
+            if who.as_ref().is_some_and(|who| who.key != credential.key) {
+                return Err(Rejected::Speakers);
+            }
+            who = Some(credential);
+        }
+        let who = who.ok_or(Rejected::Malformed)?;
+        let mut stamps = Vec::new();
+        for part in &draft.parts {
+            let context = part.key.context(&part.place(&draft.group_id, &draft.room));
+            let mut before: Option<&Taken> = None;
+            for frame in &part.frames {
+                let place = place(part, frame);
+                if before.is_some_and(|last| last.step == frame.step && last.kid != frame.kid)
+                    || !(FIRST_COUNTER..=LAST_COUNTER).contains(&frame.counter.0)
+                {
+                    return Err(Rejected::Numbers(place));
+                }
+                let header = Header { kid: frame.kid, counter: frame.counter };
+                let (key, packet) = (&part.key.public, &frame.packet);
+                let stamp = stamp::verify(packet, header, frame.step, &frame.salt, key, &context)
+                    .map_err(|_| Rejected::Forged(place))?;
+                OpusPacket::parse(packet).map_err(|_| Rejected::NotOpus(place))?;
+                stamps.push(stamp);
+                before = Some(frame);
+            }
+        }
+        let member = who.member();
+        let Draft { group_id, room, parts, .. } = draft;
+        Ok(Self { member, name: who.name, group_id, room, parts, stamps })
+    }
+
+    /// Whether nobody but the speaker can have known the keys when the report arrived.
+    pub(super) fn check_time(&self, received: UnixTime) -> Result<(), Rejected> {
+        for part in &self.parts {
+            if part.key.announced.0 > received.0.saturating_add(TOLERANCE) {
+                return Err(Rejected::Early { announced: part.key.announced });
+            }
+            if let Some(until) = part.key.proves_until().filter(|until| received > *until) {
+                return Err(Rejected::Expired { until });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn check_published(&self, published: &[PublishedKey]) -> Result<(), Rejected> {
+        let out = |key: [u8; 32]| self.parts.iter().find(|part| part.key.public == key);
+        match published.iter().find_map(|key| out(key.public())) {
+            Some(part) => Err(Rejected::Published { epoch: part.epoch }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whose device it was: the fingerprint of the identity that vouched for the leaf.
+    pub fn member(&self) -> MemberId {
+        self.member
+    }
+
+    /// The name that the member gave itself. Anybody can take any name; the fingerprint is the proof.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// The MLS group id of the room: the same for all reports from it.
+    pub fn room_id(&self) -> &[u8] {
+        &self.group_id
+    }
+
+    /// What the room is called, as the speaker's device signed it.
+    pub fn room(&self) -> &Name {
+        &self.room
+    }
+
+    /// Every packet, in the order in which they were sealed.
+    pub fn packets(&self) -> impl Iterator<Item = ReportedPacket<'_>> {
+        let frames = self.parts.iter().flat_map(|part| part.frames.iter().map(move |frame| (part, frame)));
+        frames.zip(&self.stamps).filter_map(|((part, frame), stamp)| {
+            // Parsed when the report was checked, so none is left out.
+            let packet = OpusPacket::parse(&frame.packet).ok()?;
+            Some(ReportedPacket {
+                place: place(part, frame),
+                stamp: *stamp,
+                duration: duration_of(packet),
+                packet,
+            })
+        })
+    }
+
+    /// When the first packet was captured, by the speaker's device.
+    pub fn captured(&self) -> CaptureTime {
+        self.stamps.first().map_or(CaptureTime::default(), |stamp| stamp.captured)
+    }
+
+    /// How much audio there is, gaps not counted.
+    pub fn duration(&self) -> Duration {
+        self.packets().map(|packet| packet.duration).sum()
+    }
+
+    /// Where something is missing, or may be: none means that every packet between the first and the last is
+    /// here, and that the speaker's clock agrees.
+    pub fn gaps(&self) -> Vec<Gap> {
+        gaps::between(self.packets())
+    }
+
+    /// The last moment at which the report could arrive and prove something; `None` if its keys are never
+    /// published.
+    pub fn proves_until(&self) -> Option<UnixTime> {
+        self.parts.iter().filter_map(|part| part.key.proves_until()).min()
+    }
+}
+
+/// How much, not of whom.
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Report({} packets)", self.stamps.len())
+    }
+}
+
+/// The credential of a part, if it vouches for the leaf and the leaf for the speaker key.
+fn vouched(part: &Part, draft: &Draft) -> Result<Credential, Rejected> {
+    let epoch = part.epoch;
+    let credential = Credential::verify(&part.credential, &draft.group_id, &part.leaf_key)
+        .map_err(|why| Rejected::Credential { epoch, why })?;
+    if is_weak(&credential.key) {
+        return Err(Rejected::Credential { epoch, why: CredentialError::Forged });
+    }
+    if part.key.is_from(&part.leaf_key, &part.place(&draft.group_id, &draft.room)) {
+        Ok(credential)
+    } else {
+        Err(Rejected::Announcement { epoch })
+    }
+}
+
+fn place(part: &Part, frame: &Taken) -> Place {
+    Place { epoch: part.epoch, step: frame.step, counter: frame.counter }
+}
+
+/// Why a file proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Rejected {
+    /// There is no such moderation key.
+    NoKey,
+    /// It is larger than any report: 8 MiB.
+    TooLarge,
+    /// It does not begin like a sealed report.
+    NotAReport,
+    /// It was sealed to another moderation key, or was altered or cut off since.
+    Sealed,
+    /// Whoever sealed it did not write a report: something is short, long, out of order or out of bounds.
+    Malformed,
+    /// No identity vouches for the leaf.
+    Credential {
+        /// In which epoch.
+        epoch: Epoch,
+        /// Why its credential is not believed.
+        why: CredentialError,
+    },
+    /// The leaf does not vouch for the speaker key, in this room, epoch and time.
+    Announcement {
+        /// In which epoch.
+        epoch: Epoch,
+    },
+    /// It mixes the packets of several speakers.
+    Speakers,
+    /// A packet has numbers that no packet of this speaker can have.
+    Numbers(Place),
+    /// The speaker did not sign this packet, or not as this one: it was invented, altered or moved.
+    Forged(Place),
+    /// The speaker signed something that no decoder plays.
+    NotOpus(Place),
+    /// The speaker key was announced after the report arrived: one of two clocks is wrong.
+    Early {
+        /// When the speaker announced it, by its clock.
+        announced: UnixTime,
+    },
+    /// It arrived too late: by then the speaker key may have been published, and anybody may have made it.
+    Expired {
+        /// When it could still prove something.
+        until: UnixTime,
+    },
+    /// The speaker key of this epoch is known to be published: anybody can have made it.
+    Published {
+        /// The epoch.
+        epoch: Epoch,
+    },
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "epoch {}, step {}, packet {}", self.epoch.0, self.step.0, self.counter.0)
+    }
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoKey => f.write_str("there is no such moderation key"),
+            Self::TooLarge => f.write_str("it is larger than any report"),
+            Self::NotAReport => f.write_str("it is not a sealed report"),
+            Self::Sealed => f.write_str("it was sealed to another key, altered, or cut off"),
+            Self::Malformed => f.write_str("what was sealed is not a report"),
+            Self::Credential { epoch, why } => {
+                let why = match why {
+                    CredentialError::Malformed => "the credential is malformed",
+                    CredentialError::Forged => "the identity did not sign it for this leaf and room",
+                    CredentialError::IdentityAsLeaf => "the identity key is used as the leaf key",
+                };
+                write!(f, "no identity vouches for the leaf of epoch {}: {why}", epoch.0)
+            }
+            Self::Announcement { epoch } => {
+                write!(f, "the leaf did not announce this speaker key in epoch {} of this room", epoch.0)
+            }
+            Self::Speakers => f.write_str("it mixes the packets of several speakers"),
+            Self::Numbers(place) => write!(f, "{place}: no packet of this speaker has such numbers"),
+            Self::Forged(place) => write!(f, "{place}: the speaker did not sign this"),
+            Self::NotOpus(place) => write!(f, "{place}: not an Opus packet"),
+            Self::Early { announced } => {
+                write!(f, "its speaker key was announced at {}, after it arrived", announced.0)
+            }
+            Self::Expired { until } => {
+                write!(f, "expired: it proves nothing to whoever got it after {}", until.0)
+            }
+            Self::Published { epoch } => {
+                write!(f, "the speaker key of epoch {} is published: anybody can have made this", epoch.0)
+            }
+        }
+    }
+}
+
+impl std::error::Error for Rejected {}

@@ -1,0 +1,289 @@
+//! Where a room and reports meet: announcing, believing announcements, publishing keys, making a report
+//! (SPEC section 12).
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use zeroize::Zeroize;
+
+use super::{
+    Phase, Room,
+    core::{Clock, Core},
+    error::ControlError,
+    event::Ending,
+    expiry::Expiry,
+    seat::Seat,
+    vouched::{Heard, Vouched},
+};
+use crate::{
+    group::{
+        Violation,
+        announce::SpeakerKey,
+        invite::UnixTime,
+        message::{Announcement, Message},
+        mls::{Failure, Group},
+    },
+    id::Leaf,
+    keys::{Schedule, secret::Secret},
+    media::{Authenticity, PacketSize},
+    report::{Draft, Excerpt, Keep, ModerationKey, Part, PublishedKey, Recorder, Taken},
+};
+
+/// All that a room knows for reports.
+#[derive(Default)]
+pub(super) struct Reports {
+    pub(super) vouched: Vouched,
+    pub(super) expiry: Expiry,
+    /// Private halves that were published, the newest last.
+    published: VecDeque<PublishedKey>,
+}
+
+impl Room {
+    /// A recorder for this room, to be owned by the audio thread; `None` until we are in, and in rooms whose
+    /// packets are not signed.
+    pub fn recorder(&self, keep: Keep, now: Instant) -> Option<Recorder> {
+        let terms = &self.group()?.state().terms;
+        (terms.authenticity == Authenticity::Signed).then(|| Recorder::new(keep, terms.packet_size, now))
+    }
+
+    /// Makes a report of what a recorder of this room kept: a file that only the moderator can read.
+    ///
+    /// It can be made for as long as the recorder keeps what it shows, also by somebody who was removed; not by
+    /// somebody who left, or when the room was closed.
+    ///
+    /// # Errors
+    /// See [`ReportError`].
+    pub fn report(&self, excerpt: &Excerpt, to: &ModerationKey) -> Result<Vec<u8>, ReportError> {
+        let vouched = &self.core.reports.vouched;
+        let member = excerpt.member().ok_or(ReportError::Empty)?;
+        let (group_id, room) = vouched.room().ok_or(ReportError::Unvouched)?;
+        let mut parts: Vec<Part> = Vec::new();
+        let mut size = 0;
+        for frame in excerpt.frames() {
+            let entry = vouched.find(member, &frame.speaker_context).ok_or(ReportError::Unvouched)?;
+            size = frame.packet.len();
+            let taken = Taken {
+                step: frame.step,
+                kid: frame.kid,
+                counter: frame.counter,
+                salt: frame.salt,
+                packet: frame.packet.to_vec(),
+            };
+            match parts.iter_mut().find(|part| part.epoch_context == entry.epoch_context) {
+                Some(part) => part.frames.push(taken),
+                None => parts.push(Part {
+                    epoch: entry.epoch,
+                    epoch_context: entry.epoch_context,
+                    leaf: entry.leaf.0,
+                    leaf_key: entry.leaf_key,
+                    credential: entry.credential.clone(),
+                    key: entry.key,
+                    frames: vec![taken],
+                }),
+            }
+        }
+        let packet_size = u16::try_from(size).ok().and_then(|size| PacketSize::new(size).ok());
+        let packet_size = packet_size.ok_or(ReportError::Empty)?;
+        let mut draft = Draft { group_id: group_id.clone(), room: room.clone(), packet_size, parts };
+        draft.sort();
+        let plain = Secret::wrap(draft.encode().map_err(|_| ReportError::TooLarge)?);
+        to.seal(&plain).map_err(|Failure(what)| ReportError::Hpke(what))
+    }
+
+    /// How long after an epoch our speaker key of it is published, from the next epoch on; half an hour until
+    /// this is called, and never less. `None` is never.
+    ///
+    /// After that, nobody can prove to outsiders what we said: anybody can have made it up. Others keep to it
+    /// only while this value lives and is asked for what it has to send, also when the room is over for us.
+    pub fn publish_speaker_keys(&mut self, after: Option<Duration>) {
+        self.core.reports.expiry.set(after);
+    }
+
+    /// The private halves of speaker keys that were published in this room, ours included; the newest 1,024.
+    ///
+    /// The further they are known, the less anybody proves with what was recorded.
+    pub fn published_keys(&self) -> impl Iterator<Item = PublishedKey> + '_ {
+        self.core.reports.published.iter().copied()
+    }
+
+    /// Tells the room the time by a clock that is right. After the device slept, or set its clock.
+    ///
+    /// Speakers are heard only while the time of their announcements is ours within five minutes
+    /// ([`Violation::Clock`]).
+    pub fn set_clock(&mut self, unix: UnixTime, now: Instant) {
+        self.core.clock = Clock { began: now, unix };
+    }
+
+    /// Does what is due for reports.
+    pub(super) fn tend_reports(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Present(seat) => seat.tend_speakers(&mut self.core, now),
+            Phase::Waiting(_) => {}
+            Phase::Over => self.core.end_epoch(now),
+        }
+        self.core.publish_spent(now);
+    }
+
+    pub(super) fn reports_timeout(&self) -> Option<Instant> {
+        self.core.reports_timeout()
+    }
+}
+
+impl Seat {
+    /// Silences whoever has not announced its key for too long, and announces our own again.
+    fn tend_speakers(&mut self, core: &mut Core, now: Instant) {
+        for leaf in core.reports.vouched.grow_stale(core.clock.unix(now)) {
+            self.schedule.withdraw_speaker(leaf);
+        }
+        if let (Some(holds), Some(key)) = (core.reports.expiry.renew(now), self.schedule.speaker_key()) {
+            // What fails here fails again in five minutes; others then stop hearing us.
+            let _ = announce(core, &mut self.group, key, holds, now);
+        }
+    }
+
+    /// Takes the announcement of a speaker key.
+    pub(super) fn handle_speaker_key(
+        &mut self,
+        core: &mut Core,
+        from: Leaf,
+        key: SpeakerKey,
+        now: Instant,
+    ) -> Result<(), Violation> {
+        if !self.group.member_at(from).is_some_and(|member| member.role.may_speak()) {
+            return Err(Violation::NoRight);
+        }
+        let unix = core.clock.unix(now);
+        match core.reports.vouched.hear(&self.group, from, key, unix)? {
+            Heard::Begins => self.schedule.handle_speaker(from, key.public).map_err(|_| Violation::NoRight),
+            Heard::Continues => Ok(()),
+        }
+    }
+}
+
+impl Core {
+    /// The present epoch is over, for the announcements that were heard and for our own key.
+    pub(super) fn end_epoch(&mut self, now: Instant) {
+        self.reports.vouched.end_epoch(now);
+        self.reports.expiry.end_epoch(now);
+    }
+
+    /// Somebody publishes private halves of speaker keys. Each proves itself: its public half was announced.
+    pub(super) fn handle_spent(&mut self, seeds: &[[u8; 32]]) -> Result<(), ControlError> {
+        let mut news = false;
+        for key in seeds.iter().map(|seed| PublishedKey::from_bytes(*seed)) {
+            if !self.reports.published.contains(&key) && self.reports.vouched.knows(&key.public()) {
+                self.reports.note_published(key);
+                news = true;
+            }
+        }
+        if news { Ok(()) } else { Err(ControlError::Repeated) }
+    }
+
+    /// What vouches for what was recorded goes with the room, unless somebody else put us out.
+    pub(super) fn end_reports(&mut self, ending: &Ending) {
+        if !matches!(ending, Ending::Removed { .. }) {
+            self.reports.vouched.clear();
+        }
+    }
+
+    fn publish_spent(&mut self, now: Instant) {
+        loop {
+            let seeds = self.reports.expiry.publish(now);
+            if seeds.is_empty() {
+                return;
+            }
+            seeds.iter().for_each(|seed| self.reports.note_published(PublishedKey::from_bytes(*seed)));
+            self.send(&Message::Spent(seeds));
+        }
+    }
+
+    fn reports_timeout(&self) -> Option<Instant> {
+        let stale = self.reports.vouched.stale_at().map(|at| self.clock.instant(at));
+        [stale, self.reports.expiry.poll_timeout()].into_iter().flatten().min()
+    }
+}
+
+impl Reports {
+    fn note_published(&mut self, key: PublishedKey) {
+        if self.published.len() >= MAX_PUBLISHED {
+            self.published.pop_front();
+        }
+        self.published.push_back(key);
+    }
+}
+
+impl Clock {
+    /// The first moment at which [`unix`](Self::unix) says `unix`.
+    fn instant(&self, unix: UnixTime) -> Instant {
+        let after = Duration::from_secs(unix.0.saturating_sub(self.unix.0));
+        self.began.checked_add(after).unwrap_or(self.began + A_YEAR)
+    }
+}
+
+/// Begins an epoch in which our speaker key is that of `seed`, and announces it.
+pub(super) fn begin_speaking(
+    core: &mut Core,
+    group: &mut Group,
+    schedule: &Schedule,
+    seed: &mut [u8; 32],
+    now: Instant,
+) -> Result<(), Failure> {
+    let announced = match schedule.speaker_key() {
+        Some(key) => {
+            core.reports.vouched.know(key);
+            let holds = core.reports.expiry.begin_epoch(*seed, now);
+            announce(core, group, key, holds, now)
+        }
+        None => Ok(()),
+    };
+    seed.zeroize();
+    announced
+}
+
+fn announce(
+    core: &mut Core,
+    group: &mut Group,
+    public: [u8; 32],
+    holds: u32,
+    now: Instant,
+) -> Result<(), Failure> {
+    let place = group.place_of(group.own_leaf());
+    let key = SpeakerKey::new(public, core.clock.unix(now), holds, &place, |text| group.sign_as_leaf(text));
+    let message = group.seal(&Announcement::SpeakerKey(key).encode())?;
+    core.send(&Message::Mls(message));
+    Ok(())
+}
+
+/// Why there is no report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// There is nothing in the excerpt.
+    Empty,
+    /// What binds these packets to an identity is not here: they are from another room, too old, or we left.
+    Unvouched,
+    /// It would have more than 8 MiB, or more than 255 epochs: take a shorter window.
+    TooLarge,
+    /// The moderation key cannot be sealed to; the text is for a report of the fault.
+    Hpke(String),
+}
+
+impl fmt::Display for ReportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("there is nothing to report in the excerpt"),
+            Self::Unvouched => f.write_str("what binds these packets to an identity is not here any more"),
+            Self::TooLarge => f.write_str("a report of a shorter window would fit, this one does not"),
+            Self::Hpke(what) => write!(f, "the moderation key cannot be sealed to: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for ReportError {}
+
+/// Published keys that are kept.
+const MAX_PUBLISHED: usize = 1_024;
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -1,0 +1,184 @@
+//! What others' leaves said of their speaker keys, for as long as a report may need it (SPEC section 12.2).
+//!
+//! ```text
+//! announcement > signature, time > heard for 15 minutes > announced again, or not heard any more
+//! ```
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    group::{
+        Name, Violation,
+        announce::SpeakerKey,
+        identity::fingerprint,
+        invite::UnixTime,
+        mls::{Group, LeafKey},
+    },
+    id::{Epoch, Leaf, MemberId},
+    keys::speaker::is_weak,
+};
+
+/// The announcements of the present epoch, and of those that the last minutes were heard in.
+#[derive(Default)]
+pub(super) struct Vouched {
+    /// Oldest epoch first.
+    entries: VecDeque<Entry>,
+    /// The room that all entries are of.
+    room: Option<(Vec<u8>, Name)>,
+    /// The newest public keys, to know a private half by when it is published.
+    known: BTreeSet<[u8; 32]>,
+    /// The same, oldest first.
+    known_since: VecDeque<[u8; 32]>,
+}
+
+/// One speaker in one epoch.
+pub(super) struct Entry {
+    /// What its packets' signatures are bound to.
+    pub(super) context: [u8; 32],
+    pub(super) epoch: Epoch,
+    pub(super) epoch_context: [u8; 32],
+    pub(super) leaf: Leaf,
+    pub(super) leaf_key: [u8; 32],
+    pub(super) credential: Vec<u8>,
+    /// The newest announcement.
+    pub(super) key: SpeakerKey,
+    member: MemberId,
+    /// It was not announced again in time.
+    withdrawn: bool,
+    /// When the epoch ended.
+    ended: Option<Instant>,
+}
+
+/// What an announcement changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Packets of the leaf open from now on.
+    Begins,
+    /// They go on.
+    Continues,
+}
+
+impl Vouched {
+    /// Takes an announcement that MLS authenticated as from `leaf`, a speaker of the present epoch.
+    pub(super) fn hear(
+        &mut self,
+        group: &Group,
+        leaf: Leaf,
+        key: SpeakerKey,
+        unix: UnixTime,
+    ) -> Result<Heard, Violation> {
+        let member = group.member_at(leaf).ok_or(Violation::UnknownLeaf)?;
+        let LeafKey { key: leaf_key, credential } = group.leaf_key_of(leaf).ok_or(Violation::UnknownLeaf)?;
+        let place = group.place_of(leaf);
+        if is_weak(&member.key) || !key.is_from(&leaf_key, &place) {
+            return Err(Violation::SpeakerKey);
+        }
+        let present = self.entries.iter_mut().find(|entry| entry.ended.is_none() && entry.leaf == leaf);
+        if present.as_ref().is_some_and(|entry| entry.key.public != key.public) {
+            return Err(Violation::SpeakerKey);
+        }
+        if !key.is_timely(unix) {
+            let too_short = key.holds != 0 && !SpeakerKey { announced: unix, ..key }.is_timely(unix);
+            return Err(if too_short { Violation::SpeakerKey } else { Violation::Clock });
+        }
+        if let Some(entry) = present {
+            // An old one again takes nothing back.
+            if key.announced >= entry.key.announced {
+                entry.key = key;
+            }
+            return Ok(if std::mem::take(&mut entry.withdrawn) { Heard::Begins } else { Heard::Continues });
+        }
+        self.room.get_or_insert_with(|| (place.group_id.to_vec(), place.room.clone()));
+        self.know(key.public);
+        if self.entries.len() >= MAX_ENTRIES {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(Entry {
+            context: key.context(&place),
+            epoch: place.epoch,
+            epoch_context: place.epoch_context,
+            leaf,
+            leaf_key,
+            credential,
+            key,
+            member: fingerprint(&member.key),
+            withdrawn: false,
+            ended: None,
+        });
+        Ok(Heard::Begins)
+    }
+
+    /// The present epoch is over.
+    pub(super) fn end_epoch(&mut self, now: Instant) {
+        for entry in self.entries.iter_mut().rev().take_while(|entry| entry.ended.is_none()) {
+            entry.ended = Some(now);
+        }
+        self.forget(now);
+    }
+
+    /// The leaves that are not to be heard any more, because their last announcement is too old.
+    pub(super) fn grow_stale(&mut self, unix: UnixTime) -> Vec<Leaf> {
+        let present = self.entries.iter_mut().rev().take_while(|entry| entry.ended.is_none());
+        let stale = present.filter(|entry| !entry.withdrawn && entry.key.stale_at() <= unix);
+        stale
+            .map(|entry| {
+                entry.withdrawn = true;
+                entry.leaf
+            })
+            .collect()
+    }
+
+    /// When [`grow_stale`](Self::grow_stale) has something to say.
+    pub(super) fn stale_at(&self) -> Option<UnixTime> {
+        let present = self.entries.iter().rev().take_while(|entry| entry.ended.is_none());
+        present.filter(|entry| !entry.withdrawn).map(|entry| entry.key.stale_at()).min()
+    }
+
+    /// What vouches for packets whose signatures are bound to `context`.
+    pub(super) fn find(&self, member: MemberId, context: &[u8; 32]) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.context == *context && entry.member == member)
+    }
+
+    /// The group id and the name of the room, once somebody was heard.
+    pub(super) fn room(&self) -> Option<&(Vec<u8>, Name)> {
+        self.room.as_ref()
+    }
+
+    /// Notes a speaker key of this room, to know its private half by.
+    pub(super) fn know(&mut self, public: [u8; 32]) {
+        if !self.known.insert(public) {
+            return;
+        }
+        self.known_since.push_back(public);
+        if self.known_since.len() > MAX_ENTRIES
+            && let Some(oldest) = self.known_since.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    pub(super) fn knows(&self, public: &[u8; 32]) -> bool {
+        self.known.contains(public)
+    }
+
+    /// Forgets everything but the public keys.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let over =
+            |entry: &Entry| entry.ended.is_some_and(|ended| now.saturating_duration_since(ended) > KEPT_FOR);
+        while self.entries.front().is_some_and(over) {
+            self.entries.pop_front();
+        }
+    }
+}
+
+/// How long announcements outlive their epoch: the longest window of a recorder, and a minute.
+const KEPT_FOR: Duration = Duration::from_secs(360);
+/// Announcements that are kept; the oldest go first.
+const MAX_ENTRIES: usize = 8_192;
