@@ -16,10 +16,13 @@ mod core;
 mod door;
 mod error;
 mod event;
+mod expiry;
 mod held;
 mod liveness;
 mod options;
+mod reports;
 mod seat;
+mod vouched;
 mod waiting;
 
 use std::{fmt, time::Instant};
@@ -52,6 +55,7 @@ pub use self::{
     error::{CommandError, ControlError, CreateError, KnockError},
     event::{Ending, Event, KnockId},
     options::{Admission, InviteOptions, RoomOptions},
+    reports::ReportError,
 };
 pub use crate::group::{invite::UnixTime, message::RefuseReason};
 
@@ -186,16 +190,18 @@ impl Room {
             Phase::Present(seat) => seat.handle_timeout(&mut self.core, now),
             Phase::Over => {}
         }
+        self.tend_reports(now);
         self.end_if_broken();
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match &self.phase {
+        let phase = match &self.phase {
             Phase::Waiting(waiting) => Some(waiting.poll_timeout()),
             Phase::Present(seat) => seat.poll_timeout(),
             Phase::Over => None,
-        }
+        };
+        [phase, self.reports_timeout()].into_iter().flatten().min()
     }
 
     /// The next control message to send to everybody, in order: at most 16 KiB of what looks random.
@@ -410,7 +416,7 @@ impl Room {
                 }
                 Ok(())
             }
-            Message::Knock(_) | Message::Heartbeat(_) => Ok(()),
+            Message::Knock(_) | Message::Heartbeat(_) | Message::Spent(_) => Ok(()),
         }
     }
 
@@ -429,6 +435,7 @@ impl Room {
                     Ok(())
                 }
             },
+            Message::Spent(seeds) => self.core.handle_spent(&seeds),
             Message::Welcome(_) | Message::Refused(_) => Ok(()),
         }
     }
@@ -474,6 +481,7 @@ impl Room {
     /// Drops the group and every key, and says how it ended.
     fn end(&mut self, ending: Ending) {
         self.phase = Phase::Over;
+        self.core.end_reports(&ending);
         self.core.stop(match ending {
             Ending::Removed { .. } => Silence::Removed,
             _ => Silence::Closed,

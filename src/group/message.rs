@@ -6,6 +6,7 @@
 //! ```
 
 use super::{
+    announce::SpeakerKey,
     codec::{Malformed, Reader, Writer},
     envelope::MAX_MESSAGE,
     policy::Action,
@@ -28,6 +29,8 @@ pub(crate) enum Message {
     Mls(Vec<u8>),
     Refused(Refused),
     Heartbeat(Heartbeat),
+    /// Private halves of speaker keys whose time is over (SPEC section 12.6).
+    Spent(Vec<[u8; 32]>),
 }
 
 /// Somebody wants to come in.
@@ -104,6 +107,10 @@ impl Message {
                 .bytes(&heartbeat.branch)
                 .u64(heartbeat.elapsed_ms)
                 .bytes(&heartbeat.signature),
+            Self::Spent(seeds) => {
+                let count = u8::try_from(seeds.len()).expect("at most MAX_SPENT are sent at once");
+                seeds.iter().fold(out.u8(16).u8(count), |out, seed| out.bytes(seed))
+            }
         }
         .finish()
     }
@@ -131,6 +138,12 @@ impl Message {
                 elapsed_ms: reader.u64()?,
                 signature: reader.array()?,
             }),
+            16 => match usize::from(reader.u8()?) {
+                count @ 1..=MAX_SPENT => {
+                    Self::Spent((0..count).map(|_| reader.array()).collect::<Result<_, _>>()?)
+                }
+                _ => return Err(Malformed),
+            },
             _ => return Err(Malformed),
         };
         reader.finish()?;
@@ -232,7 +245,7 @@ impl std::fmt::Display for RefuseReason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Announcement {
     /// The key of the sender's packet signatures in this epoch.
-    SpeakerKey([u8; 32]),
+    SpeakerKey(SpeakerKey),
     /// The sender wants to be removed.
     Leave,
     /// The host ends the room.
@@ -245,7 +258,7 @@ impl Announcement {
     pub(crate) fn encode(self) -> Vec<u8> {
         let out = Writer::new();
         match self {
-            Self::SpeakerKey(key) => out.u8(1).bytes(&key),
+            Self::SpeakerKey(key) => key.write(out.u8(1)),
             Self::Leave => out.u8(2),
             Self::Close => out.u8(3),
             Self::Ask(Action::Assign(member, role)) => {
@@ -260,7 +273,7 @@ impl Announcement {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let announcement = match reader.u8()? {
-            1 => Self::SpeakerKey(reader.array()?),
+            1 => Self::SpeakerKey(SpeakerKey::read(&mut reader)?),
             2 => Self::Leave,
             3 => Self::Close,
             4 => {
@@ -284,6 +297,8 @@ impl Announcement {
 const MAX_KEM_OUTPUT: usize = 2048;
 /// A KeyPackage of a room has about 450 bytes; post-quantum ones a few thousand.
 const MAX_KEY_PACKAGE: usize = 8192;
+/// Private halves in one message.
+pub(crate) const MAX_SPENT: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -312,13 +327,21 @@ mod tests {
             (any::<u64>(), any::<[u8; 32]>(), any::<u64>()).prop_map(|(epoch, branch, elapsed)| {
                 Message::Heartbeat(Heartbeat::new(&host(), b"group", Epoch(epoch), branch, elapsed))
             }),
+            prop::collection::vec(any::<[u8; 32]>(), 1..=MAX_SPENT).prop_map(Message::Spent),
         ]
     }
 
     fn announcement() -> impl Strategy<Value = Announcement> {
         let member = || any::<[u8; 32]>().prop_map(MemberId::from_bytes);
         prop_oneof![
-            any::<[u8; 32]>().prop_map(Announcement::SpeakerKey),
+            (any::<[u8; 32]>(), any::<u64>(), any::<u32>(), any::<[u8; 32]>()).prop_map(
+                |(public, announced, holds, half)| {
+                    let mut signature = [0; 64];
+                    signature[16..48].copy_from_slice(&half);
+                    let announced = crate::group::invite::UnixTime(announced);
+                    Announcement::SpeakerKey(SpeakerKey { public, announced, holds, signature })
+                }
+            ),
             Just(Announcement::Leave),
             Just(Announcement::Close),
             (member(), 0u8..5)
@@ -350,7 +373,7 @@ mod tests {
         }
 
         #[test]
-        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), kind in 0u8..7) {
+        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), kind in 0u8..20) {
             let bytes = [&[kind][..], &bytes].concat();
             let _ = Message::decode(&bytes);
             let _ = Announcement::decode(&bytes);

@@ -8,6 +8,7 @@
 //!
 //! Only `mls` names openmls. [`Room`](crate::room::Room) drives what is here.
 
+pub(crate) mod announce;
 pub(crate) mod codec;
 pub(crate) mod envelope;
 pub(crate) mod identity;

@@ -79,6 +79,11 @@ pub enum Violation {
     TooMany,
     /// The committer is not the keeper, who alone puts commits in order.
     NotKeeper,
+    /// It announces a speaker key that its leaf does not vouch for, that anybody could sign with, whose private
+    /// half is to be published too soon, or that is another than the one it announced before.
+    SpeakerKey,
+    /// It announces a speaker key at a time that our clock does not confirm: one of the two is wrong.
+    Clock,
 }
 
 impl fmt::Display for Violation {
@@ -101,6 +106,8 @@ impl fmt::Display for Violation {
             Self::Banned => "the identity is banned",
             Self::TooMany => "the room would have more than 1,000 members",
             Self::NotKeeper => "only the keeper commits",
+            Self::SpeakerKey => "a speaker key that would prove nothing",
+            Self::Clock => "a speaker key announced at another time than now",
         })
     }
 }

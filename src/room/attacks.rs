@@ -18,6 +18,8 @@ use crate::group::{
     },
 };
 
+mod speakers;
+
 /// Rooms whose messages all arrive at once.
 struct Party {
     rooms: Vec<Room>,
@@ -262,13 +264,6 @@ fn only_the_host_closes_and_only_the_ranked_ask() {
         assert_eq!(answers[HOST], Err(ControlError::NotPermitted { by, violation: Violation::NoRight }));
         party.settle();
     }
-    // A listener has no voice, so nobody takes a speaker key of it.
-    let key = Announcement::SpeakerKey([7; 32]).encode();
-    let message = party.group(LISTENER).seal(&key).unwrap();
-    let answers = party.tell(LISTENER, Message::Mls(message));
-    let refused = ControlError::NotPermitted { by, violation: Violation::NoRight };
-    assert!(answers.iter().all(|answer| *answer == Err(refused)));
-    party.settle();
     party.goes_on();
 }
 

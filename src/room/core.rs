@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::event::Event;
+use super::{event::Event, reports::Reports};
 use crate::{
     group::{Identity, envelope::LaneKey, invite::UnixTime, message::Message},
     keys::{OpenRekey, Rekey, SealRekey},
@@ -23,6 +23,7 @@ pub(super) struct Core {
     pub(super) outgoing: VecDeque<Bytes>,
     pub(super) events: VecDeque<Event>,
     pub(super) rekeys: VecDeque<Rekey>,
+    pub(super) reports: Reports,
 }
 
 impl Core {
@@ -42,6 +43,7 @@ impl Core {
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
             rekeys: VecDeque::new(),
+            reports: Reports::default(),
         }
     }
 

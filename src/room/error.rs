@@ -88,7 +88,7 @@ pub enum ControlError {
     },
     /// It claims to be from the host, and is not.
     NotTheHost,
-    /// A knock that was answered or is waiting already.
+    /// A knock that was answered or is waiting already, or published keys that are known or nobody's.
     Repeated,
     /// A knock with an invite that this room did not make.
     UnknownInvite,
@@ -195,7 +195,7 @@ impl fmt::Display for ControlError {
             Self::Overflow => f.write_str("of an epoch to come, and too much is waiting"),
             Self::NotPermitted { violation, .. } => write!(f, "not permitted: {violation}"),
             Self::NotTheHost => f.write_str("not from the host"),
-            Self::Repeated => f.write_str("a knock that is known already"),
+            Self::Repeated => f.write_str("known already"),
             Self::UnknownInvite => f.write_str("a knock with an unknown invite"),
             Self::Flood => f.write_str("a knock too many"),
             Self::KeyPackage(violation) => write!(f, "a knock that cannot be used: {violation}"),

@@ -10,6 +10,7 @@ use super::{
     event::{Ending, Event},
     held::Held,
     liveness::{Doubt, HEARTBEAT, Liveness, Verdict},
+    reports::begin_speaking,
 };
 use crate::{
     group::{
@@ -26,7 +27,7 @@ use crate::{
 /// A member of the room, the host included.
 pub(super) struct Seat {
     pub(super) group: Group,
-    schedule: Schedule,
+    pub(super) schedule: Schedule,
     held: Held,
     part: Part,
     /// What failed after a merge, where nothing can fail: the room cannot go on with it.
@@ -237,8 +238,8 @@ impl Seat {
         let keeps = self.keeps();
         match announcement {
             Announcement::SpeakerKey(key) => {
-                if self.schedule.handle_speaker(from, key).is_err() {
-                    return Err(self.report(core, Some(from), Violation::NoRight));
+                if let Err(violation) = self.handle_speaker_key(core, from, key, now) {
+                    return Err(self.report(core, Some(from), violation));
                 }
             }
             Announcement::Close if role == Role::Host => return Ok(Outcome::Ends(Ending::Closed)),
@@ -402,7 +403,9 @@ fn begin_epoch(
     removed: &[Leaf],
     now: Instant,
 ) -> Result<Schedule, Failure> {
+    core.end_epoch(now);
     let secret = group.take_epoch_secret()?;
+    let mut seed = core.random();
     let terms = &group.state().terms;
     let speakers: Vec<Speaker> = group
         .roster()
@@ -421,13 +424,10 @@ fn begin_epoch(
         own_leaf: group.own_leaf(),
         speakers: &speakers,
         removed,
-        seed: core.random(),
+        seed,
     };
     let schedule = Schedule::start(start, now).map_err(Failure::of)?;
-    if let Some(key) = schedule.speaker_key() {
-        let message = group.seal(&Announcement::SpeakerKey(key).encode())?;
-        core.send(&Message::Mls(message));
-    }
+    begin_speaking(core, group, &schedule, &mut seed, now)?;
     Ok(schedule)
 }
 

@@ -10,7 +10,9 @@ pub(crate) mod forge;
 mod hpke;
 mod inspect;
 mod join;
+pub(crate) mod moderation;
 mod provider;
+mod vouch;
 
 use std::fmt;
 
@@ -24,6 +26,7 @@ use tls_codec::{DeserializeBytes, Serialize};
 
 pub(crate) use hpke::{JOIN_KEY_LEN, JoinKey, JoinSecret, knock_aad};
 pub(crate) use join::{Applicant, Candidate, Expected, JoinError};
+pub(crate) use vouch::LeafKey;
 
 use super::{
     Member,
