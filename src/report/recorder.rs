@@ -26,14 +26,15 @@ use crate::{
 /// How much of what was heard is kept for a report.
 ///
 /// What a recorder takes is `speakers` times `window / packet` times the room's packet size and 68 bytes: with
-/// the defaults 462 kB for a speaker who is heard all the time. All of it is reserved when the recorder is
-/// made; a system that hands out memory when it is first written to gives it by speakers who are heard.
+/// the defaults 1.02 MB for each speaker, 65 MB in all. All of it is reserved when the recorder is made; most
+/// systems give memory only when it is first written to, which is when a speaker is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keep {
     /// How long a packet is kept, 60 s by default and 5 minutes at most; zero keeps nothing.
     pub window: Duration,
-    /// How much audio a packet has at least, 40 ms by default and 2.5 ms at least.
+    /// How much audio a packet has at least, 20 ms by default and 2.5 ms at least. Whoever sends shorter ones
+    /// all the time is not kept after a while.
     pub packet: Duration,
     /// How many speakers are kept at a time, 64 by default and 1,024 at most.
     pub speakers: usize,
@@ -41,7 +42,7 @@ pub struct Keep {
 
 impl Keep {
     /// Keeps nothing: nothing that was heard can be reported.
-    pub const NOTHING: Self = Self { window: Duration::ZERO, packet: Duration::from_millis(40), speakers: 0 };
+    pub const NOTHING: Self = Self { window: Duration::ZERO, packet: Duration::from_millis(20), speakers: 0 };
 }
 
 impl Default for Keep {
@@ -74,9 +75,11 @@ struct Ring {
     member: Option<MemberId>,
     first: usize,
     len: usize,
+    /// Frames from the front that were ever written to.
+    used: usize,
 }
 
-const VACANT: Ring = Ring { member: None, first: 0, len: 0 };
+const VACANT: Ring = Ring { member: None, first: 0, len: 0, used: 0 };
 
 impl Recorder {
     /// Reserves the memory for `keep` in a room of this packet size. What is out of bounds is brought into them.
@@ -121,12 +124,14 @@ impl Recorder {
         if ring.len >= self.depth {
             return Err(NotKept::Rate);
         }
-        let place = index * self.depth + (ring.first + ring.len) % self.depth;
-        let frame = self.frames.get_mut(place * self.frame_len..).ok_or(NotKept::Size)?;
+        let place = (ring.first + ring.len) % self.depth;
+        let at = (index * self.depth + place) * self.frame_len;
+        let frame = self.frames.get_mut(at..).ok_or(NotKept::Size)?;
         let frame = frame.get_mut(..self.frame_len).ok_or(NotKept::Size)?;
         write(frame, arrival, evidence, opened).ok_or(NotKept::Size)?;
         ring.member = Some(opened.member);
         ring.len += 1;
+        ring.used = ring.used.max(place + 1);
         Ok(())
     }
 
@@ -147,8 +152,12 @@ impl Recorder {
 
     /// Overwrites everything.
     pub fn wipe(&mut self) {
-        self.frames.zeroize();
-        self.rings.fill(VACANT);
+        let (depth, len) = (self.depth, self.frame_len);
+        for (ring, frames) in self.rings.iter_mut().zip(self.frames.chunks_exact_mut(depth * len)) {
+            // What was never written to is not touched: the system has not given it yet.
+            frames.get_mut(..ring.used * len).unwrap_or_default().zeroize();
+            *ring = VACANT;
+        }
     }
 
     /// Copies what is kept of one speaker and arrived in `window` into `into`, which loses what it had.
@@ -227,7 +236,7 @@ impl Recorder {
             ring.first = (ring.first + 1) % self.depth;
             ring.len -= 1;
         }
-        *ring = VACANT;
+        *ring = Ring { used: ring.used, ..VACANT };
     }
 
     fn frames_of(&self, index: usize) -> impl Iterator<Item = &[u8]> {

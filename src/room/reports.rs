@@ -29,7 +29,7 @@ use crate::{
     id::Leaf,
     keys::{Schedule, secret::Secret},
     media::{Authenticity, PacketSize},
-    report::{Draft, Excerpt, Keep, ModerationKey, Part, PublishedKey, Recorder, Taken},
+    report::{Draft, Excerpt, ExcerptError, Keep, ModerationKey, Part, PublishedKey, Recorder, Taken},
 };
 
 /// All that a room knows for reports.
@@ -261,6 +261,8 @@ fn announce(
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReportError {
+    /// There is no excerpt of what was heard.
+    Excerpt(ExcerptError),
     /// There is nothing in the excerpt.
     Empty,
     /// What binds these packets to an identity is not here: they are from another room, too old, or we left.
@@ -274,6 +276,7 @@ pub enum ReportError {
 impl fmt::Display for ReportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Excerpt(error) => error.fmt(f),
             Self::Empty => f.write_str("there is nothing to report in the excerpt"),
             Self::Unvouched => f.write_str("what binds these packets to an identity is not here any more"),
             Self::TooLarge => f.write_str("a report of a shorter window would fit, this one does not"),
@@ -283,6 +286,12 @@ impl fmt::Display for ReportError {
 }
 
 impl std::error::Error for ReportError {}
+
+impl From<ExcerptError> for ReportError {
+    fn from(error: ExcerptError) -> Self {
+        Self::Excerpt(error)
+    }
+}
 
 /// Published keys that are kept.
 const MAX_PUBLISHED: usize = 1_024;
