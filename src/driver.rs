@@ -10,7 +10,12 @@
 //! whose audio has a thread of its own writes this loop itself, with [`Room`] on one side and
 //! [`Sealer`] and [`Opener`] on the other: that is what `examples/sans_io.rs` does.
 
-use std::{collections::VecDeque, error::Error, fmt, time::Instant};
+use std::{
+    collections::VecDeque,
+    error::Error,
+    fmt,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -19,7 +24,8 @@ use crate::{
     id::{Counter, Epoch, Leaf, MemberId, Step},
     keys::Rekey,
     media::{Early, HEADROOM, Opened, Opener, PacketSize, Proof, SealError, Sealer, Stamp, TAILROOM},
-    room::{ControlError, CreateError, Event, KnockError, Room, RoomOptions, UnixTime},
+    report::{Excerpt, Keep, ModerationKey, Recorder},
+    room::{ControlError, CreateError, Ending, Event, KnockError, ReportError, Room, RoomOptions, UnixTime},
     transport::{Inbound, RelayName, Transport, TransportError},
 };
 
@@ -62,6 +68,10 @@ pub struct Call<T> {
     sealer: Sealer,
     opener: Opener,
     early: Early,
+    keep: Keep,
+    /// `None` until we are in, and in rooms whose packets prove nothing.
+    recorder: Option<Recorder>,
+    not_kept: u64,
     /// What was opened and not handed out yet.
     heard: VecDeque<Heard>,
     /// A control message that is being sent: it survives a cancelled send and a lost connection.
@@ -150,6 +160,7 @@ impl<T: Transport> Call<T> {
         loop {
             self.flush().await?;
             if let Some(event) = self.room.poll_event() {
+                self.forget_after(&event);
                 return Ok(Next::Event(event));
             }
             if let Some(heard) = self.heard.pop_front() {
@@ -214,6 +225,37 @@ impl<T: Transport> Call<T> {
         &mut self.room
     }
 
+    /// How much of what is heard from now on is kept for a report; the last minute until this is called.
+    /// What was kept is gone.
+    pub fn keep(&mut self, keep: Keep) {
+        self.keep = keep;
+        self.recorder = None;
+    }
+
+    /// Makes a report of what a member said in the `last` time, five seconds at least, for a moderator.
+    ///
+    /// # Errors
+    /// See [`ReportError`].
+    pub fn report(
+        &mut self,
+        member: MemberId,
+        last: Duration,
+        to: &ModerationKey,
+    ) -> Result<Vec<u8>, ReportError> {
+        let now = self.transport.now();
+        let recorder = self.recorder.as_mut().ok_or(ReportError::Empty)?;
+        recorder.handle_timeout(now);
+        let mut excerpt = Excerpt::new(recorder);
+        let since = now.checked_sub(last).unwrap_or(now);
+        recorder.excerpt(member, since..now, &mut excerpt)?;
+        self.room.report(&excerpt, to)
+    }
+
+    /// Packets that were opened and not handed out, because they could not have been reported.
+    pub fn not_kept(&self) -> u64 {
+        self.not_kept
+    }
+
     /// The opener, for its counts.
     pub fn opener(&self) -> &Opener {
         &self.opener
@@ -236,6 +278,9 @@ impl<T: Transport> Call<T> {
             sealer: Sealer::new(),
             opener: Opener::new(),
             early: Early::new(EARLY),
+            keep: Keep::default(),
+            recorder: None,
+            not_kept: 0,
             heard: VecDeque::new(),
             unsent: None,
             control_dropped: 0,
@@ -268,10 +313,22 @@ impl<T: Transport> Call<T> {
             }
             changed = true;
         }
+        if self.recorder.is_none() && !self.keep.window.is_zero() {
+            self.recorder = self.room.recorder(self.keep, now);
+        }
         while changed && let Some(frame) = self.early.next_known(&mut self.opener) {
             if let Ok(opened) = self.opener.open(frame) {
-                self.heard.push_back(Heard::from(opened));
+                hear(&mut self.recorder, &mut self.heard, &mut self.not_kept, opened, now);
             }
+        }
+    }
+
+    /// What was recorded goes with the room, unless somebody else put us out: then it grows too old, as always.
+    fn forget_after(&mut self, event: &Event) {
+        if let (Event::Over(ending), Some(recorder)) = (event, &mut self.recorder)
+            && !matches!(ending, Ending::Removed { .. })
+        {
+            recorder.wipe();
         }
     }
 
@@ -285,10 +342,27 @@ impl<T: Transport> Call<T> {
     fn handle_media(&mut self, packet: &[u8]) {
         let mut frame = packet.to_vec();
         match self.opener.open(&mut frame) {
-            Ok(opened) => self.heard.push_back(Heard::from(opened)),
+            Ok(opened) => {
+                let now = self.transport.now();
+                hear(&mut self.recorder, &mut self.heard, &mut self.not_kept, opened, now);
+            }
             Err(refusal) if refusal.is_early() => self.early.hold(packet),
             Err(_) => {}
         }
+    }
+}
+
+/// Hands out an opened packet, if it can be reported or nothing is kept.
+fn hear(
+    recorder: &mut Option<Recorder>,
+    heard: &mut VecDeque<Heard>,
+    not_kept: &mut u64,
+    opened: Opened<'_>,
+    now: Instant,
+) {
+    match recorder.as_mut().map_or(Ok(()), |recorder| recorder.record(&opened, now)) {
+        Ok(()) => heard.push_back(Heard::from(opened)),
+        Err(_) => *not_kept += 1,
     }
 }
 
