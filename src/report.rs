@@ -45,6 +45,8 @@ mod gaps;
 #[cfg(feature = "room")]
 mod moderation;
 mod recorder;
+#[cfg(all(test, feature = "room"))]
+mod vectors;
 #[cfg(feature = "room")]
 mod verify;
 

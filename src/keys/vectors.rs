@@ -51,8 +51,13 @@ impl Case {
     }
 
     pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
-        let digits = self.text(name);
-        (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
+        from_hex(self.text(name))
+    }
+
+    /// Byte strings with commas between; none if there is no such name.
+    #[cfg(feature = "room")]
+    pub(crate) fn list(&self, name: &str) -> Vec<Vec<u8>> {
+        self.values.get(name).map_or(Vec::new(), |list| list.split(',').map(from_hex).collect())
     }
 
     pub(crate) fn array<const N: usize>(&self, name: &str) -> [u8; N] {
@@ -66,6 +71,10 @@ impl Case {
     pub(crate) fn step(&self) -> Step {
         Step(self.number("step").try_into().unwrap())
     }
+}
+
+fn from_hex(digits: &str) -> Vec<u8> {
+    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap()).collect()
 }
 
 /// The five `sframe` cases of RFC 9605: the labels and the whole derivation of all suites.
