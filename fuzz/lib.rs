@@ -1,4 +1,7 @@
-//! What the targets run: the functions that `tests/media_corpus.rs` replays the corpus through.
+//! What the targets run: the functions that `tests/media_corpus.rs` replays the corpus through; those of
+//! `reported` are replayed by `tests/report_corpus.rs`.
 
 #[path = "../tests/stage/mod.rs"]
 pub mod stage;
+#[path = "../tests/support/reported.rs"]
+pub mod reported;

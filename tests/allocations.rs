@@ -12,9 +12,11 @@ use std::{
 };
 
 use sottovoce::{
-    Authenticity, CaptureTime, Leaf, Opener, Refusal, Rekey, Schedule, SealError, Sealer, Silence, Stamp,
+    Authenticity, CaptureTime, Leaf, Opener, PacketSize, Refusal, Rekey, Schedule, SealError, Sealer,
+    Silence, Stamp,
     keys::{OpenRekey, Retired, SealRekey},
     media::{Early, HEADROOM, Level},
+    report::{Excerpt, Keep, NotKept, Recorder},
 };
 use stage::{GROUP_ID, Profile, Seat, Stage, group, insider, name, opus::packet, seat, signed};
 
@@ -103,6 +105,40 @@ fn sealing_and_opening_never_touch_the_allocator() {
             });
         }
     }
+}
+
+#[test]
+fn recording_and_taking_an_excerpt_never_touch_the_allocator() {
+    let mut stage = Stage::of(4, signed());
+    let mut now = stage.now;
+    let mut keep = Keep::default();
+    (keep.window, keep.speakers) = (Duration::from_secs(6), 2);
+    let mut recorder = Recorder::new(keep, PacketSize::new(signed().size).unwrap(), now);
+    let mut excerpt = Excerpt::new(&recorder);
+    let mut listener = stage.members.remove(&Leaf(3)).unwrap().opener;
+    let mut buffer = [0; 300];
+    let (mut full, mut fast) = (0, 0);
+    for round in 0..6_000u32 {
+        // A third speaker now and then, and from the middle on all of them faster than their audio needs.
+        let leaf = if round % 50 == 0 { 2 } else { round % 2 };
+        let frame = seal(&mut stage.member(leaf).sealer, &mut buffer, b"said").unwrap();
+        let opened = listener.open(frame).unwrap();
+        match audio("recording", || recorder.record(&opened, now)) {
+            Ok(()) => {}
+            Err(NotKept::Speakers) => full += 1,
+            Err(NotKept::Rate) => fast += 1,
+            Err(other) => panic!("{other}"),
+        }
+        now += Duration::from_millis(if round < 3_000 { 20 } else { 1 });
+    }
+    assert!(full > 50 && fast > 1_000, "{full} and {fast}: both refusals");
+    let member = stage.member(1).id;
+    audio("an excerpt", || recorder.excerpt(member, now - Duration::from_secs(6)..now, &mut excerpt))
+        .unwrap();
+    assert!(excerpt.len() > 300);
+    audio("time", || recorder.handle_timeout(now + Duration::from_secs(9)));
+    assert_eq!(recorder.kept(member), 0);
+    audio("wiping", || recorder.wipe());
 }
 
 /// All changes of keys of some epochs, made beforehand, as the control thread does.

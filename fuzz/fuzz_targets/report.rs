@@ -1,0 +1,4 @@
+//! See `report` in `tests/support/reported.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sottovoce_fuzz::reported::report(data));
