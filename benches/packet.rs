@@ -123,6 +123,7 @@ fn contestants<'a>(size: usize) -> Vec<Box<dyn Contestant + 'a>> {
         Box::new(AesGcm::base(size)),
         Box::new(Ours::group(size)),
         Box::new(Ours::signed(signed_opus)),
+        Box::new(Ours::recorded(signed_opus)),
         Box::new(Ed25519::new()),
         Box::new(Sha256::new(signed_opus)),
         Box::new(Sframe::new(size)),

@@ -11,7 +11,8 @@ use sottovoce::{
     MemberId, SealError, Silence, Stamp,
     driver::{Call, Next, SpeakError},
     group::{Identity, Name, Role},
-    room::{Ending, Event, InviteOptions, RoomOptions, UnixTime},
+    report::ModerationSecret,
+    room::{Ending, Event, InviteOptions, ReportError, RoomOptions, UnixTime},
     transport::{
         RelayName, block_on,
         loopback::{Faults, Hub, Member},
@@ -111,17 +112,20 @@ fn a_call_is_heard_until_the_ban_and_closed_at_the_end() {
     let member = move |end: Member, n: u8, link: mpsc::Receiver<String>, lingers: Duration| {
         let invite = link.recv().unwrap().parse().unwrap();
         let call = block_on(Call::join(end, identity(n, "member"), invite, [n; 32], unix)).unwrap();
-        let (heard, call) = listen(call, lingers);
+        let (heard, mut call) = listen(call, lingers);
+        let key = ModerationSecret::from_seed([9; 32]).unwrap().key();
+        let report = call.report(identity(1, "host").id(), 6 * TALK, &key);
+        assert_eq!(call.not_kept(), 0);
         let refused: u64 = call.opener().stats().refusals().map(|(_, count)| count).sum();
         block_on(call.close()).unwrap();
-        (heard, refused)
+        (heard, refused, report)
     };
     let guest = thread::spawn(move || member(guest_end, 2, guest_link, Duration::ZERO));
     let banned = thread::spawn(move || member(banned_end, 3, banned_link, 2 * TALK));
 
     let sent = host.join().unwrap();
-    let (guest, _) = guest.join().unwrap();
-    let (banned, refused) = banned.join().unwrap();
+    let (guest, _, report_of_guest) = guest.join().unwrap();
+    let (banned, refused, report_of_banned) = banned.join().unwrap();
     assert!(sent >= 990);
     let (half, host_id) = (usize::from(sent) / 2, identity(1, "host").id());
     assert_eq!(guest.ending, Some(Ending::Closed));
@@ -131,6 +135,11 @@ fn a_call_is_heard_until_the_ban_and_closed_at_the_end() {
     assert!(guest.packets.iter().all(|(_, packet)| packet.windows(57).any(|window| window == &opus(0)[3..])));
     assert_eq!(banned.ending, Some(Ending::Removed { by: host_id, banned: true }));
     assert!((half - 2..=half + 2).contains(&banned.packets.len()), "{} of {half}", banned.packets.len());
+    // A ban does not take from the banned what it heard in the last minute; the end of the room does.
+    let secret = ModerationSecret::from_seed([9; 32]).unwrap();
+    let report = secret.open(&report_of_banned.unwrap(), unix, &[]).unwrap();
+    assert_eq!((report.member(), report.packets().count()), (host_id, banned.packets.len()));
+    assert!(matches!(report_of_guest, Err(ReportError::Excerpt(_))), "{report_of_guest:?}");
     assert!(
         refused as usize >= half - 2,
         "the banned member received {refused} packets that it could not open"

@@ -1,10 +1,15 @@
 //! The library's own sealing and opening, whole: look-up, replay window, statistics and all.
 
-use std::{hint::black_box, ops::Range};
+use std::{
+    hint::black_box,
+    ops::Range,
+    time::{Duration, Instant},
+};
 
 use sottovoce::{
-    Authenticity, Opener, Refusal, Sealer, Stamp, Suite,
+    Authenticity, Opener, PacketSize, Refusal, Sealer, Stamp, Suite,
     media::{HEADROOM, Proof},
+    report::{Keep, Recorder},
 };
 
 use super::{
@@ -29,6 +34,8 @@ pub struct Ours {
     order: Order,
     /// Who seals which packet of a batch.
     turns: Vec<usize>,
+    /// What keeps the last minute, and the time that it is told, a packet of 20 ms at a time.
+    recorder: Option<(Recorder, Instant)>,
 }
 
 /// What becomes of the packets.
@@ -51,6 +58,7 @@ enum Order {
 impl Ours {
     pub const GROUP: &'static str = "sottovoce group";
     pub const SIGNED: &'static str = "sottovoce signed";
+    pub const RECORDED: &'static str = "signed, recorded";
     pub const SUITE_5: &'static str = "suite 0x0005";
     pub const MANY: &'static str = "10 of 5000 senders";
     pub const MANY_SHUFFLED: &'static str = "10 of 5000, any order";
@@ -66,6 +74,15 @@ impl Ours {
         let plan = Plan { authenticity: Authenticity::Signed, ..Plan::new(opus + TAIL) };
         let ours = Self::new(Self::SIGNED, &[AesGcm::BASE, Ed25519::NAME, Sha256::NAME], plan, opus);
         Self { lane: Lane::Slow, ..ours }
+    }
+
+    /// The same, and every opened packet is kept for a minute. Compared with opening alone.
+    pub fn recorded(opus: usize) -> Self {
+        let ours = Self::signed(opus);
+        let size = PacketSize::new((opus + TAIL) as u16).expect("a size that a room can have");
+        let now = Instant::now();
+        let recorder = Some((Recorder::new(Keep::default(), size, now), now));
+        Self { name: Self::RECORDED, against: &[Self::SIGNED], recorder, ..ours }
     }
 
     /// AES-256-GCM and HKDF-SHA-512.
@@ -106,6 +123,7 @@ impl Ours {
             outcome: Outcome::Opened,
             order: Order::Turns,
             turns: vec![],
+            recorder: None,
         }
     }
 
@@ -155,14 +173,22 @@ impl Contestant for Ours {
         let seal = self.seal(arena, count);
 
         let (opener, sealed) = (&mut self.room.opener, self.sealed.clone());
-        match self.outcome {
-            Outcome::Opened => {
+        match (self.outcome, &mut self.recorder) {
+            (Outcome::Opened, Some((recorder, now))) => {
+                let open = time(arena.batch(count), |buffer| {
+                    *now += Duration::from_millis(20);
+                    let opened = opener.open(&mut buffer[sealed.clone()]);
+                    black_box(opened).is_ok_and(|opened| recorder.record(&opened, *now).is_ok())
+                });
+                Batch { seal: None, open: Some(open) }
+            }
+            (Outcome::Opened, None) => {
                 let open = time(arena.batch(count), |buffer| {
                     black_box(opener.open(&mut buffer[sealed.clone()])).is_ok()
                 });
                 Batch { seal, open: Some(open) }
             }
-            Outcome::Forged => {
+            (Outcome::Forged, _) => {
                 arena.batch(count).for_each(|buffer| buffer[sealed.end - 1] ^= 1);
                 Batch { seal: None, open: Some(refused(arena, count, opener, sealed, Refusal::Forged)) }
             }

@@ -32,6 +32,9 @@ const HOLDS: u32 = 1_800;
 /// When everything here is announced.
 const NOW: UnixTime = UnixTime(1_790_000_000);
 
+/// What somebody does to a report.
+type Edit = fn(&mut Draft);
+
 fn moderator() -> ModerationSecret {
     ModerationSecret::from_seed([77; 32]).unwrap()
 }
@@ -272,7 +275,7 @@ fn what_is_left_out_is_seen() {
 #[test]
 fn what_is_moved_or_doubled_is_refused() {
     let whole = || report(ROOM, vec![said(ROOM, 4, 0, 2, 4), said(ROOM, 5, 0, 1, 4)]);
-    let changes: [fn(&mut Draft); 5] = [
+    let changes: [Edit; 5] = [
         |draft| draft.parts[0].frames.swap(0, 1),
         |draft| draft.parts[0].frames.swap(1, 5),
         |draft| draft.parts[0].frames.extend_from_within(7..),
@@ -353,7 +356,7 @@ fn what_was_never_said_is_not_attributed() {
 
 #[test]
 fn what_a_reporter_edits_is_refused() {
-    let edits: [(&str, fn(&mut Draft)); 6] = [
+    let edits: [(&str, Edit); 6] = [
         ("audio", |draft| draft.parts[0].frames[1].packet[10] ^= 1),
         ("capture time", |draft| draft.parts[0].frames[1].packet[SIZE as usize - 72] ^= 1),
         ("level", |draft| draft.parts[0].frames[1].packet[SIZE as usize - 66] ^= 0x80),
@@ -369,7 +372,7 @@ fn what_a_reporter_edits_is_refused() {
         edit(&mut draft);
         assert_eq!(open(&draft).unwrap_err(), Rejected::Forged(place(4, 0, 257)), "{what}");
     }
-    let edits: [(&str, fn(&mut Draft)); 5] = [
+    let edits: [(&str, Edit); 5] = [
         ("the room's name", |draft| draft.room = Name::new("war council").unwrap()),
         ("the epoch", |draft| draft.parts[0].epoch = Epoch(400)),
         ("the leaf", |draft| draft.parts[0].leaf = 7),
