@@ -395,7 +395,6 @@ fn write(frame: &mut [u8], arrival: u64, evidence: &Evidence, opened: &Opened<'_
     Some(())
 }
 
-#[cfg_attr(not(feature = "room"), expect(dead_code, reason = "only a room makes reports"))]
 fn read(frame: &[u8]) -> Option<Recorded<'_>> {
     let (_arrival, rest) = frame.split_first_chunk::<8>()?;
     let (speaker_context, rest) = rest.split_first_chunk()?;
