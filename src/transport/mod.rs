@@ -8,6 +8,8 @@
 //! A relay is never trusted: it sees sealed bytes only, and what it drops, delays, repeats or invents
 //! is noticed by the planes above. A transport therefore needs no cryptography of its own.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod loopback;
 pub mod socket;
 
