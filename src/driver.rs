@@ -125,7 +125,7 @@ impl<T: Transport> Call<T> {
         seed: [u8; 32],
         unix: UnixTime,
     ) -> Result<Self, CallError> {
-        check_relay(transport.relay(), &options.relays)?;
+        check_relays(&transport, &options.relays)?;
         let room = Room::create(identity, options, seed, transport.now(), unix)?;
         transport.connect(room.handle()).await?;
         Ok(Self::new(transport, room))
@@ -144,7 +144,7 @@ impl<T: Transport> Call<T> {
         seed: [u8; 32],
         unix: UnixTime,
     ) -> Result<Self, CallError> {
-        check_relay(transport.relay(), invite.relays())?;
+        check_relays(&transport, invite.relays())?;
         transport.connect(invite.handle()).await?;
         let room = Room::knock(identity, invite, seed, transport.now(), unix)?;
         Ok(Self::new(transport, room))
@@ -390,7 +390,7 @@ impl<T> fmt::Debug for Call<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The transport's relay is not on the room's list. Nothing was contacted.
+    /// A relay of the transport is not on the room's list. Nothing was contacted.
     RelayNotAllowed(RelayName),
     /// There is no room.
     Create(CreateError),
@@ -451,8 +451,11 @@ impl fmt::Display for SpeakError {
 impl Error for CallError {}
 impl Error for SpeakError {}
 
-fn check_relay(relay: &RelayName, allowed: &[RelayName]) -> Result<(), CallError> {
-    if allowed.contains(relay) { Ok(()) } else { Err(CallError::RelayNotAllowed(relay.clone())) }
+fn check_relays(transport: &impl Transport, allowed: &[RelayName]) -> Result<(), CallError> {
+    match transport.relays().into_iter().find(|relay| !allowed.contains(relay)) {
+        Some(relay) => Err(CallError::RelayNotAllowed(relay.clone())),
+        None => Ok(()),
+    }
 }
 
 /// Packets that are held for keys to come.
@@ -477,8 +480,8 @@ mod tests {
 
     #[expect(clippy::manual_async_fn, reason = "the trait is written so")]
     impl Transport for Untouchable {
-        fn relay(&self) -> &RelayName {
-            &self.0
+        fn relays(&self) -> Vec<&RelayName> {
+            vec![&self.0]
         }
 
         fn connect(&mut self, _: RoomHandle) -> impl Future<Output = Result<(), TransportError>> + Send {

@@ -15,10 +15,12 @@
 //! them from it. Nobody else can.
 
 pub mod log;
+pub mod token;
 
 mod bucket;
 mod control;
 mod media;
+mod metrics;
 mod outbox;
 mod rooms;
 pub(crate) mod wire;
@@ -70,13 +72,15 @@ impl Relay {
             rooms: Mutex::new(Rooms::new(options.limits, options.media_loss, options.seed)),
             log: Mutex::new(options.log),
             limits: options.limits,
+            issuer: options.issuer,
             media,
             pending: AtomicUsize::new(0),
+            draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
         let mut relay = Self { address, shared: Arc::clone(&shared), threads: Vec::new() };
         let door = Arc::clone(&shared);
-        relay.spawn("relay door", move || control::serve(&listener, &door))?;
+        relay.spawn("relay door", move || control::serve(listener, &door))?;
         relay.spawn("relay media", move || media::serve(&shared))?;
         Ok(relay)
     }
@@ -95,6 +99,41 @@ impl Relay {
     /// What happened so far.
     pub fn counts(&self) -> Counts {
         self.shared.rooms().counts
+    }
+
+    /// The counts, and how many members and rooms there are now, as Prometheus text (format 0.0.4).
+    ///
+    /// Nothing in it is about a person or a room.
+    pub fn metrics(&self) -> String {
+        let (counts, (members, rooms)) = {
+            let rooms = self.shared.rooms();
+            (rooms.counts, rooms.sizes())
+        };
+        metrics::text(&counts, members, rooms)
+    }
+
+    /// Stops without haste: admits nobody from now on, lets the members go on until all have left or
+    /// `patience` is over, writes what still waits for each of them, then [stops](Self::stop).
+    ///
+    /// Members are told nothing; their connection ends after what was sent to it, and they connect to
+    /// another relay of their list. It returns at most [`Limits::write_timeout`] after `patience`.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop).
+    pub fn drain(mut self, patience: Duration) -> io::Result<Counts> {
+        self.shared.draining.store(true, Ordering::Relaxed);
+        self.wait_until_empty(patience);
+        self.shared.rooms().finish();
+        self.wait_until_empty(self.shared.limits.write_timeout);
+        self.halt()?;
+        Ok(self.counts())
+    }
+
+    fn wait_until_empty(&self, patience: Duration) {
+        let start = Instant::now();
+        while self.shared.rooms().sizes().0 > 0 && start.elapsed() < patience {
+            thread::sleep(DRAIN_POLL);
+        }
     }
 
     /// Ends all connections, waits for all threads and frees the port.
@@ -146,6 +185,8 @@ pub struct Options {
     pub seed: u64,
     /// Where to write all that comes in.
     pub log: Option<log::Writer>,
+    /// Whose tokens let members in. Without one, whoever knows a room's handle is let in.
+    pub issuer: Option<token::IssuerKey>,
 }
 
 /// What members may use of a relay. The defaults suit rooms of up to 250 on a small machine.
@@ -200,14 +241,26 @@ impl Default for Limits {
 pub struct Counts {
     /// Members admitted.
     pub connections: u64,
-    /// Connections turned away: garbage, silence, another version, no place.
+    /// Connections turned away: garbage, silence, another version, no place, no token.
     pub refused: u64,
+    /// The same by reason.
+    pub refusals: Refusals,
     /// Control messages taken from members.
     pub control: u64,
+    /// Bytes of them.
+    pub control_bytes: u64,
+    /// Copies of them that were put into a member's queue.
+    pub control_copies: u64,
+    /// Bytes of those.
+    pub control_copied_bytes: u64,
     /// Sealed packets taken from members.
     pub media: u64,
+    /// Bytes of them.
+    pub media_bytes: u64,
     /// Copies of them sent to members.
     pub copies: u64,
+    /// Bytes of those.
+    pub copied_bytes: u64,
     /// Copies lost on purpose.
     pub lost: u64,
     /// Datagrams from an address that is bound to nobody, or with an unknown ticket.
@@ -218,6 +271,49 @@ pub struct Counts {
     pub over_rate: u64,
     /// Members cut off: too slow, silent for too long, or with a control message that is too long.
     pub cut: u64,
+    /// Members cut off because their token was revoked.
+    pub revoked: u64,
+}
+
+/// Connections turned away, by reason (SPEC section 8.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusals {
+    /// Its first bytes are not of our protocol.
+    pub garbage: u64,
+    /// It did not finish its hello in time, or hung up before.
+    pub no_hello: u64,
+    /// Too many others had yet to send their hello.
+    pub pending: u64,
+    /// Another version, or a revocation where no tokens are asked for.
+    pub version: u64,
+    /// No place for another member, or for another revocation.
+    pub relay_full: u64,
+    /// No place for another room.
+    pub rooms_full: u64,
+    /// No place in that room.
+    pub room_full: u64,
+    /// No token, or one that is forged, expired, revoked, or for another room; or a forged revocation.
+    pub token: u64,
+}
+
+impl Counts {
+    fn refuse(&mut self, reason: impl FnOnce(&mut Refusals) -> &mut u64) {
+        self.refused += 1;
+        *reason(&mut self.refusals) += 1;
+    }
+}
+
+impl Refusals {
+    fn of(&mut self, refusal: wire::Refusal) -> &mut u64 {
+        match refusal {
+            wire::Refusal::Version => &mut self.version,
+            wire::Refusal::Connections => &mut self.relay_full,
+            wire::Refusal::Rooms => &mut self.rooms_full,
+            wire::Refusal::Members => &mut self.room_full,
+            wire::Refusal::Token => &mut self.token,
+        }
+    }
 }
 
 /// What the relay's threads have in common.
@@ -225,8 +321,10 @@ struct Shared {
     rooms: Mutex<Rooms>,
     log: Mutex<Option<log::Writer>>,
     limits: Limits,
+    issuer: Option<token::IssuerKey>,
     media: UdpSocket,
     pending: AtomicUsize,
+    draining: AtomicBool,
     stopping: AtomicBool,
 }
 
@@ -287,3 +385,5 @@ fn timed_out(error: &io::Error) -> bool {
 
 /// How long a thread may take to notice that the relay stops.
 const TICK: Duration = Duration::from_millis(100);
+/// How often a relay that drains looks whether anybody is left.
+const DRAIN_POLL: Duration = Duration::from_millis(10);

@@ -256,7 +256,7 @@ fn nobody_under_the_name_is_unreachable() {
     for name in [RelayName::new(&free.to_string()).unwrap(), name("no-port"), name("moq+https://127.0.0.1/x")]
     {
         let mut client = Client::new(name.clone());
-        assert_eq!(client.relay(), &name);
+        assert_eq!(client.relays(), [&name]);
         assert_eq!(block_on(client.connect(ROOM)), Err(TransportError::Unreachable), "{name}");
     }
 }

@@ -1,7 +1,7 @@
 //! The leak search: does what the relay saw contain anything it must not know?
 //!
 //! A needle is something secret: a stretch of the speech, an account id, a name. The search looks for every
-//! needle as it is, in hex, in base64 at all three alignments, and for text also in UTF-16. A search that finds
+//! needle as it is, backwards, in hex, in base64 at all three alignments, and for text also in UTF-16. A search that finds
 //! nothing proves little by itself, so the same search has to find the same needles in a run without sealing.
 //!
 //! False positives: a pattern of n bytes stands at a given place in random bytes with probability 256^-n. The
@@ -32,6 +32,9 @@ pub enum Kind {
     DisplayName,
     /// The name of the room.
     RoomName,
+    /// Whatever somebody who audits a relay has planted.
+    #[allow(dead_code, reason = "the audit's, and not the room's")]
+    Canary,
 }
 
 /// How a needle is written where it is looked for.
@@ -39,6 +42,8 @@ pub enum Kind {
 pub enum Encoding {
     /// The bytes themselves.
     Raw,
+    /// The bytes, last first.
+    Reversed,
     /// Hex with the digits a to f.
     HexLower,
     /// Hex with the digits A to F.
@@ -121,6 +126,7 @@ impl Needle {
         };
         let mut patterns = vec![
             (Encoding::Raw, bytes.to_vec()),
+            (Encoding::Reversed, bytes.iter().rev().copied().collect()),
             (Encoding::HexLower, hex(b"0123456789abcdef")),
             (Encoding::HexUpper, hex(b"0123456789ABCDEF")),
         ];
@@ -293,6 +299,7 @@ impl fmt::Display for Kind {
             Kind::AccountId => "account id",
             Kind::DisplayName => "display name",
             Kind::RoomName => "room name",
+            Kind::Canary => "canary",
         })
     }
 }
@@ -301,6 +308,7 @@ impl fmt::Display for Encoding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Encoding::Raw => "raw",
+            Encoding::Reversed => "reversed",
             Encoding::HexLower => "hex",
             Encoding::HexUpper => "upper-case hex",
             Encoding::Base64 => "base64",

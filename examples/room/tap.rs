@@ -38,8 +38,8 @@ impl Tap {
 }
 
 impl Transport for Tap {
-    fn relay(&self) -> &RelayName {
-        self.client.relay()
+    fn relays(&self) -> Vec<&RelayName> {
+        self.client.relays()
     }
 
     fn connect(&mut self, handle: RoomHandle) -> impl Future<Output = Result<(), TransportError>> + Send {

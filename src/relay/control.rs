@@ -5,7 +5,7 @@ use std::{
     net::{Shutdown, TcpListener, TcpStream},
     sync::{Arc, atomic::Ordering},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Buf;
@@ -15,19 +15,25 @@ use super::{
     log::{Connection, Lane},
     outbox::Outbox,
     random, timed_out,
+    token::{Revocation, Token},
     wire::{self, FrameTooLong, Frames, Hello, Refusal, Ticket},
 };
+use crate::transport::RoomHandle;
 
-/// Admits connections until the relay stops, then ends them all.
-pub(super) fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
+/// Admits connections until the relay drains or stops, then ends them all when it stops.
+pub(super) fn serve(listener: TcpListener, shared: &Arc<Shared>) {
     // Polled, since nothing in `std` can wake a thread that waits for a connection.
-    let polled = listener.set_nonblocking(true).is_ok();
+    let mut listener = listener.set_nonblocking(true).ok().map(|()| listener);
     let mut connections: Vec<(Arc<TcpStream>, JoinHandle<()>)> = Vec::new();
     let mut swept = Instant::now();
-    while polled && !shared.is_stopping() {
-        match listener.accept() {
-            Ok((stream, _)) => connections.extend(admit(stream, shared)),
-            Err(_) => thread::sleep(POLL),
+    while !shared.is_stopping() {
+        if shared.draining.load(Ordering::Relaxed) {
+            // Whoever knocks from now on learns at once that nobody is here.
+            listener = None;
+        }
+        match listener.as_ref().map(TcpListener::accept) {
+            Some(Ok((stream, _))) => connections.extend(admit(stream, shared)),
+            _ => thread::sleep(POLL),
         }
         if swept.elapsed() >= TICK {
             swept = Instant::now();
@@ -46,7 +52,7 @@ pub(super) fn serve(listener: &TcpListener, shared: &Arc<Shared>) {
 /// Starts the thread of a new connection, or drops the connection if too many have yet to say hello.
 fn admit(stream: TcpStream, shared: &Arc<Shared>) -> Option<(Arc<TcpStream>, JoinHandle<()>)> {
     if shared.pending.load(Ordering::Relaxed) >= shared.limits.pending {
-        shared.rooms().counts.refused += 1;
+        shared.rooms().counts.refuse(|refusals| &mut refusals.pending);
         return None;
     }
     // On some systems a connection inherits this from its listener.
@@ -70,20 +76,22 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> Option<(Arc<TcpStream>, Joi
 /// Reads until it is clear what the connection is, or the time is up.
 fn read_hello(mut stream: &TcpStream, patience: Duration) -> Hello {
     let deadline = Instant::now() + patience;
-    let mut buffer = [0; wire::HELLO_LEN];
+    let mut buffer = [0; wire::OPENING_LEN];
     let mut length = 0;
     loop {
         let (read, unread) = buffer.split_at_mut(length);
-        match wire::parse_hello(read) {
-            Hello::Partial => {}
+        let wanted = match wire::parse_hello(read) {
+            Hello::Partial(wanted) => wanted,
             known => return known,
-        }
+        };
+        let missing = wanted.saturating_sub(length).min(unread.len());
+        let unread = unread.get_mut(..missing).unwrap_or_default();
         let left = deadline.saturating_duration_since(Instant::now());
         // Once the time is up this fails, since a timeout of zero is refused.
         match stream.set_read_timeout(Some(left)).and_then(|()| stream.read(unread)) {
             Ok(more) if more > 0 => length += more,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            _ => return Hello::Partial,
+            _ => return Hello::Partial(wanted),
         }
     }
 }
@@ -91,30 +99,62 @@ fn read_hello(mut stream: &TcpStream, patience: Duration) -> Hello {
 /// Serves a member to its end, or turns the connection away.
 fn handle_hello(hello: Hello, stream: &Arc<TcpStream>, shared: &Arc<Shared>) {
     let refusal = match hello {
-        Hello::Room(room) => {
-            // Without random numbers there are no tickets, so there is no place.
-            let ticket = random().map(Ticket).ok_or(Refusal::Connections);
-            let joined = ticket.and_then(|ticket| shared.rooms().join(room, ticket, Instant::now()));
-            match joined {
-                Ok((connection, outbox)) => {
-                    shared.record(Lane::Hello, connection, &wire::hello(room));
-                    serve_member(stream, connection, &outbox, shared);
-                    shared.rooms().leave(connection);
-                    return;
-                }
-                Err(refusal) => refusal,
+        Hello::Room(room, token) => match join(room, token.as_ref(), shared) {
+            Ok((connection, outbox)) => {
+                shared.record(Lane::Hello, connection, &wire::hello(room, token.as_ref()));
+                serve_member(stream, connection, &outbox, shared);
+                shared.rooms().leave(connection);
+                return;
             }
-        }
+            Err(refusal) => refusal,
+        },
+        Hello::Revoke(revocation) => match revoke(&revocation, shared) {
+            Ok(()) => {
+                // As below.
+                let _ = stream.as_ref().write_all(&wire::revoked());
+                return;
+            }
+            Err(refusal) => refusal,
+        },
         Hello::OtherVersion => Refusal::Version,
-        Hello::Garbage | Hello::Partial => {
-            // No word to what does not speak our protocol.
-            shared.rooms().counts.refused += 1;
-            return;
-        }
+        // No word to what does not speak our protocol.
+        Hello::Garbage => return shared.rooms().counts.refuse(|refusals| &mut refusals.garbage),
+        Hello::Partial(_) => return shared.rooms().counts.refuse(|refusals| &mut refusals.no_hello),
     };
-    shared.rooms().counts.refused += 1;
+    shared.rooms().counts.refuse(|refusals| refusals.of(refusal));
     // Whether it still listens is its own affair.
     let _ = stream.as_ref().write_all(&wire::answer(Err(refusal)));
+}
+
+/// Finds a place for a member, if it may have one.
+fn join(
+    room: RoomHandle,
+    token: Option<&Token>,
+    shared: &Shared,
+) -> Result<(Connection, Arc<Outbox>), Refusal> {
+    let serial = match (shared.issuer, token) {
+        (None, _) => None,
+        (Some(issuer), Some(token)) if issuer.verify(token, room, unix_now()) => Some(token.serial()),
+        (Some(_), _) => return Err(Refusal::Token),
+    };
+    // Without random numbers there are no tickets, so there is no place.
+    let ticket = random().map(Ticket).ok_or(Refusal::Connections)?;
+    shared.rooms().join(room, ticket, serial, Instant::now())
+}
+
+/// Takes a token back, if its issuer says so.
+fn revoke(revocation: &Revocation, shared: &Shared) -> Result<(), Refusal> {
+    let issuer = shared.issuer.ok_or(Refusal::Version)?;
+    if !issuer.verify_revocation(revocation) {
+        return Err(Refusal::Token);
+    }
+    let remembered = shared.rooms().revoke(revocation.serial(), revocation.expiry(), unix_now());
+    if remembered { Ok(()) } else { Err(Refusal::Connections) }
+}
+
+/// Seconds since 1970-01-01 UTC. A clock set before then lets tokens live longer, as any wrong clock does.
+fn unix_now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Reads a member's messages while a second thread writes to it what the others say.
@@ -124,12 +164,18 @@ fn serve_member(stream: &Arc<TcpStream>, connection: Connection, outbox: &Arc<Ou
         if write_frames(&its_stream, &its_outbox).is_err_and(|error| timed_out(&error)) {
             its_shared.rooms().cut(&[connection]);
         }
-        // Ends the reader as well. The connection may have ended by itself.
-        let _ = its_stream.shutdown(Shutdown::Both);
+        // Ends the reader as well, unless the member is to read to the end first: what lies unread when a
+        // socket is closed could destroy what was written last. It may have ended by itself.
+        let finished = its_outbox.is_finishing() && !its_outbox.is_closed();
+        let _ = its_stream.shutdown(if finished { Shutdown::Write } else { Shutdown::Both });
     });
     let Some(writer) = writer else { return };
     if stream.set_read_timeout(None).is_ok() {
         read_frames(stream, connection, outbox, shared);
+    }
+    if outbox.is_finishing() {
+        // Until the member has read what there was and hangs up, or the relay stops.
+        let _ = io::copy(&mut stream.as_ref(), &mut io::sink());
     }
     shared.rooms().detach(connection);
     // A thread that panicked has ended too.

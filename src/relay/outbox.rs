@@ -19,6 +19,7 @@ pub(super) struct Outbox {
 struct Queue {
     frames: VecDeque<Bytes>,
     bytes: usize,
+    finishing: bool,
     closed: bool,
 }
 
@@ -31,7 +32,7 @@ impl Outbox {
     pub(super) fn push(&self, frame: Bytes) -> bool {
         let mut queue = self.lock();
         let bytes = queue.bytes + cost(&frame);
-        if queue.closed || bytes > self.limit {
+        if queue.closed || queue.finishing || bytes > self.limit {
             return false;
         }
         queue.bytes = bytes;
@@ -40,9 +41,9 @@ impl Outbox {
         true
     }
 
-    /// Waits for the next frame. `None` once the outbox is closed.
+    /// Waits for the next frame. `None` once the outbox is closed, or finishing and empty.
     pub(super) fn take(&self) -> Option<Bytes> {
-        let idle = |queue: &mut Queue| !queue.closed && queue.frames.is_empty();
+        let idle = |queue: &mut Queue| !queue.closed && !queue.finishing && queue.frames.is_empty();
         let mut queue = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
         let frame = queue.frames.pop_front()?;
         queue.bytes = queue.bytes.saturating_sub(cost(&frame));
@@ -55,13 +56,23 @@ impl Outbox {
         self.changed.notify_all();
     }
 
+    /// Takes nothing more, and gives what waits.
+    pub(super) fn finish(&self) {
+        self.lock().finishing = true;
+        self.changed.notify_all();
+    }
+
+    pub(super) fn is_finishing(&self) -> bool {
+        self.lock().finishing
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
-    /// Sleeps for `pause`, or until the outbox is closed.
+    /// Sleeps for `pause`, or until the outbox is closed or finishing.
     pub(super) fn pause(&self, pause: Duration) {
-        let open = |queue: &mut Queue| !queue.closed;
+        let open = |queue: &mut Queue| !queue.closed && !queue.finishing;
         drop(self.changed.wait_timeout_while(self.lock(), pause, open));
     }
 

@@ -16,6 +16,7 @@ use super::{
     bucket::{self, Bucket},
     log::Connection,
     outbox::{self, Outbox},
+    token::Serial,
     wire::{self, Cookie, Refusal, Ticket},
 };
 use crate::transport::{Dice, Percent, RoomHandle};
@@ -28,6 +29,8 @@ pub(super) struct Rooms {
     members: HashMap<Connection, Member>,
     tickets: HashMap<Ticket, Connection>,
     addresses: HashMap<SocketAddr, Connection>,
+    /// Tokens that were taken back, and when each expires, in seconds since 1970.
+    revoked: HashMap<Serial, u64>,
     next: Connection,
     pub(super) counts: Counts,
 }
@@ -35,6 +38,8 @@ pub(super) struct Rooms {
 struct Member {
     room: RoomHandle,
     ticket: Ticket,
+    /// That of the token it came with.
+    serial: Option<Serial>,
     outbox: Arc<Outbox>,
     /// Where its sealed packets come from and go to.
     address: Option<SocketAddr>,
@@ -56,18 +61,26 @@ impl Rooms {
             members: HashMap::new(),
             tickets: HashMap::new(),
             addresses: HashMap::new(),
+            revoked: HashMap::new(),
             next: Connection(0),
             counts: Counts::default(),
         }
     }
 
     /// Admits a member; the answer to it is the first thing in its outbox.
+    ///
+    /// Whether a token is genuine is settled before; whether it was taken back is settled here, under the
+    /// same lock as taking it back.
     pub(super) fn join(
         &mut self,
         room: RoomHandle,
         ticket: Ticket,
+        serial: Option<Serial>,
         now: Instant,
     ) -> Result<(Connection, Arc<Outbox>), Refusal> {
+        if serial.is_some_and(|serial| self.revoked.contains_key(&serial)) {
+            return Err(Refusal::Token);
+        }
         let connection = self.vacant(room, ticket)?;
         let outbox = Arc::new(Outbox::new(self.limits.queue));
         if !outbox.push(wire::answer(Ok(ticket))) {
@@ -76,6 +89,7 @@ impl Rooms {
         let member = Member {
             room,
             ticket,
+            serial,
             outbox: Arc::clone(&outbox),
             address: None,
             challenge: None,
@@ -145,6 +159,45 @@ impl Rooms {
         }
     }
 
+    /// Ends the wait for new members, and lets every outbox run empty before its connection is closed.
+    pub(super) fn finish(&mut self) {
+        self.limits.connections = 0;
+        for member in self.members.values() {
+            member.outbox.finish();
+        }
+        self.rooms.clear();
+        self.tickets.clear();
+        self.addresses.clear();
+    }
+
+    /// Cuts off whoever came with that token, and remembers it as long as it would let in. False if no more
+    /// can be remembered; nobody who came with it stays, even so.
+    ///
+    /// `unix` is the time now and `expiry` that of the token, in seconds since 1970.
+    pub(super) fn revoke(&mut self, serial: Serial, expiry: u64, unix: u64) -> bool {
+        let holders = self.members.iter().filter(|(_, member)| member.serial == Some(serial));
+        let holders: Vec<_> = holders.map(|(connection, _)| *connection).collect();
+        for connection in holders {
+            self.counts.revoked += u64::from(self.detach(connection));
+        }
+        if self.revoked.len() >= REVOKED_MAX {
+            self.revoked.retain(|_, expiry| *expiry > unix);
+        }
+        if expiry <= unix || self.revoked.contains_key(&serial) {
+            return true;
+        }
+        let room = self.revoked.len() < REVOKED_MAX;
+        if room {
+            self.revoked.insert(serial, expiry);
+        }
+        room
+    }
+
+    /// How many members and rooms there are.
+    pub(super) fn sizes(&self) -> (usize, usize) {
+        (self.members.len(), self.rooms.len())
+    }
+
     /// Cuts off members that were not heard of for too long.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         let silent = |since: Instant| now.saturating_duration_since(since) >= self.limits.idle_timeout;
@@ -179,11 +232,18 @@ impl Rooms {
         let slow = others
             .filter(|other| self.members.get(other).is_some_and(|other| !other.outbox.push(frame.clone())));
         let slow: Vec<_> = slow.copied().collect();
+        let copies = (room.len() - 1).saturating_sub(slow.len()) as u64;
         self.cut(&slow);
         self.counts.control += 1;
+        self.counts.control_bytes += message.len() as u64;
+        self.counts.control_copies += copies;
+        self.counts.control_copied_bytes += copies * message.len() as u64;
         Some(wait)
     }
 }
+
+/// Tokens that were taken back and have not expired: 24 bytes each, so at most a few MiB.
+const REVOKED_MAX: usize = 65_536;
 
 #[cfg(test)]
 mod tests {
@@ -214,7 +274,7 @@ mod tests {
             room: RoomHandle,
             ticket: u8,
         ) -> Result<(Connection, Arc<Outbox>), Refusal> {
-            let joined = self.rooms.join(room, Ticket([ticket; 16]), self.now);
+            let joined = self.rooms.join(room, Ticket([ticket; 16]), None, self.now);
             joined.inspect(|(_, outbox)| {
                 assert_eq!(outbox.take(), Some(wire::answer(Ok(Ticket([ticket; 16])))))
             })
@@ -336,6 +396,46 @@ mod tests {
         assert!(relay.rooms.handle_control(member, b"message", relay.now).is_none());
         assert_eq!(relay.join(ROOM, 2).err(), Some(Refusal::Connections));
         assert_eq!(relay.rooms.counts.cut, 0);
+    }
+
+    #[test]
+    fn a_revoked_token_ends_its_connections_and_opens_no_more_until_forgotten_at_its_expiry() {
+        let mut relay = Relay::new(Limits::default());
+        let [one, other] = [Serial([1; 16]), Serial([2; 16])];
+        let join = |rooms: &mut Rooms, ticket, serial| {
+            rooms.join(ROOM, Ticket([ticket; 16]), Some(serial), relay.now).map(|(_, outbox)| outbox)
+        };
+        let rooms = &mut relay.rooms;
+        let held =
+            [(1, one), (2, one), (3, other)].map(|(ticket, serial)| join(rooms, ticket, serial).unwrap());
+        assert!(rooms.revoke(one, 1_000, 900));
+        assert_eq!(held.each_ref().map(|outbox| outbox.is_closed()), [true, true, false]);
+        assert_eq!((rooms.counts.revoked, rooms.counts.cut), (2, 0));
+        assert_eq!(join(rooms, 4, one).err(), Some(Refusal::Token));
+        // After its expiry nobody can come with it, so it need not be remembered; but who stayed goes.
+        assert!(rooms.revoke(other, 1_000, 1_001));
+        assert!(held[2].is_closed() && !rooms.revoked.contains_key(&other));
+        for number in 0..REVOKED_MAX as u64 {
+            let mut serial = [9; 16];
+            serial[..8].copy_from_slice(&number.to_be_bytes());
+            assert_eq!(rooms.revoke(Serial(serial), 2_000, 999), number + 1 < REVOKED_MAX as u64);
+        }
+        // All but the first are forgotten by then, and there is room again.
+        assert!(rooms.revoke(Serial([8; 16]), 3_000, 2_000));
+        assert_eq!(rooms.revoked.len(), 1);
+    }
+
+    #[test]
+    fn a_relay_that_finishes_lets_what_waits_flow_out() {
+        let mut relay = Relay::new(Limits::default());
+        let (sender, _) = relay.join(ROOM, 1).unwrap();
+        let (_, outbox) = relay.join(ROOM, 2).unwrap();
+        relay.rooms.handle_control(sender, b"last", relay.now).unwrap();
+        relay.rooms.finish();
+        assert!(relay.rooms.handle_control(sender, b"too late", relay.now).is_none());
+        assert_eq!(relay.join(ROOM, 3).err(), Some(Refusal::Connections));
+        assert_eq!((outbox.take(), outbox.take()), (wire::frame(b"last"), None));
+        assert!(!outbox.is_closed(), "closed is for those who are cut off");
     }
 
     #[test]

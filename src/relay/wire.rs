@@ -1,7 +1,9 @@
 //! The bytes between a member and the reference relay (SPEC section 8.2). Parsing only, no sockets.
 //!
 //! ```text
-//! TCP  member > relay   "svrelay" version | handle 16
+//! TCP  member > relay   "svrelay" 1 | handle 16
+//!      member > relay   "svrelay" 2 | handle 16 | token 88
+//!      issuer > relay   "svrelay" 3 | revocation 88
 //!      relay > member   "svrelay" version | status | ticket 16, if the status is 0
 //!      both ways        length u16 | message, and so on
 //! UDP  member > relay   ff 00 "sv" version 01 | ticket 16 | cookie 16
@@ -12,6 +14,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
+use super::token::{ORDER_LEN, Revocation, Token};
 use crate::transport::{MAX_CONTROL, RoomHandle};
 
 /// Names a member to the relay's UDP socket. Made by the relay, known to the two of them.
@@ -29,10 +32,11 @@ pub(crate) enum Refusal {
     Connections,
     Rooms,
     Members,
+    Token,
 }
 
 impl Refusal {
-    const ALL: [Self; 4] = [Self::Version, Self::Connections, Self::Rooms, Self::Members];
+    const ALL: [Self; 5] = [Self::Version, Self::Connections, Self::Rooms, Self::Members, Self::Token];
 
     fn status(self) -> u8 {
         match self {
@@ -40,26 +44,35 @@ impl Refusal {
             Self::Connections => 2,
             Self::Rooms => 3,
             Self::Members => 4,
+            Self::Token => 5,
         }
     }
 }
 
-/// The first bytes of a member.
-pub(crate) fn hello(handle: RoomHandle) -> [u8; HELLO_LEN] {
-    let mut hello = [0; HELLO_LEN];
-    let (greeting, rest) = hello.split_at_mut(GREETING.len());
-    greeting.copy_from_slice(&GREETING);
-    rest.copy_from_slice(handle.as_bytes());
-    hello
+/// The first bytes of a member, with its token if it has one.
+pub(crate) fn hello(handle: RoomHandle, token: Option<&Token>) -> Bytes {
+    match token {
+        None => [&GREETING, &handle.as_bytes()[..]].concat().into(),
+        Some(token) => {
+            [MAGIC.as_slice(), &[WITH_TOKEN], handle.as_bytes(), &token.to_bytes()].concat().into()
+        }
+    }
+}
+
+/// All that an issuer says to take a token back.
+pub(crate) fn revoke(revocation: &Revocation) -> Bytes {
+    [MAGIC.as_slice(), &[REVOKE], &revocation.to_bytes()].concat().into()
 }
 
 /// What the first bytes of a connection, as many as have come, turn out to be.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Hello {
-    /// More bytes are needed.
-    Partial,
-    /// A member that asks for this room.
-    Room(RoomHandle),
+    /// More bytes are needed, so that there are this many.
+    Partial(usize),
+    /// A member that asks for this room, with or without a token.
+    Room(RoomHandle, Option<Token>),
+    /// An issuer that takes a token back.
+    Revoke(Revocation),
     /// Our protocol in another version.
     OtherVersion,
     /// Something else altogether.
@@ -68,15 +81,46 @@ pub(crate) enum Hello {
 
 /// Reads a [`hello`], deciding as early as it can.
 pub(crate) fn parse_hello(bytes: &[u8]) -> Hello {
-    let (greeting, handle) = bytes.split_at(bytes.len().min(GREETING.len()));
-    match greeting.iter().zip(&GREETING).position(|(given, expected)| given != expected) {
-        Some(at) if at + 1 == GREETING.len() => return Hello::OtherVersion,
-        Some(_) => return Hello::Garbage,
-        None => {}
+    let (magic, rest) = bytes.split_at(bytes.len().min(MAGIC.len()));
+    if magic.iter().zip(&MAGIC).any(|(given, expected)| given != expected) {
+        return Hello::Garbage;
     }
-    match handle.first_chunk() {
-        Some(handle) => Hello::Room(RoomHandle::from_bytes(*handle)),
-        None => Hello::Partial,
+    let whole = match rest.split_first() {
+        None => return Hello::Partial(HELLO_LEN),
+        Some((&VERSION, handle)) => {
+            (handle.first_chunk().map(|handle| Hello::Room(RoomHandle::from_bytes(*handle), None)), HELLO_LEN)
+        }
+        Some((&WITH_TOKEN, rest)) => {
+            let parts =
+                rest.split_first_chunk().and_then(|(handle, token)| Some((handle, token.first_chunk()?)));
+            let room = parts.map(|(handle, token)| {
+                Hello::Room(RoomHandle::from_bytes(*handle), Some(Token::from_bytes(*token)))
+            });
+            (room, OPENING_LEN)
+        }
+        Some((&REVOKE, order)) => {
+            let order = order.first_chunk().map(|order| Hello::Revoke(Revocation::from_bytes(*order)));
+            (order, GREETING.len() + ORDER_LEN)
+        }
+        Some(_) => return Hello::OtherVersion,
+    };
+    let (known, length) = whole;
+    known.unwrap_or(Hello::Partial(length))
+}
+
+/// The relay's answer to a [`revoke`] that it has carried out.
+pub(crate) fn revoked() -> Bytes {
+    [GREETING.as_slice(), &[REVOKED]].concat().into()
+}
+
+/// Reads the answer to a [`revoke`], all 9 bytes of it.
+pub(crate) fn parse_revoked(bytes: &[u8]) -> Result<(), Refusal> {
+    if bytes == revoked() {
+        return Ok(());
+    }
+    match parse_answer(bytes) {
+        Some(Err(refusal)) => Err(refusal),
+        _ => Err(Refusal::Version),
     }
 }
 
@@ -206,10 +250,16 @@ impl Cookie {
     pub(crate) const NONE: Self = Self([0; 16]);
 }
 
+const MAGIC: [u8; 7] = *b"svrelay";
 const VERSION: u8 = 1;
+const WITH_TOKEN: u8 = 2;
+const REVOKE: u8 = 3;
 const GREETING: [u8; 8] = [b's', b'v', b'r', b'e', b'l', b'a', b'y', VERSION];
-pub(crate) const HELLO_LEN: usize = 24;
+const HELLO_LEN: usize = 24;
+/// The longest that a connection may begin with before it is answered.
+pub(crate) const OPENING_LEN: usize = HELLO_LEN + ORDER_LEN;
 const WELCOME: u8 = 0;
+const REVOKED: u8 = 6;
 
 /// No sealed packet begins with these, and whatever does is never forwarded.
 pub(crate) const RESERVED: [u8; 2] = [0xff, 0x00];
@@ -235,7 +285,13 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_specification() {
         let tens = |digit: &str| digit.repeat(32);
-        assert_eq!(hex(&hello(HANDLE)), format!("737672656c617901{}", tens("1")));
+        assert_eq!(hex(&hello(HANDLE, None)), format!("737672656c617901{}", tens("1")));
+        let token = Token::from_bytes([0x44; ORDER_LEN]);
+        let revocation = Revocation::from_bytes([0x44; ORDER_LEN]);
+        let order = "44".repeat(ORDER_LEN);
+        assert_eq!(hex(&hello(HANDLE, Some(&token))), format!("737672656c617902{}{order}", tens("1")));
+        assert_eq!(hex(&revoke(&revocation)), format!("737672656c617903{order}"));
+        assert_eq!(hex(&revoked()), "737672656c61790106");
         assert_eq!(hex(&answer(Ok(TICKET))), format!("737672656c61790100{}", tens("2")));
         assert_eq!(hex(&answer(Err(Refusal::Members))), "737672656c61790104");
         assert_eq!(hex(&frame(b"abc").unwrap()), "0003616263");
@@ -246,12 +302,25 @@ mod tests {
 
     #[test]
     fn a_hello_is_judged_at_its_first_wrong_byte() {
-        let hello = hello(HANDLE);
-        assert!(parse_hello(&hello) == Hello::Room(HANDLE));
-        assert!((0..HELLO_LEN).all(|length| parse_hello(&hello[..length]) == Hello::Partial));
+        let token = Token::from_bytes([0x44; ORDER_LEN]);
+        let revocation = Revocation::from_bytes([0x55; ORDER_LEN]);
+        for (bytes, meaning) in [
+            (hello(HANDLE, None), Hello::Room(HANDLE, None)),
+            (hello(HANDLE, Some(&token)), Hello::Room(HANDLE, Some(token))),
+            (revoke(&revocation), Hello::Revoke(revocation)),
+        ] {
+            assert!(bytes.len() <= OPENING_LEN);
+            assert!(parse_hello(&bytes) == meaning);
+            // No more is asked for than there is, so that what follows is not read.
+            for length in 0..bytes.len() {
+                let Hello::Partial(wanted) = parse_hello(&bytes[..length]) else { panic!("{length}") };
+                assert!((length + 1..=bytes.len()).contains(&wanted));
+                assert!(length < 8 || wanted == bytes.len());
+            }
+        }
         assert!(parse_hello(b"G") == Hello::Garbage);
         assert!(parse_hello(b"svrelax\x01") == Hello::Garbage);
-        assert!(parse_hello(b"svrelay\x02") == Hello::OtherVersion);
+        assert!(parse_hello(b"svrelay\x04") == Hello::OtherVersion);
     }
 
     #[test]

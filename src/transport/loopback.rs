@@ -101,8 +101,8 @@ pub struct Member {
 }
 
 impl Transport for Member {
-    fn relay(&self) -> &RelayName {
-        &self.shared.relay
+    fn relays(&self) -> Vec<&RelayName> {
+        vec![&self.shared.relay]
     }
 
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {

@@ -8,12 +8,15 @@
 //! A relay is never trusted: it sees sealed bytes only, and what it drops, delays, repeats or invents
 //! is noticed by the planes above. A transport therefore needs no cryptography of its own.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod loopback;
 pub mod socket;
 
 mod faults;
 mod inbox;
 mod name;
+mod split;
 
 use std::{
     error::Error,
@@ -31,6 +34,7 @@ use bytes::Bytes;
 pub(crate) use faults::Dice;
 pub use faults::{InvalidPercent, Percent};
 pub use name::{InvalidRelayName, RelayName, RoomHandle};
+pub use split::Split;
 
 /// Carries one member's control messages and sealed packets to the other members of a room.
 ///
@@ -39,17 +43,22 @@ pub use name::{InvalidRelayName, RelayName, RoomHandle};
 /// sender, although a room survives a relay that does otherwise.
 ///
 /// No method names an async runtime. An adapter whose calls block may return futures that are ready at
-/// the first poll. SPEC section 8.1.
+/// the first poll. What an adapter must do is in SPEC section 8.1, and the module `conformance`, behind
+/// the feature of that name, tries it.
 pub trait Transport: Send {
-    /// The relay that this transport talks to, as it stands in the room's allow-list.
+    /// Every relay that this transport talks to, as it stands in the room's allow-list: mostly one, two
+    /// for a [`Split`], never none.
     ///
-    /// The driver compares it with the list before the first call to any other method, so an adapter
-    /// must not contact anybody (name look-ups included) before then.
-    fn relay(&self) -> &RelayName;
+    /// The driver looks all of them up in the list before the first call to any other method, so an
+    /// adapter must not contact anybody (name look-ups included) before then. The answer never changes. A
+    /// transport that wraps another one hands on the other's.
+    fn relays(&self) -> Vec<&RelayName>;
 
     /// Opens the connection into the room that the relay knows as `handle`.
     ///
-    /// After [`TransportError::Closed`] or [`Transport::close`] it may be called again.
+    /// It may be called again at any time: a connection that is still there is given up for the new one,
+    /// and what had arrived and was not received is lost with it. A call that fails or is cancelled leaves
+    /// the transport closed.
     ///
     /// # Errors
     /// [`TransportError::Unreachable`] if there is no such relay, [`TransportError::Busy`] if it has no
@@ -59,11 +68,16 @@ pub trait Transport: Send {
 
     /// Sends one control message, at most [`MAX_CONTROL`] bytes, reliably and in order.
     ///
+    /// It waits while more is under way than the adapter cares to keep, which must be bounded; so a sender
+    /// is slowed down and nothing is lost. A future that is cancelled has sent the message or nothing of it;
+    /// who sends it again may have it arrive twice.
+    ///
     /// # Errors
     /// [`TransportError::TooLarge`], or [`TransportError::Closed`] once the lane is gone.
     fn send_control(&mut self, message: Bytes) -> impl Future<Output = Result<(), TransportError>> + Send;
 
-    /// Sends one sealed packet now or drops it. Never waits.
+    /// Sends one sealed packet now or drops it. Never waits, and never tells that it dropped one: a packet
+    /// that is late is worth less than the next one.
     ///
     /// # Errors
     /// [`TransportError::TooLarge`] above [`MAX_MEDIA`] bytes, or [`TransportError::Closed`].
@@ -72,13 +86,17 @@ pub trait Transport: Send {
     /// Waits for whatever comes next, at most until `until`.
     ///
     /// With an `until` that has passed it takes what is there and returns at once. Cancelling the future
-    /// loses nothing. What arrived before the connection was lost is still delivered.
+    /// loses nothing. What arrived before the connection was lost is still delivered. What waits to be
+    /// received is bounded: packets beyond the bound are dropped, and messages beyond it are left with the
+    /// relay, or end the connection.
     ///
     /// # Errors
     /// [`TransportError::Closed`] when nothing can come any more.
     fn receive(&mut self, until: Instant) -> impl Future<Output = Result<Inbound, TransportError>> + Send;
 
-    /// Closes both lanes after what was sent on the control lane has left.
+    /// Closes both lanes after what was sent on the control lane has left, or after a bounded wait.
+    ///
+    /// From then on everything but `relays`, `connect`, `close` and `now` is [`TransportError::Closed`].
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 
     /// The time by which `until` is measured.

@@ -24,7 +24,10 @@ use super::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
     inbox::Inbox,
 };
-use crate::relay::wire::{self, Frames, Refusal, Ticket};
+use crate::relay::{
+    token::{Revocation, Token},
+    wire::{self, Frames, Refusal, Ticket},
+};
 
 /// A member's connection to a reference relay: control over TCP, media over UDP to the same port.
 ///
@@ -34,13 +37,19 @@ use crate::relay::wire::{self, Frames, Refusal, Ticket};
 #[derive(Debug)]
 pub struct Client {
     relay: RelayName,
+    token: Option<Token>,
     connection: Option<Connection>,
 }
 
 impl Client {
     /// A client of the relay with this name, which must be `host:port`. Not yet connected.
     pub fn new(relay: RelayName) -> Self {
-        Self { relay, connection: None }
+        Self { relay, token: None, connection: None }
+    }
+
+    /// The same with a token, which a relay that asks for tokens lets in (SPEC section 8.2.7).
+    pub fn with_token(self, token: Token) -> Self {
+        Self { token: Some(token), ..self }
     }
 
     fn connection(&self) -> Result<&Connection, TransportError> {
@@ -49,13 +58,13 @@ impl Client {
 }
 
 impl Transport for Client {
-    fn relay(&self) -> &RelayName {
-        &self.relay
+    fn relays(&self) -> Vec<&RelayName> {
+        vec![&self.relay]
     }
 
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
         self.connection = None;
-        self.connection = Some(Connection::open(&self.relay, handle)?);
+        self.connection = Some(Connection::open(&self.relay, handle, self.token.as_ref())?);
         Ok(())
     }
 
@@ -89,10 +98,10 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(relay: &RelayName, handle: RoomHandle) -> Result<Self, TransportError> {
+    fn open(relay: &RelayName, handle: RoomHandle, token: Option<&Token>) -> Result<Self, TransportError> {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let (control, address) = reach(relay, deadline)?;
-        let ticket = greet(&control, handle, deadline)?;
+        let ticket = greet(&control, &wire::hello(handle, token), deadline)?;
         let media = media::bind(address, ticket)?;
         let (control, media, inbox) = (Arc::new(control), Arc::new(media), Arc::new(Inbox::default()));
         let (alive, ended) = mpsc::channel();
@@ -183,9 +192,9 @@ fn reach(relay: &RelayName, deadline: Instant) -> Result<(TcpStream, SocketAddr)
 }
 
 /// Asks for a place in the room.
-fn greet(mut control: &TcpStream, handle: RoomHandle, deadline: Instant) -> Result<Ticket, TransportError> {
+fn greet(mut control: &TcpStream, hello: &[u8], deadline: Instant) -> Result<Ticket, TransportError> {
     // A relay that hangs up without a word has no place for anybody.
-    control.write_all(&wire::hello(handle)).map_err(|_| TransportError::Busy)?;
+    control.write_all(hello).map_err(|_| TransportError::Busy)?;
     let mut answer = Vec::new();
     loop {
         match wire::parse_answer(&answer) {
@@ -193,8 +202,7 @@ fn greet(mut control: &TcpStream, handle: RoomHandle, deadline: Instant) -> Resu
                 control.set_read_timeout(None).map_err(|_| TransportError::Unreachable)?;
                 return Ok(ticket);
             }
-            Some(Err(Refusal::Version)) => return Err(TransportError::Refused),
-            Some(Err(_)) => return Err(TransportError::Busy),
+            Some(Err(refusal)) => return Err(refused(refusal)),
             None => {}
         }
         let left = deadline.saturating_duration_since(Instant::now());
@@ -207,6 +215,28 @@ fn greet(mut control: &TcpStream, handle: RoomHandle, deadline: Instant) -> Resu
             Err(error) if error.kind() == ErrorKind::ConnectionReset => return Err(TransportError::Busy),
             Err(_) => return Err(TransportError::Unreachable),
         }
+    }
+}
+
+fn refused(refusal: Refusal) -> TransportError {
+    match refusal {
+        Refusal::Version | Refusal::Token => TransportError::Refused,
+        Refusal::Connections | Refusal::Rooms | Refusal::Members => TransportError::Busy,
+    }
+}
+
+/// Has a relay take a token back.
+pub(crate) fn revoke(relay: &RelayName, revocation: &Revocation) -> Result<(), TransportError> {
+    let (mut control, _) = reach(relay, Instant::now() + CONNECT_TIMEOUT)?;
+    let mut answer = Vec::new();
+    let talk = control
+        .write_all(&wire::revoke(revocation))
+        .and_then(|()| control.set_read_timeout(Some(CONNECT_TIMEOUT)))
+        .and_then(|()| control.take(REVOKED_LEN).read_to_end(&mut answer));
+    match (talk, wire::parse_revoked(&answer)) {
+        (_, Ok(())) => Ok(()),
+        (Ok(_), Err(refusal)) if !answer.is_empty() => Err(refused(refusal)),
+        _ => Err(TransportError::Unreachable),
     }
 }
 
@@ -238,6 +268,8 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Transpo
     thread.map(drop).map_err(|_| TransportError::Exhausted)
 }
 
+/// Bytes of the answer to a revocation.
+const REVOKED_LEN: u64 = 9;
 /// For the connection and the relay's answer together. Name look-up takes what the operating system takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a relay may leave a control message unread before the connection counts as lost.

@@ -37,7 +37,7 @@ impl Rooms {
         to: &mut Vec<SocketAddr>,
     ) -> Verdict {
         let verdict = match Datagram::parse(bytes) {
-            Datagram::Sealed if bytes.len() <= MAX_MEDIA => self.handle_packet(source, now, to),
+            Datagram::Sealed if bytes.len() <= MAX_MEDIA => self.handle_packet(source, bytes.len(), now, to),
             Datagram::Bind(ticket, cookie) => self.handle_bind(source, ticket, cookie, now, fresh),
             _ => {
                 self.counts.malformed += 1;
@@ -50,6 +50,7 @@ impl Rooms {
     fn handle_packet(
         &mut self,
         source: SocketAddr,
+        length: usize,
         now: Instant,
         to: &mut Vec<SocketAddr>,
     ) -> Option<Verdict> {
@@ -57,6 +58,7 @@ impl Rooms {
         let (from, sender) = self.hear(from, now)?;
         let room = sender.room;
         self.counts.media += 1;
+        self.counts.media_bytes += length as u64;
         for other in self.rooms.get(&room)?.iter().filter(|other| **other != from) {
             let Some(other) = self.members.get_mut(other) else { continue };
             let Some(address) = other.address else { continue };
@@ -67,6 +69,7 @@ impl Rooms {
             }
         }
         self.counts.copies += to.len() as u64;
+        self.counts.copied_bytes += (to.len() * length) as u64;
         Some(Verdict::Forward(from))
     }
 

@@ -1,0 +1,272 @@
+//! The conformance kit on our own transports, and on one that is broken in one way for each check.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use sottovoce::{
+    relay::{Options as RelayOptions, Relay},
+    transport::{
+        Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Split, Transport, TransportError,
+        conformance::{self, Options, Report},
+        loopback::{Hub, Member},
+        socket::Client,
+    },
+};
+
+fn name(name: &str) -> RelayName {
+    name.parse().unwrap()
+}
+
+fn hub() -> (Hub, Options) {
+    (Hub::new(name("loopback")), Options::new([name("loopback")]))
+}
+
+fn relay() -> Relay {
+    Relay::start(([127, 0, 0, 1], 0).into(), RelayOptions::default()).unwrap()
+}
+
+#[track_caller]
+fn assert_passed(report: &Report) {
+    println!("{report}");
+    assert!(report.passed(), "{report}");
+    assert_eq!(report.checks.len(), 26);
+}
+
+#[test]
+fn the_loopback_hub_conforms() {
+    let (hub, options) = hub();
+    assert_passed(&conformance::run(move || hub.member(), &options));
+}
+
+#[test]
+fn the_client_of_the_reference_relay_conforms() {
+    let relay = relay();
+    let name = relay.name();
+    let options = Options::new([name.clone()]);
+    assert_passed(&conformance::run(move || Client::new(name.clone()), &options));
+    assert_eq!(relay.counts().malformed, 0);
+}
+
+#[test]
+fn a_split_over_two_relays_conforms_whichever_lane_is_where() {
+    let relay = relay();
+    let (hub, _) = hub();
+    let options = Options::new([relay.name(), name("loopback")]);
+    let (first, second) = ((hub.clone(), relay.name()), (hub, relay.name()));
+    let backend = move || Split::new(Client::new(first.1.clone()), first.0.member());
+    assert_passed(&conformance::run(backend, &options));
+    let vendor = move || Split::new(second.0.member(), Client::new(second.1.clone()));
+    assert_passed(&conformance::run(vendor, &options));
+    // One of two names on the list is not enough.
+    let (hub, _) = self::hub();
+    let only = Options::new([name("loopback")]);
+    let split = move || Split::new(hub.member(), Client::new(relay.name()));
+    assert_failed(&conformance::lanes(split, &only), "allow-list", "is not allowed");
+}
+
+// ---- what must fail ---------------------------------------------------------------------------------------
+
+/// What is wrong with a transport.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Fault {
+    NameChanges,
+    OpenBeforeConnecting,
+    EchoesToSender,
+    SwapsMessages,
+    LosesEmptyMessages,
+    CutsWhatIsTooLong,
+    MixesRooms,
+    ReturnsTooEarly,
+    LosesUnderLoad,
+    LosesWhenCancelled,
+    ForgetsHowToConnect,
+    LosesAtClose,
+    Hangs,
+    Panics,
+    Mute,
+    DropsPackets,
+}
+
+/// The loopback hub, broken in one way.
+struct Broken {
+    inner: Member,
+    fault: Fault,
+    names: [RelayName; 2],
+    connects: u32,
+    connected: bool,
+    /// Messages that were not sent on yet.
+    kept: VecDeque<Bytes>,
+    /// Messages to be received before all others.
+    echo: VecDeque<Bytes>,
+}
+
+impl Broken {
+    fn new(hub: &Hub, fault: Fault) -> Self {
+        let names = [name("loopback"), name("elsewhere")];
+        let (kept, echo) = (VecDeque::new(), VecDeque::new());
+        Self { inner: hub.member(), fault, names, connects: 0, connected: false, kept, echo }
+    }
+}
+
+impl Transport for Broken {
+    fn relays(&self) -> Vec<&RelayName> {
+        let changed = self.fault == Fault::NameChanges && self.connected;
+        vec![&self.names[usize::from(changed)]]
+    }
+
+    async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
+        self.connects += 1;
+        match self.fault {
+            Fault::ForgetsHowToConnect if self.connects > 1 => return Err(TransportError::Refused),
+            Fault::Panics => panic!("on purpose"),
+            Fault::Hangs => std::future::pending().await,
+            _ => {}
+        }
+        let handle = if self.fault == Fault::MixesRooms { RoomHandle::from_bytes([0; 16]) } else { handle };
+        self.connected = true;
+        self.inner.connect(handle).await
+    }
+
+    async fn send_control(&mut self, message: Bytes) -> Result<(), TransportError> {
+        match self.fault {
+            Fault::OpenBeforeConnecting if !self.connected => return Ok(()),
+            Fault::LosesEmptyMessages if message.is_empty() => return Ok(()),
+            Fault::CutsWhatIsTooLong => {
+                return self.inner.send_control(message.slice(..message.len().min(MAX_CONTROL))).await;
+            }
+            Fault::Mute => return Ok(()),
+            Fault::LosesAtClose => {
+                self.kept.push_back(message);
+                // A few are always under way.
+                let due = if self.kept.len() > 3 { self.kept.pop_front() } else { None };
+                return match due {
+                    Some(message) => self.inner.send_control(message).await,
+                    None => Ok(()),
+                };
+            }
+            Fault::EchoesToSender => self.echo.push_back(message.clone()),
+            Fault::SwapsMessages if self.kept.is_empty() && message.len() == 3 => {
+                self.kept.push_back(message);
+                return Ok(());
+            }
+            _ => {}
+        }
+        self.inner.send_control(message).await?;
+        match self.kept.pop_front() {
+            Some(late) => self.inner.send_control(late).await,
+            None => Ok(()),
+        }
+    }
+
+    fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError> {
+        match self.fault {
+            Fault::CutsWhatIsTooLong => self.inner.send_media(&packet[..packet.len().min(MAX_MEDIA)]),
+            Fault::DropsPackets => Ok(()),
+            _ => self.inner.send_media(packet),
+        }
+    }
+
+    async fn receive(&mut self, until: Instant) -> Result<Inbound, TransportError> {
+        if self.fault == Fault::LosesWhenCancelled {
+            // Takes first, and waits afterwards: whoever cancels the wait loses what was taken.
+            let past = self.inner.now();
+            let taken = self.inner.receive(past).await?;
+            if taken != Inbound::Idle {
+                let mut yielded = false;
+                std::future::poll_fn(|context| {
+                    if std::mem::replace(&mut yielded, true) {
+                        return std::task::Poll::Ready(());
+                    }
+                    context.waker().wake_by_ref();
+                    std::task::Poll::Pending
+                })
+                .await;
+                return Ok(taken);
+            }
+        }
+        if self.fault == Fault::LosesUnderLoad {
+            // A queue of fifty, and nobody is told what did not fit.
+            let past = self.inner.now();
+            while let Inbound::Control(message) = self.inner.receive(past).await? {
+                if self.echo.len() < 50 {
+                    self.echo.push_back(message);
+                }
+            }
+        }
+        if let Some(echo) = self.echo.pop_front() {
+            return Ok(Inbound::Control(echo));
+        }
+        let until = if self.fault == Fault::ReturnsTooEarly { self.inner.now() } else { until };
+        self.inner.receive(until).await
+    }
+
+    async fn close(&mut self) {
+        self.inner.close().await;
+    }
+
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+}
+
+fn broken(fault: Fault) -> (impl Fn() -> Broken + Send + Sync + 'static, Options) {
+    let (hub, options) = hub();
+    let (patience, limit) = (Duration::from_millis(700), Duration::from_secs(10));
+    (move || Broken::new(&hub, fault), Options { patience, limit, ..options })
+}
+
+#[track_caller]
+fn assert_failed(report: &Report, check: &str, why: &str) {
+    let failed = report.failed().find(|failed| failed.name == check);
+    let said = failed.and_then(|failed| failed.result.clone().err());
+    assert!(said.as_ref().is_some_and(|said| said.contains(why)), "{check}: {said:?}\n{report}");
+}
+
+#[test]
+fn a_transport_that_is_broken_fails_the_check_of_what_it_breaks() {
+    for (fault, check, why) in [
+        (Fault::NameChanges, "allow-list", "changed"),
+        (Fault::OpenBeforeConnecting, "unconnected", "not Closed"),
+        (Fault::EchoesToSender, "delivery", "the sender"),
+        (Fault::SwapsMessages, "order", "was due"),
+        (Fault::LosesEmptyMessages, "sizes", "did not arrive"),
+        (Fault::CutsWhatIsTooLong, "too large", "a message: Ok"),
+        (Fault::MixesRooms, "rooms apart", "a message of"),
+        (Fault::ReturnsTooEarly, "waiting", "did not wait"),
+        (Fault::LosesUnderLoad, "back-pressure", "waits for message 50 in vain"),
+        (Fault::LosesWhenCancelled, "cancellation", "messages came"),
+        (Fault::ForgetsHowToConnect, "reconnect", "cannot connect again"),
+        (Fault::LosesAtClose, "close", "did not arrive"),
+        (Fault::Mute, "gone", "did not arrive"),
+    ] {
+        let (members, options) = broken(fault);
+        let report = conformance::lanes(members, &options);
+        assert_failed(&report, check, why);
+    }
+}
+
+#[test]
+fn a_transport_that_hangs_or_panics_fails_and_the_kit_goes_on() {
+    let (members, options) = broken(Fault::Panics);
+    let report = conformance::lanes(members, &options);
+    assert_failed(&report, "delivery", "it panicked");
+    assert_eq!(report.checks.len(), 13);
+    let (members, options) = broken(Fault::Hangs);
+    let report = conformance::lanes(members, &Options { limit: Duration::from_millis(200), ..options });
+    assert_failed(&report, "order", "not done after");
+    // What needs no connection is not held up by it.
+    assert!(report.checks.iter().any(|check| check.name == "unconnected" && check.result.is_ok()));
+}
+
+#[test]
+fn a_room_that_cannot_work_over_a_transport_is_not_said_to() {
+    for (fault, why) in [(Fault::Mute, "at the start"), (Fault::DropsPackets, "does not hear")] {
+        let (members, options) = broken(fault);
+        let report = conformance::room(members, &options);
+        assert_failed(&report, "room: calm", why);
+        assert_failed(&report, "room: ban", why);
+    }
+}
