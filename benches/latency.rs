@@ -20,6 +20,7 @@ mod support {
     pub mod output;
     pub mod pace;
     pub mod plot;
+    pub mod readable;
 }
 
 use std::{env, time::Duration};
@@ -29,11 +30,12 @@ use support::{
     alloc::Counting,
     commits::{Commits, Failed},
     control::{Control, Log},
-    distribution::{Summary, readable},
+    distribution::Summary,
     loopback::Loopback,
     output::{self, Json},
     pace::{self, Count, Part, Parts, Run, Work},
     plot::{self, Line, Panel, Style},
+    readable::readable,
 };
 
 #[global_allocator]

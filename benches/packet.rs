@@ -15,6 +15,7 @@ mod support {
     pub mod arena;
     pub mod batch;
     pub mod contest;
+    pub mod median;
     pub mod moments;
     pub mod ours;
     pub mod output;

@@ -37,7 +37,7 @@ use self::{
 };
 use crate::{
     group::{
-        Identity, Invite, Member, Name, PairCode, Role, RoomCode,
+        Identity, Invite, KeyExchange, Member, Name, PairCode, Role, RoomCode,
         envelope::{EnvelopeError, Inbox, LaneKey},
         invite::MAX_RELAYS,
         message::{Announcement, Message},
@@ -118,7 +118,15 @@ impl Room {
             authenticity: options.authenticity,
             packet_size: options.packet_size,
         });
-        let group = Group::create(&identity, &group_id, &state, random(&mut rng), random(&mut rng), unix)?;
+        let group = Group::create(
+            &identity,
+            &group_id,
+            &state,
+            options.key_exchange,
+            random(&mut rng),
+            random(&mut rng),
+            unix,
+        )?;
         let ikm = Secret::wrap(random::<32>(&mut rng).to_vec());
         let door = Door::new(JoinSecret::derive(&ikm)?, options.admission, now);
         let lane = LaneKey::new(&random(&mut rng));
@@ -147,8 +155,14 @@ impl Room {
             return Err(KnockError::OwnRoom);
         }
         let mut rng = seeded(seed);
-        let applicant =
-            Applicant::new(&identity, &invite.group_id, random(&mut rng), random(&mut rng), unix)?;
+        let applicant = Applicant::new(
+            &identity,
+            &invite.group_id,
+            invite.key_exchange,
+            random(&mut rng),
+            random(&mut rng),
+            unix,
+        )?;
         let lane = invite.lane.copy();
         let mut core = Core::new(identity, lane, invite.relays.clone(), rng, Clock { began: now, unix });
         let mut waiting = Waiting::new(applicant, invite, now);
@@ -344,6 +358,11 @@ impl Room {
     /// What the room is called, once we are in.
     pub fn name(&self) -> Option<&Name> {
         Some(&self.group()?.state().terms.name)
+    }
+
+    /// How the room agrees on its keys, once we are in.
+    pub fn key_exchange(&self) -> Option<KeyExchange> {
+        self.group().map(Group::key_exchange)
     }
 
     /// The present epoch, once we are in.

@@ -3,7 +3,7 @@
 //! A machine's speed changes from one moment to the next, so only what was measured in the same round is
 //! compared: a ratio is taken round by round, and its median over the rounds is what counts.
 
-use super::{arena::Arena, batch::Sample};
+use super::{arena::Arena, batch::Sample, median::median};
 
 /// Somebody whose packets are measured.
 pub trait Contestant {
@@ -142,14 +142,6 @@ impl Track {
             own.iter().enumerate().map(|(round, ns)| ns / bases.iter().map(|base| base[round]).sum::<f64>());
         median(ratios.collect())
     }
-}
-
-/// The middle value; of an even number, the mean of the two in the middle.
-pub fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let upper = *values.get(values.len() / 2)?;
-    let lower = values[(values.len() - 1) / 2];
-    Some((lower + upper) / 2.0)
 }
 
 fn shuffle(order: &mut [usize], arena: &mut Arena) {

@@ -9,6 +9,7 @@ use std::{
 use super::{
     codec::{Malformed, Reader, Writer},
     envelope::LaneKey,
+    key_exchange::KeyExchange,
     mls::{JOIN_KEY_LEN, JoinKey},
 };
 use crate::{
@@ -26,6 +27,7 @@ pub struct Invite {
     pub(crate) lane: LaneKey,
     pub(crate) join_key: JoinKey,
     pub(crate) group_id: [u8; 16],
+    pub(crate) key_exchange: KeyExchange,
     pub(crate) host: MemberId,
     pub(crate) relays: Vec<RelayName>,
     pub(crate) expires: UnixTime,
@@ -74,6 +76,11 @@ impl Invite {
         self.expires
     }
 
+    /// How the room agrees on its keys.
+    pub fn key_exchange(&self) -> KeyExchange {
+        self.key_exchange
+    }
+
     /// How many people it lets in; `None` is any number.
     pub fn uses(&self) -> Option<u16> {
         (self.uses > 0).then_some(self.uses)
@@ -86,6 +93,7 @@ impl Invite {
             .bytes(self.lane.bytes())
             .bytes(&self.join_key.0)
             .bytes(&self.group_id)
+            .u16(self.key_exchange.id())
             .bytes(self.host.as_bytes())
             .u64(self.expires.0)
             .u16(self.uses)
@@ -102,6 +110,7 @@ impl Invite {
         let lane = LaneKey::new(&reader.array()?);
         let join_key = JoinKey(reader.array::<JOIN_KEY_LEN>()?);
         let group_id = reader.array()?;
+        let key_exchange = KeyExchange::from_id(reader.u16()?).ok_or(InviteError::KeyExchange)?;
         let host = MemberId::from_bytes(reader.array()?);
         let expires = UnixTime(reader.u64()?);
         let uses = reader.u16()?;
@@ -116,7 +125,7 @@ impl Invite {
             relays.push(RelayName::new(name).map_err(|_| InviteError::Relays)?);
         }
         reader.finish()?;
-        Ok(Self { id, lane, join_key, group_id, host, relays, expires, uses })
+        Ok(Self { id, lane, join_key, group_id, key_exchange, host, relays, expires, uses })
     }
 }
 
@@ -159,6 +168,8 @@ pub enum InviteError {
     Version,
     /// It names no relay, too many, or one whose name is not allowed.
     Relays,
+    /// It leads into a room whose MLS cipher suite is unknown here.
+    KeyExchange,
     /// Something is missing or left over.
     Malformed,
 }
@@ -177,6 +188,7 @@ impl fmt::Display for InviteError {
             Self::Base64 => "the invite is damaged or was cut off",
             Self::Version => "the invite was made by another version",
             Self::Relays => "the invite names no usable relay",
+            Self::KeyExchange => "the invite is to a room with an unknown key exchange",
             Self::Malformed => "the invite is incomplete",
         })
     }
@@ -234,6 +246,7 @@ pub(crate) mod tests {
             lane: LaneKey::new(&[2; 32]),
             join_key: JoinKey([3; 32]),
             group_id: [4; 16],
+            key_exchange: KeyExchange::MlKem768X25519,
             host: MemberId::from_bytes([5; 32]),
             relays: relays.iter().map(|name| RelayName::new(name).unwrap()).collect(),
             expires: UnixTime(1_800_000_000),
@@ -249,6 +262,7 @@ pub(crate) mod tests {
         assert_eq!(back.to_string(), link);
         assert_eq!(back.relays()[1].as_str(), "[::1]:4000");
         assert_eq!(back.uses(), Some(3));
+        assert_eq!(back.key_exchange(), KeyExchange::MlKem768X25519);
         assert_eq!(back.host(), MemberId::from_bytes([5; 32]));
         assert_eq!(invite(&["r"], 0).uses(), None);
     }
@@ -277,6 +291,18 @@ pub(crate) mod tests {
         assert_eq!(error(&none), InviteError::Relays);
         let nine = invite(&["r"; 9], 0).to_string();
         assert_eq!(error(&nine), InviteError::Relays);
+    }
+
+    #[test]
+    fn an_unknown_key_exchange_is_refused() {
+        let bytes = invite(&["r"], 0).encode();
+        let at = bytes.windows(2).position(|id| id == 0x004F_u16.to_be_bytes()).unwrap();
+        for id in [0x0000_u16, 0x0002, 0x0003, 0x004E, 0x0050, 0x4F00, 0xFFFF] {
+            let mut bytes = bytes.clone();
+            bytes[at..at + 2].copy_from_slice(&id.to_be_bytes());
+            let link = format!("{SCHEME}{}", base64url(&bytes));
+            assert_eq!(link.parse::<Invite>().unwrap_err(), InviteError::KeyExchange, "{id:#06x}");
+        }
     }
 
     #[test]

@@ -293,9 +293,9 @@ impl Announcement {
     }
 }
 
-/// X25519 makes 32 bytes; room for the hybrid KEMs of later suites.
+/// X25519 makes 32 bytes.
 const MAX_KEM_OUTPUT: usize = 2048;
-/// A KeyPackage of a room has about 450 bytes; post-quantum ones a few thousand.
+/// A KeyPackage of a room has about 400 bytes, with the hybrid key exchange about 2,800.
 const MAX_KEY_PACKAGE: usize = 8192;
 /// Private halves in one message.
 pub(crate) const MAX_SPENT: usize = 16;

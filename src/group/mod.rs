@@ -13,6 +13,7 @@ pub(crate) mod codec;
 pub(crate) mod envelope;
 pub(crate) mod identity;
 pub(crate) mod invite;
+pub(crate) mod key_exchange;
 pub(crate) mod message;
 pub(crate) mod mls;
 pub(crate) mod policy;
@@ -24,6 +25,7 @@ pub(crate) mod verify;
 
 pub use identity::{CredentialError, Identity, Name, NameError};
 pub use invite::{Invite, InviteError, InviteId};
+pub use key_exchange::KeyExchange;
 pub use policy::Violation;
 pub use state::Role;
 pub use verify::{PairCode, RoomCode};

@@ -49,6 +49,7 @@ fn invites_and_lanes() {
         assert_eq!(invite.lane.bytes(), case.bytes("lane_key"));
         assert_eq!(invite.join_key.0, case.array("join_key"));
         assert_eq!(invite.group_id, case.array("group_id"));
+        assert_eq!(u64::from(invite.key_exchange().id()), case.number("cipher_suite"));
         assert_eq!(invite.host(), member(&case, "host"));
         assert_eq!(invite.expires(), UnixTime(case.number("expires")));
         assert_eq!(u64::from(invite.uses), case.number("uses"));

@@ -304,7 +304,7 @@ impl Excerpt {
     }
 
     /// The packets, in the order of their arrival.
-    #[cfg_attr(not(feature = "room"), expect(dead_code, reason = "only a room makes reports"))]
+    #[cfg_attr(not(any(feature = "room", test)), expect(dead_code, reason = "only a room makes reports"))]
     pub(crate) fn frames(&self) -> impl Iterator<Item = Recorded<'_>> {
         self.frames.chunks_exact(self.frame_len.max(1)).filter_map(read)
     }
@@ -323,7 +323,7 @@ impl fmt::Debug for Excerpt {
 }
 
 /// One packet as it was kept.
-#[cfg_attr(not(feature = "room"), expect(dead_code, reason = "only a room makes reports"))]
+#[cfg_attr(not(any(feature = "room", test)), expect(dead_code, reason = "only a room makes reports"))]
 pub(crate) struct Recorded<'a> {
     pub(crate) speaker_context: [u8; 32],
     pub(crate) step: Step,

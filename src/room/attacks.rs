@@ -8,7 +8,9 @@ use bytes::Bytes;
 
 use super::{core::random, *};
 use crate::group::{
-    CredentialError, Violation,
+    CredentialError,
+    KeyExchange::{MlKem768X25519, X25519},
+    Violation,
     invite::UnixTime,
     message::{Heartbeat, Knock, Message},
     mls::{
@@ -167,8 +169,9 @@ impl Party {
     fn candidate(&mut self, n: u8, group_id: Option<&[u8]>) -> Box<Candidate> {
         let own = self.group(0).id().to_vec();
         let bound_to = group_id.unwrap_or(&own);
-        let applicant = Applicant::new(&identity(n), bound_to, [n ^ 0x80; 32], [n; 32], self.unix).unwrap();
-        Box::new(Candidate::vet(applicant.key_package(), bound_to, self.unix).unwrap())
+        let applicant =
+            Applicant::new(&identity(n), bound_to, X25519, [n ^ 0x80; 32], [n; 32], self.unix).unwrap();
+        Box::new(Candidate::vet(applicant.key_package(), bound_to, X25519, self.unix).unwrap())
     }
 }
 
@@ -287,7 +290,7 @@ fn a_welcome_counts_only_from_the_host_of_the_invite() {
     let copied = party.group(LISTENER).credential_of(host_leaf);
     let mallory = identity(66);
     let unix = party.unix;
-    let candidate = || Box::new(Candidate::vet(&key_package, &group_id, unix).unwrap());
+    let candidate = || Box::new(Candidate::vet(&key_package, &group_id, X25519, unix).unwrap());
     let now = party.now;
     let mut offer = |party: &mut Party, welcome: Option<Vec<u8>>| {
         let envelope = party.envelope(LISTENER, &Message::Welcome(welcome.unwrap()));
@@ -321,7 +324,7 @@ fn a_room_with_somebody_unvouched_in_it_is_not_entered() {
     let mut party = Party::new();
     let (mut guest, key_package) = knocker(&mut party, 21);
     let group_id = party.group(HOST).id().to_vec();
-    let candidate = Box::new(Candidate::vet(&key_package, &group_id, party.unix).unwrap());
+    let candidate = Box::new(Candidate::vet(&key_package, &group_id, X25519, party.unix).unwrap());
     let ghost = party.candidate(61, Some(b"another group"));
     let welcome = party.group(HOST).forge(vec![Forgery::Add(candidate), Forgery::Add(ghost)]).welcome;
     let envelope = party.envelope(HOST, &Message::Welcome(welcome.unwrap()));
@@ -337,7 +340,7 @@ fn a_knock_must_be_what_it_says() {
     let invite: Invite = party.invite().parse().unwrap();
     let group_id = party.group(HOST).id().to_vec();
     let knock = |party: &mut Party, bound_to: &[u8], unix: UnixTime, lie: bool| {
-        let applicant = Applicant::new(&identity(80), bound_to, [81; 32], [80; 32], unix).unwrap();
+        let applicant = Applicant::new(&identity(80), bound_to, X25519, [81; 32], [80; 32], unix).unwrap();
         let mut reference = *applicant.reference();
         reference[0] ^= u8::from(lie);
         let aad = knock_aad(&group_id, &invite.id.0, &reference);
@@ -354,6 +357,23 @@ fn a_knock_must_be_what_it_says() {
     assert!(matches!(knock(&mut party, &group_id, long_ago, false), Err(ControlError::KeyPackage(_))));
     assert_eq!(knock(&mut party, &group_id, unix, false), Ok(()));
     assert_eq!(knock(&mut party, &group_id, unix, false), Err(ControlError::Repeated));
+}
+
+#[test]
+fn a_knock_with_the_key_exchange_of_another_room_is_refused() {
+    let mut party = Party::new();
+    let invite: Invite = party.invite().parse().unwrap();
+    let group_id = party.group(HOST).id().to_vec();
+    let applicant =
+        Applicant::new(&identity(82), &group_id, MlKem768X25519, [82; 32], [83; 32], party.unix).unwrap();
+    let reference = *applicant.reference();
+    let aad = knock_aad(&group_id, &invite.id.0, &reference);
+    let sealed = invite.join_key.seal(applicant.key_package(), &aad).unwrap();
+    let knock =
+        Knock { invite: invite.id.0, reference, kem_output: sealed.kem_output, sealed: sealed.sealed };
+    let answer = party.tell(LISTENER, Message::Knock(knock))[HOST];
+    assert_eq!(answer, Err(ControlError::KeyPackage(Violation::ForeignExtension)));
+    party.goes_on();
 }
 
 #[test]

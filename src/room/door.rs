@@ -91,6 +91,7 @@ impl Door {
             lane: core.lane.copy(),
             join_key: self.secret.public(),
             group_id: group.id().try_into().map_err(|_| CommandError::NotInRoom)?,
+            key_exchange: group.key_exchange(),
             host: core.identity.id(),
             relays: core.relays.clone(),
             expires,
@@ -117,7 +118,8 @@ impl Door {
         let aad = knock_aad(group.id(), &knock.invite, &knock.reference);
         let key_package =
             self.secret.open(&knock.kem_output, &knock.sealed, &aad).ok_or(ControlError::Undecryptable)?;
-        let candidate = Candidate::vet(&key_package, group.id(), unix).map_err(ControlError::KeyPackage)?;
+        let candidate = Candidate::vet(&key_package, group.id(), group.key_exchange(), unix)
+            .map_err(ControlError::KeyPackage)?;
         if candidate.reference != knock.reference {
             return Err(ControlError::Malformed);
         }

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU16, time::Duration};
 
 use crate::{
-    group::{Name, Role},
+    group::{KeyExchange, Name, Role},
     keys::Suite,
     media::{Authenticity, PacketSize},
     transport::RelayName,
@@ -21,6 +21,8 @@ pub struct RoomOptions {
     pub admission: Admission,
     /// The role of whoever comes in: speaker, listener (the default) or recorder.
     pub default_role: Role,
+    /// How members agree on keys; [`KeyExchange::X25519`] by default.
+    pub key_exchange: KeyExchange,
     /// What packets are sealed with.
     pub suite: Suite,
     /// Whether packets carry their speaker's signature.
@@ -37,6 +39,7 @@ impl RoomOptions {
             relays: relays.into_iter().collect(),
             admission: Admission::default(),
             default_role: Role::Listener,
+            key_exchange: KeyExchange::default(),
             suite: Suite::default(),
             authenticity: Authenticity::default(),
             packet_size: PacketSize::default(),

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 FILE = Path(__file__).resolve().parent / "room.txt"
-NUMBERS = {"epoch", "elapsed", "reason", "expires", "uses", "default_role", "suite", "authenticity", "packet_size"}
+NUMBERS = {"epoch", "elapsed", "reason", "expires", "uses", "default_role", "suite", "cipher_suite", "authenticity", "packet_size"}
 TEXTS = {"link", "code"}
 
 
@@ -113,7 +113,7 @@ def credential(case):
 
 def invite(case):
     relays = [case[name] for name in ("relay0", "relay1") if name in case]
-    fixed = case["invite"] + case["lane_key"] + case["join_key"] + case["group_id"] + case["host"]
+    fixed = case["invite"] + case["lane_key"] + case["join_key"] + case["group_id"] + be(case["cipher_suite"], 2) + case["host"]
     encoded = b"\1" + fixed + be(case["expires"], 8) + be(case["uses"], 2) + be(len(relays), 1) + b"".join(map(v8, relays))
     return dict(link="sottovoce:" + base64.urlsafe_b64encode(encoded).decode().rstrip("="))
 
@@ -185,8 +185,8 @@ def inputs():
     yield "identity", dict(seed=b("seed b", 32))
     yield "credential", dict(seed=b("seed a", 32), group_id=b("group", 16), leaf_key=b("leaf", 32), name="Zoë".encode())
     fixed = dict(invite=b("invite", 16), lane_key=b("lane", 32), join_key=b("join", 32), group_id=b("group", 16), host=b("host", 32))
-    yield "invite", fixed | dict(expires=1_800_000_000, uses=0, relay0=b"relay.example:443")
-    yield "invite", fixed | dict(expires=0xFFFF_FFFF_FFFF, uses=65535, relay0=b"[::1]:4000", relay1=b"moq+https://r.example/x")
+    yield "invite", fixed | dict(cipher_suite=0x0001, expires=1_800_000_000, uses=0, relay0=b"relay.example:443")
+    yield "invite", fixed | dict(cipher_suite=0x004F, expires=0xFFFF_FFFF_FFFF, uses=65535, relay0=b"[::1]:4000", relay1=b"moq+https://r.example/x")
     yield "lane", dict(lane_key=b("lane", 32))
     for size in (0, 971, 972):
         yield "envelope", dict(lane_key=b("lane", 32), salt=b(f"salt {size}", 32), message=b(f"message {size}", size))

@@ -9,7 +9,7 @@ use tls_codec::{DeserializeBytes, Serialize};
 
 use super::{Candidate, Group, inspect, provider::Provider};
 use crate::{
-    group::{Identity, state::RoomState},
+    group::{Identity, key_exchange::KeyExchange, state::RoomState},
     id::Leaf,
 };
 
@@ -92,7 +92,9 @@ impl Group {
         let provider = Provider::new([11; 32]);
         let leaf_key = super::SigningKey::from_seed([12; 32]);
         let credential = identity.credential(self.id(), leaf_key.public());
-        let parameters = LeafNodeParameters::builder().with_capabilities(inspect::capabilities()).build();
+        let parameters = LeafNodeParameters::builder()
+            .with_capabilities(inspect::capabilities(self.mls.ciphersuite()))
+            .build();
         let (_, bundle) = MlsGroup::external_commit_builder()
             .build_group(&provider, info, inspect::credential_with_key(&credential, &leaf_key))
             .unwrap()
@@ -123,6 +125,7 @@ pub(crate) fn group_with_credential(
     state: &RoomState,
     credential: impl FnOnce(&[u8; 32]) -> Vec<u8>,
 ) -> Group {
+    let suite = super::ciphersuite(KeyExchange::default());
     let provider = Provider::new([9; 32]);
     let leaf_key = super::SigningKey::from_seed([10; 32]);
     let credential = CredentialWithKey {
@@ -131,12 +134,13 @@ pub(crate) fn group_with_credential(
     };
     let mls = MlsGroup::builder()
         .with_group_id(GroupId::from_slice(group_id))
-        .ciphersuite(super::SUITE)
+        .ciphersuite(suite)
         .with_wire_format_policy(super::WIRE_FORMAT)
         .use_ratchet_tree_extension(true)
-        .with_capabilities(inspect::capabilities())
+        .with_capabilities(inspect::capabilities(suite))
         .with_group_context_extensions(inspect::write_state(state).unwrap())
         .build(&provider, &leaf_key, credential)
         .unwrap();
-    Group { mls, provider, leaf_key, state: state.clone(), roster: Vec::new() }
+    let key_exchange = KeyExchange::default();
+    Group { mls, provider, leaf_key, key_exchange, state: state.clone(), roster: Vec::new() }
 }

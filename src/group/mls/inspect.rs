@@ -4,12 +4,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use openmls::prelude::{BasicCredential, Credential as MlsCredential};
 use openmls::prelude::{
-    Capabilities, CredentialType, CredentialWithKey, Extension, ExtensionType, Extensions, GroupContext,
-    KeyPackage, LeafNode, LeafNodeIndex, Lifetime, Proposal, ProposalType, ProtocolVersion,
+    Capabilities, Ciphersuite, CredentialType, CredentialWithKey, Extension, ExtensionType, Extensions,
+    GroupContext, KeyPackage, LeafNode, LeafNodeIndex, Lifetime, Proposal, ProposalType, ProtocolVersion,
     RequiredCapabilitiesExtension, Sender, SignaturePublicKey, StagedCommit, UnknownExtension,
 };
 
-use super::{Failure, SUITE};
+use super::Failure;
 use crate::{
     group::{
         identity::{Credential, CredentialError},
@@ -23,26 +23,32 @@ use crate::{
 
 /// What a commit would do, with every credential in it verified.
 pub(super) fn change(staged: &StagedCommit, committer: Option<Leaf>, group_id: &[u8]) -> Change {
+    let suite = staged.group_context().ciphersuite();
     let mut change = Change { committer, ..Change::default() };
     let author = committer.map(|leaf| Sender::Member(LeafNodeIndex::new(leaf.0)));
     for queued in staged.queued_proposals() {
         let outcome = if Some(queued.sender()) == author.as_ref() {
-            read_proposal(queued.proposal(), group_id, &mut change)
+            read_proposal(queued.proposal(), suite, group_id, &mut change)
         } else {
             Err(Violation::ForeignProposal)
         };
         note(&mut change, outcome);
     }
     if let Some(leaf) = staged.update_path_leaf_node() {
-        let outcome = read_leaf(leaf, group_id).map(|credential| change.path = Some(credential.member()));
+        let outcome =
+            read_leaf(leaf, suite, group_id).map(|credential| change.path = Some(credential.member()));
         note(&mut change, outcome);
     }
     change
 }
 
 /// The identity behind a leaf, if it vouches for the leaf in this group, and the leaf is in our form.
-pub(super) fn read_leaf(leaf: &LeafNode, group_id: &[u8]) -> Result<Credential, Violation> {
-    if leaf.extensions().iter().next().is_some() || *leaf.capabilities() != capabilities() {
+pub(super) fn read_leaf(
+    leaf: &LeafNode,
+    suite: Ciphersuite,
+    group_id: &[u8],
+) -> Result<Credential, Violation> {
+    if leaf.extensions().iter().next().is_some() || *leaf.capabilities() != capabilities(suite) {
         return Err(Violation::ForeignExtension);
     }
     read_credential(leaf.credential(), leaf.signature_key().as_slice(), group_id)
@@ -85,10 +91,10 @@ pub(super) fn write_state(state: &RoomState) -> Result<Extensions<GroupContext>,
 }
 
 /// What every leaf of a room supports: no more, no less.
-pub(super) fn capabilities() -> Capabilities {
+pub(super) fn capabilities(suite: Ciphersuite) -> Capabilities {
     Capabilities::new(
         Some(&[ProtocolVersion::Mls10]),
-        Some(&[SUITE]),
+        Some(&[suite]),
         Some(&[ExtensionType::Unknown(STATE_EXTENSION)]),
         Some(&[] as &[ProposalType]),
         Some(&[CredentialType::Basic]),
@@ -116,11 +122,16 @@ pub(super) fn credential_with_key(credential: &Credential, leaf_key: &SigningKey
     }
 }
 
-fn read_proposal(proposal: &Proposal, group_id: &[u8], change: &mut Change) -> Result<(), Violation> {
+fn read_proposal(
+    proposal: &Proposal,
+    suite: Ciphersuite,
+    group_id: &[u8],
+    change: &mut Change,
+) -> Result<(), Violation> {
     match proposal {
         Proposal::Add(add) => {
             let key_package = add.key_package();
-            change.adds.push(read_leaf(key_package.leaf_node(), group_id)?.member());
+            change.adds.push(read_leaf(key_package.leaf_node(), suite, group_id)?.member());
             if !key_package.life_time().has_acceptable_range() {
                 return Err(Violation::Lifetime);
             }

@@ -9,12 +9,13 @@ use openmls_rust_crypto::RustCrypto;
 use openmls_traits::{OpenMlsProvider, storage::StorageProvider};
 use tls_codec::{DeserializeBytes, Serialize};
 
-use super::{Failure, Group, SUITE, inspect, provider::Provider};
+use super::{Failure, Group, ciphersuite, inspect, provider::Provider};
 use crate::{
     group::{
         Identity,
         identity::{CredentialError, Name},
         invite::UnixTime,
+        key_exchange::KeyExchange,
         policy::Violation,
         signing::SigningKey,
     },
@@ -25,6 +26,7 @@ use crate::{
 pub(crate) struct Applicant {
     provider: Provider,
     leaf_key: SigningKey,
+    key_exchange: KeyExchange,
     bundle: KeyPackageBundle,
     reference: [u8; 32],
     encoded: Vec<u8>,
@@ -44,23 +46,25 @@ impl Applicant {
     pub(crate) fn new(
         identity: &Identity,
         group_id: &[u8],
+        key_exchange: KeyExchange,
         leaf_seed: [u8; 32],
         seed: [u8; 32],
         now: UnixTime,
     ) -> Result<Self, Failure> {
+        let suite = ciphersuite(key_exchange);
         let provider = Provider::new(seed);
         let leaf_key = SigningKey::from_seed(leaf_seed);
         let credential = identity.credential(group_id, leaf_key.public());
         let bundle = KeyPackage::builder()
             .key_package_lifetime(inspect::lifetime(now))
-            .leaf_node_capabilities(inspect::capabilities())
-            .build(SUITE, &provider, &leaf_key, inspect::credential_with_key(&credential, &leaf_key))
+            .leaf_node_capabilities(inspect::capabilities(suite))
+            .build(suite, &provider, &leaf_key, inspect::credential_with_key(&credential, &leaf_key))
             .map_err(Failure::of)?;
         let reference = reference(bundle.key_package(), provider.crypto())?;
         let encoded = MlsMessageOut::from(bundle.key_package().clone())
             .tls_serialize_detached()
             .map_err(Failure::of)?;
-        Ok(Self { provider, leaf_key, bundle, reference, encoded })
+        Ok(Self { provider, leaf_key, key_exchange, bundle, reference, encoded })
     }
 
     /// The KeyPackageRef (RFC 9420 section 5.2).
@@ -88,24 +92,29 @@ impl Applicant {
             .skip_lifetime_validation()
             .build()
             .map_err(JoinError::mls)?;
-        check_room(&staged, expected)?;
+        check_room(&staged, self.key_exchange, expected)?;
         Ok(Entry(staged))
     }
 
     /// Enters the room that was checked.
     pub(crate) fn enter(self, entry: Entry) -> Result<Group, Failure> {
         let mls = entry.0.into_group(&self.provider).map_err(Failure::of)?;
-        Group::adopt(mls, self.provider, self.leaf_key)
+        Group::adopt(mls, self.provider, self.leaf_key, self.key_exchange)
     }
 }
 
-fn check_room(staged: &StagedWelcome, expected: &Expected<'_>) -> Result<(), JoinError> {
+fn check_room(
+    staged: &StagedWelcome,
+    key_exchange: KeyExchange,
+    expected: &Expected<'_>,
+) -> Result<(), JoinError> {
     let context = staged.group_context();
-    if context.group_id().as_slice() != expected.group_id || context.ciphersuite() != SUITE {
+    let suite = ciphersuite(key_exchange);
+    if context.group_id().as_slice() != expected.group_id || context.ciphersuite() != suite {
         return Err(JoinError::OtherGroup);
     }
     let sender = staged.welcome_sender().map_err(JoinError::mls)?;
-    let sender = inspect::read_leaf(sender, expected.group_id).map_err(JoinError::Room)?;
+    let sender = inspect::read_leaf(sender, suite, expected.group_id).map_err(JoinError::Room)?;
     if sender.member() != expected.host {
         return Err(JoinError::NotTheHost);
     }
@@ -170,19 +179,25 @@ pub(crate) struct Candidate {
 
 impl Candidate {
     /// Checks a KeyPackage: signatures, form, lifetime, and that its identity vouches for it in this group.
-    pub(crate) fn vet(bytes: &[u8], group_id: &[u8], now: UnixTime) -> Result<Self, Violation> {
+    pub(crate) fn vet(
+        bytes: &[u8],
+        group_id: &[u8],
+        key_exchange: KeyExchange,
+        now: UnixTime,
+    ) -> Result<Self, Violation> {
         const MALFORMED: Violation = Violation::Credential(CredentialError::Malformed);
+        let suite = ciphersuite(key_exchange);
         let crypto = RustCrypto::default();
         let key_package = parse_key_package(bytes)
             .ok_or(MALFORMED)?
             .validate(&crypto, ProtocolVersion::Mls10)
             .map_err(|_| MALFORMED)?;
         let plain = key_package.extensions().iter().next().is_none();
-        if key_package.ciphersuite() != SUITE || key_package.last_resort() || !plain {
+        if key_package.ciphersuite() != suite || key_package.last_resort() || !plain {
             return Err(Violation::ForeignExtension);
         }
         inspect::check_lifetime(&key_package, now)?;
-        let credential = inspect::read_leaf(key_package.leaf_node(), group_id)?;
+        let credential = inspect::read_leaf(key_package.leaf_node(), suite, group_id)?;
         let reference = reference(&key_package, &crypto).map_err(|_| MALFORMED)?;
         Ok(Self { reference, member: credential.member(), name: credential.name, key_package })
     }

@@ -12,6 +12,7 @@ mod inspect;
 mod join;
 pub(crate) mod moderation;
 mod provider;
+mod storage;
 mod vouch;
 
 use std::fmt;
@@ -32,6 +33,7 @@ use super::{
     Member,
     identity::{Credential, Identity},
     invite::UnixTime,
+    key_exchange::KeyExchange,
     policy::{self, Change, Permit, Violation},
     signing::SigningKey,
     state::RoomState,
@@ -47,6 +49,7 @@ pub(crate) struct Group {
     mls: MlsGroup,
     provider: Provider,
     leaf_key: SigningKey,
+    key_exchange: KeyExchange,
     state: RoomState,
     /// The leaves of the tree, ascending: nothing else ever makes a roster.
     roster: Vec<Member>,
@@ -58,31 +61,38 @@ impl Group {
         identity: &Identity,
         group_id: &[u8],
         state: &RoomState,
+        key_exchange: KeyExchange,
         leaf_seed: [u8; 32],
         seed: [u8; 32],
         now: UnixTime,
     ) -> Result<Self, Failure> {
+        let suite = ciphersuite(key_exchange);
         let provider = Provider::new(seed);
         let leaf_key = SigningKey::from_seed(leaf_seed);
         let credential = identity.credential(group_id, leaf_key.public());
         let mls = MlsGroup::builder()
             .with_group_id(GroupId::from_slice(group_id))
-            .ciphersuite(SUITE)
+            .ciphersuite(suite)
             .with_wire_format_policy(WIRE_FORMAT)
             .use_ratchet_tree_extension(true)
             .max_past_epochs(0)
             .number_of_resumption_psks(0)
-            .with_capabilities(inspect::capabilities())
+            .with_capabilities(inspect::capabilities(suite))
             .with_group_context_extensions(inspect::write_state(state)?)
             .lifetime(inspect::lifetime(now))
             .build(&provider, &leaf_key, inspect::credential_with_key(&credential, &leaf_key))
             .map_err(Failure::of)?;
-        Self::adopt(mls, provider, leaf_key)
+        Self::adopt(mls, provider, leaf_key, key_exchange)
     }
 
-    fn adopt(mls: MlsGroup, provider: Provider, leaf_key: SigningKey) -> Result<Self, Failure> {
+    fn adopt(
+        mls: MlsGroup,
+        provider: Provider,
+        leaf_key: SigningKey,
+        key_exchange: KeyExchange,
+    ) -> Result<Self, Failure> {
         let state = inspect::read_state(mls.extensions()).map_err(Failure::of)?;
-        let mut group = Self { mls, provider, leaf_key, state, roster: Vec::new() };
+        let mut group = Self { mls, provider, leaf_key, key_exchange, state, roster: Vec::new() };
         group.read_roster();
         Ok(group)
     }
@@ -97,6 +107,10 @@ impl Group {
 
     pub(crate) fn own_leaf(&self) -> Leaf {
         Leaf(self.mls.own_leaf_index().u32())
+    }
+
+    pub(crate) fn key_exchange(&self) -> KeyExchange {
+        self.key_exchange
     }
 
     pub(crate) fn state(&self) -> &RoomState {
@@ -354,7 +368,13 @@ impl Failure {
     }
 }
 
-pub(super) const SUITE: Ciphersuite = Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519;
+fn ciphersuite(key_exchange: KeyExchange) -> Ciphersuite {
+    match key_exchange {
+        KeyExchange::X25519 => Ciphersuite::MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519,
+        KeyExchange::MlKem768X25519 => Ciphersuite::MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519,
+    }
+}
+
 const WIRE_FORMAT: WireFormatPolicy = PURE_CIPHERTEXT_WIRE_FORMAT_POLICY;
 /// The component of the safe exporter, in the range for private use.
 const COMPONENT: u16 = 0xF50A;
@@ -367,13 +387,22 @@ mod tests {
     use crate::group::{Name, state::tests::state};
 
     #[test]
+    fn a_key_exchange_and_its_cipher_suite_have_one_number() {
+        for key_exchange in [KeyExchange::X25519, KeyExchange::MlKem768X25519] {
+            assert_eq!(u16::from(ciphersuite(key_exchange)), key_exchange.id());
+            assert_eq!(KeyExchange::from_id(key_exchange.id()), Some(key_exchange));
+        }
+    }
+
+    #[test]
     fn the_secret_of_an_epoch_is_taken_once() {
         let now = UnixTime::from(SystemTime::now());
         let host = Identity::from_seed([1; 32], Name::new("host").unwrap());
         let mut terms = state().terms;
         terms.host = host.id();
         let state = RoomState::new(terms);
-        let mut group = Group::create(&host, b"group", &state, [2; 32], [3; 32], now).unwrap();
+        let mut group =
+            Group::create(&host, b"group", &state, KeyExchange::default(), [2; 32], [3; 32], now).unwrap();
         assert!(group.take_epoch_secret().is_ok());
         assert!(group.take_epoch_secret().is_err(), "a seized device could derive the epoch's keys again");
         let next = state.with_ban(MemberId::from_bytes([9; 32])).unwrap();

@@ -1,11 +1,11 @@
-//! What openmls runs on: RustCrypto, the room's own randomness, memory that is wiped.
+//! What openmls runs on: RustCrypto, the room's own randomness, storage that is wiped.
 
 use std::{
     convert::Infallible,
     sync::{Mutex, PoisonError},
 };
 
-use openmls_rust_crypto::{MemoryStorage, RustCrypto};
+use openmls_rust_crypto::RustCrypto;
 use openmls_traits::{
     OpenMlsProvider,
     random::OpenMlsRand,
@@ -13,15 +13,15 @@ use openmls_traits::{
     types::SignatureScheme,
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use zeroize::Zeroize;
 
+use super::storage::Storage;
 use crate::group::signing::SigningKey;
 
 /// Crypto, randomness and storage of one room. Nothing of it outlives the room.
 pub(super) struct Provider {
     crypto: RustCrypto,
     rand: SeededRand,
-    storage: MemoryStorage,
+    storage: Storage,
 }
 
 impl Provider {
@@ -29,7 +29,7 @@ impl Provider {
         Self {
             crypto: RustCrypto::default(),
             rand: SeededRand(Mutex::new(StdRng::from_seed(seed))),
-            storage: MemoryStorage::default(),
+            storage: Storage::default(),
         }
     }
 }
@@ -37,9 +37,9 @@ impl Provider {
 impl OpenMlsProvider for Provider {
     type CryptoProvider = RustCrypto;
     type RandProvider = SeededRand;
-    type StorageProvider = MemoryStorage;
+    type StorageProvider = Storage;
 
-    fn storage(&self) -> &MemoryStorage {
+    fn storage(&self) -> &Storage {
         &self.storage
     }
 
@@ -49,14 +49,6 @@ impl OpenMlsProvider for Provider {
 
     fn rand(&self) -> &SeededRand {
         &self.rand
-    }
-}
-
-/// The storage holds group secrets as text, and does not wipe them itself.
-impl Drop for Provider {
-    fn drop(&mut self) {
-        let values = self.storage.values.get_mut().unwrap_or_else(PoisonError::into_inner);
-        values.values_mut().for_each(Zeroize::zeroize);
     }
 }
 

@@ -1,0 +1,304 @@
+//! The same changes of the membership with openmls and nothing around it: what a room can at best cost.
+//!
+//! The cryptography, the cipher suite, who commits, the shape of the tree, and the sizes of credentials and of the
+//! group context are those of the room beside it. Storage is what openmls brings. Messages are handed over as they are.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use openmls::prelude::{
+    BasicCredential, Capabilities, Ciphersuite, CredentialType, CredentialWithKey, Extension, ExtensionType,
+    Extensions, GroupContext, KeyPackage, LeafNodeIndex, MlsGroup, MlsGroupJoinConfig, MlsMessageBodyIn,
+    MlsMessageIn, MlsMessageOut, OpenMlsProvider, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
+    ProcessedMessageContent, ProposalType, ProtocolVersion, RequiredCapabilitiesExtension, StagedWelcome,
+    UnknownExtension,
+};
+use openmls_rust_crypto::OpenMlsRustCrypto;
+use openmls_traits::{
+    signatures::{Signer, SignerError},
+    types::SignatureScheme,
+};
+use ring::signature::{Ed25519KeyPair, KeyPair};
+use sottovoce::group::KeyExchange;
+use tls_codec::{DeserializeBytes, Serialize};
+
+use super::{
+    clock::spent,
+    party::{Cost, Failed, crowds},
+};
+
+/// All members of one group, by leaf.
+pub struct Bare {
+    suite: Ciphersuite,
+    members: BTreeMap<u32, Member>,
+    /// Identities that were banned: each makes the group context longer.
+    bans: usize,
+    next: u32,
+}
+
+struct Member {
+    provider: OpenMlsRustCrypto,
+    key: LeafKey,
+    group: MlsGroup,
+}
+
+/// Somebody who is about to come in.
+struct Newcomer {
+    provider: OpenMlsRustCrypto,
+    key: LeafKey,
+    key_package: Vec<u8>,
+    spent: Duration,
+}
+
+/// A commit as it goes to the others.
+struct Committed {
+    commit: Vec<u8>,
+    welcome: Option<Vec<u8>>,
+    spent: Duration,
+}
+
+impl Bare {
+    /// A group of `size`, made as the room of `Party::new` is.
+    pub fn new(key_exchange: KeyExchange, size: u32) -> Result<Self, Failed> {
+        let suite = Ciphersuite::try_from(key_exchange.id())?;
+        let (provider, key) = (OpenMlsRustCrypto::default(), LeafKey::new(0)?);
+        let group = MlsGroup::builder()
+            .ciphersuite(suite)
+            .with_wire_format_policy(PURE_CIPHERTEXT_WIRE_FORMAT_POLICY)
+            .use_ratchet_tree_extension(true)
+            .max_past_epochs(0)
+            .number_of_resumption_psks(0)
+            .with_capabilities(capabilities(suite))
+            .with_group_context_extensions(context(0)?)
+            .build(&provider, &key, key.credential())?;
+        let mut bare =
+            Self { suite, members: BTreeMap::from([(0, Member { provider, key, group })]), bans: 0, next: 1 };
+        for crowd in crowds(size) {
+            bare.join(0, crowd)?;
+        }
+        Ok(bare)
+    }
+
+    /// `crowd` newcomers are added by one commit of the leaf `committer`, without an update path.
+    pub fn join(&mut self, committer: u32, crowd: u32) -> Result<Cost, Failed> {
+        let newcomers: Vec<Newcomer> = (0..crowd).map(|_| self.newcomer()).collect::<Result<_, Failed>>()?;
+        let packages: Vec<&[u8]> = newcomers.iter().map(|newcomer| newcomer.key_package.as_slice()).collect();
+        let made = self.commit(committer, &packages, None, None)?;
+        let welcome = made.welcome.as_deref().ok_or("an Add yields a Welcome")?;
+        let mut cost = self.follow(committer, &made, None)?;
+        for newcomer in newcomers {
+            let (member, spent) = newcomer.enter(welcome)?;
+            cost.entering = Some(spent);
+            self.members.insert(member.group.own_leaf_index().u32(), member);
+        }
+        Ok(cost)
+    }
+
+    /// The leaf `committer` removes the leaf `leaver`.
+    pub fn remove(&mut self, committer: u32, leaver: u32) -> Result<Cost, Failed> {
+        let made = self.commit(committer, &[], Some(leaver), None)?;
+        self.follow(committer, &made, Some(leaver))
+    }
+
+    /// The leaf `committer` removes the leaf `banned`, and puts an entry more into the group context.
+    pub fn ban(&mut self, committer: u32, banned: u32) -> Result<Cost, Failed> {
+        self.bans += 1;
+        let made = self.commit(committer, &[], Some(banned), Some(self.bans))?;
+        self.follow(committer, &made, Some(banned))
+    }
+
+    /// Bytes of one member's group as its storage has it.
+    pub fn stored(&self) -> usize {
+        let Some(member) = self.members.values().next_back() else { return 0 };
+        let values = member.provider.storage().values.read();
+        values.map_or(0, |values| values.iter().map(|(key, value)| key.len() + value.len()).sum())
+    }
+
+    /// Drops one member.
+    pub fn drop_last(&mut self) {
+        self.members.pop_last();
+    }
+
+    fn newcomer(&mut self) -> Result<Newcomer, Failed> {
+        let number = self.next;
+        self.next += 1;
+        let start = spent();
+        let (provider, key) = (OpenMlsRustCrypto::default(), LeafKey::new(number)?);
+        let bundle = KeyPackage::builder().leaf_node_capabilities(capabilities(self.suite)).build(
+            self.suite,
+            &provider,
+            &key,
+            key.credential(),
+        )?;
+        let key_package = MlsMessageOut::from(bundle.key_package().clone()).tls_serialize_detached()?;
+        Ok(Newcomer { provider, key, key_package, spent: spent() - start })
+    }
+
+    fn commit(
+        &mut self,
+        committer: u32,
+        adds: &[&[u8]],
+        remove: Option<u32>,
+        bans: Option<usize>,
+    ) -> Result<Committed, Failed> {
+        let Member { provider, key, group } =
+            self.members.get_mut(&committer).ok_or("the committer is not there")?;
+        let start = spent();
+        let mut packages = vec![];
+        for bytes in adds {
+            let MlsMessageBodyIn::KeyPackage(package) = received(bytes)?.extract() else {
+                return Err("not a KeyPackage".into());
+            };
+            packages.push(package.validate(provider.crypto(), ProtocolVersion::Mls10)?);
+        }
+        let mut builder =
+            group.commit_builder().propose_adds(packages).propose_removals(remove.map(LeafNodeIndex::new));
+        if let Some(bans) = bans {
+            builder = builder.propose_group_context_extensions(context(bans)?)?;
+        }
+        let bundle = builder
+            .load_psks(provider.storage())?
+            .build(provider.rand(), provider.crypto(), key, |_| true)?
+            .stage_commit(provider)?;
+        let commit = bundle.commit().tls_serialize_detached()?;
+        let welcome = match bundle.to_welcome_msg() {
+            Some(welcome) => Some(welcome.tls_serialize_detached()?),
+            None => None,
+        };
+        group.merge_pending_commit(provider)?;
+        export(provider, group)?;
+        Ok(Committed { commit, welcome, spent: spent() - start })
+    }
+
+    /// Everybody but the committer and the removed takes the commit.
+    fn follow(&mut self, committer: u32, made: &Committed, removed: Option<u32>) -> Result<Cost, Failed> {
+        if let Some(removed) = removed {
+            self.members.remove(&removed);
+        }
+        let mut following = vec![];
+        for (_, member) in self.members.iter_mut().filter(|(leaf, _)| **leaf != committer) {
+            following.push(member.follow(&made.commit)?);
+        }
+        following.sort_unstable();
+        Ok(Cost {
+            committer,
+            committing: made.spent,
+            following: following.get(following.len() / 2).copied().unwrap_or_default(),
+            entering: None,
+            sent: made.commit.len() + made.welcome.as_ref().map_or(0, Vec::len),
+        })
+    }
+}
+
+impl Member {
+    fn follow(&mut self, commit: &[u8]) -> Result<Duration, Failed> {
+        let Self { provider, group, .. } = self;
+        let start = spent();
+        let message = received(commit)?.try_into_protocol_message()?;
+        let ProcessedMessageContent::StagedCommitMessage(staged) =
+            group.process_message(provider, message)?.into_content()
+        else {
+            return Err("not a commit".into());
+        };
+        group.merge_staged_commit(provider, *staged)?;
+        export(provider, group)?;
+        Ok(spent() - start)
+    }
+}
+
+impl Newcomer {
+    fn enter(self, welcome: &[u8]) -> Result<(Member, Duration), Failed> {
+        let Self { provider, key, spent: knocked, .. } = self;
+        let start = spent();
+        let MlsMessageBodyIn::Welcome(welcome) = received(welcome)?.extract() else {
+            return Err("not a Welcome".into());
+        };
+        let config = MlsGroupJoinConfig::builder()
+            .wire_format_policy(PURE_CIPHERTEXT_WIRE_FORMAT_POLICY)
+            .use_ratchet_tree_extension(true)
+            .max_past_epochs(0)
+            .number_of_resumption_psks(0)
+            .build();
+        let mut group = StagedWelcome::build_from_welcome(&provider, &config, welcome)?
+            .skip_lifetime_validation()
+            .build()?
+            .into_group(&provider)?;
+        export(&provider, &mut group)?;
+        Ok((Member { provider, key, group }, knocked + (spent() - start)))
+    }
+}
+
+/// Takes the epoch's secret, as a room does.
+fn export(provider: &OpenMlsRustCrypto, group: &mut MlsGroup) -> Result<(), Failed> {
+    let secret = group.safe_export_secret(provider.crypto(), provider.storage(), COMPONENT)?;
+    std::hint::black_box(secret);
+    Ok(())
+}
+
+/// The group context of a room with so many bans: as many bytes, of no meaning.
+fn context(bans: usize) -> Result<Extensions<GroupContext>, Failed> {
+    let required = RequiredCapabilitiesExtension::new(
+        &[ExtensionType::Unknown(STATE_EXTENSION)],
+        &[],
+        &[CredentialType::Basic],
+    );
+    Ok(Extensions::from_vec(vec![
+        Extension::RequiredCapabilities(required),
+        Extension::Unknown(STATE_EXTENSION, UnknownExtension(vec![0x5a; STATE + BAN * bans])),
+    ])?)
+}
+
+fn capabilities(suite: Ciphersuite) -> Capabilities {
+    Capabilities::new(
+        Some(&[ProtocolVersion::Mls10]),
+        Some(&[suite]),
+        Some(&[ExtensionType::Unknown(STATE_EXTENSION)]),
+        Some(&[] as &[ProposalType]),
+        Some(&[CredentialType::Basic]),
+    )
+}
+
+/// A leaf's signature key, by `ring` as in a room.
+struct LeafKey {
+    pair: Ed25519KeyPair,
+    number: u32,
+}
+
+impl LeafKey {
+    fn new(number: u32) -> Result<Self, Failed> {
+        let mut seed = [0x1f; 32];
+        seed[..4].copy_from_slice(&number.to_be_bytes());
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| "32 bytes are a seed")?;
+        Ok(Self { pair, number })
+    }
+
+    fn credential(&self) -> CredentialWithKey {
+        let mut identity = vec![0x1d; CREDENTIAL];
+        identity[..4].copy_from_slice(&self.number.to_be_bytes());
+        CredentialWithKey {
+            credential: BasicCredential::new(identity).into(),
+            signature_key: self.pair.public_key().as_ref().into(),
+        }
+    }
+}
+
+impl Signer for LeafKey {
+    fn sign(&self, payload: &[u8]) -> Result<Vec<u8>, SignerError> {
+        Ok(self.pair.sign(payload).as_ref().to_vec())
+    }
+
+    fn signature_scheme(&self) -> SignatureScheme {
+        SignatureScheme::ED25519
+    }
+}
+
+fn received(bytes: &[u8]) -> Result<MlsMessageIn, Failed> {
+    Ok(MlsMessageIn::tls_deserialize_exact_bytes(bytes)?)
+}
+
+/// Component and extension, in the ranges for private use.
+const COMPONENT: u16 = 0xF50A;
+const STATE_EXTENSION: u16 = 0xF50A;
+/// Bytes of a room's credential, of its state without bans, and of a ban.
+const CREDENTIAL: usize = 109;
+const STATE: usize = 49;
+const BAN: usize = 32;

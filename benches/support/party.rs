@@ -1,0 +1,298 @@
+//! A whole room in one process: every member a real `Room`, messages delivered at once, time virtual.
+//!
+//! ```text
+//! call of a room (timed, with all that it yields) > queue > everybody else's handle_control (timed) > ...
+//! nothing queued, and not done yet > the next time that any room waits for > handle_timeout (timed)
+//! ```
+//!
+//! Nobody is told who commits: whoever stays and says most did.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    error::Error,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use sottovoce::{
+    Leaf, Opener, Rekey, Sealer, Stamp,
+    group::{Identity, KeyExchange, Name},
+    media::{HEADROOM, TAILROOM},
+    room::{Admission, InviteOptions, Room, RoomOptions, Status, UnixTime},
+    transport::RelayName,
+};
+
+use super::clock::spent;
+
+pub type Failed = Box<dyn Error + Send + Sync>;
+
+/// All members of one room.
+pub struct Party {
+    members: BTreeMap<Number, Member>,
+    queue: VecDeque<(Number, Bytes)>,
+    invite: String,
+    now: Instant,
+    unix: UnixTime,
+    next: Number,
+}
+
+/// Counts the rooms that were ever made; 0 is the host.
+type Number = u32;
+
+struct Member {
+    room: Room,
+    /// What the application has of keys: only the host, who is heard, and the newest member, who listens.
+    media: Option<Box<(Sealer, Opener)>>,
+    /// The time in this room's calls during the present operation.
+    spent: Duration,
+    /// The bytes that it sent during the present operation.
+    sent: usize,
+}
+
+/// What one change of the membership cost, by who did what.
+#[derive(Clone, Default)]
+pub struct Cost {
+    /// The leaf that committed.
+    pub committer: u32,
+    /// At the committer: from what it heard, or was told to do, to the last byte for the others.
+    pub committing: Duration,
+    /// At one that stays and follows, the middle one of all: from the commit's bytes to the new keys.
+    pub following: Duration,
+    /// At the newcomer: making its knock, and from the Welcome's bytes to the first packet opened.
+    pub entering: Option<Duration>,
+    /// Bytes that the committer sent.
+    pub sent: usize,
+}
+
+impl Party {
+    /// A room of `size`, which came in by crowds as large as a host takes them in one commit.
+    pub fn new(key_exchange: KeyExchange, size: u32) -> Result<Self, Failed> {
+        let (now, unix) = (Instant::now(), UnixTime::from(std::time::SystemTime::now()));
+        let mut options = RoomOptions::new(Name::new("bench")?, [RelayName::new("relay.test:1")?]);
+        options.admission = Admission::Open;
+        options.key_exchange = key_exchange;
+        let mut host = Room::create(identity(0)?, options, seed(0, 1), now, unix)?;
+        let invite = host.invite(InviteOptions::lasting(YEAR), now)?.to_string();
+        let mut party = Self { members: BTreeMap::new(), queue: VecDeque::new(), invite, now, unix, next: 1 };
+        party.members.insert(0, Member::new(host, true));
+        party.call(0, |_, _| Ok(()))?;
+        for crowd in crowds(size) {
+            // A host opens 64 knocks in a second of its clock.
+            party.now += Duration::from_secs(1);
+            let want = party.members.len() + crowd as usize;
+            for _ in 0..crowd {
+                party.knock()?;
+            }
+            party.settle(want)?;
+        }
+        Ok(party)
+    }
+
+    /// The leaf of the member that came last.
+    pub fn newest(&self) -> Result<u32, Failed> {
+        let member = self.members.values().next_back().ok_or("the room is empty")?;
+        Ok(leaf_of(&member.room)?.0)
+    }
+
+    /// Somebody knocks, is let in, and hears the host.
+    pub fn join(&mut self) -> Result<Cost, Failed> {
+        self.begin();
+        let newcomer = self.knock()?;
+        self.settle(self.members.len())?;
+        self.hear_the_host(newcomer)?;
+        self.cost(Some(newcomer))
+    }
+
+    /// The member that came last leaves.
+    pub fn leave(&mut self) -> Result<Cost, Failed> {
+        self.begin();
+        let last = self.last()?;
+        self.call(last, |room, _| Ok(room.leave()?))?;
+        self.members.remove(&last);
+        self.settle(self.members.len())?;
+        self.cost(None)
+    }
+
+    /// The host bans the member that came last.
+    pub fn ban(&mut self) -> Result<Cost, Failed> {
+        self.begin();
+        let last = self.last()?;
+        let id = self.members.get(&last).ok_or("nobody to ban")?.room.id();
+        self.call(0, |room, now| Ok(room.ban(id, now)?))?;
+        self.deliver();
+        self.members.remove(&last);
+        self.settle(self.members.len())?;
+        self.cost(None)
+    }
+
+    /// Drops the member that came last.
+    pub fn drop_last(&mut self) {
+        self.queue.clear();
+        let last = self.members.pop_last();
+        if let Some((_, member)) = last {
+            drop(member.room);
+        }
+    }
+
+    fn last(&self) -> Result<Number, Failed> {
+        Ok(*self.members.keys().next_back().ok_or("the room is empty")?)
+    }
+
+    fn begin(&mut self) {
+        for member in self.members.values_mut() {
+            (member.spent, member.sent) = (Duration::ZERO, 0);
+        }
+    }
+
+    fn cost(&self, newcomer: Option<Number>) -> Result<Cost, Failed> {
+        let staying = || self.members.iter().filter(|(number, _)| Some(**number) != newcomer);
+        let (committer, made) =
+            staying().max_by_key(|(_, member)| member.sent).ok_or("nobody has committed")?;
+        let mut following: Vec<Duration> =
+            staying().filter(|(number, _)| *number != committer).map(|(_, member)| member.spent).collect();
+        following.sort_unstable();
+        Ok(Cost {
+            committer: leaf_of(&made.room)?.0,
+            committing: made.spent,
+            following: following.get(following.len() / 2).copied().unwrap_or_default(),
+            entering: newcomer.and_then(|number| self.members.get(&number)).map(|member| member.spent),
+            sent: made.sent,
+        })
+    }
+
+    fn knock(&mut self) -> Result<Number, Failed> {
+        let number = self.next;
+        self.next += 1;
+        let (identity, invite) = (identity(number)?, self.invite.parse()?);
+        let start = spent();
+        let room = Room::knock(identity, invite, seed(number, 1), self.now, self.unix)?;
+        let knocked = spent() - start;
+        // Only the newest hears.
+        for (number, member) in &mut self.members {
+            if *number > 0 {
+                member.media = None;
+            }
+        }
+        let mut member = Member::new(room, true);
+        member.spent = knocked;
+        self.members.insert(number, member);
+        self.call(number, |_, _| Ok(()))?;
+        Ok(number)
+    }
+
+    /// Delivers and lets time pass until all `members` are in, in one epoch, and nothing is queued.
+    fn settle(&mut self, members: usize) -> Result<(), Failed> {
+        let end = self.now + PATIENCE;
+        loop {
+            self.deliver();
+            let epoch = self.members.get(&0).and_then(|host| host.room.epoch());
+            let done = self.members.values().all(|member| {
+                member.room.status() == Status::Present
+                    && member.room.epoch() == epoch
+                    && member.room.roster().len() == members
+            });
+            if done {
+                return Ok(());
+            }
+            let due = self.members.values().filter_map(|member| member.room.poll_timeout()).min();
+            self.now = self.now.max(due.filter(|due| *due < end).ok_or("the room does not settle")?);
+            let late: Vec<Number> = self
+                .members
+                .iter()
+                .filter(|(_, member)| member.room.poll_timeout().is_some_and(|due| due <= self.now))
+                .map(|(number, _)| *number)
+                .collect();
+            for number in late {
+                self.call(number, |room, now| {
+                    room.handle_timeout(now);
+                    Ok(())
+                })?;
+            }
+        }
+    }
+
+    fn deliver(&mut self) {
+        while let Some((from, message)) = self.queue.pop_front() {
+            let others: Vec<Number> = self.members.keys().copied().filter(|number| *number != from).collect();
+            for number in others {
+                // What a room has no use for, such as the commit before a Welcome, costs its time too.
+                let _ = self.call(number, |room, now| Ok(room.handle_control(&message, now)?));
+            }
+        }
+    }
+
+    /// One call of a room and everything that it yields, timed.
+    fn call(
+        &mut self,
+        number: Number,
+        call: impl FnOnce(&mut Room, Instant) -> Result<(), Failed>,
+    ) -> Result<(), Failed> {
+        let Some(member) = self.members.get_mut(&number) else { return Ok(()) };
+        let (mut messages, mut rekeys) = (vec![], vec![]);
+        let start = spent();
+        let outcome = call(&mut member.room, self.now);
+        messages.extend(std::iter::from_fn(|| member.room.poll_transmit()));
+        rekeys.extend(std::iter::from_fn(|| member.room.poll_rekey()));
+        while member.room.poll_event().is_some() {}
+        member.spent += spent() - start;
+        if let Some(media) = &mut member.media {
+            for rekey in rekeys {
+                match rekey {
+                    Rekey::Seal(rekey) => drop(media.0.install(rekey)),
+                    Rekey::Open(rekey) => drop(media.1.install(rekey)),
+                }
+            }
+        }
+        member.sent += messages.iter().map(Bytes::len).sum::<usize>();
+        self.queue.extend(messages.into_iter().map(|message| (number, message)));
+        outcome
+    }
+
+    /// The host says something, and the newcomer opens it, timed.
+    fn hear_the_host(&mut self, newcomer: Number) -> Result<(), Failed> {
+        let mut buffer = [0; HEADROOM + OPUS + 100 + TAILROOM];
+        buffer[HEADROOM] = 0xfc;
+        let host = self.members.get_mut(&0).and_then(|host| host.media.as_mut()).ok_or("there is no host")?;
+        let packet = host.0.seal(&mut buffer, OPUS, Stamp::default())?;
+        let newcomer = self.members.get_mut(&newcomer).ok_or("the newcomer is gone")?;
+        let media = newcomer.media.as_mut().ok_or("the newcomer does not listen")?;
+        let start = spent();
+        media.1.open(packet)?;
+        newcomer.spent += spent() - start;
+        Ok(())
+    }
+}
+
+impl Member {
+    fn new(room: Room, hears: bool) -> Self {
+        let media = hears.then(|| Box::new((Sealer::new(), Opener::new())));
+        Self { room, media, spent: Duration::ZERO, sent: 0 }
+    }
+}
+
+/// How many come in at once, until there are `size`.
+pub fn crowds(size: u32) -> impl Iterator<Item = u32> {
+    (1..size).step_by(CROWD as usize).map(move |there| CROWD.min(size - there))
+}
+
+fn leaf_of(room: &Room) -> Result<Leaf, Failed> {
+    Ok(room.roster().iter().find(|member| member.is_self).ok_or("not in the room")?.leaf)
+}
+
+fn identity(number: Number) -> Result<Identity, Failed> {
+    Ok(Identity::from_seed(seed(number, 0), Name::new(&format!("member {number:04}"))?))
+}
+
+fn seed(number: Number, use_: u8) -> [u8; 32] {
+    let mut seed = [use_; 32];
+    seed[..4].copy_from_slice(&number.to_be_bytes());
+    seed
+}
+
+/// Fewer than a host opens in a second, and than one commit adds.
+const CROWD: u32 = 60;
+/// Bytes of Opus in a packet: 40 ms at 32 kb/s.
+const OPUS: usize = 160;
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Virtual time after which a room that did not settle never will.
+const PATIENCE: Duration = Duration::from_secs(60);
