@@ -17,6 +17,7 @@
 //! | `needles`, `chance_hits` | canaries looked for, and hits that random bytes would give |
 //! | `banned_opened_after_ban` | packets sealed after the ban that the banned member opened |
 //! | `deaf_ms` | as for the banned member; null if it never fell deaf |
+//! | `reported_packets` | packets that the report of a listener proves to be the speaker's; null if it proves nothing |
 //! | `broken` | sentences for the promises that did not hold; empty after a good run |
 
 use serde_json::{Value, json};
@@ -40,6 +41,7 @@ pub fn object(report: &Report) -> Value {
         "chance_hits": report.audit.chance_hits,
         "banned_opened_after_ban": report.ban.opened_after,
         "deaf_ms": report.ban.deaf.map(ms),
+        "reported_packets": report.filed.proved.as_ref().ok(),
         "broken": report.broken(),
     })
 }

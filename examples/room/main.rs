@@ -27,15 +27,17 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::fs::File;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sottovoce::codec::SAMPLE_RATE;
 use sottovoce::relay::log::{Lane, Reader, Record};
+use sottovoce::report::ModerationSecret;
+use sottovoce::room::UnixTime;
 
 use args::{Command, Options};
 use member::FRAME;
 use out::Dir;
-use report::{Audit, Ban, Report, Seen, Sounds};
+use report::{Audit, Ban, Filed, Report, Seen, Sounds};
 use search::{Kind, Needle, Search};
 use story::Told;
 
@@ -76,8 +78,14 @@ fn run(options: &Options) -> Result<Report, Box<dyn Error>> {
         );
     }
 
-    let told = story::tell(options, &speech, &dir)?;
-    let report = examine(options, &speech, &told, &dir)?;
+    let seed: [u8; 32] = rand::random();
+    let moderator = ModerationSecret::from_seed(seed)?;
+    let told = story::tell(options, &speech, &dir, moderator.key())?;
+    // What `verify_report` needs to check the report once more.
+    let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    dir.write("moderation.secret", format!("{hex}\n").as_bytes())?;
+    dir.write("report.bin", &told.report.1)?;
+    let report = examine(options, &speech, &told, &dir, &moderator)?;
     let page = dir.write("index.html", page::render(&report).as_bytes())?;
     let object = json::object(&report);
     dir.write("report.json", object.to_string().as_bytes())?;
@@ -85,12 +93,24 @@ fn run(options: &Options) -> Result<Report, Box<dyn Error>> {
         println!("{object}");
     } else {
         print!("\n{}\npictures: {}\n", table::render(&report), page.display());
+        println!(
+            "the report again, as its moderator checks it:\n  cargo run --release --example verify_report -- check --key {} --wav {} {}",
+            dir.file("moderation.secret").display(),
+            dir.file("reported.wav").display(),
+            dir.file("report.bin").display()
+        );
     }
     Ok(report)
 }
 
 /// Compares, searches and draws conclusions.
-fn examine(options: &Options, speech: &[i16], told: &Told, dir: &Dir) -> Result<Report, Box<dyn Error>> {
+fn examine(
+    options: &Options,
+    speech: &[i16],
+    told: &Told,
+    dir: &Dir,
+    moderator: &ModerationSecret,
+) -> Result<Report, Box<dyn Error>> {
     let speakers: Vec<_> =
         told.cast.iter().map(|(_, outcome)| outcome).filter(|o| !o.spoken.is_empty()).collect();
     let mut compared = 0;
@@ -148,6 +168,7 @@ fn examine(options: &Options, speech: &[i16], told: &Told, dir: &Dir) -> Result<
             chance_hits: search.chance_hits(found.searched),
         },
         ban: ban(told)?,
+        filed: filed(told, moderator),
         members: told.members(),
         sounds,
         sealed: seen(&sealed, told.starts_at),
@@ -171,6 +192,20 @@ fn ban(told: &Told) -> Result<Ban, Box<dyn Error>> {
         received_after,
         opened_after: after,
     })
+}
+
+/// What the moderator makes of the report: it must be the speaker's, and hold.
+fn filed(told: &Told, moderator: &ModerationSecret) -> Filed {
+    let (speaker, file) = &told.report;
+    let person = told.cast.iter().find(|(_, outcome)| outcome.id == *speaker);
+    let name = person.map_or(String::new(), |(person, _)| person.name.to_string());
+    match moderator.open(file, UnixTime::from(SystemTime::now()), &[]) {
+        Ok(report) if report.member() == *speaker => {
+            Filed { name, proved: Ok(report.packets().count()), audio: report.duration() }
+        }
+        Ok(_) => Filed { name, proved: Err("it is somebody else's".to_owned()), audio: Duration::ZERO },
+        Err(why) => Filed { name, proved: Err(why.to_string()), audio: Duration::ZERO },
+    }
 }
 
 /// What must not be readable at a relay: audio, Opus packets, ids, names.

@@ -15,6 +15,7 @@ use sottovoce::driver::{Call, Next};
 use sottovoce::group::{Identity, Invite, Name, Role};
 use sottovoce::keys::{OpenRekey, SealRekey};
 use sottovoce::media::Level;
+use sottovoce::report::ModerationKey;
 use sottovoce::room::{Event, InviteOptions, Room, RoomOptions, UnixTime};
 use sottovoce::transport::{Inbound, RelayName, Transport, block_on};
 use sottovoce::{
@@ -52,6 +53,8 @@ pub enum Order {
     Ban(MemberId),
     /// For the one who is to be banned: keep all keys, and hear nothing more of the room.
     Rebel,
+    /// Report what somebody said last to the moderator who holds that key.
+    Report(MemberId, ModerationKey),
     /// It is over.
     Stop,
 }
@@ -67,6 +70,8 @@ pub enum News {
     Banned(Instant),
     /// The one who is to be banned takes no control message any more.
     Rebelled,
+    /// The report, sealed, or why there is none.
+    Reported(Result<Vec<u8>, String>),
     /// A member could not go on.
     Failed(String),
 }
@@ -206,6 +211,10 @@ impl Member {
                     self.call.room_mut().ban(member, now)?;
                     news.send(News::Banned(now))?;
                 }
+                Ok(Order::Report(member, moderator)) => {
+                    let report = self.call.report(member, REPORTED, &moderator);
+                    news.send(News::Reported(report.map_err(|error| error.to_string())))?;
+                }
                 Ok(Order::Rebel) | Err(TryRecvError::Empty) => {}
                 Ok(Order::Stop) | Err(TryRecvError::Disconnected) => return Ok(()),
             }
@@ -251,7 +260,7 @@ impl Member {
         let mut opus = vec![0; self.encoder.packet_len()];
         let length = self.encoder.encode(pcm, &mut opus)?;
         opus.truncate(length);
-        let stamp = Stamp { captured: CaptureTime(unix().0 * 1_000), level: level(pcm) };
+        let stamp = Stamp { captured: CaptureTime(unix_ms()), level: level(pcm) };
         let (mut place, mut header) = (None, Vec::new());
         // Silent for now, the frame is lost, as on any network.
         if self.call.speak(&opus, stamp).is_ok()
@@ -396,9 +405,17 @@ fn unix() -> UnixTime {
     UnixTime::from(SystemTime::now())
 }
 
+/// Capture times are in milliseconds.
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// How much audio a packet holds.
 pub const FRAME: Frame = Frame::Ms40;
 /// The tick on which packets leave, speech or silence.
 pub const FRAME_TIME: Duration = Duration::from_millis(40);
+/// How much of what was heard last goes into a report.
+const REPORTED: Duration = Duration::from_secs(10);
 /// How long a guest waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -24,6 +24,8 @@ pub struct Report {
     pub audit: Audit,
     /// The ban half way.
     pub ban: Ban,
+    /// What a listener reported, as its moderator found it.
+    pub filed: Filed,
     /// The members, in the order in which they came.
     pub members: Vec<Member>,
     /// What was to be heard at several places.
@@ -81,6 +83,17 @@ pub struct Ban {
     pub opened_after: u64,
 }
 
+/// A report, and what it proves.
+#[derive(Debug, Clone)]
+pub struct Filed {
+    /// The name of whom it is about.
+    pub name: String,
+    /// Packets that are proved to be that member's, or why none is.
+    pub proved: Result<usize, String>,
+    /// How much audio that is.
+    pub audio: Duration,
+}
+
 /// Mono PCM at 48 kHz from each place where somebody listens. All begin with the speech.
 #[derive(Debug, Clone)]
 pub struct Sounds {
@@ -112,7 +125,7 @@ pub struct Seen {
 impl Report {
     /// The promises that this run broke, a sentence each; empty when all of them held.
     pub fn broken(&self) -> Vec<String> {
-        let Report { audit, ban, .. } = self;
+        let Report { audit, ban, filed, .. } = self;
         let verdicts = [
             (
                 audit.leaks > 0,
@@ -132,6 +145,10 @@ impl Report {
                 format!("{} opened {} packets sealed after the ban.", ban.name, ban.opened_after),
             ),
             (ban.deaf.is_none(), format!("{} never fell deaf.", ban.name)),
+            (
+                filed.proved.is_err(),
+                format!("The report of what {} said proves nothing: {:?}.", filed.name, filed.proved),
+            ),
         ];
         verdicts.into_iter().filter(|(broken, _)| *broken).map(|(_, sentence)| sentence).collect()
     }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use sottovoce::codec::SAMPLE_RATE;
 use sottovoce::group::{Name, Role};
 use sottovoce::relay::{Options as RelayOptions, Relay, log};
+use sottovoce::report::ModerationKey;
 use sottovoce::room::RoomOptions;
 use sottovoce::transport::{Percent, RelayName};
 use sottovoce::{Epoch, MemberId};
@@ -53,6 +54,8 @@ pub struct Told {
     pub banned_at: Instant,
     /// The first epoch without it.
     pub banned_from: Epoch,
+    /// What a listener reported of the speaker, and whose that is.
+    pub report: (MemberId, Vec<u8>),
     /// The Opus packets of the control run.
     pub control_packets: Vec<Vec<u8>>,
 }
@@ -92,7 +95,12 @@ impl Told {
 }
 
 /// Runs the room and the control run side by side, and waits for both.
-pub fn tell(options: &Options, speech: &[i16], dir: &Dir) -> Result<Told, Box<dyn Error>> {
+pub fn tell(
+    options: &Options,
+    speech: &[i16],
+    dir: &Dir,
+    moderator: ModerationKey,
+) -> Result<Told, Box<dyn Error>> {
     let people = cast(options, speech)?;
     let ids: Vec<MemberId> = people.iter().map(|person| person.identity().id()).collect();
     let announcements = announcements(&people, &ids);
@@ -126,6 +134,9 @@ pub fn tell(options: &Options, speech: &[i16], dir: &Dir) -> Result<Told, Box<dy
     stage.enter(regulars)?;
     stage.order(regulars, Order::Start(started))?;
     sleep_until(started + length + Duration::from_millis(300));
+    stage.order(LISTENER, Order::Report(ids[SPEAKER], moderator))?;
+    let report =
+        stage.wait(|news| if let News::Reported(report) = news { Some(report.clone()) } else { None })?;
 
     let outcomes = stage.close()?;
     let control_packets = control.join().map_err(|_| "the control run panicked")??;
@@ -140,6 +151,7 @@ pub fn tell(options: &Options, speech: &[i16], dir: &Dir) -> Result<Told, Box<dy
         starts_at: started.saturating_duration_since(log_began),
         control_starts_at: started.saturating_duration_since(open_log_began),
         banned_at,
+        report: (ids[SPEAKER], report?),
         control_packets,
     })
 }

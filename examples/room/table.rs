@@ -47,8 +47,8 @@ fn row(member: &Member) -> [String; COLUMNS] {
     ]
 }
 
-fn summary(report: &Report) -> [(&'static str, String); 5] {
-    let Report { audit, ban, .. } = report;
+fn summary(report: &Report) -> [(&'static str, String); 6] {
+    let Report { audit, ban, filed, .. } = report;
     let deaf = ban.deaf.map_or("never".to_owned(), |deaf| format!("{:.1} ms after the ban", ms(deaf)));
     [
         ("packets sealed and sent", format!("{} in {} s", report.packets_sent, report.seconds)),
@@ -64,6 +64,15 @@ fn summary(report: &Report) -> [(&'static str, String); 5] {
         (
             "deaf",
             format!("{} {deaf}, opened {} of {} after it", ban.name, ban.opened_after, ban.received_after),
+        ),
+        (
+            "proved by a report",
+            match filed.proved {
+                Ok(packets) => {
+                    format!("{packets} packets, {:.1} s, of {}", filed.audio.as_secs_f64(), filed.name)
+                }
+                Err(_) => "nothing".to_owned(),
+            },
         ),
     ]
 }
