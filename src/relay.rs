@@ -4,6 +4,7 @@
 //! ```text
 //! TCP  member -> hello, control messages -> outbox of every other member -> TCP
 //! UDP  member -> sealed packet ----------> address of every other member -> UDP
+//! QUIC both lanes on one connection, in the same rooms (feature `quic`)
 //! ```
 //!
 //! It holds handles, tickets and addresses, and no key. Nothing is stored except in the [`log`], if one
@@ -15,6 +16,8 @@
 //! them from it. Nobody else can.
 
 pub mod log;
+#[cfg(feature = "quic")]
+pub mod quic;
 pub mod token;
 
 mod bucket;
@@ -67,6 +70,8 @@ impl Relay {
     /// Whatever the operating system says about the sockets and threads.
     pub fn start(address: SocketAddr, options: Options) -> io::Result<Self> {
         let (listener, media) = listen(address)?;
+        #[cfg(feature = "quic")]
+        let quic = options.quic.map(|listen| quic::Door::new(listen, options.limits.pending)).transpose()?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             rooms: Mutex::new(Rooms::new(options.limits, options.media_loss, options.seed)),
@@ -74,6 +79,8 @@ impl Relay {
             limits: options.limits,
             issuer: options.issuer,
             media,
+            #[cfg(feature = "quic")]
+            quic: quic.as_ref().map(|door| Arc::clone(&door.hub)),
             pending: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -81,6 +88,11 @@ impl Relay {
         let mut relay = Self { address, shared: Arc::clone(&shared), threads: Vec::new() };
         let door = Arc::clone(&shared);
         relay.spawn("relay door", move || control::serve(listener, &door))?;
+        #[cfg(feature = "quic")]
+        if let Some(quic) = quic {
+            let shared = Arc::clone(&shared);
+            relay.spawn("relay quic", move || quic.serve(&shared))?;
+        }
         relay.spawn("relay media", move || media::serve(&shared))?;
         Ok(relay)
     }
@@ -94,6 +106,19 @@ impl Relay {
     pub fn name(&self) -> RelayName {
         let name = RelayName::new(&self.address.to_string());
         name.expect("an address is short and printable")
+    }
+
+    /// Where the relay listens for QUIC, if it does.
+    #[cfg(feature = "quic")]
+    pub fn quic_address(&self) -> Option<SocketAddr> {
+        self.shared.quic.as_ref().map(|hub| hub.address)
+    }
+
+    /// The relay's name for members who come by QUIC: its address and the pin of its certificate.
+    #[cfg(feature = "quic")]
+    pub fn quic_name(&self) -> Option<RelayName> {
+        let hub = self.shared.quic.as_ref()?;
+        hub.pin.name(&hub.address.to_string()).ok()
     }
 
     /// What happened so far.
@@ -185,6 +210,9 @@ pub struct Options {
     pub seed: u64,
     /// Where to write all that comes in.
     pub log: Option<log::Writer>,
+    /// Where to listen for QUIC as well, and as whom.
+    #[cfg(feature = "quic")]
+    pub quic: Option<quic::Listen>,
     /// Whose tokens let members in. Without one, whoever knows a room's handle is let in.
     pub issuer: Option<token::IssuerKey>,
 }
@@ -323,6 +351,8 @@ struct Shared {
     limits: Limits,
     issuer: Option<token::IssuerKey>,
     media: UdpSocket,
+    #[cfg(feature = "quic")]
+    quic: Option<Arc<quic::Hub>>,
     pending: AtomicUsize,
     draining: AtomicBool,
     stopping: AtomicBool,
@@ -349,6 +379,13 @@ impl Shared {
         self.rooms().handle_timeout(now);
         if let Some(log) = self.log().as_mut() {
             log.flush();
+        }
+    }
+
+    #[cfg(feature = "quic")]
+    fn forward_by_quic(&self, packet: &[u8], to: &[log::Connection]) {
+        if let Some(hub) = &self.quic {
+            hub.forward(packet, to);
         }
     }
 

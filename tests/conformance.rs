@@ -1,11 +1,17 @@
 //! The conformance kit on our own transports, and on one that is broken in one way for each check.
 
+#[cfg(feature = "quic")]
+#[path = "support/quic.rs"]
+mod support;
+
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+#[cfg(feature = "quic")]
+use sottovoce::transport::quic;
 use sottovoce::{
     relay::{Options as RelayOptions, Relay},
     transport::{
@@ -47,6 +53,16 @@ fn the_client_of_the_reference_relay_conforms() {
     let name = relay.name();
     let options = Options::new([name.clone()]);
     assert_passed(&conformance::run(move || Client::new(name.clone()), &options));
+    assert_eq!(relay.counts().malformed, 0);
+}
+
+#[cfg(feature = "quic")]
+#[test]
+fn the_client_of_the_reference_relay_over_quic_conforms() {
+    let relay = support::relay(RelayOptions::default());
+    let name = relay.quic_name().unwrap();
+    let options = Options::new([name.clone()]);
+    assert_passed(&conformance::run(move || quic::Client::new(name.clone()).unwrap(), &options));
     assert_eq!(relay.counts().malformed, 0);
 }
 
