@@ -268,7 +268,7 @@ pub(crate) mod tests {
         for id in [0x0000_u16, 0x0002, 0x0003, 0x004E, 0x0050, 0x4F00, 0xFFFF] {
             let mut bytes = bytes.clone();
             bytes[at..at + 2].copy_from_slice(&id.to_be_bytes());
-            let link = format!("{SCHEME}{}", base64url(&bytes));
+            let link = format!("{SCHEME}{}", base64url::encode(&bytes));
             assert_eq!(link.parse::<Invite>().unwrap_err(), InviteError::KeyExchange, "{id:#06x}");
         }
     }

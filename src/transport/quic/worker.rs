@@ -121,12 +121,11 @@ impl Worker {
                 self.connection.close(now, DONE, Bytes::new());
             }
             self.flush(now);
-            if self.connection.is_closed() {
-                break;
-            }
             if let Some(lost) = self.lost {
                 // What had come before was read above.
                 self.fail(lost);
+            }
+            if self.connection.is_closed() {
                 break;
             }
             let until = self.connection.poll_timeout().unwrap_or(now + TICK).min(now + TICK);
