@@ -6,25 +6,21 @@
 //! other threads -> Hub: packets to copy, numbers of members with something new -> this thread
 //! ```
 
+mod certificate;
 mod guest;
+mod hub;
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap, HashSet, VecDeque},
-    error::Error,
-    fmt, io, mem,
+    collections::{BinaryHeap, HashMap},
+    io, mem,
     net::SocketAddr,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use mio::Waker;
 use quinn_proto::{ConnectionHandle, DatagramEvent, Endpoint, Incoming, ServerConfig};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use super::{
     Shared, TICK,
@@ -32,11 +28,13 @@ use super::{
     rooms::Copies,
 };
 use crate::transport::quic::{
-    Pin,
     socket::{Arrived, Socket},
     tls,
 };
+pub use certificate::{Certificate, InvalidCertificate};
 use guest::{Guest, Present};
+pub(super) use hub::Hub;
+use hub::Waiting;
 
 /// Where a relay listens for QUIC, and as whom.
 #[derive(Debug)]
@@ -45,131 +43,6 @@ pub struct Listen {
     pub address: SocketAddr,
     /// What members know the relay by.
     pub certificate: Certificate,
-}
-
-/// A certificate, what vouches for it, and its private key.
-///
-/// One that is pinned may be self-signed. It is then as good as the invite that names it, and never runs out.
-pub struct Certificate {
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-    pin: Pin,
-}
-
-impl Certificate {
-    /// Takes PEM text: the certificate followed by those that vouch for it, and the key.
-    ///
-    /// # Errors
-    /// [`InvalidCertificate`] says what is wrong.
-    pub fn from_pem(chain: &[u8], key: &[u8]) -> Result<Self, InvalidCertificate> {
-        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| InvalidCertificate::Key)?;
-        Self::new(chain.map_err(|_| InvalidCertificate::Chain)?, key)
-    }
-
-    /// The same in DER. The key is PKCS #8, PKCS #1 or SEC1.
-    ///
-    /// # Errors
-    /// As [`from_pem`](Self::from_pem).
-    pub fn from_der(chain: Vec<Vec<u8>>, key: Vec<u8>) -> Result<Self, InvalidCertificate> {
-        let key = PrivateKeyDer::try_from(key).map_err(|_| InvalidCertificate::Key)?;
-        Self::new(chain.into_iter().map(CertificateDer::from).collect(), key)
-    }
-
-    fn new(
-        chain: Vec<CertificateDer<'static>>,
-        key: PrivateKeyDer<'static>,
-    ) -> Result<Self, InvalidCertificate> {
-        let pin = Pin::of(chain.first().ok_or(InvalidCertificate::Chain)?);
-        // Whether they belong together shows when they are put to use.
-        tls::server(chain.clone(), key.clone_key(), 1).map_err(|_| InvalidCertificate::Unfit)?;
-        Ok(Self { chain, key, pin })
-    }
-
-    /// What stands in the relay's name.
-    pub fn pin(&self) -> Pin {
-        self.pin
-    }
-}
-
-impl fmt::Debug for Certificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate").field("pin", &self.pin).finish_non_exhaustive()
-    }
-}
-
-/// Why a relay cannot have that certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum InvalidCertificate {
-    /// There is none, or what stands there is none.
-    Chain,
-    /// There is no private key in a form that is known.
-    Key,
-    /// The key is of a kind that TLS 1.3 does not use here, or another certificate's.
-    Unfit,
-}
-
-impl fmt::Display for InvalidCertificate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Chain => "there is no certificate in it",
-            Self::Key => "there is no private key in it",
-            Self::Unfit => "the private key does not fit the certificate",
-        })
-    }
-}
-
-impl Error for InvalidCertificate {}
-
-/// What other threads have for the members here.
-pub(super) struct Hub {
-    pub(super) address: SocketAddr,
-    pub(super) pin: Pin,
-    waiting: Mutex<Waiting>,
-    waker: Arc<Waker>,
-    /// Nobody need be woken: the thread will look before it sleeps.
-    awake: AtomicBool,
-}
-
-#[derive(Default)]
-struct Waiting {
-    packets: VecDeque<(Bytes, Vec<Connection>)>,
-    rung: HashSet<Connection>,
-}
-
-impl Hub {
-    /// Has a packet copied to these members. Too many at once push out the oldest.
-    pub(super) fn forward(&self, packet: &[u8], to: &[Connection]) {
-        if to.is_empty() {
-            return;
-        }
-        let mut waiting = self.lock();
-        if waiting.packets.len() >= PACKETS_WAITING {
-            waiting.packets.pop_front();
-        }
-        waiting.packets.push_back((Bytes::copy_from_slice(packet), to.to_vec()));
-        drop(waiting);
-        self.wake();
-    }
-
-    /// There is something new in that member's outbox.
-    pub(super) fn ring(&self, member: Connection) {
-        self.lock().rung.insert(member);
-        self.wake();
-    }
-
-    fn wake(&self) {
-        if !self.awake.load(Ordering::SeqCst) {
-            // A thread that cannot be woken looks by itself before long.
-            let _ = self.waker.wake();
-        }
-    }
-
-    // Nothing panics while it holds the lock, and what it guards is valid after every statement.
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// The door before it opens: it has its port.
@@ -181,11 +54,10 @@ pub(super) struct Door {
 
 impl Door {
     pub(super) fn new(listen: Listen, pending: usize) -> io::Result<Self> {
-        let Certificate { chain, key, pin } = listen.certificate;
-        let config = tls::server(chain, key, pending).map_err(io::Error::other)?;
+        let pin = listen.certificate.pin();
+        let config = listen.certificate.config(pending).map_err(io::Error::other)?;
         let socket = Socket::bind(listen.address, BATCH)?;
-        let (waiting, awake) = (Mutex::default(), AtomicBool::new(false));
-        let hub = Hub { address: socket.address()?, pin, waiting, waker: socket.waker(), awake };
+        let hub = Hub::new(socket.address()?, pin, socket.waker());
         Ok(Self { socket, config, hub: Arc::new(hub) })
     }
 
@@ -245,18 +117,14 @@ impl Edge<'_> {
         }
     }
 
-    /// Waits for something to do. Whoever rings from here on wakes this thread.
+    /// Waits for something to do.
     fn sleep(&mut self) {
-        self.hub.awake.store(false, Ordering::SeqCst);
-        let waiting = self.hub.lock();
-        let idle = waiting.packets.is_empty() && waiting.rung.is_empty();
-        drop(waiting);
-        if idle {
+        if self.hub.rest() {
             let tick = Instant::now() + TICK;
             let until = self.due.peek().map_or(tick, |Reverse((due, _))| tick.min(*due));
             self.socket.wait(until);
         }
-        self.hub.awake.store(true, Ordering::SeqCst);
+        self.hub.rise();
     }
 
     fn receive(&mut self, now: Instant) {
@@ -329,7 +197,7 @@ impl Edge<'_> {
 
     /// What other threads have brought.
     fn take_from_others(&mut self) {
-        let Waiting { packets, rung } = mem::take(&mut *self.hub.lock());
+        let Waiting { packets, rung } = self.hub.take();
         for member in rung {
             if let Some(handle) = self.members.get(&member).copied() {
                 if let Some(guest) = self.guests.get_mut(&handle) {
@@ -439,7 +307,5 @@ impl Edge<'_> {
 /// Datagrams, or runs of equal ones, that are read in one call, and calls in a row.
 const BATCH: usize = 32;
 const BATCHES: usize = 8;
-/// Packets of members who came by UDP that wait for this thread.
-const PACKETS_WAITING: usize = 1_024;
 /// How long a connection that has been answered may take to end.
 const LINGER: Duration = Duration::from_secs(2);
