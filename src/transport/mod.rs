@@ -13,6 +13,8 @@ pub mod conformance;
 pub mod loopback;
 #[cfg(feature = "quic")]
 pub mod quic;
+#[cfg(feature = "rtp")]
+pub mod rtp;
 pub mod socket;
 
 mod faults;
