@@ -3,6 +3,10 @@
 //! It passes sealed bytes between the members of a room and holds no key (SPEC section 8.2). SIGTERM and
 //! SIGINT make it drain: it lets nobody in, goes on for `--drain` seconds at most, then writes what waits.
 //!
+//! With `--quic ADDR` (feature `quic`) it listens for QUIC as well, and prints the name to put into invites: with
+//! `--certificate` and `--key`, which `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650
+//! -subj /CN=relay -keyout key.pem -out certificate.pem` makes, the same name after every start.
+//!
 //! With `--metrics ADDR` it answers `GET /metrics` there in Prometheus' text format: bytes, packets, members,
 //! rooms, refusals by reason, and nothing about people. Keep that address to yourself.
 //!
@@ -65,6 +69,10 @@ fn run(wanted: Wanted) -> Result<(), String> {
         say(&format!("metrics at http://{address}/metrics"));
     }
     say(&format!("listening at {}, TCP and UDP", relay.name()));
+    #[cfg(feature = "quic")]
+    if let Some(name) = relay.quic_name() {
+        say(&format!("listening at {name}"));
+    }
     let (mut printed, mut next) = (relay.counts(), Instant::now() + EVERY);
     while !term.load(Ordering::Relaxed) {
         if let Some(Ok((stream, _))) = metrics.as_ref().map(TcpListener::accept) {
@@ -119,12 +127,16 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> 
     let mut wanted =
         Wanted { listen, metrics: None, drain: Duration::from_secs(20), options: Options::default() };
     let options = &mut wanted.options;
+    let mut quic = Quic::default();
     while let Some(name) = arguments.next() {
         let value = arguments.next();
         let value = || value.ok_or_else(|| format!("{name} needs a value, see --help"));
         match name.as_str() {
             "--listen" => wanted.listen = of("an address and port", &value()?)?,
             "--metrics" => wanted.metrics = Some(of("an address and port", &value()?)?),
+            "--quic" => quic.listen = Some(of("an address and port", &value()?)?),
+            "--certificate" => quic.certificate = Some(read(&value()?)?),
+            "--key" => quic.key = Some(read(&value()?)?),
             "--drain" => wanted.drain = Duration::from_secs(of("a number of seconds", &value()?)?),
             "--issuer" => options.issuer = Some(of("a key of 64 hex digits", &value()?)?),
             "--members" => options.limits.connections = of("a number", &value()?)?,
@@ -139,7 +151,48 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> 
             _ => return Err(format!("there is no option {name}, see --help")),
         }
     }
+    quic.put_into(options)?;
     Ok(wanted)
+}
+
+/// What was asked for about QUIC.
+#[derive(Default)]
+struct Quic {
+    listen: Option<SocketAddr>,
+    certificate: Option<Vec<u8>>,
+    key: Option<Vec<u8>>,
+}
+
+impl Quic {
+    #[cfg(feature = "quic")]
+    fn put_into(self, options: &mut Options) -> Result<(), String> {
+        use sottovoce::relay::quic::{Certificate, Listen};
+
+        let Some(address) = self.listen else { return Ok(()) };
+        let (chain, key) = match (self.certificate, self.key) {
+            (Some(chain), Some(key)) => (chain, key),
+            (None, None) => {
+                say("no --certificate: this one is new, and so is the relay's name, after every start");
+                let made = rcgen::generate_simple_self_signed(["relay".to_owned()]);
+                let made = made.map_err(|error| format!("cannot make a certificate: {error}"))?;
+                (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes())
+            }
+            _ => return Err("--certificate and --key go together".to_owned()),
+        };
+        let certificate = Certificate::from_pem(&chain, &key).map_err(|error| error.to_string())?;
+        options.quic = Some(Listen { address, certificate });
+        Ok(())
+    }
+
+    #[cfg(not(feature = "quic"))]
+    fn put_into(self, _: &mut Options) -> Result<(), String> {
+        let asked = self.listen.is_some() || self.certificate.is_some() || self.key.is_some();
+        if asked { Err("this relay was built without the feature quic".to_owned()) } else { Ok(()) }
+    }
+}
+
+fn read(path: &str) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))
 }
 
 fn of<T: std::str::FromStr>(what: &str, value: &str) -> Result<T, String> {
@@ -153,6 +206,9 @@ const POLL: Duration = Duration::from_millis(50);
 const USAGE: &str = "\
 options:
   --listen ADDR    address and port, TCP and UDP (127.0.0.1:4433)
+  --quic ADDR      address and port for QUIC as well; a UDP port of its own
+  --certificate F  PEM file with the certificate for QUIC, and those that vouch for it
+  --key F          PEM file with its private key
   --metrics ADDR   answer GET /metrics there, in Prometheus' text format
   --issuer KEY     let in only who has a token of this issuer: its public key, 64 hex digits
   --members N      members of all rooms together (256)

@@ -31,6 +31,8 @@
     )
 )]
 
+#[cfg(any(feature = "room", feature = "quic"))]
+mod base64url;
 #[cfg(feature = "codec")]
 pub mod codec;
 #[cfg(feature = "room")]

@@ -4,6 +4,7 @@
 //! ```text
 //! TCP  member -> hello, control messages -> outbox of every other member -> TCP
 //! UDP  member -> sealed packet ----------> address of every other member -> UDP
+//! QUIC both lanes on one connection, in the same rooms (feature `quic`)
 //! ```
 //!
 //! It holds handles, tickets and addresses, and no key. Nothing is stored except in the [`log`], if one
@@ -15,10 +16,13 @@
 //! them from it. Nobody else can.
 
 pub mod log;
+#[cfg(feature = "quic")]
+pub mod quic;
 pub mod token;
 
 mod bucket;
 mod control;
+mod counts;
 mod media;
 mod metrics;
 mod outbox;
@@ -39,6 +43,7 @@ use std::{
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::transport::{Percent, RelayName};
+pub use counts::{Counts, Refusals};
 use rooms::Rooms;
 
 /// A relay that runs on threads of its own until it is stopped or dropped.
@@ -67,6 +72,8 @@ impl Relay {
     /// Whatever the operating system says about the sockets and threads.
     pub fn start(address: SocketAddr, options: Options) -> io::Result<Self> {
         let (listener, media) = listen(address)?;
+        #[cfg(feature = "quic")]
+        let quic = options.quic.map(|listen| quic::Door::new(listen, options.limits.pending)).transpose()?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             rooms: Mutex::new(Rooms::new(options.limits, options.media_loss, options.seed)),
@@ -74,6 +81,8 @@ impl Relay {
             limits: options.limits,
             issuer: options.issuer,
             media,
+            #[cfg(feature = "quic")]
+            quic: quic.as_ref().map(|door| Arc::clone(&door.hub)),
             pending: AtomicUsize::new(0),
             draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -81,6 +90,11 @@ impl Relay {
         let mut relay = Self { address, shared: Arc::clone(&shared), threads: Vec::new() };
         let door = Arc::clone(&shared);
         relay.spawn("relay door", move || control::serve(listener, &door))?;
+        #[cfg(feature = "quic")]
+        if let Some(quic) = quic {
+            let shared = Arc::clone(&shared);
+            relay.spawn("relay quic", move || quic.serve(&shared))?;
+        }
         relay.spawn("relay media", move || media::serve(&shared))?;
         Ok(relay)
     }
@@ -94,6 +108,19 @@ impl Relay {
     pub fn name(&self) -> RelayName {
         let name = RelayName::new(&self.address.to_string());
         name.expect("an address is short and printable")
+    }
+
+    /// Where the relay listens for QUIC, if it does.
+    #[cfg(feature = "quic")]
+    pub fn quic_address(&self) -> Option<SocketAddr> {
+        self.shared.quic.as_ref().map(|hub| hub.address)
+    }
+
+    /// The relay's name for members who come by QUIC: its address and the pin of its certificate.
+    #[cfg(feature = "quic")]
+    pub fn quic_name(&self) -> Option<RelayName> {
+        let hub = self.shared.quic.as_ref()?;
+        hub.pin.name(&hub.address.to_string()).ok()
     }
 
     /// What happened so far.
@@ -185,6 +212,9 @@ pub struct Options {
     pub seed: u64,
     /// Where to write all that comes in.
     pub log: Option<log::Writer>,
+    /// Where to listen for QUIC as well, and as whom.
+    #[cfg(feature = "quic")]
+    pub quic: Option<quic::Listen>,
     /// Whose tokens let members in. Without one, whoever knows a room's handle is let in.
     pub issuer: Option<token::IssuerKey>,
 }
@@ -235,87 +265,6 @@ impl Default for Limits {
     }
 }
 
-/// What happened at a relay since it was started. Nothing in it is about a person or a room.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Members admitted.
-    pub connections: u64,
-    /// Connections turned away: garbage, silence, another version, no place, no token.
-    pub refused: u64,
-    /// The same by reason.
-    pub refusals: Refusals,
-    /// Control messages taken from members.
-    pub control: u64,
-    /// Bytes of them.
-    pub control_bytes: u64,
-    /// Copies of them that were put into a member's queue.
-    pub control_copies: u64,
-    /// Bytes of those.
-    pub control_copied_bytes: u64,
-    /// Sealed packets taken from members.
-    pub media: u64,
-    /// Bytes of them.
-    pub media_bytes: u64,
-    /// Copies of them sent to members.
-    pub copies: u64,
-    /// Bytes of those.
-    pub copied_bytes: u64,
-    /// Copies lost on purpose.
-    pub lost: u64,
-    /// Datagrams from an address that is bound to nobody, or with an unknown ticket.
-    pub unbound: u64,
-    /// Datagrams that are too long, or begin like the relay's own and are none that a member sends.
-    pub malformed: u64,
-    /// Datagrams above a member's rate.
-    pub over_rate: u64,
-    /// Members cut off: too slow, silent for too long, or with a control message that is too long.
-    pub cut: u64,
-    /// Members cut off because their token was revoked.
-    pub revoked: u64,
-}
-
-/// Connections turned away, by reason (SPEC section 8.2.1).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Refusals {
-    /// Its first bytes are not of our protocol.
-    pub garbage: u64,
-    /// It did not finish its hello in time, or hung up before.
-    pub no_hello: u64,
-    /// Too many others had yet to send their hello.
-    pub pending: u64,
-    /// Another version, or a revocation where no tokens are asked for.
-    pub version: u64,
-    /// No place for another member, or for another revocation.
-    pub relay_full: u64,
-    /// No place for another room.
-    pub rooms_full: u64,
-    /// No place in that room.
-    pub room_full: u64,
-    /// No token, or one that is forged, expired, revoked, or for another room; or a forged revocation.
-    pub token: u64,
-}
-
-impl Counts {
-    fn refuse(&mut self, reason: impl FnOnce(&mut Refusals) -> &mut u64) {
-        self.refused += 1;
-        *reason(&mut self.refusals) += 1;
-    }
-}
-
-impl Refusals {
-    fn of(&mut self, refusal: wire::Refusal) -> &mut u64 {
-        match refusal {
-            wire::Refusal::Version => &mut self.version,
-            wire::Refusal::Connections => &mut self.relay_full,
-            wire::Refusal::Rooms => &mut self.rooms_full,
-            wire::Refusal::Members => &mut self.room_full,
-            wire::Refusal::Token => &mut self.token,
-        }
-    }
-}
-
 /// What the relay's threads have in common.
 struct Shared {
     rooms: Mutex<Rooms>,
@@ -323,6 +272,8 @@ struct Shared {
     limits: Limits,
     issuer: Option<token::IssuerKey>,
     media: UdpSocket,
+    #[cfg(feature = "quic")]
+    quic: Option<Arc<quic::Hub>>,
     pending: AtomicUsize,
     draining: AtomicBool,
     stopping: AtomicBool,
@@ -349,6 +300,13 @@ impl Shared {
         self.rooms().handle_timeout(now);
         if let Some(log) = self.log().as_mut() {
             log.flush();
+        }
+    }
+
+    #[cfg(feature = "quic")]
+    fn forward_by_quic(&self, packet: &[u8], to: &[log::Connection]) {
+        if let Some(hub) = &self.quic {
+            hub.forward(packet, to);
         }
     }
 

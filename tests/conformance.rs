@@ -1,11 +1,23 @@
 //! The conformance kit on our own transports, and on one that is broken in one way for each check.
 
+#[cfg(feature = "quic")]
+#[path = "support/quic.rs"]
+mod support;
+
+#[cfg(feature = "rtp")]
+#[path = "support/rtpengine.rs"]
+mod rtpengine;
+
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+#[cfg(feature = "quic")]
+use sottovoce::transport::quic;
+#[cfg(feature = "rtp")]
+use sottovoce::transport::rtp;
 use sottovoce::{
     relay::{Options as RelayOptions, Relay},
     transport::{
@@ -48,6 +60,28 @@ fn the_client_of_the_reference_relay_conforms() {
     let options = Options::new([name.clone()]);
     assert_passed(&conformance::run(move || Client::new(name.clone()), &options));
     assert_eq!(relay.counts().malformed, 0);
+}
+
+#[cfg(feature = "quic")]
+#[test]
+fn the_client_of_the_reference_relay_over_quic_conforms() {
+    let relay = support::relay(RelayOptions::default());
+    let name = relay.quic_name().unwrap();
+    let options = Options::new([name.clone()]);
+    assert_passed(&conformance::run(move || quic::Client::new(name.clone()).unwrap(), &options));
+    assert_eq!(relay.counts().malformed, 0);
+}
+
+#[cfg(feature = "rtp")]
+#[test]
+fn media_through_rtpengine_with_control_over_the_reference_relay_conforms() {
+    let Some(rtpengine) = rtpengine::Rtpengine::start() else { return };
+    let relay = relay();
+    let names = [relay.name(), rtpengine.name()];
+    let options = Options::new(names.clone());
+    let members =
+        move || Split::new(Client::new(names[0].clone()), rtp::Client::new(names[1].clone()).unwrap());
+    assert_passed(&conformance::run(members, &options));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use super::{
     mls::{JOIN_KEY_LEN, JoinKey},
 };
 use crate::{
+    base64url,
     id::MemberId,
     transport::{RelayName, RoomHandle},
 };
@@ -132,7 +133,7 @@ impl Invite {
 /// The link: `sottovoce:` and base64url without padding.
 impl fmt::Display for Invite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}", base64url(&self.encode()))
+        write!(f, "{SCHEME}{}", base64url::encode(&self.encode()))
     }
 }
 
@@ -150,7 +151,7 @@ impl FromStr for Invite {
             return Err(InviteError::TooLong);
         }
         let text = link.strip_prefix(SCHEME).ok_or(InviteError::Scheme)?;
-        Self::decode(&from_base64url(text).ok_or(InviteError::Base64)?)
+        Self::decode(&base64url::decode(text).ok_or(InviteError::Base64)?)
     }
 }
 
@@ -196,39 +197,6 @@ impl fmt::Display for InviteError {
 
 impl std::error::Error for InviteError {}
 
-/// Base64 with the URL alphabet and without padding (RFC 4648 section 5).
-fn base64url(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, i| bits << 8 | u32::from(chunk.get(i).copied().unwrap_or(0)));
-        for sextet in (0..=chunk.len()).map(|i| bits >> (18 - 6 * i) & 63) {
-            out.push(ALPHABET.get(sextet as usize).copied().map_or('=', char::from));
-        }
-    }
-    out
-}
-
-/// Strict: no padding, no other characters, unused bits zero.
-fn from_base64url(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3 + 2);
-    for chunk in text.as_bytes().chunks(4) {
-        let mut bits = 0u32;
-        for character in chunk {
-            let sextet = ALPHABET.iter().position(|known| known == character)?;
-            bits = bits << 6 | sextet as u32;
-        }
-        bits <<= 6 * (4 - chunk.len());
-        let [_, bytes @ ..] = bits.to_be_bytes();
-        let (used, unused) = bytes.split_at_checked(chunk.len().checked_sub(1).filter(|len| *len > 0)?)?;
-        if unused.iter().any(|byte| *byte != 0) {
-            return None;
-        }
-        out.extend_from_slice(used);
-    }
-    Some(out)
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const SCHEME: &str = "sottovoce:";
 const VERSION: u8 = 1;
 /// Relays that a room may name.
@@ -300,7 +268,7 @@ pub(crate) mod tests {
         for id in [0x0000_u16, 0x0002, 0x0003, 0x004E, 0x0050, 0x4F00, 0xFFFF] {
             let mut bytes = bytes.clone();
             bytes[at..at + 2].copy_from_slice(&id.to_be_bytes());
-            let link = format!("{SCHEME}{}", base64url(&bytes));
+            let link = format!("{SCHEME}{}", base64url::encode(&bytes));
             assert_eq!(link.parse::<Invite>().unwrap_err(), InviteError::KeyExchange, "{id:#06x}");
         }
     }
@@ -311,13 +279,6 @@ pub(crate) mod tests {
     }
 
     proptest! {
-        #[test]
-        fn base64url_round_trips(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
-            let text = base64url(&bytes);
-            prop_assert!(text.bytes().all(|c| ALPHABET.contains(&c)));
-            prop_assert_eq!(from_base64url(&text), Some(bytes));
-        }
-
         #[test]
         fn random_text_never_panics(text in "\\PC{0,200}") {
             let _ = format!("sottovoce:{text}").parse::<Invite>();

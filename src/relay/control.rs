@@ -14,7 +14,9 @@ use super::{
     Shared, TICK,
     log::{Connection, Lane},
     outbox::Outbox,
-    random, timed_out,
+    random,
+    rooms::Way,
+    timed_out,
     token::{Revocation, Token},
     wire::{self, FrameTooLong, Frames, Hello, Refusal, Ticket},
 };
@@ -99,7 +101,11 @@ fn read_hello(mut stream: &TcpStream, patience: Duration) -> Hello {
 /// Serves a member to its end, or turns the connection away.
 fn handle_hello(hello: Hello, stream: &Arc<TcpStream>, shared: &Arc<Shared>) {
     let refusal = match hello {
-        Hello::Room(room, token) => match join(room, token.as_ref(), shared) {
+        // Without random numbers there are no tickets, so there is no place.
+        Hello::Room(room, token) => match random()
+            .ok_or(Refusal::Connections)
+            .and_then(|ticket| join(room, token.as_ref(), Way::Tcp(Ticket(ticket)), shared))
+        {
             Ok((connection, outbox)) => {
                 shared.record(Lane::Hello, connection, &wire::hello(room, token.as_ref()));
                 serve_member(stream, connection, &outbox, shared);
@@ -127,9 +133,10 @@ fn handle_hello(hello: Hello, stream: &Arc<TcpStream>, shared: &Arc<Shared>) {
 }
 
 /// Finds a place for a member, if it may have one.
-fn join(
+pub(super) fn join(
     room: RoomHandle,
     token: Option<&Token>,
+    way: Way,
     shared: &Shared,
 ) -> Result<(Connection, Arc<Outbox>), Refusal> {
     let serial = match (shared.issuer, token) {
@@ -137,13 +144,11 @@ fn join(
         (Some(issuer), Some(token)) if issuer.verify(token, room, unix_now()) => Some(token.serial()),
         (Some(_), _) => return Err(Refusal::Token),
     };
-    // Without random numbers there are no tickets, so there is no place.
-    let ticket = random().map(Ticket).ok_or(Refusal::Connections)?;
-    shared.rooms().join(room, ticket, serial, Instant::now())
+    shared.rooms().join(room, way, serial, Instant::now())
 }
 
 /// Takes a token back, if its issuer says so.
-fn revoke(revocation: &Revocation, shared: &Shared) -> Result<(), Refusal> {
+pub(super) fn revoke(revocation: &Revocation, shared: &Shared) -> Result<(), Refusal> {
     let issuer = shared.issuer.ok_or(Refusal::Version)?;
     if !issuer.verify_revocation(revocation) {
         return Err(Refusal::Token);

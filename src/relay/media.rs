@@ -5,7 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Shared, TICK, log::Lane, random, rooms::datagrams::Verdict, timed_out, wire::Cookie};
+use super::{
+    Shared, TICK,
+    log::Lane,
+    random,
+    rooms::{Copies, datagrams::Verdict},
+    timed_out,
+    wire::Cookie,
+};
 use crate::transport::MAX_MEDIA;
 
 /// Forwards datagrams until the relay stops.
@@ -16,7 +23,7 @@ pub(super) fn serve(shared: &Shared) {
     let _ = socket.set_write_timeout(Some(SEND_TIMEOUT));
     // A byte more than is allowed, so that a longer datagram shows.
     let mut buffer = [0; MAX_MEDIA + 1];
-    let mut to = Vec::new();
+    let mut to = Copies::default();
     while !shared.is_stopping() {
         let (bytes, source) = match socket.recv_from(&mut buffer) {
             Ok((length, source)) => (buffer.get(..length).unwrap_or_default(), source),
@@ -27,7 +34,8 @@ pub(super) fn serve(shared: &Shared) {
                 continue;
             }
         };
-        to.clear();
+        to.addresses.clear();
+        to.connections.clear();
         let fresh = || random().map(Cookie);
         let verdict = shared.rooms().handle_datagram(source, bytes, Instant::now(), fresh, &mut to);
         // A copy that cannot be sent is a copy lost, as on any network.
@@ -35,9 +43,11 @@ pub(super) fn serve(shared: &Shared) {
             Verdict::Drop => {}
             Verdict::Forward(from) => {
                 shared.record(Lane::Media, from, bytes);
-                for address in &to {
+                for address in &to.addresses {
                     let _ = socket.send_to(bytes, address);
                 }
+                #[cfg(feature = "quic")]
+                shared.forward_by_quic(bytes, &to.connections);
             }
             Verdict::Reply(from, reply) => {
                 shared.record(Lane::Bind, from, bytes);

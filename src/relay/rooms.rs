@@ -35,9 +35,28 @@ pub(super) struct Rooms {
     pub(super) counts: Counts,
 }
 
+/// Which way a member comes, and so where its packets come from and go to.
+pub(super) enum Way {
+    /// By TCP; by UDP from the address that it binds with this ticket.
+    Tcp(Ticket),
+    /// By QUIC, both lanes on one connection. Its number is rung for when there is something new in its outbox.
+    #[cfg(any(feature = "quic", test))]
+    Quic(Arc<dyn Fn(Connection) + Send + Sync>),
+}
+
+/// Who gets a copy of a packet. Kept from one packet to the next, so that it allocates nothing.
+#[derive(Default)]
+pub(super) struct Copies {
+    /// By UDP.
+    pub(super) addresses: Vec<SocketAddr>,
+    /// By QUIC.
+    pub(super) connections: Vec<Connection>,
+}
+
 struct Member {
     room: RoomHandle,
-    ticket: Ticket,
+    /// None if it came by QUIC.
+    ticket: Option<Ticket>,
     /// That of the token it came with.
     serial: Option<Serial>,
     outbox: Arc<Outbox>,
@@ -74,16 +93,26 @@ impl Rooms {
     pub(super) fn join(
         &mut self,
         room: RoomHandle,
-        ticket: Ticket,
+        way: Way,
         serial: Option<Serial>,
         now: Instant,
     ) -> Result<(Connection, Arc<Outbox>), Refusal> {
         if serial.is_some_and(|serial| self.revoked.contains_key(&serial)) {
             return Err(Refusal::Token);
         }
+        let ticket = match &way {
+            Way::Tcp(ticket) => Some(*ticket),
+            #[cfg(any(feature = "quic", test))]
+            Way::Quic(_) => None,
+        };
         let connection = self.vacant(room, ticket)?;
-        let outbox = Arc::new(Outbox::new(self.limits.queue));
-        if !outbox.push(wire::answer(Ok(ticket))) {
+        let bell: Option<outbox::Bell> = match way {
+            Way::Tcp(_) => None,
+            #[cfg(any(feature = "quic", test))]
+            Way::Quic(ring) => Some(Box::new(move || ring(connection))),
+        };
+        let outbox = Arc::new(Outbox::new(self.limits.queue, bell));
+        if !outbox.push(ticket.map_or_else(wire::admitted, |ticket| wire::answer(Ok(ticket)))) {
             return Err(Refusal::Connections);
         }
         let member = Member {
@@ -100,15 +129,18 @@ impl Rooms {
         };
         self.next = Connection(connection.0.wrapping_add(1));
         self.rooms.entry(room).or_default().push(connection);
-        self.tickets.insert(ticket, connection);
+        if let Some(ticket) = ticket {
+            self.tickets.insert(ticket, connection);
+        }
         self.members.insert(connection, member);
         self.counts.connections += 1;
         Ok((connection, outbox))
     }
 
     /// The number for a new member, if the limits leave a place.
-    fn vacant(&self, room: RoomHandle, ticket: Ticket) -> Result<Connection, Refusal> {
-        if self.members.len() >= self.limits.connections || self.tickets.contains_key(&ticket) {
+    fn vacant(&self, room: RoomHandle, ticket: Option<Ticket>) -> Result<Connection, Refusal> {
+        let taken = ticket.is_some_and(|ticket| self.tickets.contains_key(&ticket));
+        if self.members.len() >= self.limits.connections || taken {
             return Err(Refusal::Connections);
         }
         match self.rooms.get(&room) {
@@ -137,7 +169,9 @@ impl Rooms {
         let member = self.members.get_mut(&connection);
         let Some(member) = member.filter(|member| !member.outbox.is_closed()) else { return false };
         member.outbox.close();
-        self.tickets.remove(&member.ticket);
+        if let Some(ticket) = member.ticket {
+            self.tickets.remove(&ticket);
+        }
         if let Some(address) = member.address.take() {
             self.addresses.remove(&address);
         }
@@ -274,14 +308,20 @@ mod tests {
             room: RoomHandle,
             ticket: u8,
         ) -> Result<(Connection, Arc<Outbox>), Refusal> {
-            let joined = self.rooms.join(room, Ticket([ticket; 16]), None, self.now);
+            let joined = self.rooms.join(room, Way::Tcp(Ticket([ticket; 16])), None, self.now);
             joined.inspect(|(_, outbox)| {
                 assert_eq!(outbox.take(), Some(wire::answer(Ok(Ticket([ticket; 16])))))
             })
         }
 
         pub(super) fn datagram(&mut self, source: u16, bytes: &[u8]) -> (Verdict, Vec<SocketAddr>) {
-            let mut to = Vec::new();
+            let (verdict, to) = self.copies(source, bytes);
+            assert!(to.connections.is_empty());
+            (verdict, to.addresses)
+        }
+
+        pub(super) fn copies(&mut self, source: u16, bytes: &[u8]) -> (Verdict, Copies) {
+            let mut to = Copies::default();
             self.cookies += 1;
             let cookie = Cookie([self.cookies; 16]);
             let verdict =
@@ -403,7 +443,9 @@ mod tests {
         let mut relay = Relay::new(Limits::default());
         let [one, other] = [Serial([1; 16]), Serial([2; 16])];
         let join = |rooms: &mut Rooms, ticket, serial| {
-            rooms.join(ROOM, Ticket([ticket; 16]), Some(serial), relay.now).map(|(_, outbox)| outbox)
+            rooms
+                .join(ROOM, Way::Tcp(Ticket([ticket; 16])), Some(serial), relay.now)
+                .map(|(_, outbox)| outbox)
         };
         let rooms = &mut relay.rooms;
         let held =

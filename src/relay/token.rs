@@ -13,6 +13,8 @@ use std::{error::Error, fmt, str::FromStr};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use zeroize::Zeroize;
 
+#[cfg(feature = "quic")]
+use crate::transport::quic;
 use crate::{
     keys::secret::Secret,
     transport::{RelayName, RoomHandle, TransportError, socket},
@@ -183,6 +185,10 @@ impl Revocation {
     /// take revocations of this issuer, [`TransportError::Busy`] if it cut off whoever was there and can
     /// remember no more of them.
     pub fn send(&self, relay: &RelayName) -> Result<(), TransportError> {
+        #[cfg(feature = "quic")]
+        if quic::is_name(relay) {
+            return quic::revoke(relay, self);
+        }
         socket::revoke(relay, self)
     }
 

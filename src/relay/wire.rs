@@ -6,6 +6,7 @@
 //!      issuer > relay   "svrelay" 3 | revocation 88
 //!      relay > member   "svrelay" version | status | ticket 16, if the status is 0
 //!      both ways        length u16 | message, and so on
+//! QUIC the same on one stream, without a ticket; sealed packets as datagrams
 //! UDP  member > relay   ff 00 "sv" version 01 | ticket 16 | cookie 16
 //!      relay > member   ff 00 "sv" version 02 | ticket 16 | cookie 16
 //!      relay > member   ff 00 "sv" version 03 | ticket 16
@@ -129,6 +130,26 @@ pub(crate) fn answer(answer: Result<Ticket, Refusal>) -> Bytes {
     match answer {
         Ok(Ticket(ticket)) => [&GREETING, &[WELCOME][..], &ticket].concat().into(),
         Err(refusal) => [GREETING.as_slice(), &[refusal.status()]].concat().into(),
+    }
+}
+
+/// The answer to a member who came by QUIC, where there is nothing to bind and so no ticket.
+pub(crate) fn admitted() -> Bytes {
+    [GREETING.as_slice(), &[WELCOME]].concat().into()
+}
+
+/// Reads the answer on a QUIC stream, all [`SHORT_ANSWER_LEN`] bytes of it.
+///
+/// # Errors
+/// As [`parse_answer`].
+#[cfg(feature = "quic")]
+pub(crate) fn parse_admitted(bytes: &[u8]) -> Result<(), Refusal> {
+    if bytes == admitted() {
+        return Ok(());
+    }
+    match parse_answer(bytes) {
+        Some(Err(refusal)) => Err(refusal),
+        _ => Err(Refusal::Version),
     }
 }
 
@@ -258,6 +279,8 @@ const GREETING: [u8; 8] = [b's', b'v', b'r', b'e', b'l', b'a', b'y', VERSION];
 const HELLO_LEN: usize = 24;
 /// The longest that a connection may begin with before it is answered.
 pub(crate) const OPENING_LEN: usize = HELLO_LEN + ORDER_LEN;
+/// Bytes of an answer without a ticket.
+pub(crate) const SHORT_ANSWER_LEN: usize = GREETING.len() + 1;
 const WELCOME: u8 = 0;
 const REVOKED: u8 = 6;
 
@@ -294,6 +317,8 @@ mod tests {
         assert_eq!(hex(&revoked()), "737672656c61790106");
         assert_eq!(hex(&answer(Ok(TICKET))), format!("737672656c61790100{}", tens("2")));
         assert_eq!(hex(&answer(Err(Refusal::Members))), "737672656c61790104");
+        assert_eq!(hex(&admitted()), "737672656c61790100");
+        assert_eq!((admitted().len(), revoked().len()), (SHORT_ANSWER_LEN, SHORT_ANSWER_LEN));
         assert_eq!(hex(&frame(b"abc").unwrap()), "0003616263");
         assert_eq!(hex(&bind(TICKET, COOKIE)), format!("ff0073760101{}{}", tens("2"), tens("3")));
         assert_eq!(hex(&challenge(TICKET, COOKIE)), format!("ff0073760102{}{}", tens("2"), tens("3")));

@@ -42,6 +42,22 @@ impl Inbox {
         true
     }
 
+    /// Adds a control message if there is room, and gives it back if not. A closed inbox takes it for nothing.
+    #[cfg(feature = "quic")]
+    pub(super) fn try_push_control(&self, message: Bytes) -> Result<(), Bytes> {
+        let mut queue = self.lock();
+        if queue.closed {
+            return Ok(());
+        }
+        if queue.control >= CONTROL_WAITING {
+            return Err(message);
+        }
+        queue.control += 1;
+        queue.waiting.push_back(Inbound::Control(message));
+        self.changed.notify_all();
+        Ok(())
+    }
+
     /// Adds a packet, or drops it if too many wait. False once the inbox is closed.
     pub(super) fn push_media(&self, packet: Bytes) -> bool {
         let mut queue = self.lock();

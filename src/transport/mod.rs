@@ -11,6 +11,10 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod loopback;
+#[cfg(feature = "quic")]
+pub mod quic;
+#[cfg(feature = "rtp")]
+pub mod rtp;
 pub mod socket;
 
 mod faults;
@@ -62,8 +66,9 @@ pub trait Transport: Send {
     ///
     /// # Errors
     /// [`TransportError::Unreachable`] if there is no such relay, [`TransportError::Busy`] if it has no
-    /// place, [`TransportError::Refused`] if it turns the member away, [`TransportError::NoMedia`] if
-    /// only the control lane comes through, [`TransportError::Exhausted`] if this device has no means left.
+    /// place, [`TransportError::Refused`] if it turns the member away, [`TransportError::WrongCertificate`] if
+    /// somebody else answers, [`TransportError::NoMedia`] if only the control lane comes through,
+    /// [`TransportError::Exhausted`] if this device has no means left.
     fn connect(&mut self, handle: RoomHandle) -> impl Future<Output = Result<(), TransportError>> + Send;
 
     /// Sends one control message, at most [`MAX_CONTROL`] bytes, reliably and in order.
@@ -129,6 +134,9 @@ pub enum TransportError {
     Busy,
     /// What answers does not speak our protocol, or will not have us. Take another relay of the allow-list.
     Refused,
+    /// What answers is not the relay that the name stands for: its certificate is another one. Somebody may be
+    /// in between. Take another relay of the allow-list.
+    WrongCertificate,
     /// The control lane works, but no datagram comes through. Take another relay, or another network.
     NoMedia,
     /// This device has no socket or thread left for the connection. Free some, then connect again.
@@ -181,6 +189,7 @@ impl fmt::Display for TransportError {
             Self::Unreachable => f.write_str("the relay does not answer"),
             Self::Busy => f.write_str("the relay has no place left"),
             Self::Refused => f.write_str("the relay refused the connection"),
+            Self::WrongCertificate => f.write_str("what answers has another certificate than the relay"),
             Self::NoMedia => f.write_str("the relay's datagrams do not come through"),
             Self::Exhausted => f.write_str("no socket or thread is left for the connection"),
             Self::TooLarge { length, limit } => {

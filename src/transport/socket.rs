@@ -218,7 +218,7 @@ fn greet(mut control: &TcpStream, hello: &[u8], deadline: Instant) -> Result<Tic
     }
 }
 
-fn refused(refusal: Refusal) -> TransportError {
+pub(super) fn refused(refusal: Refusal) -> TransportError {
     match refusal {
         Refusal::Version | Refusal::Token => TransportError::Refused,
         Refusal::Connections | Refusal::Rooms | Refusal::Members => TransportError::Busy,
@@ -232,7 +232,7 @@ pub(crate) fn revoke(relay: &RelayName, revocation: &Revocation) -> Result<(), T
     let talk = control
         .write_all(&wire::revoke(revocation))
         .and_then(|()| control.set_read_timeout(Some(CONNECT_TIMEOUT)))
-        .and_then(|()| control.take(REVOKED_LEN).read_to_end(&mut answer));
+        .and_then(|()| control.take(wire::SHORT_ANSWER_LEN as u64).read_to_end(&mut answer));
     match (talk, wire::parse_revoked(&answer)) {
         (_, Ok(())) => Ok(()),
         (Ok(_), Err(refusal)) if !answer.is_empty() => Err(refused(refusal)),
@@ -268,8 +268,6 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Transpo
     thread.map(drop).map_err(|_| TransportError::Exhausted)
 }
 
-/// Bytes of the answer to a revocation.
-const REVOKED_LEN: u64 = 9;
 /// For the connection and the relay's answer together. Name look-up takes what the operating system takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a relay may leave a control message unread before the connection counts as lost.

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Member, Rooms};
+use super::{Copies, Member, Rooms};
 use crate::{
     relay::{
         bucket,
@@ -18,7 +18,7 @@ use crate::{
 pub(in crate::relay) enum Verdict {
     /// Nothing.
     Drop,
-    /// Send it to the addresses that were written down.
+    /// Send it to those that were written down.
     Forward(Connection),
     /// Send these bytes back to its source.
     Reply(Connection, Bytes),
@@ -34,10 +34,13 @@ impl Rooms {
         bytes: &[u8],
         now: Instant,
         fresh: impl FnOnce() -> Option<Cookie>,
-        to: &mut Vec<SocketAddr>,
+        to: &mut Copies,
     ) -> Verdict {
         let verdict = match Datagram::parse(bytes) {
-            Datagram::Sealed if bytes.len() <= MAX_MEDIA => self.handle_packet(source, bytes.len(), now, to),
+            Datagram::Sealed if bytes.len() <= MAX_MEDIA => {
+                let from = self.addresses.get(&source).copied();
+                self.handle_packet(from, bytes.len(), now, to).map(Verdict::Forward)
+            }
             Datagram::Bind(ticket, cookie) => self.handle_bind(source, ticket, cookie, now, fresh),
             _ => {
                 self.counts.malformed += 1;
@@ -47,30 +50,57 @@ impl Rooms {
         verdict.unwrap_or(Verdict::Drop)
     }
 
+    /// The same for the datagram of a member who came by QUIC; whether it is to be forwarded.
+    #[cfg(any(feature = "quic", test))]
+    pub(in crate::relay) fn handle_quic_datagram(
+        &mut self,
+        from: Connection,
+        bytes: &[u8],
+        now: Instant,
+        to: &mut Copies,
+    ) -> bool {
+        // What a relay says about binding no member may say to another, whichever way it comes.
+        if bytes.len() > MAX_MEDIA || Datagram::parse(bytes) != Datagram::Sealed {
+            self.counts.malformed += 1;
+            return false;
+        }
+        self.handle_packet(Some(from), bytes.len(), now, to).is_some()
+    }
+
+    /// A member who came by QUIC is there, even if it says nothing.
+    #[cfg(any(feature = "quic", test))]
+    pub(in crate::relay) fn handle_sign_of_life(&mut self, from: Connection, now: Instant) {
+        if let Some(member) = self.members.get_mut(&from) {
+            member.heard = now;
+        }
+    }
+
     fn handle_packet(
         &mut self,
-        source: SocketAddr,
+        from: Option<Connection>,
         length: usize,
         now: Instant,
-        to: &mut Vec<SocketAddr>,
-    ) -> Option<Verdict> {
-        let from = self.addresses.get(&source).copied();
+        to: &mut Copies,
+    ) -> Option<Connection> {
         let (from, sender) = self.hear(from, now)?;
         let room = sender.room;
         self.counts.media += 1;
         self.counts.media_bytes += length as u64;
-        for other in self.rooms.get(&room)?.iter().filter(|other| **other != from) {
-            let Some(other) = self.members.get_mut(other) else { continue };
-            let Some(address) = other.address else { continue };
-            if other.dice.roll(self.loss) {
+        for connection in self.rooms.get(&room)?.iter().filter(|other| **other != from) {
+            let Some(other) = self.members.get_mut(connection) else { continue };
+            let bound = other.ticket.is_none() || other.address.is_some();
+            if bound && other.dice.roll(self.loss) {
                 self.counts.lost += 1;
-            } else {
-                to.push(address);
+            } else if let Some(address) = other.address {
+                to.addresses.push(address);
+            } else if bound {
+                to.connections.push(*connection);
             }
         }
-        self.counts.copies += to.len() as u64;
-        self.counts.copied_bytes += (to.len() * length) as u64;
-        Some(Verdict::Forward(from))
+        let copies = to.addresses.len() + to.connections.len();
+        self.counts.copies += copies as u64;
+        self.counts.copied_bytes += (copies * length) as u64;
+        Some(from)
     }
 
     /// An address is bound only for the holder of a ticket, and only after it proved by a cookie that it
@@ -114,7 +144,8 @@ impl Rooms {
 
     /// The sender of a datagram, if there is one and it keeps to its rate.
     fn hear(&mut self, from: Option<Connection>, now: Instant) -> Option<(Connection, &mut Member)> {
-        let Some((from, member)) = from.and_then(|from| Some((from, self.members.get_mut(&from)?))) else {
+        let member = from.and_then(|from| Some((from, self.members.get_mut(&from)?)));
+        let Some((from, member)) = member.filter(|(_, member)| !member.outbox.is_closed()) else {
             self.counts.unbound += 1;
             return None;
         };
@@ -129,8 +160,16 @@ impl Rooms {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
     use super::{
-        super::tests::{OTHER_ROOM, ROOM, Relay, address},
+        super::{
+            Way,
+            tests::{OTHER_ROOM, ROOM, Relay, address},
+        },
         *,
     };
     use crate::relay::Limits;
@@ -185,5 +224,43 @@ mod tests {
         assert_eq!(relay.rooms.counts.malformed, 4);
         assert_eq!(relay.datagram(1_000, &[0xb0; MAX_MEDIA]).1, [address(2_000)]);
         assert_eq!(relay.datagram(1_000, &[]).1, [address(2_000)]);
+    }
+
+    #[test]
+    fn members_meet_whichever_way_they_came() {
+        let mut relay = Relay::new(Limits::default());
+        relay.join(ROOM, 1).unwrap();
+        assert!(relay.bound(1_000, 1));
+        let rung = Arc::new(AtomicUsize::new(0));
+        let [ada, ben] = [(); 2].map(|()| {
+            let rung = Arc::clone(&rung);
+            let ring = Arc::new(move |_| {
+                rung.fetch_add(1, Ordering::Relaxed);
+            });
+            let joined = relay.rooms.join(ROOM, Way::Quic(ring), None, relay.now);
+            joined.inspect(|(_, outbox)| assert_eq!(outbox.poll(), Some(wire::admitted()))).unwrap()
+        });
+        assert_eq!(rung.load(Ordering::Relaxed), 2, "once for each answer");
+        let (verdict, to) = relay.copies(1_000, b"\xb0 sealed");
+        assert!(matches!(verdict, Verdict::Forward(_)));
+        assert_eq!((to.addresses, to.connections), (vec![], vec![ada.0, ben.0]));
+        let quic = |relay: &mut Relay, bytes: &[u8]| {
+            let mut to = Copies::default();
+            let forwarded = relay.rooms.handle_quic_datagram(ada.0, bytes, relay.now, &mut to);
+            assert!(forwarded || (to.addresses.is_empty() && to.connections.is_empty()));
+            forwarded.then_some((to.addresses, to.connections))
+        };
+        assert_eq!(quic(&mut relay, b"\xb0 sealed"), Some((vec![address(1_000)], vec![ben.0])));
+        for forbidden in [&wire::bound(Ticket([1; 16]))[..], &[0xff, 0x00], &[0xb0; MAX_MEDIA + 1]] {
+            assert_eq!(quic(&mut relay, forbidden), None);
+        }
+        assert_eq!(relay.rooms.counts.malformed, 3);
+        // A message of one reaches the outboxes of both kinds, and rings for those that nobody waits at.
+        assert!(relay.rooms.handle_control(ada.0, b"hello", relay.now).is_some());
+        assert_eq!((ben.1.poll(), ada.1.poll()), (wire::frame(b"hello"), None));
+        assert_eq!(rung.load(Ordering::Relaxed), 3);
+        // Who is cut off is heard no more, even if its connection has yet to end.
+        relay.rooms.cut(&[ada.0]);
+        assert_eq!(quic(&mut relay, b"\xb0 sealed"), None);
     }
 }

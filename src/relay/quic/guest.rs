@@ -1,0 +1,447 @@
+//! One connection by QUIC: from the hello to the last byte. No sockets.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use bytes::{Buf, Bytes};
+use quinn_proto::{
+    ConnectionEvent, Dir, EndpointEvent, Event, ReadError, StreamEvent, StreamId, Transmit, VarInt,
+    WriteError,
+};
+
+use super::{Hub, LINGER};
+use crate::relay::{
+    Limits, Shared, control,
+    log::{Connection, Lane},
+    outbox::Outbox,
+    rooms::Way,
+    wire::{self, FrameTooLong, Frames, Hello, Refusal},
+};
+
+pub(super) struct Guest {
+    connection: quinn_proto::Connection,
+    stream: Option<StreamId>,
+    stage: Stage,
+    /// What is being written.
+    unsent: Bytes,
+    readable: bool,
+    /// There may be room for more to be written.
+    writable: bool,
+    /// There is something new in the outbox.
+    pub(super) rung: bool,
+    /// It is in the list of those that something has happened to.
+    pub(super) busy: bool,
+    /// When it will be looked at in any case.
+    pub(super) scheduled: Option<Instant>,
+    /// When the rooms were last told that it is there, and whether something came since.
+    heard: Instant,
+    arrived: bool,
+    /// It has just become a member.
+    pub(super) admitted: bool,
+    /// It counts among those that have not sent their hello.
+    pending: bool,
+    lost: bool,
+}
+
+enum Stage {
+    /// Who it is has yet to be said, by then.
+    Hello {
+        bytes: Vec<u8>,
+        until: Instant,
+    },
+    Member(Member),
+    /// All is said; the other side ends the connection, or this one does then.
+    Leaving {
+        number: Option<Connection>,
+        until: Instant,
+    },
+}
+
+struct Member {
+    number: Connection,
+    outbox: Arc<Outbox>,
+    frames: Frames,
+    /// It said too much at once, and is not read before then.
+    read_after: Option<Instant>,
+    /// Since when it has accepted nothing of what is written to it.
+    stuck: Option<Instant>,
+}
+
+/// Whether there is still a connection.
+pub(super) enum Present {
+    Here,
+    Gone,
+}
+
+impl Guest {
+    /// Somebody whose address is proved.
+    pub(super) fn new(connection: quinn_proto::Connection, now: Instant, shared: &Shared) -> Self {
+        let until = now + shared.limits.hello_timeout;
+        shared.pending.fetch_add(1, Ordering::Relaxed);
+        Self {
+            connection,
+            stream: None,
+            stage: Stage::Hello { bytes: Vec::new(), until },
+            unsent: Bytes::new(),
+            readable: false,
+            writable: false,
+            rung: false,
+            busy: false,
+            scheduled: None,
+            heard: now,
+            arrived: false,
+            admitted: false,
+            pending: true,
+            lost: false,
+        }
+    }
+
+    /// Its number, once it is or was a member.
+    pub(super) fn number(&self) -> Option<Connection> {
+        match &self.stage {
+            Stage::Hello { .. } => None,
+            Stage::Member(member) => Some(member.number),
+            Stage::Leaving { number, .. } => *number,
+        }
+    }
+
+    pub(super) fn handle_event(&mut self, event: ConnectionEvent) {
+        self.connection.handle_event(event);
+        self.arrived = true;
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, shared: &Shared) {
+        if self.connection.poll_timeout().is_some_and(|due| due <= now) {
+            self.connection.handle_timeout(now);
+        }
+        match &self.stage {
+            Stage::Hello { until, .. } if *until <= now => self.end(now, NO_HELLO),
+            Stage::Leaving { until, .. } if *until <= now => self.end(now, DONE),
+            Stage::Member(member) => {
+                if member.stuck.is_some_and(|since| since + shared.limits.write_timeout <= now) {
+                    shared.rooms().cut(&[member.number]);
+                    self.rung = true;
+                }
+                // Looked at in any case, since the time to read on may have come.
+                self.readable = true;
+            }
+            _ => {}
+        }
+    }
+
+    /// When it wants to be looked at.
+    pub(super) fn due(&mut self, limits: &Limits) -> Option<Instant> {
+        let own = match &self.stage {
+            _ if self.connection.is_closed() => None,
+            Stage::Hello { until, .. } | Stage::Leaving { until, .. } => Some(*until),
+            Stage::Member(member) => {
+                [member.read_after, member.stuck.map(|since| since + limits.write_timeout)]
+                    .into_iter()
+                    .flatten()
+                    .min()
+            }
+        };
+        [own, self.connection.poll_timeout()].into_iter().flatten().min()
+    }
+
+    /// Goes on as far as it can.
+    pub(super) fn drive(&mut self, now: Instant, shared: &Arc<Shared>, hub: &Arc<Hub>) {
+        while let Some(event) = self.connection.poll() {
+            match event {
+                Event::Stream(StreamEvent::Opened { dir: Dir::Bi }) => {
+                    let opened = self.connection.streams().accept(Dir::Bi);
+                    self.stream = self.stream.or(opened);
+                    self.readable = true;
+                }
+                Event::Stream(StreamEvent::Readable { .. }) => self.readable = true,
+                Event::Stream(StreamEvent::Writable { .. }) => self.writable = true,
+                Event::Stream(StreamEvent::Stopped { .. }) => self.end(now, DONE),
+                Event::ConnectionLost { .. } => self.lost = true,
+                _ => {}
+            }
+        }
+        if self.lost || self.connection.is_closed() {
+            return self.let_go(shared);
+        }
+        let Some(stream) = self.stream else { return };
+        if let Stage::Member(Member { number, .. }) = &self.stage
+            && self.arrived
+            && now >= self.heard + SIGNS_OF_LIFE
+        {
+            (self.heard, self.arrived) = (now, false);
+            shared.rooms().handle_sign_of_life(*number, now);
+        }
+        if std::mem::take(&mut self.readable) {
+            self.read(stream, now, shared, hub);
+        }
+        if std::mem::take(&mut self.rung) | std::mem::take(&mut self.writable) {
+            self.write(stream, now);
+        }
+    }
+
+    /// The next packet that it has sent.
+    pub(super) fn next_packet(&mut self) -> Option<Bytes> {
+        self.connection.datagrams().recv()
+    }
+
+    /// Queues a packet for it, in the place of the oldest if too many wait.
+    pub(super) fn queue_packet(&mut self, packet: Bytes) {
+        if matches!(self.stage, Stage::Member(_)) {
+            // It fails if the way has become too narrow, which loses the packet as any way may.
+            let _ = self.connection.datagrams().send(packet, true);
+        }
+    }
+
+    pub(super) fn poll_transmit(
+        &mut self,
+        now: Instant,
+        segments: usize,
+        buffer: &mut Vec<u8>,
+    ) -> Option<Transmit> {
+        buffer.clear();
+        self.connection.poll_transmit(now, segments, buffer)
+    }
+
+    pub(super) fn poll_endpoint(&mut self, mut handle: impl FnMut(EndpointEvent) -> Option<ConnectionEvent>) {
+        while let Some(event) = self.connection.poll_endpoint_events() {
+            if let Some(event) = handle(event) {
+                self.connection.handle_event(event);
+            }
+        }
+    }
+
+    pub(super) fn presence(&self) -> Present {
+        if self.connection.is_drained() { Present::Gone } else { Present::Here }
+    }
+
+    /// Ends the connection because the relay stops.
+    pub(super) fn hang_up(&mut self, now: Instant) {
+        if !self.connection.is_closed() {
+            self.end(now, DONE);
+        }
+    }
+
+    /// Gives back what it had. There is no connection any more.
+    pub(super) fn gone(&self, shared: &Shared) {
+        if self.pending {
+            shared.pending.fetch_sub(1, Ordering::Relaxed);
+            if matches!(self.stage, Stage::Hello { .. }) {
+                shared.rooms().counts.refuse(|refusals| &mut refusals.no_hello);
+            }
+        }
+        if let Some(number) = self.number() {
+            shared.rooms().leave(number);
+        }
+    }
+
+    fn end(&mut self, now: Instant, code: VarInt) {
+        self.connection.close(now, code, Bytes::new());
+    }
+
+    /// Takes a member out of its room as soon as its connection is over.
+    fn let_go(&mut self, shared: &Shared) {
+        if let Stage::Member(member) = &self.stage {
+            shared.rooms().detach(member.number);
+        }
+    }
+
+    fn read(&mut self, stream: StreamId, now: Instant, shared: &Arc<Shared>, hub: &Arc<Hub>) {
+        loop {
+            if let Stage::Member(member) = &mut self.stage {
+                if member.read_after.is_some_and(|after| after > now) {
+                    return;
+                }
+                member.read_after = None;
+            }
+            let mut receive = self.connection.recv_stream(stream);
+            let Ok(mut chunks) = receive.read(true) else { return };
+            let next = chunks.next(CHUNK);
+            // What that tells the other side goes with everything else.
+            let _ = chunks.finalize();
+            match next {
+                Ok(Some(chunk)) => self.handle_bytes(&chunk.bytes, stream, now, shared, hub),
+                Err(ReadError::Blocked) => return,
+                Ok(None) | Err(_) => return self.handle_end(stream, now, shared),
+            }
+            if self.connection.is_closed() {
+                return self.let_go(shared);
+            }
+        }
+    }
+
+    fn handle_bytes(
+        &mut self,
+        bytes: &[u8],
+        stream: StreamId,
+        now: Instant,
+        shared: &Arc<Shared>,
+        hub: &Arc<Hub>,
+    ) {
+        match &mut self.stage {
+            Stage::Hello { bytes: opening, .. } => {
+                opening.extend_from_slice(bytes);
+                let opening = std::mem::take(opening);
+                self.handle_hello(opening, stream, now, shared, hub);
+            }
+            Stage::Member(member) => {
+                member.frames.push(bytes);
+                self.hand_on(now, shared);
+            }
+            // Nobody listens any more.
+            Stage::Leaving { .. } => {}
+        }
+    }
+
+    fn handle_hello(
+        &mut self,
+        opening: Vec<u8>,
+        stream: StreamId,
+        now: Instant,
+        shared: &Arc<Shared>,
+        hub: &Arc<Hub>,
+    ) {
+        let refusal = match wire::parse_hello(&opening) {
+            Hello::Partial(_) => {
+                if let Stage::Hello { bytes, .. } = &mut self.stage {
+                    *bytes = opening;
+                }
+                return;
+            }
+            Hello::Garbage => {
+                shared.rooms().counts.refuse(|refusals| &mut refusals.garbage);
+                self.stage = Stage::Leaving { number: None, until: now + LINGER };
+                return self.end(now, NO_HELLO);
+            }
+            Hello::OtherVersion => Refusal::Version,
+            Hello::Room(room, token) => {
+                let ring = Arc::clone(hub);
+                let way = Way::Quic(Arc::new(move |number| ring.ring(number)));
+                match control::join(room, token.as_ref(), way, shared) {
+                    Ok((number, outbox)) => {
+                        let hello = wire::hello(room, token.as_ref());
+                        shared.record(Lane::Hello, number, &hello);
+                        self.admit(number, outbox, shared);
+                        let rest = opening.get(hello.len()..).unwrap_or_default();
+                        return self.handle_bytes(rest, stream, now, shared, hub);
+                    }
+                    Err(refusal) => refusal,
+                }
+            }
+            Hello::Revoke(revocation) => match control::revoke(&revocation, shared) {
+                Ok(()) => return self.answer(wire::revoked(), stream, now),
+                Err(refusal) => refusal,
+            },
+        };
+        shared.rooms().counts.refuse(|refusals| refusals.of(refusal));
+        self.answer(wire::answer(Err(refusal)), stream, now);
+    }
+
+    fn admit(&mut self, number: Connection, outbox: Arc<Outbox>, shared: &Shared) {
+        (self.pending, self.admitted) = (false, true);
+        shared.pending.fetch_sub(1, Ordering::Relaxed);
+        let frames = Frames::default();
+        self.stage = Stage::Member(Member { number, outbox, frames, read_after: None, stuck: None });
+        // Its answer is waiting.
+        self.rung = true;
+    }
+
+    /// Says one last thing.
+    fn answer(&mut self, answer: Bytes, stream: StreamId, now: Instant) {
+        self.stage = Stage::Leaving { number: None, until: now + LINGER };
+        self.unsent = answer;
+        self.write(stream, now);
+    }
+
+    /// Passes on the messages that have come whole.
+    fn hand_on(&mut self, now: Instant, shared: &Shared) {
+        let Stage::Member(member) = &mut self.stage else { return };
+        loop {
+            match member.frames.next() {
+                Ok(None) => return,
+                // Drains: it is read so that it can end, and no more is handed on.
+                Ok(Some(_)) if member.outbox.is_finishing() => {}
+                Ok(Some(message)) => {
+                    shared.record(Lane::Control, member.number, &message);
+                    match shared.rooms().handle_control(member.number, &message, now) {
+                        Some(wait) => member.read_after = (!wait.is_zero()).then(|| now + wait),
+                        // Cut off meanwhile, for which it is rung.
+                        None => return,
+                    }
+                }
+                Err(FrameTooLong) => {
+                    shared.rooms().cut(&[member.number]);
+                    self.rung = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The other side has said everything.
+    fn handle_end(&mut self, stream: StreamId, now: Instant, shared: &Shared) {
+        match &self.stage {
+            Stage::Hello { .. } => return self.end(now, NO_HELLO),
+            Stage::Leaving { .. } => return,
+            Stage::Member(member) => {
+                let number = Some(member.number);
+                shared.rooms().detach(member.number);
+                self.stage = Stage::Leaving { number, until: now + LINGER };
+            }
+        }
+        self.unsent.clear();
+        // It fails if the other side has stopped it, which comes to the same.
+        let _ = self.connection.send_stream(stream).finish();
+    }
+
+    /// Writes what waits, until there is no room for more.
+    fn write(&mut self, stream: StreamId, now: Instant) {
+        if matches!(&self.stage, Stage::Member(member) if member.outbox.is_closed()) {
+            return self.end(now, CUT_OFF);
+        }
+        loop {
+            if self.unsent.is_empty() {
+                let next = match &self.stage {
+                    Stage::Member(member) => member.outbox.poll(),
+                    _ => None,
+                };
+                match (next, &self.stage) {
+                    (Some(frame), _) => self.unsent = frame,
+                    (None, Stage::Member(member)) if !member.outbox.is_finishing() => return,
+                    (None, Stage::Hello { .. }) => return,
+                    (None, _) => {
+                        // It fails if that was done before.
+                        let _ = self.connection.send_stream(stream).finish();
+                        return;
+                    }
+                }
+            }
+            match self.connection.send_stream(stream).write(&self.unsent) {
+                Ok(written) => {
+                    self.unsent.advance(written.min(self.unsent.len()));
+                    self.stick(None);
+                }
+                Err(WriteError::Blocked) => return self.stick(Some(now)),
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn stick(&mut self, since: Option<Instant>) {
+        if let Stage::Member(member) = &mut self.stage {
+            member.stuck = since.and(member.stuck).or(since);
+        }
+    }
+}
+
+/// The relay, or the member, has nothing more to say.
+const DONE: VarInt = VarInt::from_u32(0);
+/// What came is no hello, or none came in time.
+const NO_HELLO: VarInt = VarInt::from_u32(1);
+/// The member broke a limit, or its token was taken back.
+const CUT_OFF: VarInt = VarInt::from_u32(2);
+/// Bytes of the stream that are handled at a time.
+const CHUNK: usize = 16 * 1024;
+/// How often the rooms are told that a member is there, at most.
+const SIGNS_OF_LIFE: Duration = Duration::from_secs(1);

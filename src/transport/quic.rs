@@ -1,0 +1,173 @@
+//! The client of the reference relay over QUIC (SPEC section 8.2.8).
+//!
+//! ```text
+//! send_control -> queue -> stream   -> relay -> stream   -> inbox -> receive
+//! send_media   -> queue -> datagram -> relay -> datagram -> inbox -> receive
+//! ```
+//!
+//! QUIC is `quinn-proto` on one thread for each connection, and no async runtime. As with
+//! [`socket`](super::socket) the futures block and are ready at their first poll.
+//!
+//! Whoever observes the connection sees that there is one, and sizes and times; handles, tokens and the lanes are
+//! inside. The relay sees what any relay sees.
+
+mod line;
+mod name;
+pub(crate) mod socket;
+pub(crate) mod tls;
+mod worker;
+
+use std::{
+    net::ToSocketAddrs,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use super::{
+    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
+};
+use crate::relay::{
+    token::{Revocation, Token},
+    wire,
+};
+use line::Line;
+use name::Address;
+pub use name::{InvalidQuicName, Pin};
+use worker::{Purpose, Worker};
+
+/// A member's connection to a reference relay, both lanes by QUIC.
+///
+/// The relay's name is `quic:host:port#pin`, with a [`Pin`] of its certificate, or `quic:host:port`, whose
+/// certificate the Web PKI must vouch for. Nothing is looked up or contacted before [`Transport::connect`].
+/// Messages of at most 4 MiB and 1,024 packets wait for `receive`; beyond that packets are dropped and the
+/// relay's messages are left with it, until it cuts the connection.
+#[derive(Debug)]
+pub struct Client {
+    relay: RelayName,
+    token: Option<Token>,
+    connection: Option<Connection>,
+}
+
+impl Client {
+    /// A client of the relay with this name. Not yet connected.
+    ///
+    /// # Errors
+    /// [`InvalidQuicName`] if it is not the name of a relay reached by QUIC.
+    pub fn new(relay: RelayName) -> Result<Self, InvalidQuicName> {
+        Address::parse(&relay)?;
+        Ok(Self { relay, token: None, connection: None })
+    }
+
+    /// The same with a token, which a relay that asks for tokens lets in (SPEC section 8.2.7).
+    pub fn with_token(self, token: Token) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
+    fn line(&self) -> Result<&Line, TransportError> {
+        self.connection.as_ref().map(|connection| connection.line.as_ref()).ok_or(TransportError::Closed)
+    }
+}
+
+impl Transport for Client {
+    fn relays(&self) -> Vec<&RelayName> {
+        vec![&self.relay]
+    }
+
+    async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
+        self.connection = None;
+        let hello = wire::hello(handle, self.token.as_ref());
+        self.connection = Some(Connection::open(&self.relay, &hello, Purpose::Join)?);
+        Ok(())
+    }
+
+    async fn send_control(&mut self, message: Bytes) -> Result<(), TransportError> {
+        check_length(message.len(), MAX_CONTROL)?;
+        let too_large = TransportError::TooLarge { length: message.len(), limit: MAX_CONTROL };
+        self.line()?.send_control(wire::frame(&message).ok_or(too_large)?)
+    }
+
+    fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError> {
+        check_length(packet.len(), MAX_MEDIA)?;
+        self.line()?.send_media(packet)
+    }
+
+    async fn receive(&mut self, until: Instant) -> Result<Inbound, TransportError> {
+        self.line()?.receive(until)
+    }
+
+    async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.close();
+        }
+    }
+}
+
+/// Has a relay take a token back.
+pub(crate) fn revoke(relay: &RelayName, revocation: &Revocation) -> Result<(), TransportError> {
+    Connection::open(relay, &wire::revoke(revocation), Purpose::Revoke).map(Connection::close)
+}
+
+/// Whether a name is for this client.
+pub(crate) fn is_name(relay: &RelayName) -> bool {
+    Address::parse(relay).is_ok()
+}
+
+#[derive(Debug)]
+struct Connection {
+    line: Arc<Line>,
+    /// Hangs up when the thread of the connection has ended.
+    ended: mpsc::Receiver<()>,
+}
+
+impl Connection {
+    /// Tries the relay's addresses one after the other until one answers, for as long as there is time.
+    fn open(relay: &RelayName, opening: &Bytes, purpose: Purpose) -> Result<Self, TransportError> {
+        let address = Address::parse(relay).map_err(|_| TransportError::Unreachable)?;
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        let remotes = address.host_and_port.to_socket_addrs().map_err(|_| TransportError::Unreachable)?;
+        let mut last = TransportError::Unreachable;
+        for remote in remotes {
+            let (config, rejected) = tls::client(address.pin).ok_or(TransportError::Exhausted)?;
+            let (told, answer) = mpsc::channel();
+            let worker = Worker::new(remote, address.host, config, rejected, opening.clone(), purpose, told)?;
+            let line = worker.line();
+            let (alive, ended) = mpsc::channel();
+            let thread = thread::Builder::new().name("quic connection".to_owned()).spawn(move || {
+                worker.run();
+                drop(alive);
+            });
+            thread.map_err(|_| TransportError::Exhausted)?;
+            // From here on dropping it ends the thread.
+            let connection = Self { line, ended };
+            let left = deadline.saturating_duration_since(Instant::now());
+            match answer.recv_timeout(left) {
+                Ok(Ok(())) => return Ok(connection),
+                Ok(Err(TransportError::Unreachable)) | Err(_) => last = TransportError::Unreachable,
+                // It is there, and it is no use asking it by another way.
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+        Err(last)
+    }
+
+    /// Says that nothing more comes, and waits until the relay has read everything before that.
+    fn close(self) {
+        self.line.finish();
+        // Ends with a hang-up, or too late; both are the end.
+        let _ = self.ended.recv_timeout(CLOSE_TIMEOUT);
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.line.give_up();
+    }
+}
+
+/// For the connection and the relay's answer together. Name look-up takes what the operating system takes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long `close` waits for the relay to close as well.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

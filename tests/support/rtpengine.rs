@@ -1,0 +1,93 @@
+//! The real rtpengine on this machine, if there is one.
+
+use std::{
+    env,
+    net::UdpSocket,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use sottovoce::transport::RelayName;
+
+/// A daemon of its own, ended when this is dropped.
+pub struct Rtpengine {
+    daemon: Child,
+    port: u16,
+}
+
+impl Rtpengine {
+    /// Starts one. `None`, loudly, where none is installed; with SOTTOVOCE_REQUIRE_RELAYS set that is a failure.
+    pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    pub fn start_with(more: &[&str]) -> Option<Self> {
+        // Free at the moment, and hardly taken by somebody else before the daemon has them.
+        let free = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let (port, cli) = (free(), free());
+        let low = 20_000 + free() % 100 * 200;
+        let daemon = Command::new("rtpengine")
+            .args([
+                "--config-file=none",
+                "--interface=127.0.0.1",
+                "--foreground",
+                "--log-stderr",
+                "--table=-1",
+            ])
+            .args(["--num-threads=2", "--log-level=3"])
+            .arg(format!("--listen-ng=127.0.0.1:{port}"))
+            .arg(format!("--listen-cli=127.0.0.1:{cli}"))
+            .args([format!("--port-min={low}"), format!("--port-max={}", low + 1_999)])
+            .args(more)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn();
+        match daemon {
+            Ok(daemon) => {
+                let relay = Self { daemon, port };
+                relay.wait_until_it_answers();
+                Some(relay)
+            }
+            Err(error) => {
+                assert!(env::var_os("SOTTOVOCE_REQUIRE_RELAYS").is_none(), "rtpengine is required: {error}");
+                println!("\n*** skipped: rtpengine: {error}\n*** Nothing was tried with a real rtpengine.\n");
+                None
+            }
+        }
+    }
+
+    fn wait_until_it_answers(&self) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let _ = socket.send_to(b"1 d7:command4:pinge", ("127.0.0.1", self.port));
+            if socket.recv(&mut [0; 100]).is_ok() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "rtpengine does not answer");
+        }
+    }
+
+    pub fn name(&self) -> RelayName {
+        format!("rtp:127.0.0.1:{}", self.port).parse().unwrap()
+    }
+
+    #[allow(dead_code)]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    #[allow(dead_code)]
+    pub fn pid(&self) -> u32 {
+        self.daemon.id()
+    }
+}
+
+impl Drop for Rtpengine {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
