@@ -33,7 +33,10 @@ fn main() -> Result<(), Box<dyn Error>> {
             ada.room_mut().admit(knock, now)?;
         }
         if ada.room().roster().len() == 2 {
-            ada.speak(&opus, Stamp { captured: CaptureTime(unix.0 * 1_000), level: Level(40) })?;
+            ada.speak(
+                &opus,
+                Stamp { captured: CaptureTime(unix.0 * 1_000), level: Level(40), ..Stamp::default() },
+            )?;
         }
         let soon = ben.now() + Duration::from_millis(20);
         match block_on(ben.next(soon))? {

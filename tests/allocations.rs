@@ -15,7 +15,7 @@ use sottovoce::{
     Authenticity, CaptureTime, Leaf, Opener, PacketSize, Refusal, Rekey, Schedule, SealError, Sealer,
     Silence, Stamp,
     keys::{OpenRekey, Retired, SealRekey},
-    media::{Early, HEADROOM, Level},
+    media::{Early, HEADROOM, Level, Loss, Notes},
     report::{Excerpt, Keep, NotKept, Recorder},
 };
 use stage::{GROUP_ID, Profile, Seat, Stage, group, insider, name, opus::packet, seat, signed};
@@ -72,7 +72,8 @@ fn the_counter_counts_what_it_should() {
     assert!(caught.is_err());
 }
 
-const STAMP: Stamp = Stamp { captured: CaptureTime(1), level: Level(2) };
+const STAMP: Stamp =
+    Stamp { captured: CaptureTime(1), level: Level(2), notes: Notes { muted: false, loss: Loss::Unknown } };
 
 /// Seals one packet in place, in a buffer that is there already.
 fn seal<'b>(sealer: &mut Sealer, buffer: &'b mut [u8], said: &[u8]) -> Result<&'b mut [u8], SealError> {

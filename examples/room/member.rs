@@ -260,7 +260,7 @@ impl Member {
         let mut opus = vec![0; self.encoder.packet_len()];
         let length = self.encoder.encode(pcm, &mut opus)?;
         opus.truncate(length);
-        let stamp = Stamp { captured: CaptureTime(unix_ms()), level: level(pcm) };
+        let stamp = Stamp { captured: CaptureTime(unix_ms()), level: level(pcm), ..Stamp::default() };
         let (mut place, mut header) = (None, Vec::new());
         // Silent for now, the frame is lost, as on any network.
         if self.call.speak(&opus, stamp).is_ok()

@@ -25,5 +25,5 @@ pub use open::{Opened, Opener, Proof, Refusal};
 pub use opus::{MalformedOpus, OpusPacket};
 pub use profile::{Authenticity, PacketSize, PacketSizeError, Silence, capacity};
 pub use seal::{HEADROOM, Reused, SealError, Sealer, TAILROOM};
-pub use stamp::{Level, Stamp};
+pub use stamp::{Level, Loss, Notes, Stamp};
 pub use stats::{OpenStats, SenderStats};

@@ -247,8 +247,24 @@ mod tests {
     use super::*;
     use crate::{
         Authenticity, CaptureTime, EpochSecret, EpochStart, Leaf, MemberId, Rekey, Schedule, Speaker,
-        keys::vectors::cases, media::Level,
+        keys::vectors::cases,
+        media::{Level, Loss, Notes},
     };
+
+    /// A byte of notes, read a second time.
+    fn notes(byte: u8) -> Notes {
+        let loss = [
+            Loss::Unknown,
+            Loss::Below1,
+            Loss::Below3,
+            Loss::Below7,
+            Loss::Below15,
+            Loss::Below25,
+            Loss::Below40,
+            Loss::Worse,
+        ];
+        Notes { muted: byte >= 128, loss: loss[usize::from(byte % 128)] }
+    }
 
     /// From an epoch secret to the bytes on the wire, through nothing but what callers use.
     #[test]
@@ -287,6 +303,7 @@ mod tests {
             let stamp = Stamp {
                 captured: CaptureTime(case.number("captured")),
                 level: Level(case.number("level") as u8),
+                notes: notes(case.number("notes") as u8),
             };
             let sealed = sealer.seal(&mut buffer, packet.len(), stamp).unwrap();
             assert_eq!(sealed, case.bytes("sealed"));

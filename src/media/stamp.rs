@@ -1,7 +1,7 @@
 //! What a signed packet says about itself, in the Opus padding (SPEC section 5.2).
 //!
 //! ```text
-//! padding  [01 01 ... 01 | c2 | capture time, 6 bytes | level | 00 | signature, 64 bytes]
+//! padding  [01 01 ... 01 | c2 | capture time, 6 bytes | level | notes | signature, 64 bytes]
 //!           one-byte pads  ^ Opus extension 97, to the end of the packet
 //! ```
 //!
@@ -20,14 +20,103 @@ use crate::{
     media::header::Header,
 };
 
-/// When a packet's audio was captured and how loud it is, as its sender says.
+/// When a packet's audio was captured, how loud it is and what else its sender says of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// By the sender's clock. Only the low 48 bits travel.
     pub captured: CaptureTime,
     /// For a meter, or to pick the loudest; never for access.
     pub level: Level,
+    /// What is said besides.
+    pub notes: Notes,
 }
+
+/// What a sender says in every packet besides its sound, in one byte of constant size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Notes {
+    /// Its microphone is off: what follows is silence, at the same rate and size.
+    pub muted: bool,
+    /// How much of what it should have heard of the others was lost, so that they can protect what they send.
+    pub loss: Loss,
+}
+
+/// How much of what was sent to a receiver was lost, in classes (SPEC section 5.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Loss {
+    /// It does not say, for example because it heard nobody.
+    #[default]
+    Unknown = 0,
+    /// Less than 1 %.
+    Below1 = 1,
+    /// 1 % to less than 3 %.
+    Below3 = 2,
+    /// 3 % to less than 7 %.
+    Below7 = 3,
+    /// 7 % to less than 15 %.
+    Below15 = 4,
+    /// 15 % to less than 25 %.
+    Below25 = 5,
+    /// 25 % to less than 40 %.
+    Below40 = 6,
+    /// 40 % or more.
+    Worse = 7,
+}
+
+impl Loss {
+    /// The class of `lost` packets out of `expected`; [`Unknown`](Self::Unknown) if none was expected.
+    pub fn of(lost: u64, expected: u64) -> Self {
+        let Some(permille) = lost.saturating_mul(1_000).checked_div(expected) else { return Self::Unknown };
+        match permille {
+            0..10 => Self::Below1,
+            10..30 => Self::Below3,
+            30..70 => Self::Below7,
+            70..150 => Self::Below15,
+            150..250 => Self::Below25,
+            250..400 => Self::Below40,
+            _ => Self::Worse,
+        }
+    }
+
+    /// What it stands for, in percent, as a codec wants to know it.
+    pub fn percent(self) -> u8 {
+        match self {
+            Self::Unknown | Self::Below1 => 0,
+            Self::Below3 => 2,
+            Self::Below7 => 5,
+            Self::Below15 => 10,
+            Self::Below25 => 20,
+            Self::Below40 => 30,
+            Self::Worse => 40,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Unknown,
+            1 => Self::Below1,
+            2 => Self::Below3,
+            3 => Self::Below7,
+            4 => Self::Below15,
+            5 => Self::Below25,
+            6 => Self::Below40,
+            7 => Self::Worse,
+            _ => return None,
+        })
+    }
+}
+
+impl Notes {
+    fn byte(self) -> u8 {
+        if self.muted { MUTED | self.loss as u8 } else { self.loss as u8 }
+    }
+
+    fn from_byte(byte: u8) -> Option<Self> {
+        Some(Self { muted: byte & MUTED != 0, loss: Loss::from_code(byte & !MUTED)? })
+    }
+}
+
+const MUTED: u8 = 0x80;
 
 /// Loudness and voice activity in one byte, as in RFC 6464 section 3: the high bit says voice, the rest
 /// is the level below overload, in dB (0 loudest, 127 silence).
@@ -41,7 +130,7 @@ impl Default for Level {
     }
 }
 
-/// Bytes of the extension: its id, the stamp, a reserved byte and the signature.
+/// Bytes of the extension: its id, the stamp and the signature.
 pub(crate) const TAIL: usize = 1 + STAMP + SIGNATURE;
 const STAMP: usize = 8;
 
@@ -81,11 +170,11 @@ pub(crate) fn sign(
     let Some(at) = packet.len().checked_sub(TAIL) else { return };
     let [_, _, time @ ..] = stamp.captured.0.to_be_bytes();
     let (body, signature) = packet.split_at_mut(at + 1 + STAMP);
-    if let Some([id, a, b, c, d, e, f, level, reserved]) = body.last_chunk_mut() {
+    if let Some([id, a, b, c, d, e, f, level, notes]) = body.last_chunk_mut() {
         *id = EXTENSION;
         [*a, *b, *c, *d, *e, *f] = time;
         *level = stamp.level.0;
-        *reserved = 0;
+        *notes = stamp.notes.byte();
     }
     let salt = key.content_salt(header.counter);
     let message = message(body, header, step, &salt, &signer.context);
@@ -102,13 +191,14 @@ pub(crate) fn verify(
     context: &[u8; 32],
 ) -> Result<Stamp, BadSignature> {
     let (body, signature) = packet.split_last_chunk::<SIGNATURE>().ok_or(BadSignature)?;
-    let Some([EXTENSION, a, b, c, d, e, f, level, 0]) = body.last_chunk() else {
+    let Some([EXTENSION, a, b, c, d, e, f, level, notes]) = body.last_chunk() else {
         return Err(BadSignature);
     };
+    let notes = Notes::from_byte(*notes).ok_or(BadSignature)?;
     let message = message(body, header, step, salt, context);
     speaker::verify(speaker_key, &message, signature)?;
     let captured = CaptureTime(u64::from_be_bytes([0, 0, *a, *b, *c, *d, *e, *f]));
-    Ok(Stamp { captured, level: Level(*level) })
+    Ok(Stamp { captured, level: Level(*level), notes })
 }
 
 /// What is signed: everything before the signature, salted, and where and when it was sealed.

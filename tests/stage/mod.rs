@@ -18,7 +18,7 @@ use ring::digest::{SHA256, digest};
 use sottovoce::{
     Authenticity, CaptureTime, Counter, Epoch, EpochSecret, EpochStart, Leaf, MemberId, Opened, Opener,
     PacketSize, Refusal, Rekey, Schedule, SealError, Sealer, Speaker, Stamp, Step, Suite,
-    media::{HEADROOM, Level, Proof, TAILROOM},
+    media::{HEADROOM, Level, Loss, Notes, Proof, TAILROOM},
 };
 
 /// Names the room, unless a test says otherwise.
@@ -282,7 +282,11 @@ pub fn seal_with(sealer: &mut Sealer, packet: &[u8]) -> Result<Vec<u8>, SealErro
 }
 
 /// The stamp of every packet here.
-pub const STAMP: Stamp = Stamp { captured: CaptureTime(1_790_000_000_000), level: Level(0x93) };
+pub const STAMP: Stamp = Stamp {
+    captured: CaptureTime(1_790_000_000_000),
+    level: Level(0x93),
+    notes: Notes { muted: false, loss: Loss::Below3 },
+};
 
 /// A seat whose member is named after the leaf.
 pub fn seat(leaf: u32, speaks: bool) -> Seat {

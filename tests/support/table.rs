@@ -135,7 +135,7 @@ impl Table {
         let captured = CaptureTime(BEGAN.0 * 1_000 + (self.now - self.began).as_millis() as u64);
         let mut buffer = [0; HEADROOM + PacketSize::MAX as usize + TAILROOM];
         buffer[HEADROOM..HEADROOM + opus.len()].copy_from_slice(opus);
-        let stamp = Stamp { captured, level: Level(20) };
+        let stamp = Stamp { captured, level: Level(20), ..Stamp::default() };
         self.members[from].sealer.seal(&mut buffer, opus.len(), stamp).unwrap().to_vec()
     }
 

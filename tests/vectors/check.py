@@ -38,7 +38,7 @@ HERE = Path(__file__).resolve().parent
 
 # ---- the files -------------------------------------------------------------------------------------------------------
 
-NUMBERS = {"kid", "ctr", "suite", "cipher_suite", "epoch", "step", "leaf", "attempt", "size", "fill", "captured", "level", "signed", "length"}
+NUMBERS = {"kid", "ctr", "suite", "cipher_suite", "epoch", "step", "leaf", "attempt", "size", "fill", "captured", "level", "notes", "signed", "length"}
 LISTS = {"leaves", "kids"}
 TEXTS = {"name"}
 

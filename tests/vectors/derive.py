@@ -278,7 +278,7 @@ def whole_packet(case):
         made["public"] = public_key(case["seed"])
         made["speaker_context"] = speaker_context(context, case["leaf"], made["public"])
         padded = opus_pad(case["packet"], case["size"], 1)
-        body = padded[:-73] + b"\xc2" + be(case["captured"], 6) + bytes([case["level"], 0])
+        body = padded[:-73] + b"\xc2" + be(case["captured"], 6) + bytes([case["level"], case["notes"]])
         made["content_salt"] = content_salt(content_key, ctr)
         made["content"] = hashlib.sha256(made["content_salt"] + body).digest()
         made["message"] = frame_message(made["speaker_context"], step, kid, ctr, made["content"])

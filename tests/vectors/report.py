@@ -156,7 +156,7 @@ def check_frames(part):
         if last and last["step"] == frame["step"] and last["kid"] != frame["kid"] or frame["ctr"] < 256:
             raise Rejected("Numbers")
         tail = frame["packet"][-73:]
-        if len(tail) < 73 or tail[0] != 0xC2 or tail[8] != 0:
+        if len(tail) < 73 or tail[0] != 0xC2 or tail[8] & 0x78:
             raise Rejected("Forged")
         if not holds(part["public"], content_message(part, frame), tail[9:]):
             raise Rejected("Forged")
@@ -384,7 +384,8 @@ def inputs():
     yield dict(file=resigned(lambda frame: set_packet(frame, 9, b"not own"), speaker_seed("b", 4)), received=NOW)
     yield dict(file=resigned(lambda frame: set_packet(frame, 1, b"\0")), received=NOW)
     yield dict(file=resigned(lambda frame: set_packet(frame, SIZE - 73, b"\xc3")), received=NOW)
-    yield dict(file=resigned(lambda frame: set_packet(frame, SIZE - 65, b"\1")), received=NOW)
+    yield dict(file=resigned(lambda frame: set_packet(frame, SIZE - 65, b"\x08")), received=NOW)
+    yield dict(file=resigned(lambda frame: set_packet(frame, SIZE - 65, b"\x87")), received=NOW)
     yield dict(file=resigned(lambda frame: frame.update(kid=frame["kid"] ^ 4)), received=NOW)
     plain = encode(honest())
     for altered in (plain[:-1], plain + b"\0", b"", b"\0" + plain[1:]):
@@ -442,7 +443,7 @@ def main():
     elif sys.argv[1:]:
         sys.exit(__doc__)
     check("report_sample.txt", 1)
-    check("report.txt", 47)
+    check("report.txt", 48)
 
 
 if __name__ == "__main__":

@@ -182,22 +182,22 @@ def packets():
     )
     for suite in (4, 5):
         rows = [
-            (0, 0x100, True, 120, CODE_0),
-            (1, 0x1234, True, 240, CODE_1),
-            (5, 0xFFFF, True, 1000, CODE_3_VBR),
-            (0, 0x100, False, 16, SILENT),
-            (1, 0x1234, False, 240, CODE_2),
-            (5, 0xFFFF, False, 1000, CODE_3_PADDED),
+            (0, 0x100, True, 120, CODE_0, 0x00),
+            (1, 0x1234, True, 240, CODE_1, 0x84),
+            (5, 0xFFFF, True, 1000, CODE_3_VBR, 0x07),
+            (0, 0x100, False, 16, SILENT, 0x00),
+            (1, 0x1234, False, 240, CODE_2, 0x00),
+            (5, 0xFFFF, False, 1000, CODE_3_PADDED, 0x00),
         ]
-        for step, ctr, signed, size, packet in rows:
-            case = common | dict(suite=suite, step=step, ctr=ctr, signed=signed, size=size, packet=packet)
+        for step, ctr, signed, size, packet, notes in rows:
+            case = common | dict(suite=suite, step=step, ctr=ctr, signed=signed, size=size, packet=packet, notes=notes)
             yield line("packet", **(case | whole_packet(case)))
 
 
 def secrets():
     common = dict(epoch_secret=EPOCH_SECRET, group_id=GROUP_ID, epoch=7, authenticator=AUTHENTICATOR)
     common |= dict(leaves=[0, 1, 5], leaf=1, seed=SEED, other_seed=OTHER_SEED, packet=CODE_0, size=120, signed=True)
-    common |= dict(ctr=0x100, captured=1, level=2)
+    common |= dict(ctr=0x100, captured=1, level=2, notes=0)
     for suite in (4, 5):
         case = common | dict(suite=suite)
         yield line("of", **(case | check_secrets_of(case)))
