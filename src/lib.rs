@@ -47,6 +47,8 @@ pub mod report;
 #[cfg(feature = "room")]
 pub mod room;
 pub mod transport;
+#[cfg(feature = "voice")]
+pub mod voice;
 
 pub use id::{CaptureTime, Counter, Epoch, KeyId, Leaf, MemberId, Step};
 pub use keys::{EpochSecret, EpochStart, Rekey, Schedule, Speaker, Suite};

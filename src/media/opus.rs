@@ -9,7 +9,7 @@
 //! What a decoder plays is the same before and after, and so is its `final_range`.
 
 use std::fmt;
-#[cfg(feature = "room")]
+#[cfg(any(feature = "room", feature = "voice"))]
 use std::time::Duration;
 
 /// An Opus packet that obeys RFC 6716 section 3.4, as a borrowed slice.
@@ -196,7 +196,7 @@ fn frame_length(bytes: &[u8]) -> Result<(usize, &[u8]), MalformedOpus> {
 }
 
 /// How much audio a packet has.
-#[cfg(feature = "room")]
+#[cfg(any(feature = "room", feature = "voice"))]
 pub(crate) fn duration_of(packet: OpusPacket<'_>) -> Duration {
     let (toc, frames) = match (packet.bytes, Shape::parse(packet.bytes)) {
         ([toc, ..], Ok(shape)) => (*toc, u32::from(shape.count & 0x3f)),

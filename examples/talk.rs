@@ -1,0 +1,198 @@
+//! Two terminals talk: microphone, seal, relay, seal, loudspeaker.
+//!
+//! ```text
+//! cargo run --release --example relay                                            a relay, on 127.0.0.1:4433
+//! cargo run --release --example talk --features devices -- host 127.0.0.1:4433   prints an invite
+//! cargo run --release --example talk --features devices -- join INVITE
+//! ```
+//!
+//! Where there is no microphone or no loudspeaker, or without the feature `devices`, a WAV file stands in:
+//! `--play FILE` is said instead, `--record FILE` keeps what is heard. `--help` lists the rest.
+
+#[path = "talk/args.rs"]
+mod args;
+#[path = "talk/ends.rs"]
+mod ends;
+#[path = "room/resample.rs"]
+#[allow(dead_code, reason = "the room's example uses the rest")]
+mod resample;
+#[path = "room/wav.rs"]
+#[allow(dead_code, reason = "the room's example uses the rest")]
+mod wav;
+
+use std::{
+    error::Error,
+    process::ExitCode,
+    time::{Duration, Instant, SystemTime},
+};
+
+use args::{Args, Part};
+use ends::{Ear, Mouth};
+use sottovoce::{
+    driver::{Call, Next},
+    group::{Identity, Invite, Name, Role},
+    room::{Event, InviteOptions, RoomOptions, UnixTime},
+    transport::{block_on, socket::Client},
+    voice::{Heard, Listener, ListenerOptions, Speaker, SpeakerOptions},
+};
+
+fn main() -> ExitCode {
+    let args = match Args::parse(std::env::args().skip(1)) {
+        Ok(Some(args)) => args,
+        Ok(None) => {
+            print!("{}", args::USAGE);
+            return ExitCode::SUCCESS;
+        }
+        Err(why) => {
+            eprintln!("talk: {why}\n\n{}", args::USAGE);
+            return ExitCode::from(2);
+        }
+    };
+    match talk(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("talk: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
+    let identity = Identity::from_seed(rand::random(), Name::new(&args.name)?);
+    let mut call = match &args.part {
+        Part::Host(relay) => {
+            let mut options = RoomOptions::new(Name::new("Talk")?, [relay.clone()]);
+            options.default_role = Role::Speaker;
+            let client = Client::new(relay.clone());
+            let mut call = block_on(Call::host(client, identity, options, rand::random(), unix()))?;
+            let now = call.now();
+            println!("{}", call.room_mut().invite(InviteOptions::default(), now)?);
+            call
+        }
+        Part::Join(invite) => {
+            let invite: Invite = invite.parse()?;
+            let relay = invite.relays().first().ok_or("the invite names no relay")?.clone();
+            block_on(Call::join(Client::new(relay), identity, invite, rand::random(), unix()))?
+        }
+    };
+
+    let mut mouth = Mouth::open(args.play.as_deref())?;
+    let mut ear = Ear::open(args.record.as_deref())?;
+    let mut speaking = SpeakerOptions::default();
+    (speaking.rate, speaking.channels) = mouth.format();
+    let mut speaker = Speaker::new(speaking)?;
+    let mut listening = ListenerOptions::default();
+    (listening.rate, listening.channels) = ear.format();
+    let mut listener = Listener::new(listening, call.now())?;
+
+    let began = call.now();
+    let mut reported = began;
+    let mut pcm = vec![0.0; 9_600];
+    while args.seconds.is_none_or(|seconds| call.now() < began + Duration::from_secs(seconds)) {
+        let now = call.now();
+        let taken = mouth.read(&mut pcm, now);
+        speaker.capture(pcm.get(..taken).unwrap_or_default())?;
+        while let Some(packet) = speaker.next_packet(now) {
+            // Silent for now, what is said is lost, as on any network.
+            let _ = call.speak(packet.opus, packet.stamp);
+        }
+        ear.feed(&mut listener, now);
+        if now >= reported + Duration::from_secs(2) {
+            reported = now;
+            speaker.report(listener.loss());
+            speaker.handle_report(listener.reported_loss(), now);
+            show(&call, &listener);
+        }
+        let tick = speaker.poll_timeout().unwrap_or(now + PACE);
+        match block_on(call.next(tick.min(now + PACE)))? {
+            Next::Heard(heard) => {
+                if let Ok(packet) = Heard::try_from(&heard) {
+                    // More talk than there are places: the loudest are heard.
+                    let _ = listener.hear(packet, call.now());
+                }
+            }
+            Next::Event(event) => {
+                if !handle(&mut call, &mut speaker, event)? {
+                    break;
+                }
+            }
+            Next::Idle => {}
+        }
+    }
+    ear.finish()?;
+    let totals = listener.totals();
+    println!(
+        "heard {} packets, {} of them lost; sent {}",
+        totals.expected,
+        totals.lost,
+        speaker.stats().packets
+    );
+    match args.part {
+        Part::Host(_) => call.room_mut().close()?,
+        // Somebody who was never in has nothing to leave.
+        Part::Join(_) => drop(call.room_mut().leave()),
+    }
+    Ok(block_on(call.close())?)
+}
+
+/// Answers the room; `false` when it is over.
+fn handle(call: &mut Call<Client>, speaker: &mut Speaker, event: Event) -> Result<bool, Box<dyn Error>> {
+    let now = call.now();
+    match event {
+        Event::Knocked { knock, name, .. } => {
+            println!("{name} comes in");
+            call.room_mut().admit(knock, now)?;
+        }
+        Event::Changed { .. } | Event::Joined { .. } => {
+            // Both have the same code, or somebody is between them.
+            if let Some(code) = call.room().code() {
+                println!("{} in the room; code {code}", call.room().roster().len());
+            }
+            speaker.set_live(call.room().roster().len() > 1, now, unix_ms());
+        }
+        Event::Silent { reason } => println!("not sending: {reason}"),
+        Event::Audible => println!("sending again"),
+        Event::Over(ending) => {
+            println!("over: {ending:?}");
+            return Ok(false);
+        }
+        _ => {}
+    }
+    Ok(true)
+}
+
+/// Who is heard, how loud, and how late.
+fn show(call: &Call<Client>, listener: &Listener) {
+    for talker in listener.talkers() {
+        let name = call.room().roster().iter().find(|member| member.id == talker.member);
+        println!(
+            "{:<12} {:>4} dB{}{}  waits {} ms  {} played, {} recovered, {} made up, {} late",
+            name.map_or("gone", |member| member.name.as_str()),
+            -i32::from(talker.level.below_overload()),
+            if talker.level.is_voice() { " speaks" } else { "" },
+            if talker.notes.muted { " muted" } else { "" },
+            talker.waits.as_millis(),
+            talker.stats.played,
+            talker.stats.recovered,
+            talker.stats.concealed,
+            talker.stats.late,
+        );
+    }
+}
+
+fn unix() -> UnixTime {
+    UnixTime::from(SystemTime::now())
+}
+
+fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How long the loop waits at most.
+const PACE: Duration = Duration::from_millis(5);
+
+/// When `samples` of a stream of `rate` have passed.
+fn after(began: Instant, samples: u64, rate: u32) -> Instant {
+    began + Duration::from_nanos(samples * 1_000_000_000 / u64::from(rate))
+}

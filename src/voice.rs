@@ -1,0 +1,82 @@
+//! A voice endpoint: PCM in, PCM out, and between them packets that say nothing by size or time (SPEC section 13).
+//!
+//! ```text
+//! microphone > Capture ~ ring ~ Captured > Speaker: 48 kHz mono > Opus > a packet on each tick > Sealer
+//! Opener > Listener: a jitter buffer and a decoder a speaker > mix of the loudest > limiter > Played ~ ring ~ Playback > loudspeaker
+//! ```
+//!
+//! [`Speaker`] and [`Listener`] live on the media thread, beside sealer and opener. Like those they take no lock
+//! and read no clock, and allocate nothing once they are made. The audio device's own callback touches only
+//! the ends of a lock-free ring, [`Capture`] and [`Playback`].
+
+mod converter;
+#[cfg(feature = "devices")]
+pub mod devices;
+mod handover;
+mod jitter;
+mod level;
+mod limiter;
+mod listener;
+mod ranking;
+mod speaker;
+mod stream;
+mod stretch;
+
+use std::fmt;
+
+pub use self::{
+    handover::{Capture, Captured, Playback, Played, capture, playback},
+    listener::{Heard, Listener, ListenerOptions, NotHeard, Totals},
+    speaker::{Packet, Speaker, SpeakerOptions, SpeakerStats},
+    stream::{StreamStats, Talker},
+};
+use crate::codec::CodecError;
+
+/// Why an endpoint could not be made, or did not take samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum VoiceError {
+    /// A rate below 8,000 or above 192,000 samples a second.
+    Rate,
+    /// No channel, or more than 32.
+    Channels,
+    /// The samples do not make whole frames of all channels. None was taken.
+    Ragged,
+    /// The codec: the room's packets are too small for this frame length, or libopus failed.
+    Codec(CodecError),
+}
+
+impl fmt::Display for VoiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rate => f.write_str("a sampling rate must lie between 8,000 and 192,000"),
+            Self::Channels => f.write_str("a device must have 1 to 32 channels"),
+            Self::Ragged => f.write_str("the samples do not make whole frames of all channels"),
+            Self::Codec(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for VoiceError {}
+
+impl From<CodecError> for VoiceError {
+    fn from(error: CodecError) -> Self {
+        Self::Codec(error)
+    }
+}
+
+/// Checks what a device says of itself.
+fn check_format(rate: u32, channels: u16) -> Result<(), VoiceError> {
+    if !(8_000..=192_000).contains(&rate) {
+        return Err(VoiceError::Rate);
+    }
+    if channels == 0 || channels > MAX_CHANNELS {
+        return Err(VoiceError::Channels);
+    }
+    Ok(())
+}
+
+/// Channels of a device.
+const MAX_CHANNELS: u16 = 32;
+/// Samples of 5 ms at 48 kHz: what is mixed at a time.
+const BLOCK: usize = 240;

@@ -1,0 +1,72 @@
+//! How loud a frame is, and whether somebody speaks in it (RFC 6464 section 3).
+
+use crate::media::Level;
+
+/// Watches the background, to tell voice from it.
+pub(super) struct Meter {
+    /// Decibels below overload of the background.
+    floor: f32,
+    /// Frames for which voice goes on being reported, so that a syllable's end does not flicker.
+    hang: u8,
+}
+
+impl Meter {
+    pub(super) fn new() -> Self {
+        Self { floor: -60.0, hang: 0 }
+    }
+
+    /// The level of a frame, for the interface of whoever hears it.
+    pub(super) fn measure(&mut self, pcm: &[i16]) -> Level {
+        let power =
+            pcm.iter().map(|sample| f32::from(*sample).powi(2)).sum::<f32>() / pcm.len().max(1) as f32;
+        let level = 10.0 * (power / 32_768_f32.powi(2)).max(1e-13).log10();
+        // The floor falls at once and rises slowly: speech has pauses, noise has none.
+        self.floor = if level < self.floor {
+            level.max(-90.0)
+        } else {
+            self.floor + 0.05 * (level - self.floor).min(4.0)
+        };
+        if level > self.floor + 9.0 && level > -55.0 {
+            self.hang = 5;
+        } else {
+            self.hang = self.hang.saturating_sub(1);
+        }
+        let below = (-level).round().clamp(0.0, 127.0) as u8;
+        Level(if self.hang > 0 { below | VOICE } else { below })
+    }
+}
+
+impl Level {
+    /// Decibels below overload: 0 loudest, 127 silence.
+    pub const fn below_overload(self) -> u8 {
+        self.0 & !VOICE
+    }
+
+    /// Whether the sender says that somebody speaks.
+    pub const fn is_voice(self) -> bool {
+        self.0 & VOICE != 0
+    }
+}
+
+const VOICE: u8 = 0x80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_over_a_quiet_background_is_voice_and_the_background_is_not() {
+        let mut meter = Meter::new();
+        let noise = |n: usize, amplitude: i32| -> Vec<i16> {
+            (0..1_920)
+                .map(|i| ((((i * 7_919 + n * 104_729) % 2_001) as i32 - 1_000) * amplitude / 1_000) as i16)
+                .collect()
+        };
+        let levels: Vec<Level> = (0..50).map(|n| meter.measure(&noise(n, 60))).collect();
+        assert!(levels[20..].iter().all(|level| !level.is_voice()), "{levels:?}");
+        assert!(meter.measure(&noise(1, 9_000)).is_voice());
+        assert_eq!(meter.measure(&[0; 960]).below_overload(), 127);
+        assert_eq!(meter.measure(&[i16::MIN; 960]).below_overload(), 0);
+        assert_eq!(meter.measure(&[]).below_overload(), 127);
+    }
+}

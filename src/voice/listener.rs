@@ -1,0 +1,361 @@
+//! Opened packets of everybody in, one stream of sound out (SPEC sections 13.3 to 13.5).
+
+use std::time::Instant;
+
+use super::{
+    BLOCK, VoiceError, check_format,
+    converter::Converter,
+    limiter::Limiter,
+    ranking::{bar, handicap},
+    stream::{Stream, Talker},
+};
+#[cfg(feature = "room")]
+use crate::{driver, media::MalformedOpus};
+use crate::{
+    id::{Counter, Epoch, MemberId, Step},
+    media::{Level, Loss, Notes, Opened, OpusPacket, Proof, opus::duration_of},
+};
+
+/// What a [`Listener`] is made for.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct ListenerOptions {
+    /// Samples a second of the device that plays, 48,000 by default.
+    pub rate: u32,
+    /// Channels of that device, all with the same sound; 1 by default.
+    pub channels: u16,
+    /// Speakers whose packets are kept, 32 by default and 256 at most. Each takes about 100 kB.
+    pub speakers: usize,
+    /// How many of them are heard at a time, the loudest; 8 by default.
+    pub loudest: usize,
+}
+
+impl Default for ListenerOptions {
+    fn default() -> Self {
+        Self { rate: 48_000, channels: 1, speakers: 32, loudest: 8 }
+    }
+}
+
+/// Plays what an [`Opener`](crate::Opener) opened: in order, at an even pace, mixed.
+///
+/// Owned by the media thread. No lock, no clock, and no allocation once it is made. Each speaker has a jitter
+/// buffer and a decoder, which stay through changes of epoch, so that nobody hears one.
+pub struct Listener {
+    streams: Vec<Stream>,
+    timelines: Vec<Timeline>,
+    handicaps: Vec<u32>,
+    loudest: usize,
+    origin: Instant,
+    limiter: Limiter,
+    converter: Converter,
+    channels: usize,
+    rate: u32,
+    /// Samples at 48 kHz that the device takes at a time, at most so far.
+    pace: i64,
+    /// Sound for the device that was made and not taken yet.
+    ready: Vec<f32>,
+    taken: usize,
+    /// Packets expected and lost of those whose place was given to somebody else.
+    past: (u64, u64),
+    /// The same of everybody, now and up to five seconds ago.
+    marks: [(i64, u64, u64); 2],
+}
+
+/// One opened packet for [`Listener::hear`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Heard<'a> {
+    /// Whose it is.
+    pub member: MemberId,
+    /// Epoch, step and counter order a sender's packets where there are no capture times.
+    pub place: (Epoch, Step, Counter),
+    /// What it proves; a signed one brings its capture time.
+    pub proof: Proof,
+    /// The sound.
+    pub packet: OpusPacket<'a>,
+}
+
+impl<'a> From<&Opened<'a>> for Heard<'a> {
+    fn from(opened: &Opened<'a>) -> Self {
+        let place = (opened.epoch, opened.step, opened.counter);
+        Self { member: opened.member, place, proof: opened.proof, packet: opened.packet }
+    }
+}
+
+#[cfg(feature = "room")]
+impl<'a> TryFrom<&'a driver::Heard> for Heard<'a> {
+    type Error = MalformedOpus;
+
+    fn try_from(heard: &'a driver::Heard) -> Result<Self, MalformedOpus> {
+        let place = (heard.epoch, heard.step, heard.counter);
+        let packet = OpusPacket::parse(&heard.packet)?;
+        Ok(Self { member: heard.member, place, proof: heard.proof, packet })
+    }
+}
+
+/// Why a packet is not played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotHeard {
+    /// As many speak as can be kept, and nobody has stopped.
+    Crowded,
+    /// It holds no sound at all.
+    Empty,
+}
+
+/// What became of everybody's packets since the listener was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Packets that were to be played.
+    pub expected: u64,
+    /// Packets that were not there when they were due.
+    pub lost: u64,
+}
+
+impl Listener {
+    /// A listener that has heard nobody.
+    ///
+    /// # Errors
+    /// [`VoiceError::Rate`], [`VoiceError::Channels`], [`VoiceError::Codec`] if a decoder cannot be made.
+    pub fn new(options: ListenerOptions, now: Instant) -> Result<Self, VoiceError> {
+        check_format(options.rate, options.channels)?;
+        let speakers = options.speakers.clamp(1, MAX_SPEAKERS);
+        let streams: Vec<_> = (0..speakers).map(|_| Stream::new()).collect::<Result<_, _>>()?;
+        let channels = usize::from(options.channels);
+        // A block at the highest rate, and as much again that waits in the converter.
+        let most = 2 * 4 * BLOCK * channels;
+        Ok(Self {
+            timelines: vec![Timeline::default(); streams.len()],
+            handicaps: Vec::with_capacity(streams.len()),
+            loudest: options.loudest.min(speakers),
+            streams,
+            origin: now,
+            limiter: Limiter::new(),
+            converter: Converter::new(48_000, options.rate)?,
+            channels,
+            rate: options.rate,
+            pace: BLOCK as i64,
+            ready: Vec::with_capacity(most),
+            taken: 0,
+            past: (0, 0),
+            marks: [(0, 0, 0); 2],
+        })
+    }
+
+    /// Takes a packet that was just opened, and recorded if it is to be reportable.
+    ///
+    /// # Errors
+    /// [`NotHeard`]; the packet is dropped then.
+    pub fn hear(&mut self, heard: Heard<'_>, now: Instant) -> Result<(), NotHeard> {
+        let now = self.since(now);
+        let samples = i64::try_from(duration_of(heard.packet).as_micros()).unwrap_or(0) * 48 / 1_000;
+        if samples == 0 {
+            return Err(NotHeard::Empty);
+        }
+        let index = self.place_of(heard.member, now).ok_or(NotHeard::Crowded)?;
+        let (Some(stream), Some(timeline)) = (self.streams.get_mut(index), self.timelines.get_mut(index))
+        else {
+            return Err(NotHeard::Crowded);
+        };
+        let at = match heard.proof {
+            Proof::Signed(stamp) => {
+                (stream.level, stream.notes) = (stamp.level, stamp.notes);
+                i64::try_from(stamp.captured.0).unwrap_or(0).saturating_mul(48)
+            }
+            Proof::Group => {
+                stream.level = Level(UNKNOWN_LEVEL);
+                timeline.at(heard.place, samples)
+            }
+        };
+        stream.insert(at, samples, heard.packet, now);
+        Ok(())
+    }
+
+    /// Makes the sound that is heard from `now` on: as many samples as fill `out`, channels interleaved.
+    ///
+    /// `now` is when the first of them leaves the loudspeaker, as well as it is known. The more samples it is asked for at a
+    /// time, the earlier packets have to be there: 5 ms or 10 ms at a time keep the delay small.
+    pub fn render(&mut self, now: Instant, out: &mut [f32]) {
+        let mut now = self.since(now);
+        let samples = out.len() / self.channels * 48_000 / self.rate as usize;
+        self.pace = self.pace.max(i64::try_from(samples).unwrap_or(MAX_PACE).min(MAX_PACE));
+        let mut rest = out;
+        while !rest.is_empty() {
+            let there = self.ready.get(self.taken..).unwrap_or_default();
+            let len = there.len().min(rest.len());
+            let (front, back) = rest.split_at_mut(len);
+            front.copy_from_slice(there.get(..len).unwrap_or_default());
+            self.taken += len;
+            rest = back;
+            if self.taken == self.ready.len() {
+                self.ready.clear();
+                self.taken = 0;
+                if !rest.is_empty() {
+                    self.mix(now);
+                    now += BLOCK as i64;
+                }
+            }
+        }
+        self.mark(now);
+    }
+
+    /// Everybody who was heard lately.
+    pub fn talkers(&self) -> impl Iterator<Item = Talker> + '_ {
+        self.streams.iter().filter_map(Stream::talker)
+    }
+
+    /// How much of what was sent to us in the last five seconds was lost: for [`Speaker::report`](super::Speaker::report).
+    pub fn loss(&self) -> Loss {
+        let Totals { expected, lost } = self.totals();
+        let [(_, before, lost_before), _] = self.marks;
+        Loss::of(lost.saturating_sub(lost_before), expected.saturating_sub(before))
+    }
+
+    /// The highest loss that anybody who is heard reports.
+    pub fn reported_loss(&self) -> Loss {
+        let reports =
+            self.streams.iter().filter(|stream| stream.member.is_some()).map(|stream| stream.notes.loss);
+        reports.max().unwrap_or_default()
+    }
+
+    /// What became of everybody's packets.
+    pub fn totals(&self) -> Totals {
+        let each = self.streams.iter().map(Stream::expected_and_lost);
+        let (expected, lost) = each.fold(self.past, |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        Totals { expected, lost }
+    }
+
+    /// Forgets a member at once, for example when it was removed.
+    pub fn forget(&mut self, member: MemberId) {
+        for stream in self.streams.iter_mut().filter(|stream| stream.member == Some(member)) {
+            let (expected, lost) = stream.expected_and_lost();
+            self.past = (self.past.0 + expected, self.past.1 + lost);
+            stream.assign(None);
+        }
+    }
+
+    /// Makes one block of the mix.
+    fn mix(&mut self, now: i64) {
+        let loudest = self.rank();
+        let mut sum = [0.0; BLOCK];
+        let mut own = [0; BLOCK];
+        for stream in self.streams.iter_mut().filter(|stream| stream.member.is_some()) {
+            stream.pace = self.pace;
+            let heard = standing(stream) <= loudest;
+            let before = stream.gain;
+            if !heard && before == 0.0 {
+                stream.skip(now);
+                continue;
+            }
+            if heard && before == 0.0 {
+                stream.wake();
+            }
+            let after = if heard { 1.0 } else { 0.0 };
+            if stream.render(now, &mut own) {
+                for (at, (sum, sample)) in sum.iter_mut().zip(own).enumerate() {
+                    let gain = before + (after - before) * (at + 1) as f32 / BLOCK as f32;
+                    *sum += f32::from(sample) / 32_768.0 * gain;
+                }
+            }
+            stream.gain = after;
+        }
+        self.limiter.apply(&mut sum);
+        let Self { converter, ready, channels, .. } = self;
+        for sample in sum {
+            converter.push(sample, |converted| {
+                for sample in converted {
+                    ready.extend(std::iter::repeat_n(*sample, *channels));
+                }
+            });
+        }
+    }
+
+    /// The handicap up to which somebody is heard.
+    fn rank(&mut self) -> u32 {
+        self.handicaps.clear();
+        self.handicaps.extend(self.streams.iter().filter(|stream| stream.member.is_some()).map(standing));
+        bar(&mut self.handicaps, self.loudest)
+    }
+
+    /// The place of a member: its own, a free one, or that of whoever was silent longest.
+    fn place_of(&mut self, member: MemberId, now: i64) -> Option<usize> {
+        let own = self.streams.iter().position(|stream| stream.member == Some(member));
+        own.or_else(|| {
+            let free = self.streams.iter().position(|stream| stream.member.is_none());
+            let index = free.or_else(|| {
+                let (index, longest) =
+                    self.streams.iter().enumerate().min_by_key(|(_, stream)| stream.last_packet)?;
+                (now - longest.last_packet > SILENT).then_some(index)
+            })?;
+            let stream = self.streams.get_mut(index)?;
+            let (expected, lost) = stream.expected_and_lost();
+            self.past = (self.past.0 + expected, self.past.1 + lost);
+            stream.assign(Some(member));
+            *self.timelines.get_mut(index)? = Timeline::default();
+            Some(index)
+        })
+    }
+
+    fn mark(&mut self, now: i64) {
+        let [_, newer] = self.marks;
+        if now - newer.0 >= MARK {
+            let Totals { expected, lost } = self.totals();
+            self.marks = [newer, (now, expected, lost)];
+        }
+    }
+
+    /// A moment in samples since the listener was made.
+    fn since(&self, now: Instant) -> i64 {
+        let micros = now.saturating_duration_since(self.origin).as_micros();
+        i64::try_from(micros).unwrap_or(i64::MAX / 64) * 48 / 1_000
+    }
+}
+
+/// What speaks against hearing a stream.
+fn standing(stream: &Stream) -> u32 {
+    let Notes { muted, .. } = stream.notes;
+    handicap(stream.level.below_overload(), stream.level.is_voice(), muted, stream.gain > 0.0)
+}
+
+/// Capture times made from the order of packets, for rooms whose packets carry none.
+#[derive(Clone, Copy, Default)]
+struct Timeline {
+    last: Option<(Epoch, Step, Counter)>,
+    at: i64,
+}
+
+impl Timeline {
+    /// When a packet of `samples` was captured, if each one of a key follows the one before, and each key too.
+    fn at(&mut self, place: (Epoch, Step, Counter), samples: i64) -> i64 {
+        let Some(last) = self.last else {
+            self.last = Some(place);
+            return self.at;
+        };
+        let same_key = (last.0, last.1) == (place.0, place.1);
+        let steps = if same_key {
+            i64::try_from(place.2.0).unwrap_or(0) - i64::try_from(last.2.0).unwrap_or(0)
+        } else if place > last {
+            1
+        } else {
+            // A packet of the key before, overtaken by the first of the new one.
+            return self.at - samples;
+        };
+        let at = self.at + steps.saturating_mul(samples);
+        if steps > 0 {
+            (self.last, self.at) = (Some(place), at);
+        }
+        at
+    }
+}
+
+/// Devices that take more than 40 ms at a time get what is there.
+const MAX_PACE: i64 = 1_920;
+/// Speakers of one listener.
+const MAX_SPEAKERS: usize = 256;
+/// 2 s without a packet: the place can be given to somebody else.
+const SILENT: i64 = 96_000;
+/// 2.5 s: loss is that of the last one to two of these.
+const MARK: i64 = 120_000;
+/// Where nobody says how loud it is, everybody is equal, and speaks.
+const UNKNOWN_LEVEL: u8 = 0x80 | 40;

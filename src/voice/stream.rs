@@ -1,0 +1,425 @@
+//! One speaker as it is played: what is there is decoded, what is missing recovered or concealed (SPEC section 13.4).
+//!
+//! ```text
+//! packets > Buffer > decode, or recover from the next one, or conceal > a little shorter or longer > blocks of 5 ms
+//! ```
+
+use std::time::Duration;
+
+use super::{
+    BLOCK, VoiceError,
+    jitter::{Buffer, Clock, NotKept},
+    stretch,
+};
+use crate::{
+    codec::{Decoder, MAX_SAMPLES},
+    id::MemberId,
+    media::{Level, Notes, OpusPacket},
+};
+
+/// A place for one speaker. All memory is taken when it is made.
+pub(super) struct Stream {
+    pub(super) member: Option<MemberId>,
+    pub(super) level: Level,
+    pub(super) notes: Notes,
+    /// When the last packet came.
+    pub(super) last_packet: i64,
+    pub(super) stats: StreamStats,
+    /// The share of this speaker in the mix, 0 or 1 but for the block in which it changes.
+    pub(super) gain: f32,
+    buffer: Buffer,
+    decoder: Decoder,
+    /// Capture time of the next sample to be made; `None` while nothing is played.
+    next: Option<i64>,
+    /// Sound that was made and not mixed yet stands in `pcm[taken..len]`.
+    pcm: Box<[i16; PCM]>,
+    taken: usize,
+    len: usize,
+    /// The last sample that was made.
+    last: i16,
+    /// Samples made up in place of what is captured at `next`.
+    made_up: i64,
+    /// Samples made up since the last packet that was played.
+    starved: i64,
+    /// Whether what comes next does not continue what was there.
+    splice: bool,
+    /// The length of this speaker's packets.
+    frame: i64,
+    /// The share of packets that were not there in time, lately.
+    loss: f32,
+    /// Sound is made for so many samples at a time, so packets have to be there so much earlier.
+    pub(super) pace: i64,
+}
+
+/// What became of a speaker's packets and sound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamStats {
+    /// Packets that were played as they came.
+    pub played: u64,
+    /// Packets that did not come, or too late, and were recovered from the next one.
+    pub recovered: u64,
+    /// Packets that did not come, or too late, and were made up.
+    pub concealed: u64,
+    /// Packets that came after their time, counted in one of the two above as well.
+    pub late: u64,
+    /// Packets that found no room.
+    pub dropped: u64,
+    /// Packets whose Opus frames no decoder takes.
+    pub broken: u64,
+    /// Samples made up, whether a packet was lost or only late.
+    pub made_up_samples: u64,
+    /// Samples by which sound was shortened or lengthened, to follow the network and the speaker's clock.
+    pub stretched_samples: u64,
+}
+
+/// A speaker as an interface shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Talker {
+    /// Who it is.
+    pub member: MemberId,
+    /// How loud it says it is, and whether it speaks.
+    pub level: Level,
+    /// What else it says.
+    pub notes: Notes,
+    /// Whether it is among the loudest, and heard.
+    pub mixed: bool,
+    /// How long a packet of it waits before it is played, if it came as early as any.
+    pub waits: Duration,
+    /// What became of its packets.
+    pub stats: StreamStats,
+}
+
+impl Stream {
+    pub(super) fn new() -> Result<Self, VoiceError> {
+        Ok(Self {
+            member: None,
+            level: Level::default(),
+            notes: Notes::default(),
+            last_packet: 0,
+            stats: StreamStats::default(),
+            gain: 0.0,
+            buffer: Buffer::new(PACKETS),
+            decoder: Decoder::new()?,
+            next: None,
+            pcm: Box::new([0; PCM]),
+            taken: 0,
+            len: 0,
+            last: 0,
+            made_up: 0,
+            starved: 0,
+            splice: true,
+            frame: 1_920,
+            loss: 0.0,
+            pace: BLOCK as i64,
+        })
+    }
+
+    /// Gives the place to somebody, or to nobody.
+    pub(super) fn assign(&mut self, member: Option<MemberId>) {
+        self.buffer.reset();
+        self.rest();
+        (self.level, self.notes) = (Level::default(), Notes::default());
+        (self.stats, self.gain, self.loss) = (StreamStats::default(), 0.0, 0.0);
+        self.pcm.fill(0);
+        (self.taken, self.len, self.last) = (0, 0, 0);
+        self.member = member;
+    }
+
+    /// Takes a packet that was captured at `at`, now.
+    pub(super) fn insert(&mut self, at: i64, samples: i64, packet: OpusPacket<'_>, now: i64) {
+        self.last_packet = now;
+        if self.buffer.note_transit(at, now) == Clock::Other {
+            self.buffer.clear();
+            self.rest();
+        }
+        self.frame = samples;
+        if self.next.is_some_and(|next| at < next) {
+            self.stats.late += 1;
+            return;
+        }
+        match self.buffer.insert(at, samples, packet.as_bytes()) {
+            Ok(()) | Err(NotKept::Twice) => {}
+            Err(NotKept::Full) => self.stats.dropped += 1,
+        }
+    }
+
+    /// Makes the next block of sound, heard at `now`. `false` if it is silence.
+    pub(super) fn render(&mut self, now: i64, block: &mut [i16; BLOCK]) -> bool {
+        while self.len - self.taken < BLOCK && self.produce(now + (self.len - self.taken) as i64) {}
+        let there = self.pcm.get(self.taken..self.len.min(self.taken + BLOCK)).unwrap_or_default();
+        let (front, back) = block.split_at_mut(there.len());
+        front.copy_from_slice(there);
+        back.fill(0);
+        self.taken += there.len();
+        !front.is_empty()
+    }
+
+    /// Lets time pass without decoding, for somebody who is not heard.
+    pub(super) fn skip(&mut self, now: i64) {
+        if self.gain > 0.0 || self.len > self.taken {
+            (self.taken, self.len, self.last) = (0, 0, 0);
+            self.splice = true;
+            self.gain = 0.0;
+        }
+        while let Some(waiting) = self.buffer.first_from(i64::MIN) {
+            let end = waiting.at + waiting.samples;
+            if self.buffer.due(end, self.patience()) > now {
+                break;
+            }
+            self.next = Some(end);
+            self.buffer.forget_before(end);
+        }
+    }
+
+    /// Comes back from [`skip`](Self::skip): what was decoded before is forgotten.
+    pub(super) fn wake(&mut self) {
+        // A decoder that could not be reset still decodes.
+        let _ = self.decoder.reset();
+        (self.made_up, self.starved, self.splice) = (0, 0, true);
+    }
+
+    pub(super) fn talker(&self) -> Option<Talker> {
+        let waits = u64::try_from(self.buffer.target(self.patience())).unwrap_or(0);
+        Some(Talker {
+            member: self.member?,
+            level: self.level,
+            notes: self.notes,
+            mixed: self.gain > 0.0,
+            waits: Duration::from_micros(waits * 1_000 / 48),
+            stats: self.stats,
+        })
+    }
+
+    /// Packets that were to be played, and those that were not there.
+    pub(super) fn expected_and_lost(&self) -> (u64, u64) {
+        let lost = self.stats.recovered + self.stats.concealed;
+        (self.stats.played + lost, lost)
+    }
+
+    /// Makes some sound, heard from `heard_at` on. `false` if there is nothing to be heard then.
+    fn produce(&mut self, heard_at: i64) -> bool {
+        self.pcm.copy_within(self.taken..self.len, 0);
+        (self.len, self.taken) = (self.len - self.taken, 0);
+        let Some(next) = self.next else {
+            let Some(first) = self.buffer.first_from(i64::MIN) else { return false };
+            if heard_at + (BLOCK as i64) / 2 < self.buffer.due(first.at, self.patience()) {
+                return false;
+            }
+            self.next = Some(first.at);
+            self.splice = true;
+            self.play(heard_at);
+            return true;
+        };
+        self.buffer.forget_before(next);
+        let Some(waiting) = self.buffer.first_from(next) else { return self.starve(next) };
+        let gap = waiting.at - next;
+        if gap < SAME {
+            self.play(heard_at);
+        } else if gap > PAUSE {
+            // It was silent for a while, and begins again: when that is due is for the clock to say.
+            self.fall_silent();
+        } else if gap <= self.frame && gap % 120 == 0 {
+            self.recover(gap);
+        } else {
+            self.conceal_frame(next, gap);
+        }
+        true
+    }
+
+    /// Decodes the packet that is due, and makes it shorter or longer if it is heard too late or too early.
+    fn play(&mut self, heard_at: i64) {
+        let patience = self.patience();
+        let Some(waiting) = self.next.and_then(|next| self.buffer.first_from(next)) else { return };
+        let (at, samples) = (waiting.at, waiting.samples);
+        let late = heard_at - self.buffer.due(at, patience);
+        let packet = OpusPacket::parse(waiting.packet).ok();
+        let room = self.pcm.get_mut(self.len..self.len + MAX_SAMPLES);
+        let decoded = packet.zip(room).and_then(|(packet, room)| self.decoder.decode(packet, room).ok());
+        self.buffer.forget_before(at + 1);
+        match decoded {
+            Some(len) => {
+                self.note(false);
+                self.stats.played += 1;
+                let before = self.drop_front(len, late.clamp(0, self.made_up));
+                let len = self.stretch(before, late - (len - before) as i64);
+                self.push(len);
+            }
+            None => {
+                self.stats.broken += 1;
+                let len = self.make_up(samples);
+                self.push(len);
+            }
+        }
+        (self.made_up, self.starved) = (0, 0);
+        self.next = Some(at + samples);
+    }
+
+    /// Takes the lost packet from the one after it.
+    fn recover(&mut self, gap: i64) {
+        let Some(next) = self.next else { return };
+        let Some(waiting) = self.buffer.first_from(next) else { return };
+        let packet = OpusPacket::parse(waiting.packet).ok();
+        let room = usize::try_from(gap).ok().and_then(|gap| self.pcm.get_mut(self.len..self.len + gap));
+        let recovered = packet.zip(room).and_then(|(packet, room)| self.decoder.recover(packet, room).ok());
+        self.note(true);
+        let len = match recovered {
+            Some(len) => {
+                self.stats.recovered += 1;
+                len
+            }
+            None => {
+                self.stats.concealed += 1;
+                self.make_up(gap)
+            }
+        };
+        // Part of its time was filled already while it could still have come.
+        let len = self.drop_front(len, self.made_up);
+        self.push(len);
+        (self.made_up, self.starved) = (0, 0);
+        self.next = Some(next + gap);
+    }
+
+    /// Makes up one packet of several that are lost.
+    fn conceal_frame(&mut self, next: i64, gap: i64) {
+        let whole = self.frame.min(gap);
+        let rest = whole - self.made_up;
+        self.note(true);
+        self.stats.concealed += 1;
+        if rest >= 120 {
+            let len = self.make_up(rest / 120 * 120);
+            self.push(len);
+        }
+        self.starved += whole;
+        self.made_up = 0;
+        self.next = Some(next + whole);
+    }
+
+    /// Makes up a block, because nothing is there: the packet may still come.
+    fn starve(&mut self, next: i64) -> bool {
+        if self.starved >= GIVE_UP {
+            self.fall_silent();
+            return self.len > 0;
+        }
+        let len = self.make_up(BLOCK as i64);
+        self.push(len);
+        self.starved += BLOCK as i64;
+        self.made_up += BLOCK as i64;
+        if self.made_up >= self.frame {
+            self.note(true);
+            self.stats.concealed += 1;
+            self.made_up -= self.frame;
+            self.next = Some(next + self.frame);
+        }
+        true
+    }
+
+    /// Lets the last sample fade, and waits for the next packet.
+    fn fall_silent(&mut self) {
+        if let Some(tail) = self.pcm.get_mut(self.len..self.len + DECLICK) {
+            tail.fill(0);
+            self.splice = true;
+            self.push(DECLICK);
+        }
+        self.rest();
+    }
+
+    fn rest(&mut self) {
+        self.next = None;
+        (self.made_up, self.starved, self.splice) = (0, 0, true);
+    }
+
+    /// Conceals into the room behind what is there.
+    fn make_up(&mut self, samples: i64) -> usize {
+        let len = usize::try_from(samples).unwrap_or(0).min(MAX_SAMPLES);
+        let Some(room) = self.pcm.get_mut(self.len..self.len + len) else { return 0 };
+        if self.decoder.conceal(room).is_err() {
+            room.fill(0);
+            self.splice = true;
+        }
+        self.stats.made_up_samples += len as u64;
+        len
+    }
+
+    /// Drops the first samples of the `len` that were just made: their time is over.
+    fn drop_front(&mut self, len: usize, samples: i64) -> usize {
+        let drop = usize::try_from(samples).unwrap_or(0).min(len);
+        if drop > 0 {
+            self.pcm.copy_within(self.len + drop..self.len + len, self.len);
+            self.splice = true;
+        }
+        len - drop
+    }
+
+    /// Stretches the `len` samples that were just made, if they are heard `late`, or early if that is negative.
+    fn stretch(&mut self, len: usize, late: i64) -> usize {
+        if (-EARLY..LATE).contains(&late) {
+            return len;
+        }
+        let Some(sound) = self.pcm.get_mut(self.len..) else { return len };
+        let Some(period) = sound.get(..len).and_then(stretch::period) else { return len };
+        // What is not like itself is stretched only if there is no other way.
+        if period.likeness < 0.5 && late.abs() < MUST_STRETCH {
+            return len;
+        }
+        let stretched = match late {
+            ..0 => period.lengthen(sound, len),
+            // What is shortened by more than it is late is early then, and would be lengthened again.
+            _ if late < period.samples() as i64 => len,
+            _ => period.shorten(sound, len),
+        };
+        self.stats.stretched_samples += stretched.abs_diff(len) as u64;
+        stretched
+    }
+
+    /// Takes over the `len` samples behind what is there; a splice begins where the sound before it ended.
+    fn push(&mut self, len: usize) {
+        let Some(new) = self.pcm.get_mut(self.len..self.len + len) else { return };
+        if let Some(first) = new.first().copied()
+            && std::mem::take(&mut self.splice)
+        {
+            let step = f32::from(self.last) - f32::from(first);
+            for (at, sample) in new.iter_mut().take(DECLICK).enumerate() {
+                let share = 1.0 - (at + 1) as f32 / DECLICK as f32;
+                *sample = (f32::from(*sample) + step * share) as i16;
+            }
+        }
+        if let Some(last) = new.last() {
+            self.last = *last;
+        }
+        self.len += len;
+    }
+
+    /// Notes whether a packet was there when it was due.
+    fn note(&mut self, lost: bool) {
+        self.loss += ((f32::from(u8::from(lost))) - self.loss) / 64.0;
+    }
+
+    /// How much longer packets wait than the network asks for. Where many get lost that is until the one after them is there,
+    /// to recover them from.
+    fn patience(&self) -> i64 {
+        self.pace + if self.loss > LOSSY { self.frame } else { 0 }
+    }
+}
+
+/// Packets that wait, of one speaker: 1.28 s of 40 ms.
+const PACKETS: usize = 32;
+/// A block that is not taken yet, the longest packet, and what lengthening adds.
+const PCM: usize = BLOCK + MAX_SAMPLES + 1_024;
+/// Capture times are in milliseconds: less than two of them is the same moment.
+const SAME: i64 = 96;
+/// 400 ms: somebody was not live.
+const PAUSE: i64 = 19_200;
+/// 120 ms without a packet: what is made up has faded away by then.
+const GIVE_UP: i64 = 5_760;
+/// 5 ms over which a step between two sounds is evened out.
+const DECLICK: usize = 240;
+/// 1.5 ms too early: soon the next packet will not be there in time.
+const EARLY: i64 = 72;
+/// 5 ms too late are not worth an effort.
+const LATE: i64 = 240;
+/// 60 ms are, whatever it sounds like.
+const MUST_STRETCH: i64 = 2_880;
+/// 3 % of packets.
+const LOSSY: f32 = 0.03;
