@@ -39,7 +39,7 @@ fn soft(sample: f32) -> f32 {
 
 /// The most that comes out of a block, but for the 1 ms in which the gain falls.
 const CEILING: f32 = 0.9;
-/// Half a second for 6 dB.
+/// A quarter of a second for 6 dB.
 const RECOVER: f32 = 1.014;
 /// 1 ms.
 const RAMP: f32 = 48.0;
