@@ -7,7 +7,7 @@ use crate::{
     group::{
         Invite,
         message::{Knock, Message, Refused},
-        mls::{Applicant, Expected, Failure, Group, JoinError, knock_aad},
+        mls::{Applicant, Because, Expected, Failure, Group, JoinError, Purpose, knock_aad},
     },
     id::MemberId,
 };
@@ -36,7 +36,7 @@ impl Waiting {
         self.knock_at = now + KNOCK_AGAIN;
         let reference = *self.applicant.reference();
         let aad = knock_aad(&self.invite.group_id, &self.invite.id.0, &reference);
-        let sealed = self.invite.join_key.seal(self.applicant.key_package(), &aad)?;
+        let sealed = self.invite.join_key.seal(Purpose::Knock, self.applicant.key_package(), &aad)?;
         core.send(&Message::Knock(Knock {
             invite: self.invite.id.0,
             reference,
@@ -76,13 +76,14 @@ impl Waiting {
         own: MemberId,
         welcome: &[u8],
     ) -> Result<Entered, (Box<Self>, JoinError)> {
-        let expected = Expected { group_id: &self.invite.group_id, host: self.invite.host, own };
+        let because = Because::Invite(self.invite.host);
+        let expected = Expected { group_id: &self.invite.group_id, own, because };
         let entry = match self.applicant.check(welcome, &expected) {
             Ok(entry) => entry,
             Err(error) => return Err((self, error)),
         };
-        let Self { applicant, held, .. } = *self;
-        Ok(Entered { group: applicant.enter(entry), held })
+        let Self { applicant, held, invite, .. } = *self;
+        Ok(Entered { group: applicant.enter(entry), held, invite })
     }
 }
 
@@ -90,6 +91,7 @@ impl Waiting {
 pub(super) struct Entered {
     pub(super) group: Result<Group, Failure>,
     pub(super) held: Held,
+    pub(super) invite: Invite,
 }
 
 /// How long a knock waits for its answer before it is repeated: the host may come later than we do.
