@@ -212,7 +212,8 @@ impl Seat {
         let hand_over = HandOver::new(&core.identity, id, to);
         let certificate = Certificate::new(&core.identity, id, own);
         let next = self.group.state().with_host(hand_over, Some(certificate));
-        let next = next.map_err(|Full| CommandError::Full)?;
+        // The keeping goes along: a host that has to take it could cross with what we commit next.
+        let next = next.map_err(|Full| CommandError::Full)?.with_keeper(to, self.highest_term);
         self.commit(core, &[], Some(next), now)
     }
 
@@ -232,18 +233,21 @@ impl Seat {
         if host && (next.1 != Role::Moderator || !self.keeps()) {
             return Err(CommandError::HostStays);
         }
+        // Said first: whoever follows us knows it before our last commit, and removes us.
+        self.announce(core, &Announcement::Leave)?;
         if self.keeps() && self.rival.is_none() {
             if host {
-                self.hand_over(core, next.0, now)?;
+                return self.hand_over(core, next.0, now);
             }
             let state = self.group.state().with_keeper(next.0, self.highest_term);
-            self.commit(core, &[], Some(state), now)?;
-        } else if let Some(door) = self.door_key {
+            return self.commit(core, &[], Some(state), now);
+        }
+        if let Some(door) = self.door_key {
             // What is said in an epoch that is over reaches nobody: the keeper gets it in this way as well.
             let plea = Plea::leave(&core.identity, self.group.id(), &door.0);
             let reference = core.random();
             petition(core, &door, self.group.id(), reference, &plea)?;
         }
-        Ok(self.announce(core, &Announcement::Leave)?)
+        Ok(())
     }
 }

@@ -113,7 +113,7 @@ impl Door {
             join_key: self.secret.public(),
             group_id: group.id().try_into().map_err(|_| CommandError::NotInRoom)?,
             key_exchange: group.key_exchange(),
-            host: core.identity.id(),
+            host: group.state().host(),
             relays: core.relays.clone(),
             expires,
             uses: uses.unwrap_or(0),

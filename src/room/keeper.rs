@@ -48,6 +48,8 @@ pub(super) struct Keeping {
     answered: VecDeque<[u8; 32]>,
     budget: Budget,
     pub(super) naming: Naming,
+    /// When what others left undone is to be looked for.
+    tidy_at: Option<Instant>,
     /// Who took over from us last, and when.
     yielded: Option<(MemberId, Instant)>,
 }
@@ -63,12 +65,16 @@ impl Keeping {
             answered: VecDeque::new(),
             budget: Budget::new(PETITIONS_PER_SECOND, now),
             naming: Naming::default(),
+            tidy_at: Some(now),
             yielded: None,
         })
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [Some(self.heartbeat_at), self.batch_at, self.naming.poll_timeout()].into_iter().flatten().min()
+        [Some(self.heartbeat_at), self.batch_at, self.tidy_at, self.naming.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Whether a takeover by `member` is to be followed: not twice in a minute, or it could keep us busy.
@@ -280,11 +286,9 @@ impl Seat {
 
     /// Somebody said that it leaves.
     pub(super) fn handle_leave(&mut self, core: &mut Core, member: MemberId, now: Instant) {
-        if self.group.state().host() == member {
-            return;
-        }
         self.group.note_leaving(member);
-        if self.keeps() {
+        // A host is gone when it has made another the host.
+        if self.keeps() && self.group.state().host() != member {
             // What fails now is tried again with the next commit.
             let _ = self.commit_action(core, Action::Remove(member), now);
         }
@@ -445,7 +449,8 @@ impl Seat {
     /// Commits what everybody knows and nobody has committed: members that said they leave, and a term that is not
     /// above all that we kept before.
     fn tidy(&mut self, core: &mut Core, now: Instant) {
-        let Some(keeping) = &self.keeping else { return };
+        let Some(keeping) = &mut self.keeping else { return };
+        keeping.tidy_at = None;
         if keeping.naming.is_out() || self.rival.is_some() {
             return;
         }
@@ -454,7 +459,9 @@ impl Seat {
             let next = state.with_keeper(core.identity.id(), self.highest_term);
             let _ = self.commit(core, &[], Some(next), now);
         }
-        let leaving = self.group.leaving().iter().copied().find(|member| *member != core.identity.id());
+        let host = self.group.state().host();
+        let own = core.identity.id();
+        let leaving = self.group.leaving().iter().copied().find(|member| ![own, host].contains(member));
         if let Some(member) = leaving {
             let _ = self.commit_action(core, Action::Remove(member), now);
         }
