@@ -24,11 +24,15 @@ struct Asked {
 
 impl Asks {
     pub(super) fn push(&mut self, action: Action, now: Instant) {
-        self.0.retain(|asked| asked.action != action);
+        self.forget(action);
         if self.0.len() >= MAX_ASKS {
             self.0.pop_front();
         }
         self.0.push_back(Asked { action, since: now, told: false });
+    }
+
+    pub(super) fn forget(&mut self, action: Action) {
+        self.0.retain(|asked| asked.action != action);
     }
 
     /// Forgets what is done or too old, and returns the rest.

@@ -70,11 +70,9 @@ impl Keeping {
         })
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        [Some(self.heartbeat_at), self.batch_at, self.tidy_at, self.naming.poll_timeout()]
-            .into_iter()
-            .flatten()
-            .min()
+    fn poll_timeout(&self) -> Instant {
+        let others = [self.tidy_at, self.naming.poll_timeout()];
+        others.into_iter().flatten().fold(self.heartbeat_at, Instant::min)
     }
 
     /// Whether a takeover by `member` is to be followed: not twice in a minute, or it could keep us busy.
@@ -135,12 +133,22 @@ impl Seat {
         }
         self.tend_naming(core, now);
         self.tidy(core, now);
-        let Some(keeping) = &self.keeping else { return };
-        let door = self.door.as_ref().and_then(|door| door.poll_timeout());
-        if [keeping.batch_at, door].into_iter().flatten().any(|at| at <= now) {
+        if self.batch_timeout().is_some_and(|at| at <= now) {
             // Whoever cannot be added was answered so; there is nothing else in this commit.
             let _ = self.commit(core, &[], None, now);
         }
+    }
+
+    pub(super) fn keeping_timeout(&self) -> Option<Instant> {
+        let keeping = self.keeping.as_ref()?;
+        [Some(keeping.poll_timeout()), self.batch_timeout()].into_iter().flatten().min()
+    }
+
+    /// When those who come in or back are added. Nobody is while our own place is in doubt.
+    fn batch_timeout(&self) -> Option<Instant> {
+        let keeping = self.keeping.as_ref().filter(|_| self.rival.is_none())?;
+        let door = self.door.as_ref().and_then(|door| door.poll_timeout());
+        [keeping.batch_at, door].into_iter().flatten().min()
     }
 
     /// Somebody follows us, or so an authentic message of this epoch says.

@@ -177,16 +177,16 @@ impl Seat {
         if let Err(failure) = self.tend_rival(core, now) {
             self.broken = Some(failure);
         }
-        if self.keeps() {
-            self.tend_keeping(core, now);
-        } else {
+        if !self.keeps() {
             let verdict = self.liveness.handle_timeout(now);
             carry_out(core, verdict);
-            if let Outcome::Ends(ending) = self.try_pending(core, now) {
-                return Outcome::Ends(ending);
+            match self.try_pending(core, now) {
+                Outcome::Stays => {}
+                over => return over,
             }
             self.tend_succession(core, now);
         }
+        self.tend_keeping(core, now);
         self.tend_renewal(core, now);
         for member in self.asks.ignored(now) {
             core.events.push_back(Event::Ignored { member });
@@ -195,18 +195,14 @@ impl Seat {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let part = match &self.keeping {
-            Some(keeping) => {
-                let door = self.door.as_ref().and_then(|door| door.poll_timeout());
-                [keeping.poll_timeout(), door, self.echo_timeout()].into_iter().flatten().min()
-            }
-            None => [self.liveness.poll_timeout(), self.pending_timeout(), self.takeover_at()]
-                .into_iter()
-                .flatten()
-                .min(),
+        let always = [self.schedule.poll_timeout(), self.rival_timeout(), self.asks.poll_timeout()];
+        let part = if self.keeps() {
+            [self.keeping_timeout(), self.echo_timeout(), None]
+        } else {
+            [self.liveness.poll_timeout(), self.pending_timeout(), self.takeover_at()]
         };
-        let also = [self.schedule.poll_timeout(), self.rival_timeout(), self.asks.poll_timeout()];
-        also.into_iter().chain([part, Some(self.renew_at)]).flatten().min()
+        let renewal = self.rival.is_none().then_some(self.renew_at);
+        always.into_iter().chain(part).chain([renewal]).flatten().min()
     }
 
     pub(super) fn poll_rekey(&mut self) -> Option<crate::keys::Rekey> {
@@ -229,11 +225,16 @@ impl Seat {
     pub(super) fn act(&mut self, core: &mut Core, action: Action, now: Instant) -> Result<(), CommandError> {
         let own = core.identity.id();
         policy::check_action(action, own, &self.group.before()).map_err(CommandError::NotPermitted)?;
-        if self.keeps() && self.rival.is_none() {
-            return self.commit_action(core, action, now);
-        }
+        // Remembered until it is done, by us or by whoever keeps the room then.
         if action != Action::Renew {
             self.asks.push(action, now);
+        }
+        if self.keeps() && self.rival.is_none() {
+            let outcome = self.commit_action(core, action, now);
+            if outcome.is_err() {
+                self.asks.forget(action);
+            }
+            return outcome;
         }
         Ok(self.announce(core, &Announcement::Ask(action))?)
     }

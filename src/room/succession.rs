@@ -109,7 +109,7 @@ impl Seat {
         let successors = successors(self.group.roster(), state.keeper);
         let place = successors.iter().position(|member| member.id == own.id)?;
         if reclaims(own.role, keeper) {
-            return Some(self.entered_at + stagger(place));
+            return Some(self.entered_at.max(self.awake_at) + stagger(place));
         }
         Some(self.liveness.heard_at().max(self.awake_at) + SILENT_AFTER + stagger(place))
     }
