@@ -569,9 +569,7 @@ impl Room {
         if unix >= invite.expires {
             return self.end(Ending::Refused(Reason::Expired));
         }
-        let (leaf_seed, seed) = (core.random(), core.random());
-        let applicant =
-            Applicant::new(&core.identity, &invite.group_id, invite.key_exchange, leaf_seed, seed, unix);
+        let applicant = core.apply(&invite.group_id, invite.key_exchange, now);
         let waiting = applicant.and_then(|applicant| {
             let mut waiting = Waiting::new(applicant, invite, now);
             waiting.handle_timeout(core, now)?;

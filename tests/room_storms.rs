@@ -94,21 +94,16 @@ fn storm(seed: u64, members: usize, blows: usize) {
         }
     }
     let took = net.now - began;
-    let seen: Vec<_> = peers
-        .iter()
-        .map(|peer| {
-            let room = &net.devices[peer.0].room;
-            (
-                peer.0,
-                room.status(),
-                room.epoch(),
-                room.roster().len(),
-                room.keeper(),
-                room.code().map(|c| c.to_string()),
-            )
-        })
-        .collect();
-    assert!(together(&mut net, &peers), "seed {seed}: not together after {took:?}: {seen:#?}");
+    let seen = |net: &mut Net, peer: &Peer| {
+        let (id, device) = (net.id(*peer), net.device(*peer));
+        let (room, errors) = (&device.room, &device.control_errors);
+        let where_ = (room.status(), room.epoch(), room.roster().len(), room.keeper());
+        format!("{peer:?} {id} {where_:?} {:?}", &errors[errors.len().saturating_sub(4)..])
+    };
+    if !together(&mut net, &peers) {
+        let seen: Vec<_> = peers.iter().map(|peer| seen(&mut net, peer)).collect();
+        panic!("storm {seed}: not together after {took:?}:\n{}", seen.join("\n"));
+    }
     for peer in &banned {
         let id = net.id(*peer);
         let here = peers.iter().filter(|peer| stays(&mut net, peer)).count();

@@ -10,7 +10,13 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{event::Event, reports::Reports};
 use crate::{
-    group::{Identity, Invite, envelope::LaneKey, invite::UnixTime, message::Message},
+    group::{
+        Identity, Invite, KeyExchange,
+        envelope::LaneKey,
+        invite::UnixTime,
+        message::Message,
+        mls::{Applicant, Failure},
+    },
     keys::{OpenRekey, Rekey, SealRekey},
     media::Silence,
     transport::RelayName,
@@ -64,6 +70,17 @@ impl Core {
         if let Ok(envelopes) = self.lane.seal(&message.encode(), &mut self.rng) {
             self.outgoing.extend(envelopes);
         }
+    }
+
+    /// A new KeyPackage of ours, with the keys behind it.
+    pub(super) fn apply(
+        &mut self,
+        group_id: &[u8],
+        key_exchange: KeyExchange,
+        now: Instant,
+    ) -> Result<Applicant, Failure> {
+        let (leaf_seed, seed, unix) = (self.random(), self.random(), self.clock.unix(now));
+        Applicant::new(&self.identity, group_id, key_exchange, leaf_seed, seed, unix)
     }
 
     /// The time in milliseconds, never the same twice: what is said later is known to be later.

@@ -193,7 +193,8 @@ impl Seat {
 
     pub(super) fn rival_timeout(&self) -> Option<Instant> {
         let rival = self.rival.as_ref()?;
-        let ask = self.returning.as_ref().map_or(rival.ask_at, Returning::poll_timeout);
+        let again = self.returning.as_ref().map_or(rival.ask_at, Returning::poll_timeout);
+        let ask = rival.ask_at.max(again);
         Some(ask.min(rival.heard_at + PROOF_HOLDS))
     }
 }

@@ -30,6 +30,8 @@ use crate::{group::KeyExchange, id::MemberId};
 pub(super) struct Returning {
     applicant: Applicant,
     again_at: Instant,
+    /// How often this KeyPackage is still sent.
+    left: u32,
     /// Messages of the room that came before our welcome.
     held: Held,
 }
@@ -41,12 +43,12 @@ impl Returning {
         key_exchange: KeyExchange,
         now: Instant,
     ) -> Result<Self, Failure> {
-        let (leaf_seed, seed, unix) = (core.random(), core.random(), core.clock.unix(now));
-        let applicant = Applicant::new(&core.identity, group_id, key_exchange, leaf_seed, seed, unix)?;
-        Ok(Self { applicant, again_at: now, held: Held::default() })
+        let applicant = core.apply(group_id, key_exchange, now)?;
+        Ok(Self { applicant, again_at: now, left: SAME_KEY_PACKAGE, held: Held::default() })
     }
 
-    /// Asks again if it is time to. The KeyPackage is the same each time, its seal and its envelope are not.
+    /// Asks again if it is time to. Its seal and its envelope are new each time. The KeyPackage is for a while the
+    /// same, so that we are not let in twice, and then another, since a welcome may be lost and none is repeated.
     pub(super) fn tend(
         &mut self,
         core: &mut Core,
@@ -59,6 +61,11 @@ impl Returning {
             return Ok(());
         }
         self.again_at = now + ASK_AGAIN;
+        if self.left == 0 {
+            let key_exchange = self.applicant.key_exchange();
+            (self.applicant, self.left) = (core.apply(group_id, key_exchange, now)?, SAME_KEY_PACKAGE);
+        }
+        self.left -= 1;
         let key_package = self.applicant.key_package().to_vec();
         let plea = Plea::Return { key_package, orders: orders.to_vec() };
         petition(core, &to.door, group_id, *self.applicant.reference(), &plea)
@@ -203,3 +210,5 @@ impl Absent {
 
 /// How long a petition waits for its answer before it is repeated.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// How often one KeyPackage is sent.
+const SAME_KEY_PACKAGE: u32 = 4;

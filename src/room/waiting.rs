@@ -17,23 +17,31 @@ pub(super) struct Waiting {
     applicant: Applicant,
     invite: Invite,
     knock_at: Instant,
+    /// How often this KeyPackage is still sent.
+    left: u32,
     /// Messages of the room that came before our welcome.
     held: Held,
 }
 
 impl Waiting {
     pub(super) fn new(applicant: Applicant, invite: Invite, now: Instant) -> Self {
-        Self { applicant, invite, knock_at: now, held: Held::default() }
+        Self { applicant, invite, knock_at: now, left: SAME_KEY_PACKAGE, held: Held::default() }
     }
 
     /// Knocks again if it is time to.
     ///
-    /// The KeyPackage is the same each time, its seal and its envelope are not.
+    /// The KeyPackage is for half a minute the same, its seal and its envelope are not. Then it is another: a welcome
+    /// may be lost, and none is repeated.
     pub(super) fn handle_timeout(&mut self, core: &mut Core, now: Instant) -> Result<(), Failure> {
         if now < self.knock_at {
             return Ok(());
         }
         self.knock_at = now + KNOCK_AGAIN;
+        if self.left == 0 {
+            self.applicant = core.apply(&self.invite.group_id, self.invite.key_exchange, now)?;
+            self.left = SAME_KEY_PACKAGE;
+        }
+        self.left -= 1;
         let reference = *self.applicant.reference();
         let aad = knock_aad(&self.invite.group_id, &self.invite.id.0, &reference);
         let sealed = self.invite.join_key.seal(Purpose::Knock, self.applicant.key_package(), &aad)?;
@@ -96,3 +104,5 @@ pub(super) struct Entered {
 
 /// How long a knock waits for its answer before it is repeated: the host may come later than we do.
 const KNOCK_AGAIN: Duration = Duration::from_secs(2);
+/// How often one KeyPackage is sent.
+const SAME_KEY_PACKAGE: u32 = 15;

@@ -82,6 +82,10 @@ impl Applicant {
         &self.reference
     }
 
+    pub(crate) fn key_exchange(&self) -> KeyExchange {
+        self.key_exchange
+    }
+
     /// The KeyPackage as an MLSMessage.
     pub(crate) fn key_package(&self) -> &[u8] {
         &self.encoded
