@@ -312,6 +312,8 @@ fn members_are_muted_renamed_and_let_in_again() {
     let since = net.now;
     net.run_for(2 * SECOND);
     assert_eq!(net.heard_since(listener, speaker, since), 0);
+    let sealer = net.device(speaker).silent;
+    assert!(sealer > 40, "an honest sealer is told");
     let seen = |net: &mut Net, peer: Peer| {
         net.room(peer)
             .roster()

@@ -419,7 +419,7 @@ fn begin_epoch(
     let speakers: Vec<Speaker> = group
         .roster()
         .iter()
-        .filter(|member| member.role.may_speak() && !member.muted)
+        .filter(|member| member.role.may_speak())
         .map(|member| Speaker { leaf: member.leaf, member: member.id })
         .collect();
     let start = EpochStart {
@@ -435,7 +435,8 @@ fn begin_epoch(
         removed,
         seed,
     };
-    let schedule = Schedule::start(start, now).map_err(Failure::of)?;
+    let mut schedule = Schedule::start(start, now).map_err(Failure::of)?;
+    group.roster().iter().filter(|member| member.muted).for_each(|member| schedule.mute(member.leaf));
     begin_speaking(core, group, &schedule, &mut seed, now)?;
     Ok(schedule)
 }
