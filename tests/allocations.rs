@@ -252,7 +252,7 @@ fn no_refusal_touches_the_allocator() {
     refuse(&mut stage.member(1).opener, Refusal::Exhausted, &forged);
 
     // One opener of a room of 130, which has room for 128 at a time.
-    let mut stage = Stage::of(2, group());
+    let stage = Stage::of(2, group());
     let seats: Vec<_> = (0..130).map(|leaf| seat(leaf, true)).collect();
     let mut opener = Opener::new();
     let schedule = stage.schedule_of(&seats, Leaf(129), &[], [1; 32]);

@@ -104,6 +104,16 @@ fn storm(seed: u64, members: usize, blows: usize) {
         let seen: Vec<_> = peers.iter().map(|peer| seen(&mut net, peer)).collect();
         panic!("storm {seed}: not together after {took:?}:\n{}", seen.join("\n"));
     }
+    // All that the relay ever saw, once more and to everybody: it changes nothing.
+    let (epochs, log) = (net.room(peers[0]).epoch(), net.relay_log.clone());
+    for message in &log[log.len().saturating_sub(600)..] {
+        for peer in &peers {
+            let _ = net.inject(*peer, message);
+        }
+    }
+    assert!(together(&mut net, &peers) && net.room(peers[0]).epoch() == epochs, "storm {seed}: replayed");
+    net.run_for(20 * SECOND);
+    assert!(together(&mut net, &peers), "storm {seed}: after a replay");
     for peer in &banned {
         let id = net.id(*peer);
         let here = peers.iter().filter(|peer| stays(&mut net, peer)).count();

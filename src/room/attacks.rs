@@ -24,6 +24,7 @@ use crate::group::{
     policy::Action,
 };
 
+mod keepers;
 mod speakers;
 
 /// Rooms whose messages all arrive at once.
@@ -199,6 +200,15 @@ impl Party {
             assert!(room.is_banned(stranger));
         }
         self.settle();
+    }
+
+    /// A change by the host reaches these.
+    fn goes_on_for(&mut self, members: &[usize]) {
+        let now = self.now;
+        let stranger = MemberId::from_bytes(random(&mut self.rooms[0].core.rng));
+        self.rooms[0].ban(stranger, now).unwrap();
+        self.deliver();
+        assert!(members.iter().all(|n| self.rooms[*n].is_banned(stranger)));
     }
 
     /// A key package as an honest knock has it, for the group or for another.
@@ -480,57 +490,6 @@ fn altered_messages_change_nothing_and_keep_nothing_out() {
     // The unaltered commit still counts.
     party.rooms[SPEAKER].handle_control(&commit, now).unwrap();
     assert_eq!(party.rooms[SPEAKER].epoch(), party.rooms[HOST].epoch());
-}
-
-#[test]
-fn the_keeper_of_another_branch_is_noticed_at_its_first_heartbeat() {
-    let mut party = Party::new();
-    let unix = party.unix;
-    let group = party.group(HOST);
-    let id = group.id().to_vec();
-    // The host equivocates: of two branches of one keeper the one with the lesser hash wins.
-    let heartbeat = Heartbeat::new(&identity(0), &id, beat(group, group.epoch(), [0; 32], 4000, unix));
-    let mallory = Heartbeat::new(&identity(66), &id, beat(group, group.epoch(), [0; 32], 4000, unix));
-    assert_eq!(party.tell(LISTENER, Message::Heartbeat(mallory))[HOST], Err(ControlError::NotTheKeeper));
-    assert_eq!(party.rooms[SPEAKER].poll_event(), None);
-    party.tell(LISTENER, Message::Heartbeat(heartbeat));
-    assert_eq!(party.rooms[SPEAKER].poll_event(), Some(Event::Silent { reason: Silence::Forked }));
-    let Some(Rekey::Seal(rekey)) = party.rooms[SPEAKER].poll_rekey() else {
-        panic!("the sealer is not told")
-    };
-    assert_eq!(format!("{rekey:?}"), "SealRekey::Pause(Forked)");
-    // Nobody answers there, and nothing more is heard of it: ours goes on.
-    party.pass(20 * SECOND);
-    assert!(std::iter::from_fn(|| party.rooms[SPEAKER].poll_event()).any(|event| event == Event::Audible));
-    party.goes_on();
-}
-
-#[test]
-fn a_branch_of_lesser_rank_is_nothing_to_anybody() {
-    let mut party = Party::new();
-    let unix = party.unix;
-    for (n, from) in [(1, MODERATOR), (3, LISTENER)] {
-        let group = party.group(HOST);
-        let later = Epoch(group.epoch().0 + 5);
-        let heartbeat = Heartbeat::new(&identity(n), group.id(), beat(group, later, [0; 32], 10, unix));
-        let answers = party.tell(from, Message::Heartbeat(heartbeat));
-        assert_eq!(answers[HOST], Err(ControlError::OtherBranch));
-        assert_eq!(party.rooms[SPEAKER].poll_event(), None);
-    }
-    party.goes_on();
-}
-
-#[test]
-fn a_commit_that_is_known_and_withheld_stops_sending_at_once() {
-    let mut party = Party::new();
-    let unix = party.unix;
-    let group = party.group(HOST);
-    let later = Epoch(group.epoch().0 + 1);
-    let heartbeat = Heartbeat::new(&identity(0), group.id(), beat(group, later, [1; 32], 10, unix));
-    party.tell(LISTENER, Message::Heartbeat(heartbeat));
-    assert_eq!(party.rooms[SPEAKER].poll_event(), Some(Event::Silent { reason: Silence::CommitWithheld }));
-    party.pass(20 * SECOND);
-    party.goes_on();
 }
 
 #[test]

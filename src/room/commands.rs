@@ -211,7 +211,7 @@ impl Seat {
         let id = self.group.id();
         let hand_over = HandOver::new(&core.identity, id, to);
         let certificate = Certificate::new(&core.identity, id, own);
-        let next = self.group.state().with_host(hand_over, Some(certificate));
+        let next = self.intended().with_host(hand_over, Some(certificate));
         // The keeping goes along: a host that has to take it could cross with what we commit next.
         let next = next.map_err(|Full| CommandError::Full)?.with_keeper(to, self.highest_term);
         self.commit(core, &[], Some(next), now)
@@ -239,7 +239,7 @@ impl Seat {
             if host {
                 return self.hand_over(core, next.0, now);
             }
-            let state = self.group.state().with_keeper(next.0, self.highest_term);
+            let state = self.intended().with_keeper(next.0, self.highest_term);
             return self.commit(core, &[], Some(state), now);
         }
         if let Some(door) = self.door_key {

@@ -50,8 +50,6 @@ pub(super) struct Keeping {
     pub(super) naming: Naming,
     /// When what others left undone is to be looked for.
     tidy_at: Option<Instant>,
-    /// Who took over from us last, and when.
-    yielded: Option<(MemberId, Instant)>,
 }
 
 impl Keeping {
@@ -66,25 +64,12 @@ impl Keeping {
             budget: Budget::new(PETITIONS_PER_SECOND, now),
             naming: Naming::default(),
             tidy_at: Some(now),
-            yielded: None,
         })
     }
 
     fn poll_timeout(&self) -> Instant {
         let others = [self.tidy_at, self.naming.poll_timeout()];
         others.into_iter().flatten().fold(self.heartbeat_at, Instant::min)
-    }
-
-    /// Whether a takeover by `member` is to be followed: not twice in a minute, or it could keep us busy.
-    pub(super) fn yields_to(&mut self, member: MemberId, now: Instant) -> bool {
-        let again = |(other, at): &(MemberId, Instant)| {
-            *other == member && now.saturating_duration_since(*at) < YIELD_AGAIN
-        };
-        if self.yielded.as_ref().is_some_and(again) {
-            return false;
-        }
-        self.yielded = Some((member, now));
-        true
     }
 
     /// A commit took effect: what was ordered is done, or has to be ordered anew.
@@ -179,8 +164,7 @@ impl Seat {
             return self.note_renewal(core, own, now);
         }
         let Some(keeping) = &self.keeping else { return Err(CommandError::HostOnly) };
-        let present = self.group.state();
-        let state = keeping.naming.state().unwrap_or(present);
+        let (present, state) = (self.group.state(), self.intended());
         let leaf = |member: MemberId| self.group.member(member).map(|member| member.leaf);
         let (next, remove) = match action {
             Action::Renew => return Ok(()),
@@ -211,6 +195,12 @@ impl Seat {
             door.turn_away(core, &self.group, order.target);
         }
         self.commit_or_name(core, removes, next, now)
+    }
+
+    /// The state that is to be: what somebody was named for included.
+    pub(super) fn intended(&self) -> &RoomState {
+        let named = self.keeping.as_ref().and_then(|keeping| keeping.naming.state());
+        named.unwrap_or(self.group.state())
     }
 
     /// What the state is without somebody who is gone, as far as our rank goes.
@@ -341,19 +331,27 @@ impl Seat {
             return Err(CommandError::Returning);
         }
         keeping.batch_at = None;
+        // What somebody was named for is not lost by it.
+        let (mut removes, mut state) = (removes.to_vec(), state);
+        if let Some(task) = keeping.naming.take() {
+            let here = |leaf: &Leaf| self.group.member_at(*leaf).is_some() && !removes.contains(leaf);
+            let more: Vec<Leaf> = task.removes.into_iter().filter(here).collect();
+            removes.extend(more);
+            state = state.or(task.state);
+        }
         let returns: Vec<Candidate> = std::mem::take(&mut keeping.returns);
         let mut batch: Vec<Admitted> = match &mut self.door {
             Some(door) if self.group.state().role(core.identity.id()).may_admit() => door.take_batch(now),
             _ => Vec::new(),
         };
         batch.extend(returns.into_iter().map(|candidate| Admitted { candidate, role: None }));
-        match self.commit_once(core, &batch, removes, state.clone(), now) {
+        match self.commit_once(core, &batch, &removes, state.clone(), now) {
             Ok(()) => Ok(()),
             Err(error) if batch.is_empty() => Err(error),
             Err(_) => {
                 // Somebody's KeyPackage spoils the commit: it must not keep a ban or the others waiting.
                 if !removes.is_empty() || state.is_some() {
-                    self.commit_once(core, &[], removes, state, now)?;
+                    self.commit_once(core, &[], &removes, state, now)?;
                 }
                 for admitted in batch {
                     let reference = admitted.candidate.reference;
@@ -464,7 +462,7 @@ impl Seat {
         }
         let state = self.group.state();
         if state.term < self.highest_term {
-            let next = state.with_keeper(core.identity.id(), self.highest_term);
+            let next = self.intended().with_keeper(core.identity.id(), self.highest_term);
             let _ = self.commit(core, &[], Some(next), now);
         }
         let host = self.group.state().host();
@@ -532,5 +530,3 @@ const PETITIONS_PER_SECOND: u32 = 64;
 const MAX_ANSWERED: usize = 4_096;
 /// Orders in one petition that do not hold, before the rest is not looked at.
 const MAX_FORGED: usize = 4;
-/// How long a keeper that followed a takeover does not follow another by the same member.
-const YIELD_AGAIN: Duration = Duration::from_secs(60);

@@ -60,6 +60,16 @@ impl Naming {
         self.out.as_ref()?.task.state.as_ref()
     }
 
+    /// Takes back what somebody was named for.
+    pub(super) fn take(&mut self) -> Option<Task> {
+        self.out.take().map(|named| named.task)
+    }
+
+    /// Whether somebody was named lately, and did not commit in time.
+    pub(super) fn gave_up_on(&self, member: MemberId) -> bool {
+        self.failed.iter().any(|(other, _)| *other == member)
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.out.as_ref().map(|named| named.until)
     }

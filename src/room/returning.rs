@@ -71,6 +71,11 @@ impl Returning {
         petition(core, &to.door, group_id, *self.applicant.reference(), &plea)
     }
 
+    #[cfg(test)]
+    pub(super) fn reference(&self) -> &[u8; 32] {
+        self.applicant.reference()
+    }
+
     pub(super) fn poll_timeout(&self) -> Instant {
         self.again_at
     }

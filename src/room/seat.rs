@@ -63,6 +63,8 @@ pub(super) struct Seat {
     /// The highest term that anybody has kept in.
     pub(super) highest_term: u64,
     pub(super) entered_at: Instant,
+    /// Who took over from us last, and when.
+    pub(super) yielded: Option<(MemberId, Instant)>,
     /// When the keeper, if it is us, last heard that others follow it.
     pub(super) echoed_at: Instant,
     /// When we last noticed that we had slept.
@@ -113,6 +115,7 @@ impl Seat {
             door_key: None,
             highest_term: 0,
             entered_at: now,
+            yielded: None,
             echoed_at: now,
             awake_at: now,
             took_over: false,
@@ -130,6 +133,7 @@ impl Seat {
         self.highest_term = before.highest_term;
         self.asks = before.asks;
         self.wish = before.wish;
+        self.yielded = before.yielded;
         self.settle_in(core, now)
     }
 
@@ -378,6 +382,10 @@ impl Seat {
 
     /// Makes a commit that does nothing but renew our leaf, under the name that we have now.
     pub(super) fn renew_leaf(&mut self, core: &mut Core, now: Instant) -> Result<(), CommandError> {
+        if self.keeping.as_ref().is_some_and(|keeping| keeping.naming.is_out()) {
+            // Later: a commit of ours would come before the one that somebody makes.
+            return Ok(());
+        }
         let committed = {
             let draft = Draft { renews: Some(&core.identity), ..Draft::default() };
             self.group.commit(&draft)

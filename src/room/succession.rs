@@ -46,12 +46,14 @@ impl Seat {
                 return Ok(outcome);
             }
             // Whoever takes over from a keeper that lives did not hear it. Its word carries the others along.
-            (Standing::Takeover, Some(keeping)) => {
-                if self.rival.is_none() && keeping.yields_to(by, now) {
+            (Standing::Takeover, Some(_)) => {
+                if self.rival.is_none() && self.yields_to(by, now) {
                     return Ok(self.yield_to(core, by, staged, permit, now));
                 }
                 return Err(self.report(core, Some(from), Violation::NotKeeper));
             }
+            // Too late, and no fault of its own.
+            (_, Some(keeping)) if keeping.naming.gave_up_on(by) => return Err(ControlError::Stale),
             (_, Some(_)) => return Err(self.report(core, Some(from), Violation::NotKeeper)),
             (_, None) => {}
         }
@@ -126,6 +128,18 @@ impl Seat {
         let next = self.group.state().with_keeper(core.identity.id(), self.highest_term);
         // Where it fails the next in line takes over.
         let _ = self.commit_draft(core, &Draft { state: Some(&next), ..Draft::default() }, now);
+    }
+
+    /// Whether a takeover by `member` is to be followed: not twice in a minute, or it could keep us busy.
+    fn yields_to(&mut self, member: MemberId, now: Instant) -> bool {
+        let again = |(other, at): &(MemberId, Instant)| {
+            *other == member && now.saturating_duration_since(*at) < YIELD_AGAIN
+        };
+        if self.yielded.as_ref().is_some_and(again) {
+            return false;
+        }
+        self.yielded = Some((member, now));
+        true
     }
 
     /// Follows somebody who took over from us, and tells those who heard us and not our silence.
@@ -211,6 +225,8 @@ fn stagger(place: usize) -> Duration {
 pub(super) const SILENT_AFTER: Duration = Duration::from_secs(8);
 /// Whoever heard the keeper a little later than the successor did still merges at once.
 const TAKEN_OVER_AFTER: Duration = Duration::from_secs(7);
+/// How long a keeper that followed a takeover does not follow another by the same member.
+const YIELD_AGAIN: Duration = Duration::from_secs(60);
 /// Who comes so much too late for its turn was not there to hear the keeper.
 const ASLEEP: Duration = Duration::from_secs(1);
 const STAGGER: Duration = Duration::from_millis(1_500);

@@ -17,7 +17,7 @@ use crate::{
         invite::UnixTime,
         key_exchange::KeyExchange,
         order::Order,
-        policy::Violation,
+        policy::{MAX_MEMBERS, Violation},
         signing::SigningKey,
         state::RoomState,
     },
@@ -144,6 +144,9 @@ fn check_room(
             return Err(JoinError::Room(Violation::Duplicate));
         }
         seen.push(id);
+    }
+    if seen.len() > MAX_MEMBERS {
+        return Err(JoinError::Room(Violation::TooMany));
     }
     seen.sort_unstable();
     if !seen.is_sorted_by(|a, b| a < b) {
