@@ -145,7 +145,7 @@ impl Room {
             unix,
         )?;
         let ikm = Secret::wrap(random::<32>(&mut rng).to_vec());
-        let door = Door::new(JoinSecret::derive(&ikm)?, options.admission, now);
+        let door = Door::new(JoinSecret::derive(&ikm)?, options.admission, now, unix);
         let lane = LaneKey::new(&random(&mut rng));
         let mut core = Core::new(identity, lane, options.relays, rng, Clock { began: now, unix });
         let seat = Seat::new(&mut core, group, Held::default(), Some(Box::new(door)), now)?;
@@ -207,7 +207,7 @@ impl Room {
             return Err(ResumeError::OtherIdentity);
         }
         let core = Core::new(identity, lane, relays, seeded(seed), Clock { began: now, unix });
-        let door = keys.map(|keys| Door::from_keys(keys, now)).transpose()?;
+        let door = keys.map(|keys| Door::from_keys(keys, now, unix)).transpose()?;
         let absent = Absent::new(memory, door.map(Box::new));
         Ok(Self { core, inbox: Inbox::default(), phase: Phase::Returning(Box::new(absent)) })
     }

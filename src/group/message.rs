@@ -6,7 +6,7 @@
 //! ```
 
 use super::{
-    chain::Certificate,
+    chain::{self, Certificate, HandOver},
     codec::{Malformed, Reader, Writer},
     envelope::MAX_MESSAGE,
     identity::fingerprint,
@@ -91,6 +91,8 @@ pub(crate) struct Heartbeat {
     pub(crate) at_ms: u64,
     /// What petitions to this keeper are sealed to.
     pub(crate) door_key: [u8; 32],
+    /// How the room passed to its present host: another branch may not know.
+    pub(crate) chain: Vec<HandOver>,
     signature: [u8; 64],
 }
 
@@ -172,6 +174,7 @@ impl Message {
                 elapsed_ms: reader.u64()?,
                 at_ms: reader.u64()?,
                 door_key: reader.array()?,
+                chain: chain::read(&mut reader)?,
                 signature: reader.array()?,
             }),
             6 => Self::Petition(Petition {
@@ -228,14 +231,15 @@ pub(crate) struct Beat {
     pub(crate) elapsed_ms: u64,
     pub(crate) at_ms: u64,
     pub(crate) door_key: [u8; 32],
+    pub(crate) chain: Vec<HandOver>,
 }
 
 impl Heartbeat {
     pub(crate) fn new(keeper: &Identity, group_id: &[u8], beat: Beat) -> Self {
-        let Beat { term, epoch, branch, elapsed_ms, at_ms, door_key } = beat;
-        let keeper_key = *keeper.public();
+        let Beat { term, epoch, branch, elapsed_ms, at_ms, door_key, chain } = beat;
+        let (keeper_key, signature) = (*keeper.public(), [0; 64]);
         let mut heartbeat =
-            Self { keeper_key, term, epoch, branch, elapsed_ms, at_ms, door_key, signature: [0; 64] };
+            Self { keeper_key, term, epoch, branch, elapsed_ms, at_ms, door_key, chain, signature };
         heartbeat.signature = keeper.sign(&heartbeat.content(group_id));
         heartbeat
     }
@@ -255,13 +259,15 @@ impl Heartbeat {
     }
 
     fn write(&self, out: Writer) -> Writer {
-        out.bytes(&self.keeper_key)
+        let out = out
+            .bytes(&self.keeper_key)
             .u64(self.term)
             .u64(self.epoch.0)
             .bytes(&self.branch)
             .u64(self.elapsed_ms)
             .u64(self.at_ms)
-            .bytes(&self.door_key)
+            .bytes(&self.door_key);
+        chain::write(&self.chain, out)
     }
 }
 
@@ -401,7 +407,8 @@ mod tests {
 
     fn beat(number: u64, branch: [u8; 32], elapsed_ms: u64) -> Beat {
         let (epoch, door_key) = (Epoch(number), [number as u8; 32]);
-        Beat { term: number ^ 1, epoch, branch, elapsed_ms, at_ms: !number, door_key }
+        let chain = vec![HandOver::new(&host(), b"group", host().id()); (number % 3) as usize];
+        Beat { term: number ^ 1, epoch, branch, elapsed_ms, at_ms: !number, door_key, chain }
     }
 
     proptest! {
@@ -466,6 +473,7 @@ mod tests {
             Heartbeat { branch: [7; 32], ..heartbeat.clone() },
             Heartbeat { elapsed_ms: 5001, ..heartbeat.clone() },
             Heartbeat { at_ms: 1, ..heartbeat.clone() },
+            Heartbeat { chain: vec![HandOver::new(&host, b"group", other.id())], ..heartbeat.clone() },
             Heartbeat { door_key: [1; 32], ..heartbeat },
         ];
         assert!(altered.iter().all(|heartbeat| !heartbeat.is_genuine(b"group")));

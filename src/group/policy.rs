@@ -9,6 +9,7 @@ use std::{collections::BTreeSet, fmt};
 use super::{
     Member,
     identity::CredentialError,
+    invite::UnixTime,
     order::Order,
     state::{MAX_LEAP, Role, RoomState},
 };
@@ -21,6 +22,8 @@ pub(crate) struct Change {
     pub(crate) committer: Option<Leaf>,
     /// Identities that it adds, their credentials already verified.
     pub(crate) adds: Vec<MemberId>,
+    /// When their KeyPackages were made, by their clocks.
+    pub(crate) made: Vec<UnixTime>,
     /// Leaves that it removes.
     pub(crate) removes: Vec<Leaf>,
     /// The identity in the committer's new leaf, if there is an update path.

@@ -2,7 +2,7 @@
 //! extension, so that members of one epoch cannot disagree (SPEC section 7.2).
 
 use super::{
-    chain::{Certificate, HandOver},
+    chain::{self, Certificate, HandOver, MAX_HAND_OVERS},
     codec::{Malformed, Reader, Writer},
     identity::{MAX_NAME, Name},
     order::Order,
@@ -253,13 +253,9 @@ impl RoomState {
 
     /// Checks every signature in it that is not in `known` already.
     pub(crate) fn verify(&self, group_id: &[u8], known: Option<&RoomState>) -> Result<(), Violation> {
-        let mut host = self.terms.founder;
-        for (at, hand_over) in self.chain.iter().enumerate() {
-            let is_known = known.is_some_and(|known| known.chain.get(at) == Some(hand_over));
-            if hand_over.from() != host || !(is_known || hand_over.is_genuine(group_id)) {
-                return Err(Violation::HandOver);
-            }
-            host = hand_over.to;
+        let known_chain = known.map_or(&[][..], |known| &known.chain);
+        if !chain::is_genuine(&self.chain, self.terms.founder, group_id, known_chain) {
+            return Err(Violation::HandOver);
         }
         for listed in &self.roles {
             let Some(certificate) = &listed.certificate else { continue };
@@ -288,9 +284,8 @@ impl RoomState {
             })
             .u16(terms.packet_size.bytes())
             .bytes(self.keeper.as_bytes())
-            .u64(self.term)
-            .u8(self.chain.len() as u8);
-        out = self.chain.iter().fold(out, |out, hand_over| hand_over.write(out)).u16(self.roles.len() as u16);
+            .u64(self.term);
+        out = chain::write(&self.chain, out).u16(self.roles.len() as u16);
         for Listed { member, role, certificate } in &self.roles {
             out = out.bytes(member.as_bytes()).u8(role.code());
             if let Some(certificate) = certificate {
@@ -326,9 +321,7 @@ impl RoomState {
         let mut state = Self::new(terms);
         state.keeper = MemberId::from_bytes(reader.array()?);
         state.term = reader.u64()?;
-        for _ in 0..at_most(MAX_HAND_OVERS, reader.u8()?.into())? {
-            state.chain.push(HandOver::read(&mut reader)?);
-        }
+        state.chain = chain::read(&mut reader)?;
         for _ in 0..at_most(MAX_ROLES, reader.u16()?)? {
             let member = MemberId::from_bytes(reader.array()?);
             let role = Role::from_code(reader.u8()?)?;
@@ -381,8 +374,6 @@ const VERSION: u8 = 1;
 pub(crate) const MAX_ROLES: usize = 1024;
 /// Identities that a room keeps out, or has let in again. Each is 137 bytes of every commit that changes the state.
 pub(crate) const MAX_ORDERS: usize = 256;
-/// How often a room passes to another host.
-pub(crate) const MAX_HAND_OVERS: usize = 8;
 /// How far one commit moves the term: nobody can use up the numbers.
 pub(crate) const MAX_LEAP: u64 = 1 << 16;
 

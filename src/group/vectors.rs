@@ -116,6 +116,7 @@ fn refusals_and_heartbeats() {
             elapsed_ms: case.number("elapsed"),
             at_ms: case.number("at"),
             door_key: case.array("door_key"),
+            chain: vec![HandOver::new(&identity(&case), &group_id, member(&case, "next"))],
         };
         let heartbeat = Heartbeat::new(&identity(&case), &group_id, beat);
         assert_eq!(Message::Heartbeat(heartbeat).encode(), case.bytes("message"));

@@ -42,7 +42,7 @@ fn identity(n: u8) -> Identity {
 
 fn beat(group: &Group, epoch: Epoch, branch: [u8; 32], elapsed_ms: u64, unix: UnixTime) -> Beat {
     let (term, at_ms) = (group.state().term, unix.0 * 1_000 + 1);
-    Beat { term, epoch, branch, elapsed_ms, at_ms, door_key: [9; 32] }
+    Beat { term, epoch, branch, elapsed_ms, at_ms, door_key: [9; 32], chain: Vec::new() }
 }
 
 fn options() -> RoomOptions {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     group::{
-        Invite, Name, Role,
+        Invite, Name, Role, Violation,
         announcement::Announcement,
         chain::{Certificate, HandOver},
         message::Plea,
@@ -206,7 +206,16 @@ impl Room {
 }
 
 impl Seat {
-    fn hand_over(&mut self, core: &mut Core, to: MemberId, now: Instant) -> Result<(), CommandError> {
+    /// Makes somebody else the host. A host says so once: two hand-overs of one host would be two rooms.
+    pub(super) fn hand_over(
+        &mut self,
+        core: &mut Core,
+        to: MemberId,
+        now: Instant,
+    ) -> Result<(), CommandError> {
+        if self.handed.is_some_and(|before| before != to) {
+            return Err(CommandError::NotPermitted(Violation::HandOver));
+        }
         let own = core.identity.id();
         let id = self.group.id();
         let hand_over = HandOver::new(&core.identity, id, to);
@@ -214,7 +223,9 @@ impl Seat {
         let next = self.intended().with_host(hand_over, Some(certificate));
         // The keeping goes along: a host that has to take it could cross with what we commit next.
         let next = next.map_err(|Full| CommandError::Full)?.with_keeper(to, self.highest_term);
-        self.commit(core, &[], Some(next), now)
+        self.commit(core, &[], Some(next), now)?;
+        self.handed = Some(to);
+        Ok(())
     }
 
     /// Makes sure that the room goes on without us, then says that we leave.

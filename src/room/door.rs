@@ -38,6 +38,8 @@ pub(super) struct Door {
     answered: VecDeque<[u8; 32]>,
     next_id: u64,
     budget: Budget,
+    /// When the door became ours.
+    since: UnixTime,
 }
 
 struct Terms {
@@ -59,7 +61,7 @@ pub(super) struct Admitted {
 }
 
 impl Door {
-    pub(super) fn new(secret: JoinSecret, admission: Admission, now: Instant) -> Self {
+    pub(super) fn new(secret: JoinSecret, admission: Admission, now: Instant, unix: UnixTime) -> Self {
         Self {
             secret,
             admission,
@@ -70,12 +72,13 @@ impl Door {
             answered: VecDeque::new(),
             next_id: 0,
             budget: Budget::new(KNOCKS_PER_SECOND, now),
+            since: unix,
         }
     }
 
     /// The door as somebody else had it.
-    pub(super) fn from_keys(keys: DoorKeys, now: Instant) -> Result<Self, Failure> {
-        let mut door = Self::new(JoinSecret::derive(&keys.ikm)?, keys.admission, now);
+    pub(super) fn from_keys(keys: DoorKeys, now: Instant, unix: UnixTime) -> Result<Self, Failure> {
+        let mut door = Self::new(JoinSecret::derive(&keys.ikm)?, keys.admission, now, unix);
         door.invites =
             keys.invites.into_iter().map(|(id, expires, uses)| (id, Terms { expires, uses })).collect();
         Ok(door)
@@ -153,8 +156,10 @@ impl Door {
         } else if used_up {
             Some(RefuseReason::UsedUp)
         } else if group.member(member).is_some() {
-            // An old knock, played again, must not put out who is here.
-            if candidate.made.0.abs_diff(unix.0) <= RECENT {
+            // An old knock, played again, must not put out who is here: those who came before us knock with what
+            // was made after we came, by our clock.
+            let since = group.made(member).unwrap_or(self.since);
+            if candidate.made > since && candidate.made.0.abs_diff(unix.0) <= RECENT {
                 return Ok(Some(candidate));
             }
             Some(RefuseReason::Present)

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     group::{
         announcement::Announcement,
+        chain,
         message::Heartbeat,
         mls::{Failure, JoinKey},
         state::MAX_LEAP,
@@ -85,7 +86,12 @@ impl Seat {
             }
             let silent = now.saturating_duration_since(self.liveness.heard_at()) >= SILENT_AFTER;
             let lives = self.keeps() || !silent;
-            if lives && !Claim::of(by, state).beats(&Claim::of(state.keeper, state)) {
+            let (founder, id) = (state.terms.founder, self.group.id());
+            if !chain::is_genuine(&heartbeat.chain, founder, id, state.chain()) {
+                return Err(ControlError::OtherBranch);
+            }
+            let claim = |keeper| Claim::of(keeper, state, &heartbeat.chain);
+            if lives && !claim(by).beats(&claim(state.keeper)) {
                 return Err(ControlError::OtherBranch);
             }
         }
@@ -127,7 +133,8 @@ impl Seat {
     /// Stops sending, because of what a genuine heartbeat says.
     fn note_rival(&mut self, core: &mut Core, heartbeat: &Heartbeat, ahead: bool, now: Instant) {
         let (keeper, state) = (heartbeat.keeper(), self.group.state());
-        let better = |rival: &Rival| Claim::of(rival.keeper, state).beats(&Claim::of(keeper, state));
+        let claim = |keeper| Claim::of(keeper, state, &heartbeat.chain);
+        let better = |rival: &Rival| claim(rival.keeper).beats(&claim(keeper));
         if self.rival.as_ref().is_some_and(|rival| rival.keeper != keeper && better(rival)) {
             return;
         }

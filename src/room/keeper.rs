@@ -448,6 +448,7 @@ impl Seat {
             elapsed_ms: elapsed,
             at_ms: core.stamp_ms(now),
             door_key: keeping.door.public().0,
+            chain: self.group.state().chain().to_vec(),
         };
         core.send(&Message::Heartbeat(Heartbeat::new(&core.identity, self.group.id(), beat)));
     }
@@ -467,6 +468,11 @@ impl Seat {
         }
         let host = self.group.state().host();
         let own = core.identity.id();
+        if let Some(to) = self.handed.filter(|to| host == own && self.group.member(*to).is_some()) {
+            // The branch in which we did so was lost.
+            let _ = self.hand_over(core, to, now);
+            return;
+        }
         let leaving = self.group.leaving().iter().copied().find(|member| ![own, host].contains(member));
         if let Some(member) = leaving {
             let _ = self.commit_action(core, Action::Remove(member), now);

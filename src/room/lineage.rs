@@ -3,7 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
-    group::{Member, Role, invite::UnixTime, message::Heartbeat, state::RoomState},
+    group::{
+        Member, Role,
+        chain::{HandOver, host_of},
+        invite::UnixTime,
+        message::Heartbeat,
+        state::RoomState,
+    },
     id::{Epoch, MemberId},
 };
 
@@ -56,12 +62,15 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    pub(super) fn of(keeper: MemberId, state: &RoomState) -> Self {
-        Self { rank: state.role(keeper).rank(), keeper }
-    }
-
-    pub(super) fn member(&self) -> MemberId {
-        self.keeper
+    /// The claim of `keeper`, as far as we know, and as what the other branch says of the host.
+    pub(super) fn of(keeper: MemberId, state: &RoomState, theirs: &[HandOver]) -> Self {
+        let host = host_of(state.terms.founder, state.chain(), theirs);
+        let role = match state.role(keeper) {
+            _ if keeper == host => Role::Host,
+            Role::Host => Role::Moderator,
+            role => role,
+        };
+        Self { rank: role.rank(), keeper }
     }
 
     /// Whether this one's branch wins over the other's.
@@ -103,6 +112,7 @@ mod tests {
             elapsed_ms: 0,
             at_ms,
             door_key: [0; 32],
+            chain: Vec::new(),
         };
         Heartbeat::new(&identity(keeper), GROUP, beat)
     }
@@ -133,8 +143,12 @@ mod tests {
     #[test]
     fn the_branch_of_the_host_wins_then_that_of_a_moderator() {
         let state = state().with_role(id(2), Role::Moderator, certificate(2)).unwrap();
-        let claim = |n: u8| Claim::of(id(n), &state);
+        let claim = |n: u8| Claim::of(id(n), &state, &[]);
         assert!(claim(1).beats(&claim(2)) && claim(2).beats(&claim(3)) && !claim(3).beats(&claim(2)));
         assert!(claim(3).beats(&claim(4)) != claim(4).beats(&claim(3)), "of two equals one wins");
+        // Elsewhere the host has passed the room on.
+        let theirs = [HandOver::new(&identity(1), GROUP, id(3))];
+        let claim = |n: u8| Claim::of(id(n), &state, &theirs);
+        assert!(claim(3).beats(&claim(1)) && claim(1).beats(&claim(4)));
     }
 }

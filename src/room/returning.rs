@@ -19,6 +19,7 @@ use super::{
     membership::Memory,
 };
 use crate::group::{
+    chain,
     message::{Heartbeat, Message, Petition, Plea, Refused},
     mls::{Applicant, Because, Entry, Expected, Failure, Group, JoinError, JoinKey, Purpose, petition_aad},
     order::Order,
@@ -166,12 +167,15 @@ impl Absent {
             return Err(ControlError::Stale);
         }
         let state = &self.memory.state;
+        let (founder, id) = (state.terms.founder, &self.memory.group_id);
+        if !chain::is_genuine(&heartbeat.chain, founder, id, state.chain()) {
+            return Err(ControlError::OtherBranch);
+        }
+        let claim = |keeper| Claim::of(keeper, state, &heartbeat.chain);
         self.memory.highest_term = self.memory.highest_term.max(heartbeat.term);
         let loses = |rival: &Rival| {
             let silent = now.saturating_duration_since(rival.heard_at) >= PROOF_HOLDS;
-            rival.keeper != keeper
-                && !silent
-                && Claim::of(rival.keeper, state).beats(&Claim::of(keeper, state))
+            rival.keeper != keeper && !silent && claim(rival.keeper).beats(&claim(keeper))
         };
         if self.rival.as_ref().is_some_and(loses) {
             return Err(ControlError::OtherBranch);

@@ -63,6 +63,8 @@ pub(super) struct Seat {
     /// The highest term that anybody has kept in.
     pub(super) highest_term: u64,
     pub(super) entered_at: Instant,
+    /// Whom we made the host, in a branch that may have been lost.
+    pub(super) handed: Option<MemberId>,
     /// Who took over from us last, and when.
     pub(super) yielded: Option<(MemberId, Instant)>,
     /// When the keeper, if it is us, last heard that others follow it.
@@ -115,6 +117,7 @@ impl Seat {
             door_key: None,
             highest_term: 0,
             entered_at: now,
+            handed: None,
             yielded: None,
             echoed_at: now,
             awake_at: now,
@@ -133,6 +136,7 @@ impl Seat {
         self.highest_term = before.highest_term;
         self.asks = before.asks;
         self.wish = before.wish;
+        self.handed = before.handed;
         self.yielded = before.yielded;
         self.settle_in(core, now)
     }
@@ -325,6 +329,8 @@ impl Seat {
         self.task = None;
         self.took_over = false;
         self.entered_at = now;
+        let chain = self.group.state().chain();
+        self.handed.take_if(|to| chain.iter().any(|hand_over| hand_over.to == *to));
         let epoch = self.group.epoch();
         self.expected.retain(|(other, _)| *other > epoch);
         self.highest_term = self.highest_term.max(self.group.state().term);

@@ -101,7 +101,8 @@ impl Seat {
         let keys = keys.ok_or(ControlError::Undecryptable)?;
         let mut reader = Reader::new(keys.bytes());
         let keys = DoorKeys::read(&mut reader).map_err(|_| ControlError::Malformed)?;
-        let door = Door::from_keys(keys, now).map_err(|Failure(_)| ControlError::Malformed)?;
+        let door =
+            Door::from_keys(keys, now, core.clock.unix(now)).map_err(|Failure(_)| ControlError::Malformed)?;
         self.door = Some(Box::new(door));
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::{
     core::Core,
     error::ControlError,
     event::Ending,
-    lineage::{Claim, reclaims, successors},
+    lineage::{reclaims, successors},
     pending::Proposed,
     seat::{Outcome, Seat},
 };
@@ -74,7 +74,6 @@ impl Seat {
             return self.retry_held(core, now);
         }
         let state = self.group.state();
-        let keeper = Claim::of(state.keeper, state);
         let silent = now.saturating_duration_since(self.liveness.heard_at()) >= TAKEN_OVER_AFTER;
         let rival = self.rival.as_ref().map(|rival| rival.branch);
         let task = self.task.as_ref();
@@ -85,7 +84,7 @@ impl Seat {
                 && proposed.staged.removes_us()
                 && task.is_some_and(|task| is_for(task, proposed));
             let takes_over = proposed.standing == Standing::Takeover
-                && (silent || reclaims(state.role(proposed.by), state.role(keeper.member())));
+                && (silent || reclaims(state.role(proposed.by), state.role(state.keeper)));
             confirmed || removes_us || takes_over
         };
         match self.pending.take(holds) {

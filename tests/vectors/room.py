@@ -140,6 +140,10 @@ def knock(case):
     return dict(join_key=join_key, message=message)
 
 
+def hand_over(host, group_id, to):
+    return raw(host.public_key()) + to + host.sign(b"sottovoce 1 hand-over" + v8(group_id) + to)
+
+
 def certificate(host, group_id, moderator):
     return raw(host.public_key()) + host.sign(b"sottovoce 1 moderator" + v8(group_id) + moderator)
 
@@ -162,6 +166,7 @@ def heartbeat(case):
     branch = hashlib.sha256(b"sottovoce 1 branch" + case["authenticator"]).digest()
     said = raw(keeper.public_key()) + be(case["term"], 8) + be(case["epoch"], 8) + branch
     said += be(case["elapsed"], 8) + be(case["at"], 8) + case["door_key"]
+    said += be(1, 1) + hand_over(keeper, case["group_id"], case["next"])
     signature = keeper.sign(b"sottovoce 1 heartbeat" + v8(case["group_id"]) + said)
     return dict(branch=branch, message=b"\5" + said + signature)
 
@@ -184,8 +189,7 @@ def state(case):
     group_id, founder, host = case["group_id"], key(case["seed"]), key(case["next_seed"])
     founder_id, host_id = (fingerprint(raw(one.public_key())) for one in (founder, host))
     fixed = be(case["default_role"], 1) + be(case["suite"], 2) + be(case["authenticity"], 1) + be(case["packet_size"], 2)
-    signature = founder.sign(b"sottovoce 1 hand-over" + v8(group_id) + host_id)
-    chain = be(1, 1) + raw(founder.public_key()) + host_id + signature
+    chain = be(1, 1) + hand_over(founder, group_id, host_id)
     moderator = founder_id + be(1, 1) + certificate(founder, group_id, founder_id)
     roles = b"".join(sorted([moderator, case["id_speaker"] + be(2, 1)]))
     lifted = order(founder, group_id, case["lifted"], case["serial"], 0)
@@ -229,7 +233,7 @@ def inputs():
     for reason in range(7):
         signer = dict(seed=b("seed b", 32), certified=1) if reason % 2 else dict(seed=b("seed a", 32), certified=0)
         yield "refused", signer | dict(host_seed=b("seed a", 32), group_id=group_id, reference=b("reference", 32), reason=reason)
-    said = dict(authenticator=b("auth", 32), term=3, epoch=258, elapsed=15_000, at=1_800_000_000_123, door_key=b("door", 32))
+    said = dict(authenticator=b("auth", 32), term=3, epoch=258, elapsed=15_000, at=1_800_000_000_123, door_key=b("door", 32), next=b("next", 32))
     yield "heartbeat", dict(seed=b("seed a", 32), group_id=group_id) | said
     asked = dict(seed=b("seed a", 32), ikm=b("ikm", 32), group_id=group_id, reference=b("reference", 32), ephemeral=b("ephemeral", 32))
     yield "petition", asked | dict(kind=1, key_package=b("key package", 300), target=b("banned", 32), serial=1_800_000_000)

@@ -144,5 +144,15 @@ pub(crate) fn group_with_credential(
     let key_exchange = KeyExchange::default();
     let (roster, leaving) = (Vec::new(), Default::default());
     let state = state.clone();
-    Group { mls, provider, leaf_key, key_exchange, state, roster, leaving, pending: None }
+    Group {
+        mls,
+        provider,
+        leaf_key,
+        key_exchange,
+        state,
+        roster,
+        leaving,
+        made: Default::default(),
+        pending: None,
+    }
 }

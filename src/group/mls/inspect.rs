@@ -136,6 +136,7 @@ fn read_proposal(
         Proposal::Add(add) => {
             let key_package = add.key_package();
             change.adds.push(read_leaf(key_package.leaf_node(), suite, group_id)?.member());
+            change.made.push(made(key_package));
             if !key_package.life_time().has_acceptable_range() {
                 return Err(Violation::Lifetime);
             }

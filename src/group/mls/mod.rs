@@ -15,7 +15,10 @@ mod provider;
 mod storage;
 mod vouch;
 
-use std::{collections::BTreeSet, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use openmls::prelude::{
     Ciphersuite, GroupId, KeyPackage, LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsMessageBodyIn,
@@ -56,6 +59,8 @@ pub(crate) struct Group {
     roster: Vec<Member>,
     /// Members who said that they leave, and are not removed yet.
     leaving: BTreeSet<MemberId>,
+    /// When the KeyPackages were made by which members came in since we are here.
+    made: BTreeMap<MemberId, UnixTime>,
     /// What our commit that waits for the keeper's word would change.
     pending: Option<Change>,
 }
@@ -97,8 +102,9 @@ impl Group {
         key_exchange: KeyExchange,
     ) -> Result<Self, Failure> {
         let state = inspect::read_state(mls.extensions()).map_err(Failure::of)?;
-        let (roster, leaving) = (Vec::new(), BTreeSet::new());
-        let mut group = Self { mls, provider, leaf_key, key_exchange, state, roster, leaving, pending: None };
+        let (roster, leaving, made) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
+        let pending = None;
+        let mut group = Self { mls, provider, leaf_key, key_exchange, state, roster, leaving, made, pending };
         group.read_roster();
         Ok(group)
     }
@@ -155,6 +161,11 @@ impl Group {
         if self.member(member).is_some() {
             self.leaving.insert(member);
         }
+    }
+
+    /// When the KeyPackage of a member was made, if it came in after us.
+    pub(crate) fn made(&self, member: MemberId) -> Option<UnixTime> {
+        self.made.get(&member).copied()
     }
 
     /// Who said that they leave, and are here still.
@@ -326,6 +337,8 @@ impl Group {
         self.read_roster();
         self.leaving.retain(|member| !change.adds.contains(member));
         let roster = &self.roster;
+        self.made.extend(change.adds.iter().copied().zip(change.made.iter().copied()));
+        self.made.retain(|member, _| roster.iter().any(|other| other.id == *member));
         self.leaving.retain(|leaving| roster.iter().any(|member| member.id == *leaving));
         Summary { removed, added: change.adds.clone(), removed_self: false }
     }
