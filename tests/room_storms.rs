@@ -82,9 +82,8 @@ fn storm(seed: u64, members: usize, blows: usize) {
             }
             11 => held.drain(..).for_each(|(from, to)| net.withhold(from, to, false)),
             12 if !off.contains_key(&any) && peers.len() > 5 && any != host => {
-                if net.with(any, |room, _| room.leave()).is_ok() {
-                    peers.retain(|peer| *peer != any);
-                }
+                let left = net.with(any, |room, _| room.leave()).is_ok();
+                peers.retain(|peer| *peer != any || !left);
             }
             13 if !off.contains_key(&any) => {
                 let name = Name::new(&format!("renamed {}", net.seed)).unwrap();

@@ -326,7 +326,7 @@ impl RoomState {
             let member = MemberId::from_bytes(reader.array()?);
             let role = Role::from_code(reader.u8()?)?;
             let default = role == Role::Host || role == state.terms.default_role;
-            if !state.roles.last().is_none_or(|last| last.member < member)
+            if state.roles.last().is_some_and(|last| last.member >= member)
                 || member == state.host()
                 || default
             {
@@ -338,7 +338,7 @@ impl RoomState {
         }
         for _ in 0..at_most(MAX_ROLES, reader.u16()?)? {
             let member = MemberId::from_bytes(reader.array()?);
-            if !state.muted.last().is_none_or(|last| *last < member) || member == state.host() {
+            if state.muted.last().is_some_and(|last| *last >= member) || member == state.host() {
                 return Err(Malformed);
             }
             state.muted.push(member);

@@ -168,7 +168,7 @@ impl Seat {
                     Incoming::Application { from, bytes } => {
                         self.handle_announcement(core, from, &bytes, now)
                     }
-                    Incoming::Commit { from, staged } => self.handle_commit(core, from, staged, now),
+                    Incoming::Commit { from, staged } => self.handle_commit(core, from, *staged, now),
                 }
             }
             Err(ProcessError::Future(_)) => {

@@ -248,7 +248,7 @@ impl Group {
             }
             ProcessedMessageContent::StagedCommitMessage(commit) => {
                 let change = inspect::change(&commit, Some(from), self.id());
-                Ok(Incoming::Commit { from, staged: Staged { commit, change } })
+                Ok(Incoming::Commit { from, staged: Box::new(Staged { commit, change }) })
             }
             ProcessedMessageContent::OwnPendingCommit | ProcessedMessageContent::OwnPrivateMessage => {
                 Err(ProcessError::Own)
@@ -369,7 +369,7 @@ impl Group {
 /// A message of another member, authenticated by MLS as from the leaf `from`.
 pub(crate) enum Incoming {
     Application { from: Leaf, bytes: Vec<u8> },
-    Commit { from: Leaf, staged: Staged },
+    Commit { from: Leaf, staged: Box<Staged> },
 }
 
 /// A commit that is not merged yet.
