@@ -25,7 +25,10 @@ use crate::{
     keys::Rekey,
     media::{Early, HEADROOM, Opened, Opener, PacketSize, Proof, SealError, Sealer, Stamp, TAILROOM},
     report::{Excerpt, Keep, ModerationKey, Recorder},
-    room::{ControlError, CreateError, Ending, Event, KnockError, ReportError, Room, RoomOptions, UnixTime},
+    room::{
+        ControlError, CreateError, Ending, Event, KnockError, Membership, ReportError, ResumeError, Room,
+        RoomOptions, UnixTime,
+    },
     transport::{Inbound, RelayName, Transport, TransportError},
 };
 
@@ -147,6 +150,25 @@ impl<T: Transport> Call<T> {
         check_relays(&transport, invite.relays())?;
         transport.connect(invite.handle()).await?;
         let room = Room::knock(identity, invite, seed, transport.now(), unix)?;
+        Ok(Self::new(transport, room))
+    }
+
+    /// Connects to a room that we were in before a restart, and comes in again: [`Event::Returned`] says when.
+    ///
+    /// `seed` and `unix` are as for [`host`](Self::host).
+    ///
+    /// # Errors
+    /// As [`host`](Self::host).
+    pub async fn resume(
+        mut transport: T,
+        identity: Identity,
+        membership: &Membership,
+        seed: [u8; 32],
+        unix: UnixTime,
+    ) -> Result<Self, CallError> {
+        let room = Room::resume(identity, membership, seed, transport.now(), unix)?;
+        check_relays(&transport, room.relays())?;
+        transport.connect(room.handle()).await?;
         Ok(Self::new(transport, room))
     }
 
@@ -396,6 +418,8 @@ pub enum CallError {
     Create(CreateError),
     /// There is no knock.
     Knock(KnockError),
+    /// There is no room to go on with.
+    Resume(ResumeError),
     /// The relay could not be used; another of the list may.
     Transport(TransportError),
 }
@@ -422,6 +446,12 @@ impl From<KnockError> for CallError {
     }
 }
 
+impl From<ResumeError> for CallError {
+    fn from(error: ResumeError) -> Self {
+        Self::Resume(error)
+    }
+}
+
 impl From<TransportError> for CallError {
     fn from(error: TransportError) -> Self {
         Self::Transport(error)
@@ -434,6 +464,7 @@ impl fmt::Display for CallError {
             Self::RelayNotAllowed(relay) => write!(f, "the room does not allow the relay {relay}"),
             Self::Create(error) => error.fmt(f),
             Self::Knock(error) => error.fmt(f),
+            Self::Resume(error) => error.fmt(f),
             Self::Transport(error) => error.fmt(f),
         }
     }

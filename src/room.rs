@@ -10,18 +10,29 @@
 //! No clock, no socket, no task: time and randomness are arguments, and everything that is to happen
 //! outside is polled. After every call, poll until there is nothing more.
 
+mod asks;
 #[cfg(test)]
 mod attacks;
+mod commands;
 mod core;
 mod door;
 mod error;
 mod event;
 mod expiry;
+mod fork;
 mod held;
+mod keeper;
+mod lineage;
 mod liveness;
+mod membership;
+mod naming;
 mod options;
+mod pending;
 mod reports;
+mod returning;
 mod seat;
+mod sharing;
+mod succession;
 mod vouched;
 mod waiting;
 
@@ -32,6 +43,9 @@ use bytes::Bytes;
 use self::{
     core::{Clock, Core, random, seeded},
     door::Door,
+    held::Held,
+    membership::{Memory, Record},
+    returning::Absent,
     seat::{Outcome, Seat},
     waiting::Waiting,
 };
@@ -40,9 +54,8 @@ use crate::{
         Identity, Invite, KeyExchange, Member, Name, PairCode, Role, RoomCode,
         envelope::{EnvelopeError, Inbox, LaneKey},
         invite::MAX_RELAYS,
-        message::{Announcement, Message},
+        message::{Message, RefuseReason as Reason, Refused},
         mls::{Applicant, Failure, Group, JoinError, JoinSecret},
-        policy::Action,
         state::{RoomState, Terms},
     },
     id::{Epoch, MemberId},
@@ -52,8 +65,9 @@ use crate::{
 };
 
 pub use self::{
-    error::{CommandError, ControlError, CreateError, KnockError},
+    error::{CommandError, ControlError, CreateError, KnockError, ResumeError},
     event::{Ending, Event, KnockId},
+    membership::{Membership, MembershipError},
     options::{Admission, InviteOptions, RoomOptions},
     reports::ReportError,
 };
@@ -61,7 +75,7 @@ pub use crate::group::{invite::UnixTime, message::RefuseReason};
 
 /// One member's view of a room.
 ///
-/// Made by [`Room::create`] or [`Room::knock`]. Sans-IO: see the [module](self) for the loop around it,
+/// Made by [`Room::create`], [`Room::knock`] or [`Room::resume`]. Sans-IO: see the [module](self) for the loop around it,
 /// and [`driver`](crate::driver) for one that is written already. Dropping it wipes its keys; the sealer
 /// and the opener keep theirs until they are dropped or told to stop.
 pub struct Room {
@@ -73,6 +87,7 @@ pub struct Room {
 enum Phase {
     Waiting(Box<Waiting>),
     Present(Box<Seat>),
+    Returning(Box<Absent>),
     Over,
 }
 
@@ -84,6 +99,8 @@ pub enum Status {
     Waiting,
     /// We are in.
     Present,
+    /// We were in, and are on the way back: the room lets us in again by itself.
+    Returning,
     /// It is over for us.
     Over,
 }
@@ -112,7 +129,7 @@ impl Room {
         let group_id: [u8; 16] = random(&mut rng);
         let state = RoomState::new(Terms {
             name: options.name,
-            host: identity.id(),
+            founder: identity.id(),
             default_role: options.default_role,
             suite: options.suite,
             authenticity: options.authenticity,
@@ -128,10 +145,10 @@ impl Room {
             unix,
         )?;
         let ikm = Secret::wrap(random::<32>(&mut rng).to_vec());
-        let door = Door::new(JoinSecret::derive(&ikm)?, options.admission, now);
+        let door = Door::new(JoinSecret::derive(&ikm)?, options.admission, now, unix);
         let lane = LaneKey::new(&random(&mut rng));
         let mut core = Core::new(identity, lane, options.relays, rng, Clock { began: now, unix });
-        let seat = Seat::keeper(&mut core, group, door, now)?;
+        let seat = Seat::new(&mut core, group, Held::default(), Some(Box::new(door)), now)?;
         Ok(Self { core, inbox: Inbox::default(), phase: Phase::Present(Box::new(seat)) })
     }
 
@@ -170,6 +187,49 @@ impl Room {
         Ok(Self { core, inbox: Inbox::default(), phase: Phase::Waiting(Box::new(waiting)) })
     }
 
+    /// Goes on in a room that we were in before a restart.
+    ///
+    /// It listens for whoever keeps the room, and comes in again under a new leaf, without anybody being asked.
+    /// `seed`, `now` and `unix` are as for [`Room::create`]; `identity` is the one that was in the room.
+    ///
+    /// # Errors
+    /// See [`ResumeError`].
+    pub fn resume(
+        identity: Identity,
+        membership: &Membership,
+        seed: [u8; 32],
+        now: Instant,
+        unix: UnixTime,
+    ) -> Result<Self, ResumeError> {
+        let record = membership.read().map_err(|_| ResumeError::OtherIdentity)?;
+        let Record { own, lane, relays, memory, keys } = record;
+        if own != identity.id() {
+            return Err(ResumeError::OtherIdentity);
+        }
+        let core = Core::new(identity, lane, relays, seeded(seed), Clock { began: now, unix });
+        let door = keys.map(|keys| Door::from_keys(keys, now, unix)).transpose()?;
+        let absent = Absent::new(memory, door.map(Box::new));
+        Ok(Self { core, inbox: Inbox::default(), phase: Phase::Returning(Box::new(absent)) })
+    }
+
+    /// What to store, so that a restart does not cost us our place; `None` unless we are or were in.
+    ///
+    /// It changes with the roster, the roles and the bans: store it anew on every [`Event::Changed`].
+    pub fn membership(&self) -> Option<Membership> {
+        let core = &self.core;
+        let own = core.identity.id();
+        match &self.phase {
+            Phase::Present(seat) => {
+                let memory = Memory::of(&seat.group, seat.highest_term);
+                Some(Membership::new(own, &core.lane, &core.relays, &memory, seat.door.as_deref()))
+            }
+            Phase::Returning(absent) => {
+                Some(Membership::new(own, &core.lane, &core.relays, &absent.memory, absent.door.as_deref()))
+            }
+            Phase::Waiting(_) | Phase::Over => None,
+        }
+    }
+
     /// Takes one control message of another member, as the transport delivered it.
     ///
     /// # Errors
@@ -187,6 +247,7 @@ impl Room {
         let outcome = match &mut self.phase {
             Phase::Waiting(_) => self.handle_waiting(message, now),
             Phase::Present(_) => self.handle_present(message, now),
+            Phase::Returning(_) => self.handle_returning(message, now),
             Phase::Over => Err(ControlError::Over),
         };
         self.end_if_broken();
@@ -201,7 +262,15 @@ impl Room {
                     self.end(Ending::Broken(what));
                 }
             }
-            Phase::Present(seat) => seat.handle_timeout(&mut self.core, now),
+            Phase::Present(seat) => {
+                let outcome = seat.handle_timeout(&mut self.core, now);
+                self.settle(outcome);
+            }
+            Phase::Returning(absent) => {
+                if let Err(Failure(what)) = absent.handle_timeout(&mut self.core, now) {
+                    self.end(Ending::Broken(what));
+                }
+            }
             Phase::Over => {}
         }
         self.tend_reports(now);
@@ -213,6 +282,7 @@ impl Room {
         let phase = match &self.phase {
             Phase::Waiting(waiting) => Some(waiting.poll_timeout()),
             Phase::Present(seat) => seat.poll_timeout(),
+            Phase::Returning(absent) => absent.poll_timeout(),
             Phase::Over => None,
         };
         [phase, self.reports_timeout()].into_iter().flatten().min()
@@ -228,7 +298,7 @@ impl Room {
         let next = self.core.rekeys.pop_front();
         next.or_else(|| match &mut self.phase {
             Phase::Present(seat) => seat.poll_rekey(),
-            Phase::Waiting(_) | Phase::Over => None,
+            Phase::Waiting(_) | Phase::Returning(_) | Phase::Over => None,
         })
     }
 
@@ -237,105 +307,12 @@ impl Room {
         self.core.events.pop_front()
     }
 
-    /// Makes an invite. Its text, by `to_string`, is the link to hand over.
-    ///
-    /// # Errors
-    /// [`CommandError::HostOnly`], [`CommandError::TooManyInvites`].
-    pub fn invite(&mut self, options: InviteOptions, now: Instant) -> Result<Invite, CommandError> {
-        let (core, door, group) = self.door()?;
-        door.invite(core, group, options, now)
-    }
-
-    /// Lets somebody in with the room's default role, by the next commit.
-    ///
-    /// # Errors
-    /// [`CommandError::HostOnly`], [`CommandError::UnknownKnock`].
-    pub fn admit(&mut self, knock: KnockId, now: Instant) -> Result<(), CommandError> {
-        let (core, door, group) = self.door()?;
-        door.admit(core, group, knock, None, now)
-    }
-
-    /// Lets somebody in with a role of its own.
-    ///
-    /// # Errors
-    /// As [`admit`](Self::admit), and [`CommandError::Role`] for another host.
-    pub fn admit_as(&mut self, knock: KnockId, role: Role, now: Instant) -> Result<(), CommandError> {
-        if role == Role::Host {
-            return Err(CommandError::Role);
-        }
-        let (core, door, group) = self.door()?;
-        door.admit(core, group, knock, Some(role), now)
-    }
-
-    /// Answers a knock with no.
-    ///
-    /// # Errors
-    /// As [`admit`](Self::admit).
-    pub fn refuse(&mut self, knock: KnockId) -> Result<(), CommandError> {
-        let (core, door, group) = self.door()?;
-        door.refuse(core, group, knock)
-    }
-
-    /// Gives a member another role. A moderator asks the host's device to do it.
-    ///
-    /// # Errors
-    /// [`CommandError::NotPermitted`] says what our role does not permit.
-    pub fn set_role(&mut self, member: MemberId, role: Role, now: Instant) -> Result<(), CommandError> {
-        self.act(Action::Assign(member, role), now)
-    }
-
-    /// Removes a member, who hears nothing that is sealed from then on and may knock again.
-    ///
-    /// # Errors
-    /// As [`set_role`](Self::set_role).
-    pub fn remove(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
-        self.act(Action::Remove(member), now)
-    }
-
-    /// Removes an identity and keeps it out, whether it is in the room or not.
-    ///
-    /// # Errors
-    /// As [`set_role`](Self::set_role), and [`CommandError::Full`].
-    pub fn ban(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
-        self.act(Action::Ban(member), now)
-    }
-
-    /// Leaves. Keys are gone at once; the others see it when the host has committed it.
-    ///
-    /// # Errors
-    /// [`CommandError::HostStays`] for the host, [`CommandError::NotInRoom`] when it is over.
-    pub fn leave(&mut self) -> Result<(), CommandError> {
-        match &mut self.phase {
-            Phase::Waiting(_) => {}
-            Phase::Present(seat) if seat.keeps() => return Err(CommandError::HostStays),
-            Phase::Present(seat) => seat.announce(&mut self.core, Announcement::Leave)?,
-            Phase::Over => return Err(CommandError::NotInRoom),
-        }
-        self.end(Ending::Left);
-        Ok(())
-    }
-
-    /// Ends the room for everybody.
-    ///
-    /// # Errors
-    /// [`CommandError::HostOnly`].
-    pub fn close(&mut self) -> Result<(), CommandError> {
-        match &mut self.phase {
-            Phase::Present(seat) if seat.keeps() => {
-                seat.announce(&mut self.core, Announcement::Close)?;
-                self.end(Ending::Closed);
-                Ok(())
-            }
-            Phase::Present(_) => Err(CommandError::HostOnly),
-            Phase::Waiting(_) | Phase::Over => Err(CommandError::NotInRoom),
-        }
-    }
-
     /// Where we stand.
     pub fn status(&self) -> Status {
         match self.phase {
             Phase::Waiting(_) => Status::Waiting,
             Phase::Present(_) => Status::Present,
+            Phase::Returning(_) => Status::Returning,
             Phase::Over => Status::Over,
         }
     }
@@ -368,6 +345,16 @@ impl Room {
     /// The present epoch, once we are in.
     pub fn epoch(&self) -> Option<Epoch> {
         self.group().map(Group::epoch)
+    }
+
+    /// Who made the room or was handed it, once we are in.
+    pub fn host(&self) -> Option<MemberId> {
+        Some(self.group()?.state().host())
+    }
+
+    /// Who puts commits in order, once we are in: the host, or whoever stands in for it.
+    pub fn keeper(&self) -> Option<MemberId> {
+        Some(self.group()?.state().keeper)
     }
 
     /// Our own role, once we are in.
@@ -407,21 +394,8 @@ impl Room {
     fn group(&self) -> Option<&Group> {
         match &self.phase {
             Phase::Present(seat) => Some(&seat.group),
-            Phase::Waiting(_) | Phase::Over => None,
+            Phase::Waiting(_) | Phase::Returning(_) | Phase::Over => None,
         }
-    }
-
-    fn door(&mut self) -> Result<(&mut Core, &mut Door, &Group), CommandError> {
-        let Phase::Present(seat) = &mut self.phase else { return Err(CommandError::NotInRoom) };
-        let (door, group) = seat.door().ok_or(CommandError::HostOnly)?;
-        Ok((&mut self.core, door, group))
-    }
-
-    fn act(&mut self, action: Action, now: Instant) -> Result<(), CommandError> {
-        let Phase::Present(seat) = &mut self.phase else { return Err(CommandError::NotInRoom) };
-        let outcome = seat.act(&mut self.core, action, now);
-        self.end_if_broken();
-        outcome
     }
 
     fn handle_waiting(&mut self, message: Message, now: Instant) -> Result<(), ControlError> {
@@ -435,27 +409,34 @@ impl Room {
                 }
                 Ok(())
             }
-            Message::Knock(_) | Message::Heartbeat(_) | Message::Spent(_) => Ok(()),
+            Message::Knock(_) | Message::Petition(_) | Message::Heartbeat(_) | Message::Spent(_) => Ok(()),
         }
     }
 
     fn handle_present(&mut self, message: Message, now: Instant) -> Result<(), ControlError> {
         let Phase::Present(seat) = &mut self.phase else { return Ok(()) };
+        let outcome = match message {
+            Message::Knock(knock) => return seat.handle_knock(&mut self.core, &knock, now),
+            Message::Petition(petition) => return seat.handle_petition(&mut self.core, &petition, now),
+            Message::Spent(seeds) => return self.core.handle_spent(&seeds),
+            Message::Welcome(welcome) => return self.come_back(&welcome, now),
+            Message::Refused(refused) => return self.handle_refused(&refused, now),
+            Message::Heartbeat(heartbeat) => seat.handle_heartbeat(&mut self.core, &heartbeat, now)?,
+            Message::Mls(message) => seat.handle_mls(&mut self.core, message, now)?,
+        };
+        self.settle(outcome);
+        Ok(())
+    }
+
+    fn handle_returning(&mut self, message: Message, now: Instant) -> Result<(), ControlError> {
+        let Phase::Returning(absent) = &mut self.phase else { return Ok(()) };
         match message {
-            Message::Knock(knock) => match seat.door() {
-                Some((door, group)) => door.handle_knock(&mut self.core, group, &knock, now),
-                None => Ok(()),
-            },
-            Message::Heartbeat(heartbeat) => seat.handle_heartbeat(&mut self.core, &heartbeat, now),
-            Message::Mls(message) => match seat.handle_mls(&mut self.core, message, now)? {
-                Outcome::Stays => Ok(()),
-                Outcome::Ends(ending) => {
-                    self.end(ending);
-                    Ok(())
-                }
-            },
+            Message::Heartbeat(heartbeat) => absent.handle_heartbeat(&mut self.core, &heartbeat, now),
+            Message::Mls(message) => absent.hold(message),
+            Message::Welcome(welcome) => self.come_back(&welcome, now),
+            Message::Refused(refused) => self.handle_refused(&refused, now),
             Message::Spent(seeds) => self.core.handle_spent(&seeds),
-            Message::Welcome(_) | Message::Refused(_) => Ok(()),
+            Message::Knock(_) | Message::Petition(_) => Ok(()),
         }
     }
 
@@ -478,15 +459,149 @@ impl Room {
                 };
             }
         };
-        let seat = entered.group.and_then(|group| Seat::follower(&mut self.core, group, entered.held, now));
-        match seat {
-            Ok(mut seat) => match seat.retry_held(&mut self.core, now) {
-                Outcome::Stays => self.phase = Phase::Present(Box::new(seat)),
-                Outcome::Ends(ending) => self.end(ending),
-            },
-            Err(Failure(what)) => self.end(Ending::Broken(what)),
+        self.core.invite = Some(entered.invite);
+        let seat = entered.group.and_then(|group| {
+            self.core.events.push_back(Event::Joined { epoch: group.epoch() });
+            Seat::new(&mut self.core, group, entered.held, None, now)
+        });
+        self.sit_down(seat, now);
+        Ok(())
+    }
+
+    /// Takes a welcome into a room that we were in before.
+    fn come_back(&mut self, welcome: &[u8], now: Instant) -> Result<(), ControlError> {
+        let own = self.core.identity.id();
+        let (returning, id, state, keeper) = match &self.phase {
+            Phase::Present(seat) => {
+                let (Some(returning), Some(rival)) = (&seat.returning, &seat.rival) else { return Ok(()) };
+                (returning, seat.group.id(), seat.group.state(), rival.keeper)
+            }
+            Phase::Returning(absent) => {
+                let (Some(returning), Some(rival)) = (&absent.returning, &absent.rival) else {
+                    return Ok(());
+                };
+                (returning, absent.memory.group_id.as_slice(), &absent.memory.state, rival.keeper)
+            }
+            Phase::Waiting(_) | Phase::Over => return Ok(()),
+        };
+        let entry = match returning.check(welcome, own, id, state, keeper) {
+            Ok(entry) => entry,
+            Err(JoinError::NotForUs) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let core = &mut self.core;
+        let seat = match std::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Present(mut before) => before.returning.take().map(|returning| {
+                let (group, held) = returning.enter(entry)?;
+                core.events.push_back(Event::Returned { epoch: group.epoch() });
+                let mut seat = Seat::new(core, group, held, before.door.take(), now)?;
+                seat.follows(core, *before, now)?;
+                core.resume();
+                Ok(seat)
+            }),
+            Phase::Returning(absent) => {
+                let Absent { memory, door, returning, .. } = *absent;
+                returning.map(|returning| {
+                    let (group, held) = returning.enter(entry)?;
+                    core.events.push_back(Event::Returned { epoch: group.epoch() });
+                    let mut seat = Seat::new(core, group, held, door, now)?;
+                    seat.highest_term = seat.highest_term.max(memory.highest_term);
+                    core.resume();
+                    Ok(seat)
+                })
+            }
+            Phase::Waiting(_) | Phase::Over => None,
+        };
+        if let Some(seat) = seat {
+            self.sit_down(seat, now);
         }
         Ok(())
+    }
+
+    fn sit_down(&mut self, seat: Result<Seat, Failure>, now: Instant) {
+        match seat {
+            Ok(mut seat) => {
+                let outcome = seat.retry_held(&mut self.core, now);
+                self.phase = Phase::Present(Box::new(seat));
+                self.settle(outcome);
+            }
+            Err(Failure(what)) => self.end(Ending::Broken(what)),
+        }
+    }
+
+    /// A keeper that we asked to let us back says no.
+    fn handle_refused(&mut self, refused: &Refused, now: Instant) -> Result<(), ControlError> {
+        let (returning, rival, id) = match &self.phase {
+            Phase::Present(seat) => (&seat.returning, &seat.rival, seat.group.id()),
+            Phase::Returning(absent) => (&absent.returning, &absent.rival, absent.memory.group_id.as_slice()),
+            Phase::Waiting(_) | Phase::Over => return Ok(()),
+        };
+        let (Some(returning), Some(rival)) = (returning, rival) else { return Ok(()) };
+        if !returning.is_refused_by(refused, rival.keeper, id)? {
+            return Ok(());
+        }
+        let (by, banned) = (rival.keeper, refused.reason == Reason::Banned);
+        let invite = self.core.invite.take();
+        match invite {
+            // Only the branch that gave way had let us in.
+            Some(invite) if refused.reason == Reason::Unknown && !self.was_removed() => {
+                self.knock_again(invite, now);
+            }
+            _ => self.end(Ending::Removed { by, banned }),
+        }
+        Ok(())
+    }
+
+    /// Whether the keeper named somebody to remove us: then we do not knock again by ourselves.
+    fn was_removed(&self) -> bool {
+        match &self.phase {
+            Phase::Present(seat) => {
+                let own = seat.group.own_leaf();
+                seat.task.as_ref().is_some_and(|task| task.removes.contains(&own))
+            }
+            Phase::Waiting(_) | Phase::Returning(_) | Phase::Over => false,
+        }
+    }
+
+    fn knock_again(&mut self, invite: Invite, now: Instant) {
+        let core = &mut self.core;
+        let unix = core.clock.unix(now);
+        if unix >= invite.expires {
+            return self.end(Ending::Refused(Reason::Expired));
+        }
+        let applicant = core.apply(&invite.group_id, invite.key_exchange, now);
+        let waiting = applicant.and_then(|applicant| {
+            let mut waiting = Waiting::new(applicant, invite, now);
+            waiting.handle_timeout(core, now)?;
+            Ok(waiting)
+        });
+        match waiting {
+            Ok(waiting) => {
+                self.core.stop(Silence::Removed);
+                self.phase = Phase::Waiting(Box::new(waiting));
+            }
+            Err(Failure(what)) => self.end(Ending::Broken(what)),
+        }
+    }
+
+    /// Goes by what a message or the time came to.
+    fn settle(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Stays => {}
+            Outcome::Ends(ending) => self.end(ending),
+            Outcome::Lost => {
+                let phase = std::mem::replace(&mut self.phase, Phase::Over);
+                if let Phase::Present(seat) = phase {
+                    let memory = Memory::of(&seat.group, seat.highest_term);
+                    let mut absent = Absent::new(memory, seat.door);
+                    // The welcome to what we asked for comes next.
+                    absent.rival = seat.rival;
+                    absent.returning = seat.returning;
+                    self.core.stop(Silence::Removed);
+                    self.phase = Phase::Returning(Box::new(absent));
+                }
+            }
+        }
     }
 
     fn end_if_broken(&mut self) {

@@ -253,7 +253,7 @@ fn no_refusal_touches_the_allocator() {
     refuse(&mut stage.member(1).opener, Refusal::Exhausted, &forged);
 
     // One opener of a room of 130, which has room for 128 at a time.
-    let mut stage = Stage::of(2, group());
+    let stage = Stage::of(2, group());
     let seats: Vec<_> = (0..130).map(|leaf| seat(leaf, true)).collect();
     let mut opener = Opener::new();
     let schedule = stage.schedule_of(&seats, Leaf(129), &[], [1; 32]);
@@ -264,6 +264,16 @@ fn no_refusal_touches_the_allocator() {
         audio("the first packet of a sender", || opener.open(&mut frame).map(|_| ())).unwrap();
     }
     refuse(&mut opener, Refusal::Busy, &insider.keys(Leaf(128), 0).seal(0x100, &packet(b"x")));
+
+    // Somebody who was silenced and seals all the same.
+    let mut stage = Stage::of(2, group());
+    let seats: Vec<_> = (0..2).map(|leaf| seat(leaf, true)).collect();
+    let mut opener = Opener::new();
+    let mut schedule = stage.schedule_of(&seats, Leaf(1), &[], [1; 32]);
+    schedule.mute(Leaf(0));
+    open_rekeys(schedule).for_each(|rekey| drop(opener.install(rekey)));
+    let insider = stage.insider_of(seats.iter().map(|seat| seat.leaf).collect());
+    refuse(&mut opener, Refusal::Muted, &insider.keys(Leaf(0), 0).seal(0x100, &packet(b"x")));
 
     let all: BTreeSet<_> = Refusal::ALL.iter().map(|reason| reason.name()).collect();
     assert_eq!(seen, all, "every reason");

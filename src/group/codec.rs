@@ -40,6 +40,15 @@ impl<'a> Reader<'a> {
         Ok(u64::from_be_bytes(self.array()?))
     }
 
+    /// A u8 that is 0 or 1.
+    pub(crate) fn flag(&mut self) -> Result<bool, Malformed> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(Malformed),
+        }
+    }
+
     /// Bytes behind a u8 length, at most `max`.
     pub(crate) fn vec8(&mut self, max: usize) -> Result<&'a [u8], Malformed> {
         let len = usize::from(self.u8()?);
@@ -97,8 +106,20 @@ impl Writer {
         self.bytes(&value.to_be_bytes())
     }
 
+    pub(crate) fn u32(self, value: u32) -> Self {
+        self.bytes(&value.to_be_bytes())
+    }
+
     pub(crate) fn u64(self, value: u64) -> Self {
         self.bytes(&value.to_be_bytes())
+    }
+
+    /// What is there only sometimes; something before it says whether it is.
+    pub(crate) fn optional<T>(self, value: Option<T>, write: impl FnOnce(Self, T) -> Self) -> Self {
+        match value {
+            Some(value) => write(self, value),
+            None => self,
+        }
     }
 
     pub(crate) fn vec8(self, bytes: &[u8]) -> Self {

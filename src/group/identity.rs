@@ -17,8 +17,8 @@ use crate::{id::MemberId, keys::derive::sha256};
 /// A person's or bot's long-term key with the name it shows.
 ///
 /// Store the seed wherever the application keeps secrets; the same seed is the same [`MemberId`] in
-/// every room. The key signs credentials and, for a host, heartbeats and refusals; it is never a leaf of
-/// an MLS tree. Wiped on drop. SPEC section 6.1.
+/// every room. The key signs credentials and what has to outlive branches: bans, heartbeats, refusals; it is never a
+/// leaf of an MLS tree. Wiped on drop. SPEC section 6.1.
 pub struct Identity {
     key: SigningKey,
     name: Name,
@@ -38,6 +38,10 @@ impl Identity {
     /// The name that others see in the roster.
     pub fn name(&self) -> &Name {
         &self.name
+    }
+
+    pub(crate) fn rename(&mut self, name: Name) {
+        self.name = name;
     }
 
     pub(crate) fn public(&self) -> &[u8; 32] {

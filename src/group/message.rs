@@ -2,16 +2,17 @@
 //!
 //! ```text
 //! envelope { Message }            a knock, a welcome, MLS, a refusal, a heartbeat
-//! envelope { Mls { Announcement } }   authenticated by MLS as from one leaf
+//! envelope { Mls { Announcement } }   in `announcement`: authenticated by MLS as from one leaf
 //! ```
 
 use super::{
-    announce::SpeakerKey,
+    chain::{self, Certificate, HandOver},
     codec::{Malformed, Reader, Writer},
     envelope::MAX_MESSAGE,
-    policy::Action,
+    identity::fingerprint,
+    order::Order,
     signing,
-    state::Role,
+    state::MAX_ORDERS,
 };
 use crate::{
     group::Identity,
@@ -29,6 +30,7 @@ pub(crate) enum Message {
     Mls(Vec<u8>),
     Refused(Refused),
     Heartbeat(Heartbeat),
+    Petition(Petition),
     /// Private halves of speaker keys whose time is over (SPEC section 12.6).
     Spent(Vec<[u8; 32]>),
 }
@@ -45,23 +47,52 @@ pub(crate) struct Knock {
     pub(crate) sealed: Vec<u8>,
 }
 
-/// The host's answer to a knock that is not let in.
+/// A member asks the keeper for something in a way that outlives epochs and branches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Petition {
+    /// Tells petitions apart before anything is decrypted: the KeyPackageRef of what is sealed, or random.
+    pub(crate) reference: [u8; 32],
+    pub(crate) kem_output: Vec<u8>,
+    /// A [`Plea`], sealed to the door key of the keeper's heartbeat.
+    pub(crate) sealed: Vec<u8>,
+}
+
+/// What is inside a petition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Plea {
+    /// The sender lost the thread and wants its place again, under a new leaf. It brings the orders it knows.
+    Return { key_package: Vec<u8>, orders: Vec<Order> },
+    /// The sender is gone: it could not say so in the present epoch.
+    Leave { identity_key: [u8; 32], signature: [u8; 64] },
+}
+
+/// The answer to a knock that is not let in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) reference: [u8; 32],
     pub(crate) reason: RefuseReason,
-    host_key: [u8; 32],
+    signer_key: [u8; 32],
     signature: [u8; 64],
+    /// What makes a moderator believed.
+    certificate: Option<Certificate>,
 }
 
-/// The keeper's proof of life, readable across a fork.
+/// The keeper's proof of life, readable across a fork, and its word for the branch of the epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Heartbeat {
+    pub(crate) keeper_key: [u8; 32],
+    pub(crate) term: u64,
     pub(crate) epoch: Epoch,
     /// SHA-256 of the epoch authenticator under a label: equal in one branch, different in two.
     pub(crate) branch: [u8; 32],
     /// The keeper's step clock in milliseconds.
     pub(crate) elapsed_ms: u64,
+    /// When it was made, by the keeper's clock, in milliseconds since 1970: grows from one to the next.
+    pub(crate) at_ms: u64,
+    /// What petitions to this keeper are sealed to.
+    pub(crate) door_key: [u8; 32],
+    /// How the room passed to its present host: another branch may not know.
+    pub(crate) chain: Vec<HandOver>,
     signature: [u8; 64],
 }
 
@@ -81,6 +112,8 @@ pub enum RefuseReason {
     Present,
     /// The room is full.
     Full,
+    /// The keeper knows nobody with this identity: knock with an invite.
+    Unknown,
 }
 
 impl Message {
@@ -99,14 +132,14 @@ impl Message {
                 .u8(4)
                 .bytes(&refused.reference)
                 .u8(refused.reason.code())
-                .bytes(&refused.host_key)
-                .bytes(&refused.signature),
-            Self::Heartbeat(heartbeat) => out
-                .u8(5)
-                .u64(heartbeat.epoch.0)
-                .bytes(&heartbeat.branch)
-                .u64(heartbeat.elapsed_ms)
-                .bytes(&heartbeat.signature),
+                .bytes(&refused.signer_key)
+                .bytes(&refused.signature)
+                .u8(refused.certificate.is_some().into())
+                .optional(refused.certificate.as_ref(), |out, certificate| certificate.write(out)),
+            Self::Heartbeat(heartbeat) => heartbeat.write(out.u8(5)).bytes(&heartbeat.signature),
+            Self::Petition(petition) => {
+                out.u8(6).bytes(&petition.reference).vec16(&petition.kem_output).vec32(&petition.sealed)
+            }
             Self::Spent(seeds) => {
                 let count = u8::try_from(seeds.len()).expect("at most MAX_SPENT are sent at once");
                 seeds.iter().fold(out.u8(16).u8(count), |out, seed| out.bytes(seed))
@@ -129,14 +162,25 @@ impl Message {
             4 => Self::Refused(Refused {
                 reference: reader.array()?,
                 reason: RefuseReason::from_code(reader.u8()?)?,
-                host_key: reader.array()?,
+                signer_key: reader.array()?,
                 signature: reader.array()?,
+                certificate: reader.flag()?.then(|| Certificate::read(&mut reader)).transpose()?,
             }),
             5 => Self::Heartbeat(Heartbeat {
+                keeper_key: reader.array()?,
+                term: reader.u64()?,
                 epoch: Epoch(reader.u64()?),
                 branch: reader.array()?,
                 elapsed_ms: reader.u64()?,
+                at_ms: reader.u64()?,
+                door_key: reader.array()?,
+                chain: chain::read(&mut reader)?,
                 signature: reader.array()?,
+            }),
+            6 => Self::Petition(Petition {
+                reference: reader.array()?,
+                kem_output: reader.vec16(MAX_KEM_OUTPUT)?.to_vec(),
+                sealed: reader.vec32(MAX_PETITION)?.to_vec(),
             }),
             16 => match usize::from(reader.u8()?) {
                 count @ 1..=MAX_SPENT => {
@@ -152,16 +196,26 @@ impl Message {
 }
 
 impl Refused {
-    pub(crate) fn new(host: &Identity, group_id: &[u8], reference: [u8; 32], reason: RefuseReason) -> Self {
-        let signature = host.sign(&Self::content(group_id, &reference, reason));
-        Self { reference, reason, host_key: *host.public(), signature }
+    pub(crate) fn new(
+        signer: &Identity,
+        group_id: &[u8],
+        reference: [u8; 32],
+        reason: RefuseReason,
+        certificate: Option<Certificate>,
+    ) -> Self {
+        let signature = signer.sign(&Self::content(group_id, &reference, reason));
+        Self { reference, reason, signer_key: *signer.public(), signature, certificate }
     }
 
-    /// Whether the identity with fingerprint `host` said so.
+    /// Whether the identity with fingerprint `host` said so, or somebody for whom it signed as moderator.
     pub(crate) fn is_from(&self, host: MemberId, group_id: &[u8]) -> bool {
+        let signer = fingerprint(&self.signer_key);
+        let certified = |certificate: &Certificate| {
+            certificate.host() == host && certificate.is_genuine(group_id, signer)
+        };
         let content = Self::content(group_id, &self.reference, self.reason);
-        super::identity::fingerprint(&self.host_key) == host
-            && signing::verify(&self.host_key, &content, &self.signature).is_ok()
+        (signer == host || self.certificate.as_ref().is_some_and(certified))
+            && signing::verify(&self.signer_key, &content, &self.signature).is_ok()
     }
 
     fn content(group_id: &[u8], reference: &[u8; 32], reason: RefuseReason) -> Vec<u8> {
@@ -169,33 +223,96 @@ impl Refused {
     }
 }
 
+/// What a heartbeat says, before it is signed.
+pub(crate) struct Beat {
+    pub(crate) term: u64,
+    pub(crate) epoch: Epoch,
+    pub(crate) branch: [u8; 32],
+    pub(crate) elapsed_ms: u64,
+    pub(crate) at_ms: u64,
+    pub(crate) door_key: [u8; 32],
+    pub(crate) chain: Vec<HandOver>,
+}
+
 impl Heartbeat {
-    pub(crate) fn new(
-        keeper: &Identity,
-        group_id: &[u8],
-        epoch: Epoch,
-        branch: [u8; 32],
-        elapsed_ms: u64,
-    ) -> Self {
-        let mut heartbeat = Self { epoch, branch, elapsed_ms, signature: [0; 64] };
+    pub(crate) fn new(keeper: &Identity, group_id: &[u8], beat: Beat) -> Self {
+        let Beat { term, epoch, branch, elapsed_ms, at_ms, door_key, chain } = beat;
+        let (keeper_key, signature) = (*keeper.public(), [0; 64]);
+        let mut heartbeat =
+            Self { keeper_key, term, epoch, branch, elapsed_ms, at_ms, door_key, chain, signature };
         heartbeat.signature = keeper.sign(&heartbeat.content(group_id));
         heartbeat
     }
 
-    /// Whether the identity with this key said so.
-    pub(crate) fn is_from(&self, keeper: &[u8; 32], group_id: &[u8]) -> bool {
-        signing::verify(keeper, &self.content(group_id), &self.signature).is_ok()
+    /// Who says so, if the signature holds.
+    pub(crate) fn keeper(&self) -> MemberId {
+        fingerprint(&self.keeper_key)
+    }
+
+    /// Whether the identity that it names said so.
+    pub(crate) fn is_genuine(&self, group_id: &[u8]) -> bool {
+        signing::verify(&self.keeper_key, &self.content(group_id), &self.signature).is_ok()
     }
 
     fn content(&self, group_id: &[u8]) -> Vec<u8> {
-        Writer::new()
-            .bytes(b"sottovoce 1 heartbeat")
-            .vec8(group_id)
+        self.write(Writer::new().bytes(b"sottovoce 1 heartbeat").vec8(group_id)).finish()
+    }
+
+    fn write(&self, out: Writer) -> Writer {
+        let out = out
+            .bytes(&self.keeper_key)
+            .u64(self.term)
             .u64(self.epoch.0)
             .bytes(&self.branch)
             .u64(self.elapsed_ms)
-            .finish()
+            .u64(self.at_ms)
+            .bytes(&self.door_key);
+        chain::write(&self.chain, out)
     }
+}
+
+impl Plea {
+    /// A plea to be removed, to the keeper with this door key.
+    pub(crate) fn leave(identity: &Identity, group_id: &[u8], door_key: &[u8; 32]) -> Self {
+        let signature = identity.sign(&leave_content(group_id, door_key));
+        Self::Leave { identity_key: *identity.public(), signature }
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let out = Writer::new();
+        match self {
+            Self::Return { key_package, orders } => {
+                let out = out.u8(1).vec32(key_package).u16(orders.len() as u16);
+                orders.iter().fold(out, |out, order| order.write(out))
+            }
+            Self::Leave { identity_key, signature } => out.u8(2).bytes(identity_key).bytes(signature),
+        }
+        .finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut reader = Reader::new(bytes);
+        let plea = match reader.u8()? {
+            1 => {
+                let key_package = reader.vec32(MAX_KEY_PACKAGE)?.to_vec();
+                let count = usize::from(reader.u16()?);
+                if count > MAX_ORDERS {
+                    return Err(Malformed);
+                }
+                let orders = (0..count).map(|_| Order::read(&mut reader)).collect::<Result<_, _>>()?;
+                Self::Return { key_package, orders }
+            }
+            2 => Self::Leave { identity_key: reader.array()?, signature: reader.array()? },
+            _ => return Err(Malformed),
+        };
+        reader.finish()?;
+        Ok(plea)
+    }
+}
+
+/// What somebody who leaves signs for the keeper with this door key.
+pub(crate) fn leave_content(group_id: &[u8], door_key: &[u8; 32]) -> Vec<u8> {
+    Writer::new().bytes(b"sottovoce 1 leave").vec8(group_id).bytes(door_key).finish()
 }
 
 /// What a heartbeat says of its branch: equal authenticators make it equal, and it gives none away.
@@ -212,6 +329,7 @@ impl RefuseReason {
             Self::Banned => 3,
             Self::Present => 4,
             Self::Full => 5,
+            Self::Unknown => 6,
         }
     }
 
@@ -223,6 +341,7 @@ impl RefuseReason {
             3 => Self::Banned,
             4 => Self::Present,
             5 => Self::Full,
+            6 => Self::Unknown,
             _ => return Err(Malformed),
         })
     }
@@ -237,73 +356,24 @@ impl std::fmt::Display for RefuseReason {
             Self::Banned => "the identity is banned from this room",
             Self::Present => "the identity is in the room already",
             Self::Full => "the room is full",
+            Self::Unknown => "the keeper knows nobody with this identity",
         })
     }
 }
 
-/// What a member says inside MLS, to everybody in the epoch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Announcement {
-    /// The key of the sender's packet signatures in this epoch.
-    SpeakerKey(SpeakerKey),
-    /// The sender wants to be removed.
-    Leave,
-    /// The host ends the room.
-    Close,
-    /// The sender asks the keeper for something that its role permits.
-    Ask(Action),
-}
-
-impl Announcement {
-    pub(crate) fn encode(self) -> Vec<u8> {
-        let out = Writer::new();
-        match self {
-            Self::SpeakerKey(key) => key.write(out.u8(1)),
-            Self::Leave => out.u8(2),
-            Self::Close => out.u8(3),
-            Self::Ask(Action::Assign(member, role)) => {
-                out.u8(4).u8(1).bytes(member.as_bytes()).u8(role.code())
-            }
-            Self::Ask(Action::Remove(member)) => out.u8(4).u8(2).bytes(member.as_bytes()),
-            Self::Ask(Action::Ban(member)) => out.u8(4).u8(3).bytes(member.as_bytes()),
-        }
-        .finish()
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
-        let announcement = match reader.u8()? {
-            1 => Self::SpeakerKey(SpeakerKey::read(&mut reader)?),
-            2 => Self::Leave,
-            3 => Self::Close,
-            4 => {
-                let kind = reader.u8()?;
-                let member = MemberId::from_bytes(reader.array()?);
-                Self::Ask(match kind {
-                    1 => Action::Assign(member, Role::from_code(reader.u8()?)?),
-                    2 => Action::Remove(member),
-                    3 => Action::Ban(member),
-                    _ => return Err(Malformed),
-                })
-            }
-            _ => return Err(Malformed),
-        };
-        reader.finish()?;
-        Ok(announcement)
-    }
-}
-
 /// X25519 makes 32 bytes.
-const MAX_KEM_OUTPUT: usize = 2048;
+pub(super) const MAX_KEM_OUTPUT: usize = 2048;
 /// A KeyPackage of a room has about 400 bytes, with the hybrid key exchange about 2,800.
 const MAX_KEY_PACKAGE: usize = 8192;
+/// A KeyPackage and every order that a room keeps.
+const MAX_PETITION: usize = 64 * 1024;
 /// Private halves in one message.
 pub(crate) const MAX_SPENT: usize = 16;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::Name;
+    use crate::group::{Name, state::tests::ban};
     use proptest::prelude::*;
 
     fn host() -> Identity {
@@ -320,35 +390,25 @@ mod tests {
             ),
             bytes(3000).prop_map(Message::Welcome),
             bytes(3000).prop_map(Message::Mls),
-            (any::<[u8; 32]>(), 0u8..6).prop_map(|(reference, reason)| {
+            (any::<[u8; 32]>(), 0u8..7, any::<bool>()).prop_map(|(reference, reason, certified)| {
                 let reason = RefuseReason::from_code(reason).unwrap();
-                Message::Refused(Refused::new(&host(), b"group", reference, reason))
+                let certificate = certified.then(|| Certificate::new(&host(), b"group", host().id()));
+                Message::Refused(Refused::new(&host(), b"group", reference, reason, certificate))
             }),
-            (any::<u64>(), any::<[u8; 32]>(), any::<u64>()).prop_map(|(epoch, branch, elapsed)| {
-                Message::Heartbeat(Heartbeat::new(&host(), b"group", Epoch(epoch), branch, elapsed))
+            (any::<u64>(), any::<[u8; 32]>(), any::<u64>()).prop_map(|(number, branch, elapsed)| {
+                Message::Heartbeat(Heartbeat::new(&host(), b"group", beat(number, branch, elapsed)))
+            }),
+            (any::<[u8; 32]>(), bytes(100), bytes(600)).prop_map(|(reference, kem_output, sealed)| {
+                Message::Petition(Petition { reference, kem_output, sealed })
             }),
             prop::collection::vec(any::<[u8; 32]>(), 1..=MAX_SPENT).prop_map(Message::Spent),
         ]
     }
 
-    fn announcement() -> impl Strategy<Value = Announcement> {
-        let member = || any::<[u8; 32]>().prop_map(MemberId::from_bytes);
-        prop_oneof![
-            (any::<[u8; 32]>(), any::<u64>(), any::<u32>(), any::<[u8; 32]>()).prop_map(
-                |(public, announced, holds, half)| {
-                    let mut signature = [0; 64];
-                    signature[16..48].copy_from_slice(&half);
-                    let announced = crate::group::invite::UnixTime(announced);
-                    Announcement::SpeakerKey(SpeakerKey { public, announced, holds, signature })
-                }
-            ),
-            Just(Announcement::Leave),
-            Just(Announcement::Close),
-            (member(), 0u8..5)
-                .prop_map(|(id, role)| Announcement::Ask(Action::Assign(id, Role::from_code(role).unwrap()))),
-            member().prop_map(|id| Announcement::Ask(Action::Remove(id))),
-            member().prop_map(|id| Announcement::Ask(Action::Ban(id))),
-        ]
+    fn beat(number: u64, branch: [u8; 32], elapsed_ms: u64) -> Beat {
+        let (epoch, door_key) = (Epoch(number), [number as u8; 32]);
+        let chain = vec![HandOver::new(&host(), b"group", host().id()); (number % 3) as usize];
+        Beat { term: number ^ 1, epoch, branch, elapsed_ms, at_ms: !number, door_key, chain }
     }
 
     proptest! {
@@ -363,44 +423,60 @@ mod tests {
         }
 
         #[test]
-        fn announcements_round_trip_and_every_truncation_is_refused(announcement in announcement()) {
-            let bytes = announcement.encode();
-            prop_assert_eq!(Announcement::decode(&bytes), Ok(announcement));
-            for len in 0..bytes.len() {
-                prop_assert_eq!(Announcement::decode(&bytes[..len]), Err(Malformed));
-            }
-            prop_assert_eq!(Announcement::decode(&[&bytes[..], &[0]].concat()), Err(Malformed));
-        }
-
-        #[test]
         fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), kind in 0u8..20) {
-            let bytes = [&[kind][..], &bytes].concat();
-            let _ = Message::decode(&bytes);
-            let _ = Announcement::decode(&bytes);
+            let _ = Message::decode(&[&[kind][..], &bytes].concat());
         }
     }
 
     #[test]
-    fn a_refusal_is_believed_from_the_host_about_its_own_knock_only() {
+    fn pleas_round_trip_and_every_truncation_is_refused() {
+        let orders = vec![ban(1, 2), ban(1, 3)];
+        let pleas =
+            [Plea::Return { key_package: vec![7; 40], orders }, Plea::leave(&host(), b"group", &[5; 32])];
+        for plea in pleas {
+            let bytes = plea.encode();
+            assert_eq!(Plea::decode(&bytes), Ok(plea));
+            for len in 0..bytes.len() {
+                assert_eq!(Plea::decode(&bytes[..len]), Err(Malformed));
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_believed_from_the_host_or_its_moderator_about_its_own_knock_only() {
         let (host, other) = (host(), Identity::from_seed([2; 32], Name::new("other").unwrap()));
-        let refused = Refused::new(&host, b"group", [5; 32], RefuseReason::Full);
+        let refuse =
+            |signer, certificate| Refused::new(signer, b"group", [5; 32], RefuseReason::Full, certificate);
+        let refused = refuse(&host, None);
         assert!(refused.is_from(host.id(), b"group"));
         assert!(!refused.is_from(other.id(), b"group"));
         assert!(!refused.is_from(host.id(), b"other"));
         let swapped = Refused { reason: RefuseReason::Banned, ..refused.clone() };
         assert!(!swapped.is_from(host.id(), b"group"));
-        let forged = Refused::new(&other, b"group", [5; 32], RefuseReason::Full);
-        assert!(!forged.is_from(host.id(), b"group"));
+        assert!(!refuse(&other, None).is_from(host.id(), b"group"));
+        let certificate = Certificate::new(&host, b"group", other.id());
+        assert!(refuse(&other, Some(certificate)).is_from(host.id(), b"group"));
+        let own = Certificate::new(&other, b"group", other.id());
+        assert!(!refuse(&other, Some(own)).is_from(host.id(), b"group"));
     }
 
     #[test]
-    fn a_heartbeat_is_believed_from_the_keeper_only() {
+    fn a_heartbeat_is_its_keepers_word_alone() {
         let (host, other) = (host(), Identity::from_seed([2; 32], Name::new("other").unwrap()));
-        let heartbeat = Heartbeat::new(&host, b"group", Epoch(3), [6; 32], 5000);
-        assert!(heartbeat.is_from(host.public(), b"group"));
-        assert!(!heartbeat.is_from(other.public(), b"group"));
-        let later = Heartbeat { elapsed_ms: 5001, ..heartbeat.clone() };
-        assert!(!later.is_from(host.public(), b"group"));
+        let heartbeat = Heartbeat::new(&host, b"group", beat(3, [6; 32], 5000));
+        assert!(heartbeat.is_genuine(b"group") && !heartbeat.is_genuine(b"other"));
+        assert_eq!(heartbeat.keeper(), host.id());
+        let altered = [
+            Heartbeat { keeper_key: *other.public(), ..heartbeat.clone() },
+            Heartbeat { term: 9, ..heartbeat.clone() },
+            Heartbeat { epoch: Epoch(4), ..heartbeat.clone() },
+            Heartbeat { branch: [7; 32], ..heartbeat.clone() },
+            Heartbeat { elapsed_ms: 5001, ..heartbeat.clone() },
+            Heartbeat { at_ms: 1, ..heartbeat.clone() },
+            Heartbeat { chain: vec![HandOver::new(&host, b"group", other.id())], ..heartbeat.clone() },
+            Heartbeat { door_key: [1; 32], ..heartbeat },
+        ];
+        assert!(altered.iter().all(|heartbeat| !heartbeat.is_genuine(b"group")));
     }
 
     #[test]

@@ -9,6 +9,8 @@
 //! Only `mls` names openmls. [`Room`](crate::room::Room) drives what is here.
 
 pub(crate) mod announce;
+pub(crate) mod announcement;
+pub(crate) mod chain;
 pub(crate) mod codec;
 pub(crate) mod envelope;
 pub(crate) mod identity;
@@ -16,6 +18,7 @@ pub(crate) mod invite;
 pub(crate) mod key_exchange;
 pub(crate) mod message;
 pub(crate) mod mls;
+pub(crate) mod order;
 pub(crate) mod policy;
 pub(crate) mod signing;
 pub(crate) mod state;
@@ -40,6 +43,8 @@ pub struct Member {
     pub name: Name,
     /// What the member may do.
     pub role: Role,
+    /// Whether a moderator has silenced it: nothing that it seals is opened by anybody.
+    pub muted: bool,
     /// Its place in the tree, which says whose packets it can send.
     pub leaf: Leaf,
     /// Whether this is the member that asks.

@@ -1,9 +1,12 @@
-//! What a room has agreed on besides its tree: roles, bans and media parameters, in a group context
+//! What a room has agreed on besides its tree: keeper, host, roles, bans and media parameters, in a group context
 //! extension, so that members of one epoch cannot disagree (SPEC section 7.2).
 
 use super::{
+    chain::{self, Certificate, HandOver, MAX_HAND_OVERS},
     codec::{Malformed, Reader, Writer},
     identity::{MAX_NAME, Name},
+    order::Order,
+    policy::Violation,
 };
 use crate::{
     id::MemberId,
@@ -15,7 +18,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Role {
-    /// Made the room: admits, removes, gives roles, closes. There is one.
+    /// Made the room or was handed it: admits, removes, gives roles, closes. There is one.
     Host,
     /// Removes and bans speakers and listeners, and gives those roles.
     Moderator,
@@ -47,6 +50,11 @@ impl Role {
         }
     }
 
+    /// How far up a role is: whoever keeps the room, and whose branch wins, goes by this. Lower is higher.
+    pub(crate) fn rank(self) -> u8 {
+        self.code()
+    }
+
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Host => 0,
@@ -73,51 +81,108 @@ impl Role {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RoomState {
     pub(crate) terms: Terms,
+    /// Who puts commits in order.
+    pub(crate) keeper: MemberId,
+    /// Grows with each change of the keeper.
+    pub(crate) term: u64,
+    /// From the founder to the present host.
+    chain: Vec<HandOver>,
     /// Ascending, without the host, without entries that say the default.
-    roles: Vec<(MemberId, Role)>,
-    /// Ascending, without the host.
-    bans: Vec<MemberId>,
+    roles: Vec<Listed>,
+    /// Ascending.
+    muted: Vec<MemberId>,
+    /// Ascending by target.
+    orders: Vec<Order>,
 }
 
 /// The part of a room's state that no commit may change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) name: Name,
-    pub(crate) host: MemberId,
+    /// Who made the room, its first host.
+    pub(crate) founder: MemberId,
     pub(crate) default_role: Role,
     pub(crate) suite: Suite,
     pub(crate) authenticity: Authenticity,
     pub(crate) packet_size: PacketSize,
 }
 
+/// Somebody whose role is not the default one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Listed {
+    member: MemberId,
+    role: Role,
+    /// With moderators.
+    certificate: Option<Certificate>,
+}
+
 impl RoomState {
+    /// The state of a new room: its founder is host and keeper.
     pub(crate) fn new(terms: Terms) -> Self {
-        Self { terms, roles: Vec::new(), bans: Vec::new() }
+        let (keeper, none) = (terms.founder, Vec::new());
+        Self { terms, keeper, term: 0, chain: none, roles: Vec::new(), muted: Vec::new(), orders: Vec::new() }
+    }
+
+    pub(crate) fn host(&self) -> MemberId {
+        self.chain.last().map_or(self.terms.founder, |last| last.to)
+    }
+
+    /// Whether this identity is, or was, host of the room.
+    pub(crate) fn was_host(&self, member: MemberId) -> bool {
+        member == self.terms.founder || self.chain.iter().any(|hand_over| hand_over.to == member)
+    }
+
+    pub(crate) fn chain(&self) -> &[HandOver] {
+        &self.chain
     }
 
     /// The role of a member, or the role that somebody would have on joining.
     pub(crate) fn role(&self, member: MemberId) -> Role {
-        if member == self.terms.host {
+        if member == self.host() {
             return Role::Host;
         }
-        self.listed(member).unwrap_or(self.terms.default_role)
+        self.listed(member).map_or(self.terms.default_role, |listed| listed.role)
+    }
+
+    /// What makes a moderator believed outside the room.
+    pub(crate) fn certificate(&self, moderator: MemberId) -> Option<&Certificate> {
+        self.listed(moderator)?.certificate.as_ref()
     }
 
     pub(crate) fn is_banned(&self, member: MemberId) -> bool {
-        self.bans.binary_search(&member).is_ok()
+        self.order(member).is_some_and(|order| order.bans)
     }
 
-    pub(crate) fn bans(&self) -> &[MemberId] {
-        &self.bans
+    pub(crate) fn is_muted(&self, member: MemberId) -> bool {
+        self.muted.binary_search(&member).is_ok()
+    }
+
+    /// The newest order about somebody.
+    pub(crate) fn order(&self, target: MemberId) -> Option<&Order> {
+        let at = self.orders.binary_search_by_key(&target, |order| order.target).ok()?;
+        self.orders.get(at)
+    }
+
+    pub(crate) fn orders(&self) -> &[Order] {
+        &self.orders
+    }
+
+    pub(crate) fn muted(&self) -> &[MemberId] {
+        &self.muted
     }
 
     /// Everybody whose role is not the default one.
     pub(crate) fn roles(&self) -> impl Iterator<Item = MemberId> + '_ {
-        self.roles.iter().map(|(member, _)| *member)
+        self.roles.iter().map(|listed| listed.member)
     }
 
-    /// The same state with another role for `member`, who is not the host.
-    pub(crate) fn with_role(&self, member: MemberId, role: Role) -> Result<Self, Full> {
+    /// The same state with another role for `member`, who is not the host; a moderator has a certificate.
+    pub(crate) fn with_role(
+        &self,
+        member: MemberId,
+        role: Role,
+        certificate: Option<Certificate>,
+    ) -> Result<Self, Full> {
         let mut next = self.without_role(member);
         if role == self.terms.default_role {
             return Ok(next);
@@ -125,28 +190,84 @@ impl RoomState {
         if next.roles.len() >= MAX_ROLES {
             return Err(Full);
         }
-        let at = next.roles.partition_point(|(other, _)| *other < member);
-        next.roles.insert(at, (member, role));
+        let at = next.roles.partition_point(|other| other.member < member);
+        next.roles.insert(at, Listed { member, role, certificate });
         Ok(next)
     }
 
     /// The same state with the default role for `member`.
     pub(crate) fn without_role(&self, member: MemberId) -> Self {
         let mut next = self.clone();
-        next.roles.retain(|(other, _)| *other != member);
+        next.roles.retain(|other| other.member != member);
         next
     }
 
-    /// The same state with `member`, who is not the host, banned and without a role of its own.
-    pub(crate) fn with_ban(&self, member: MemberId) -> Result<Self, Full> {
+    /// The same state without anything about somebody who is gone, but for orders.
+    pub(crate) fn without(&self, member: MemberId) -> Self {
         let mut next = self.without_role(member);
-        if let Err(at) = next.bans.binary_search(&member) {
-            if next.bans.len() >= MAX_BANS {
-                return Err(Full);
-            }
-            next.bans.insert(at, member);
+        next.muted.retain(|other| *other != member);
+        next
+    }
+
+    pub(crate) fn with_muted(&self, member: MemberId, muted: bool) -> Result<Self, Full> {
+        let mut next = self.clone();
+        match (next.muted.binary_search(&member), muted) {
+            (Ok(at), false) => drop(next.muted.remove(at)),
+            (Err(_), true) if next.muted.len() >= MAX_ROLES => return Err(Full),
+            (Err(at), true) => next.muted.insert(at, member),
+            (Ok(_), true) | (Err(_), false) => {}
         }
         Ok(next)
+    }
+
+    /// The same state with an order in place of an older one about the same identity.
+    pub(crate) fn with_order(&self, order: Order) -> Result<Self, Full> {
+        let mut next = if order.bans { self.without(order.target) } else { self.clone() };
+        match next.orders.binary_search_by_key(&order.target, |other| other.target) {
+            Ok(at) => next.orders.get_mut(at).into_iter().for_each(|place| *place = order),
+            Err(_) if next.orders.len() >= MAX_ORDERS => return Err(Full),
+            Err(at) => next.orders.insert(at, order),
+        }
+        Ok(next)
+    }
+
+    /// The same state with another keeper, in a later term than `after` as well.
+    pub(crate) fn with_keeper(&self, keeper: MemberId, after: u64) -> Self {
+        let term = self.term.max(after.min(self.term.saturating_add(MAX_LEAP - 1))).saturating_add(1);
+        Self { keeper, term, ..self.clone() }
+    }
+
+    /// The same state with another host; the one before has `role` from now on.
+    pub(crate) fn with_host(&self, hand_over: HandOver, before: Option<Certificate>) -> Result<Self, Full> {
+        if self.chain.len() >= MAX_HAND_OVERS {
+            return Err(Full);
+        }
+        let former = self.host();
+        let mut next = self.without_role(hand_over.to).with_muted(hand_over.to, false)?;
+        next.chain.push(hand_over);
+        match before {
+            Some(certificate) => next.with_role(former, Role::Moderator, Some(certificate)),
+            None => Ok(next),
+        }
+    }
+
+    /// Checks every signature in it that is not in `known` already.
+    pub(crate) fn verify(&self, group_id: &[u8], known: Option<&RoomState>) -> Result<(), Violation> {
+        let known_chain = known.map_or(&[][..], |known| &known.chain);
+        if !chain::is_genuine(&self.chain, self.terms.founder, group_id, known_chain) {
+            return Err(Violation::HandOver);
+        }
+        for listed in &self.roles {
+            let Some(certificate) = &listed.certificate else { continue };
+            let is_known = known.is_some_and(|known| known.certificate(listed.member) == Some(certificate));
+            let genuine = is_known || certificate.is_genuine(group_id, listed.member);
+            if !genuine || !self.was_host(certificate.host()) {
+                return Err(Violation::Certificate);
+            }
+        }
+        let is_known = |order: &&Order| known.is_some_and(|known| known.order(order.target) == Some(*order));
+        let genuine = self.orders.iter().all(|order| is_known(&order) || order.is_genuine(group_id));
+        if genuine { Ok(()) } else { Err(Violation::Order) }
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {
@@ -154,23 +275,27 @@ impl RoomState {
         let mut out = Writer::new()
             .u8(VERSION)
             .vec8(terms.name.as_str().as_bytes())
-            .bytes(terms.host.as_bytes())
+            .bytes(terms.founder.as_bytes())
             .u8(terms.default_role.code())
             .u16(terms.suite.id())
             .u8(match terms.authenticity {
                 Authenticity::Signed => 0,
                 Authenticity::Group => 1,
             })
-            .u16(terms.packet_size.bytes());
-        out = out.u16(self.roles.len() as u16);
-        for (member, role) in &self.roles {
+            .u16(terms.packet_size.bytes())
+            .bytes(self.keeper.as_bytes())
+            .u64(self.term);
+        out = chain::write(&self.chain, out).u16(self.roles.len() as u16);
+        for Listed { member, role, certificate } in &self.roles {
             out = out.bytes(member.as_bytes()).u8(role.code());
+            if let Some(certificate) = certificate {
+                out = certificate.write(out);
+            }
         }
-        out = out.u16(self.bans.len() as u16);
-        for member in &self.bans {
-            out = out.bytes(member.as_bytes());
-        }
-        out.finish()
+        out = out.u16(self.muted.len() as u16);
+        out = self.muted.iter().fold(out, |out, member| out.bytes(member.as_bytes()));
+        out = out.u16(self.orders.len() as u16);
+        self.orders.iter().fold(out, |out, order| order.write(out)).finish()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
@@ -180,7 +305,7 @@ impl RoomState {
         }
         let terms = Terms {
             name: Name::decode(reader.vec8(MAX_NAME)?)?,
-            host: MemberId::from_bytes(reader.array()?),
+            founder: MemberId::from_bytes(reader.array()?),
             default_role: Role::from_code(reader.u8()?)?,
             suite: Suite::from_id(reader.u16()?).ok_or(Malformed)?,
             authenticity: match reader.u8()? {
@@ -194,42 +319,45 @@ impl RoomState {
             return Err(Malformed);
         }
         let mut state = Self::new(terms);
-        let roles = usize::from(reader.u16()?);
-        if roles > MAX_ROLES {
-            return Err(Malformed);
-        }
-        for _ in 0..roles {
+        state.keeper = MemberId::from_bytes(reader.array()?);
+        state.term = reader.u64()?;
+        state.chain = chain::read(&mut reader)?;
+        for _ in 0..at_most(MAX_ROLES, reader.u16()?)? {
             let member = MemberId::from_bytes(reader.array()?);
             let role = Role::from_code(reader.u8()?)?;
-            let ascending = state.roles.last().is_none_or(|(last, _)| *last < member);
-            if !ascending
-                || member == state.terms.host
-                || role == Role::Host
-                || role == state.terms.default_role
+            let default = role == Role::Host || role == state.terms.default_role;
+            if state.roles.last().is_some_and(|last| last.member >= member)
+                || member == state.host()
+                || default
             {
                 return Err(Malformed);
             }
-            state.roles.push((member, role));
+            let certificate =
+                (role == Role::Moderator).then(|| Certificate::read(&mut reader)).transpose()?;
+            state.roles.push(Listed { member, role, certificate });
         }
-        let bans = usize::from(reader.u16()?);
-        if bans > MAX_BANS {
-            return Err(Malformed);
-        }
-        for _ in 0..bans {
+        for _ in 0..at_most(MAX_ROLES, reader.u16()?)? {
             let member = MemberId::from_bytes(reader.array()?);
-            let ascending = state.bans.last().is_none_or(|last| *last < member);
-            if !ascending || member == state.terms.host {
+            if state.muted.last().is_some_and(|last| *last >= member) || member == state.host() {
                 return Err(Malformed);
             }
-            state.bans.push(member);
+            state.muted.push(member);
+        }
+        for _ in 0..at_most(MAX_ORDERS, reader.u16()?)? {
+            let order = Order::read(&mut reader)?;
+            let ascending = state.orders.last().is_none_or(|last| last.target < order.target);
+            if !ascending || order.bans && order.target == state.host() {
+                return Err(Malformed);
+            }
+            state.orders.push(order);
         }
         reader.finish()?;
         Ok(state)
     }
 
-    fn listed(&self, member: MemberId) -> Option<Role> {
-        let at = self.roles.binary_search_by_key(&member, |(other, _)| *other).ok()?;
-        self.roles.get(at).map(|(_, role)| *role)
+    fn listed(&self, member: MemberId) -> Option<&Listed> {
+        let at = self.roles.binary_search_by_key(&member, |listed| listed.member).ok()?;
+        self.roles.get(at)
     }
 }
 
@@ -237,25 +365,36 @@ impl RoomState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Full;
 
+fn at_most(max: usize, count: u16) -> Result<u16, Malformed> {
+    if usize::from(count) <= max { Ok(count) } else { Err(Malformed) }
+}
+
 const VERSION: u8 = 1;
-/// Roles other than the default one, in a room.
+/// Roles other than the default one, in a room, and muted members.
 pub(crate) const MAX_ROLES: usize = 1024;
-/// Identities that a room keeps out.
-pub(crate) const MAX_BANS: usize = 1024;
+/// Identities that a room keeps out, or has let in again. Each is 137 bytes of every commit that changes the state.
+pub(crate) const MAX_ORDERS: usize = 256;
+/// How far one commit moves the term: nobody can use up the numbers.
+pub(crate) const MAX_LEAP: u64 = 1 << 16;
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::group::Identity;
     use proptest::prelude::*;
 
     pub(crate) fn id(n: u8) -> MemberId {
-        MemberId::from_bytes([n; 32])
+        identity(n).id()
+    }
+
+    pub(crate) fn identity(n: u8) -> Identity {
+        Identity::from_seed([n; 32], Name::new("somebody").unwrap())
     }
 
     pub(crate) fn state() -> RoomState {
         RoomState::new(Terms {
             name: Name::new("tea").unwrap(),
-            host: id(1),
+            founder: id(1),
             default_role: Role::Listener,
             suite: Suite::Aes128Gcm,
             authenticity: Authenticity::Signed,
@@ -263,28 +402,70 @@ pub(crate) mod tests {
         })
     }
 
+    pub(crate) fn certificate(n: u8) -> Option<Certificate> {
+        Some(Certificate::new(&identity(1), GROUP, id(n)))
+    }
+
+    pub(crate) fn ban(by: u8, target: u8) -> Order {
+        Order::new(&identity(by), GROUP, id(target), 1, true)
+    }
+
+    pub(crate) const GROUP: &[u8] = b"group";
+
     #[test]
-    fn roles_and_bans_are_looked_up() {
-        let state =
-            state().with_role(id(3), Role::Speaker).unwrap().with_role(id(2), Role::Moderator).unwrap();
+    fn roles_mutes_and_bans_are_looked_up() {
+        let state = state().with_role(id(3), Role::Speaker, None).unwrap();
+        let state = state.with_role(id(2), Role::Moderator, certificate(2)).unwrap();
         assert_eq!(state.role(id(1)), Role::Host);
         assert_eq!(state.role(id(2)), Role::Moderator);
         assert_eq!(state.role(id(3)), Role::Speaker);
         assert_eq!(state.role(id(4)), Role::Listener);
-        let state = state.with_ban(id(3)).unwrap();
-        assert!(state.is_banned(id(3)) && !state.is_banned(id(2)));
+        let state = state.with_muted(id(3), true).unwrap();
+        assert!(state.is_muted(id(3)) && !state.is_muted(id(2)));
+        let state = state.with_order(ban(1, 3)).unwrap();
+        assert!(state.is_banned(id(3)) && !state.is_banned(id(2)) && !state.is_muted(id(3)));
         assert_eq!(state.role(id(3)), Role::Listener);
+        assert_eq!(state.verify(GROUP, None), Ok(()));
+        let lifted = state.with_order(Order::new(&identity(1), GROUP, id(3), 2, false)).unwrap();
+        assert!(!lifted.is_banned(id(3)) && lifted.orders().len() == 1, "a lifted ban is remembered");
+    }
+
+    #[test]
+    fn what_is_signed_by_somebody_else_does_not_hold() {
+        let forged = Certificate::new(&identity(5), GROUP, id(2));
+        let state = state().with_role(id(2), Role::Moderator, Some(forged)).unwrap();
+        assert_eq!(state.verify(GROUP, None), Err(Violation::Certificate));
+        let elsewhere = Order::new(&identity(1), b"other", id(3), 1, true);
+        let state = self::state().with_order(elsewhere).unwrap();
+        assert_eq!(state.verify(GROUP, None), Err(Violation::Order));
+        assert_eq!(state.verify(GROUP, Some(&state)), Ok(()), "what is known is not checked again");
+    }
+
+    #[test]
+    fn the_host_passes_along_a_chain() {
+        let first = HandOver::new(&identity(1), GROUP, id(2));
+        let state = state().with_host(first, certificate(1)).unwrap();
+        assert_eq!((state.host(), state.role(id(1))), (id(2), Role::Moderator));
+        assert_eq!(state.verify(GROUP, None), Ok(()));
+        let next = state.with_host(HandOver::new(&identity(2), GROUP, id(3)), None).unwrap();
+        assert_eq!(
+            (next.host(), next.role(id(2)), next.verify(GROUP, None)),
+            (id(3), Role::Listener, Ok(()))
+        );
+        assert_eq!(RoomState::decode(&next.encode()), Ok(next));
+        let stolen = state.with_host(HandOver::new(&identity(1), GROUP, id(4)), None).unwrap();
+        assert_eq!(stolen.verify(GROUP, None), Err(Violation::HandOver));
     }
 
     #[test]
     fn one_state_has_one_encoding() {
         let bytes = state()
-            .with_role(id(3), Role::Speaker)
+            .with_role(id(3), Role::Speaker, None)
             .unwrap()
-            .with_role(id(2), Role::Moderator)
+            .with_role(id(4), Role::Recorder, None)
             .unwrap()
             .encode();
-        let entry = bytes.len() - 2 - 66;
+        let entry = bytes.len() - 4 - 66;
         let mut swapped = bytes.clone();
         swapped[entry..entry + 66].rotate_left(33);
         assert_eq!(RoomState::decode(&swapped), Err(Malformed));
@@ -297,17 +478,26 @@ pub(crate) mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
         #[test]
         fn states_round_trip_and_every_truncation_is_refused(
-            roles in prop::collection::btree_map(2u8.., 1u8..=2, 0..20),
-            bans in prop::collection::btree_set(2u8.., 0..20),
+            roles in prop::collection::btree_map(2u8.., 1u8..=2, 0..8),
+            bans in prop::collection::btree_set(2u8.., 0..8),
+            muted in prop::collection::btree_set(2u8.., 0..8),
+            term: u64,
         ) {
-            let mut state = state();
+            let mut state = RoomState { term, ..state() };
             for (member, role) in roles {
-                state = state.with_role(id(member), Role::from_code(role).unwrap()).unwrap();
+                let role = Role::from_code(role).unwrap();
+                let certificate = (role == Role::Moderator).then(|| certificate(member)).flatten();
+                state = state.with_role(id(member), role, certificate).unwrap();
+            }
+            for member in muted {
+                state = state.with_muted(id(member), true).unwrap();
             }
             for member in bans {
-                state = state.with_ban(id(member)).unwrap();
+                state = state.with_order(ban(1, member)).unwrap();
             }
             let bytes = state.encode();
             prop_assert_eq!(RoomState::decode(&bytes), Ok(state));

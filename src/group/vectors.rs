@@ -2,10 +2,12 @@
 
 use super::{
     Identity, Invite, Name, PairCode, RoomCode,
+    chain::{Certificate, HandOver},
     envelope::{Inbox, LaneKey},
     invite::UnixTime,
-    message::{Heartbeat, Message, RefuseReason, Refused, branch},
-    mls::{JoinSecret, knock_aad},
+    message::{Beat, Heartbeat, Message, Plea, RefuseReason, Refused, branch},
+    mls::{JoinSecret, Purpose, knock_aad, petition_aad},
+    order::Order,
     state::RoomState,
 };
 use crate::{
@@ -74,7 +76,10 @@ fn knocks() {
             panic!("not a knock")
         };
         let aad = knock_aad(&case.bytes("group_id"), &case.array("invite"), &case.array("reference"));
-        assert_eq!(secret.open(&knock.kem_output, &knock.sealed, &aad), Some(case.bytes("key_package")));
+        assert_eq!(
+            secret.open(Purpose::Knock, &knock.kem_output, &knock.sealed, &aad),
+            Some(case.bytes("key_package"))
+        );
         assert_eq!(Message::Knock(knock).encode(), case.bytes("message"));
     }
 }
@@ -88,9 +93,15 @@ fn refusals_and_heartbeats() {
         RefuseReason::Banned,
         RefuseReason::Present,
         RefuseReason::Full,
+        RefuseReason::Unknown,
     ];
-    for (case, reason) in cases("room.txt", "refused", 6).iter().zip(reasons) {
-        let refused = Refused::new(&identity(case), &case.bytes("group_id"), case.array("reference"), reason);
+    for (case, reason) in cases("room.txt", "refused", 7).iter().zip(reasons) {
+        let host = Identity::from_seed(case.array("host_seed"), Name::new("any").unwrap());
+        let (signer, group_id) = (identity(case), case.bytes("group_id"));
+        let certificate = Certificate::new(&host, &group_id, signer.id());
+        let certificate = (case.number("certified") == 1).then_some(certificate);
+        let refused = Refused::new(&signer, &group_id, case.array("reference"), reason, certificate);
+        assert!(refused.is_from(host.id(), &group_id));
         assert_eq!(Message::Refused(refused).encode(), case.bytes("message"));
     }
     for case in cases("room.txt", "heartbeat", 1) {
@@ -98,8 +109,43 @@ fn refusals_and_heartbeats() {
         assert_eq!(branch, case.array("branch"));
         let epoch = Epoch(case.number("epoch"));
         let group_id = case.bytes("group_id");
-        let heartbeat = Heartbeat::new(&identity(&case), &group_id, epoch, branch, case.number("elapsed"));
+        let beat = Beat {
+            term: case.number("term"),
+            epoch,
+            branch,
+            elapsed_ms: case.number("elapsed"),
+            at_ms: case.number("at"),
+            door_key: case.array("door_key"),
+            chain: vec![HandOver::new(&identity(&case), &group_id, member(&case, "next"))],
+        };
+        let heartbeat = Heartbeat::new(&identity(&case), &group_id, beat);
         assert_eq!(Message::Heartbeat(heartbeat).encode(), case.bytes("message"));
+    }
+}
+
+#[test]
+fn petitions() {
+    for case in cases("room.txt", "petition", 2) {
+        let secret = JoinSecret::derive(&Secret::wrap(case.bytes("ikm"))).unwrap();
+        let door_key = secret.public().0;
+        assert_eq!(door_key, case.array("door_key"));
+        let Ok(Message::Petition(petition)) = Message::decode(&case.bytes("message")) else {
+            panic!("not a petition")
+        };
+        let group_id = case.bytes("group_id");
+        let aad = petition_aad(&group_id, &door_key, &petition.reference);
+        let plain = secret.open(Purpose::Petition, &petition.kem_output, &petition.sealed, &aad).unwrap();
+        let signer = identity(&case);
+        let expected = match case.number("kind") {
+            1 => {
+                let order =
+                    Order::new(&signer, &group_id, member(&case, "target"), case.number("serial"), true);
+                Plea::Return { key_package: case.bytes("key_package"), orders: vec![order] }
+            }
+            _ => Plea::leave(&signer, &group_id, &door_key),
+        };
+        assert_eq!(Plea::decode(&plain), Ok(expected));
+        assert_eq!(Message::Petition(petition).encode(), case.bytes("message"));
     }
 }
 
@@ -108,14 +154,23 @@ fn states_and_codes() {
     for case in cases("room.txt", "state", 1) {
         let state = RoomState::decode(&case.bytes("state")).unwrap();
         assert_eq!(state.encode(), case.bytes("state"));
+        let group_id = case.bytes("group_id");
+        assert_eq!(state.verify(&group_id, None), Ok(()));
         assert_eq!(state.terms.name.as_str().as_bytes(), case.bytes("name"));
-        assert_eq!(state.terms.host, member(&case, "host"));
+        let founder = identity(&case);
+        let next = Identity::from_seed(case.array("next_seed"), Name::new("any").unwrap());
+        assert_eq!((state.terms.founder, state.host()), (founder.id(), next.id()));
+        assert_eq!(state.chain(), [HandOver::new(&founder, &group_id, next.id())]);
+        assert_eq!((state.keeper, state.term), (member(&case, "keeper"), case.number("term")));
         assert_eq!(state.terms.default_role, Role::Listener);
         assert_eq!((state.terms.suite, state.terms.authenticity), (Suite::Aes256Gcm, Authenticity::Group));
         assert_eq!(u64::from(state.terms.packet_size.bytes()), case.number("packet_size"));
-        assert_eq!(state.role(member(&case, "id_moderator")), Role::Moderator);
+        assert_eq!(state.role(founder.id()), Role::Moderator);
         assert_eq!(state.role(member(&case, "id_speaker")), Role::Speaker);
-        assert!(state.is_banned(member(&case, "banned0")) && state.is_banned(member(&case, "banned1")));
+        assert!(state.is_muted(member(&case, "id_speaker")) && state.muted().len() == 1);
+        assert!(state.is_banned(member(&case, "banned")) && !state.is_banned(member(&case, "lifted")));
+        let lifted = state.order(member(&case, "lifted")).unwrap();
+        assert_eq!((lifted.issuer(), lifted.serial), (founder.id(), case.number("serial")));
     }
     for case in cases("room.txt", "room_code", 1) {
         let keys = ["key0", "key1", "key2"].map(|name| case.array(name));

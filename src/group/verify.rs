@@ -1,4 +1,4 @@
-//! Numbers that people compare to know that nobody stands between them (SPEC section 7.7).
+//! Numbers that people compare to know that nobody stands between them (SPEC section 7.11).
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::keys::derive::hkdf_sha256;
 /// Thirty digits that are the same on every device of the room in one epoch.
 ///
 /// They differ as soon as two devices are in different groups, epochs or branches, or see different
-/// members, so read them aloud after the last member joined. SPEC section 7.7.
+/// members, so read them aloud after the last member joined. SPEC section 7.11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomCode([u32; 6]);
 
@@ -29,7 +29,7 @@ impl RoomCode {
 /// Sixty digits that two people share for as long as both keep their identities.
 ///
 /// One half says each key, so that finding another pair of keys with the same code means finding a
-/// second preimage of a half, not a collision. SPEC section 7.7.
+/// second preimage of a half, not a collision. SPEC section 7.11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairCode([[u32; 6]; 2]);
 

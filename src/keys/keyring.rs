@@ -86,7 +86,8 @@ impl EpochRing {
 
     /// Whether a speaker of the epoch before still is one.
     pub(crate) fn keeps(&self, leaf: Leaf, member: MemberId) -> bool {
-        let same = self.sender(leaf).is_some_and(|sender| sender.member == member);
+        let heard = |sender: &Sender| sender.member == member && sender.standing != Standing::Muted;
+        let same = self.sender(leaf).is_some_and(heard);
         same && self.removed.binary_search(&leaf).is_err()
     }
 
@@ -116,6 +117,8 @@ pub(crate) enum Standing {
     Unannounced,
     /// They are our own, come back.
     Own,
+    /// A moderator has silenced the sender.
+    Muted,
 }
 
 /// One step of one epoch.

@@ -94,6 +94,7 @@ pub struct Schedule {
     own_leaf: Leaf,
     context: [u8; 32],
     leaves: Vec<Leaf>,
+    muted: bool,
     signer: Option<Arc<Signer>>,
 
     began: Instant,
@@ -148,6 +149,7 @@ impl Schedule {
             own_leaf: start.own_leaf,
             context,
             leaves: start.speakers.iter().map(|speaker| speaker.leaf).collect(),
+            muted: false,
             signer,
             began: now,
             step: Step(0),
@@ -198,6 +200,27 @@ impl Schedule {
         let context = self.context;
         self.rekeys.push_back(open(OpenChange::Speaker { context, leaf, key, speaker_context }));
         Ok(())
+    }
+
+    /// Silences a leaf for the whole epoch, from its beginning: call this before anything is polled.
+    ///
+    /// Its packets are refused as [`Refusal::Muted`](crate::Refusal::Muted), those of the epoch before as well; if
+    /// it is our own, the sealer is stopped.
+    pub fn mute(&mut self, leaf: Leaf) {
+        for rekey in &mut self.rekeys {
+            if let Rekey::Open(OpenRekey(OpenChange::Epoch(ring))) = rekey
+                && let Some(sender) = ring.sender_mut(leaf)
+            {
+                sender.standing = Standing::Muted;
+            }
+        }
+        if leaf == self.own_leaf {
+            self.muted = true;
+            self.signer = None;
+            self.next_key = None;
+            self.rekeys.retain(|rekey| matches!(rekey, Rekey::Open(_)));
+            self.rekeys.push_front(Rekey::Seal(SealRekey::stop(Silence::Muted)));
+        }
     }
 
     /// Takes an announcement back: packets of that leaf are refused until it announces its key again.
@@ -273,7 +296,9 @@ impl Schedule {
         }
         self.step = due;
         let key = self.next_key.take();
-        self.rekeys.push_back(seal(key));
+        if !self.muted {
+            self.rekeys.push_back(seal(key));
+        }
         self.open_step(Step(due.0 + 1));
         scrub_stack::<DEEP>();
     }
@@ -294,7 +319,7 @@ impl Schedule {
         let table = table.ok_or(ScheduleError::Speakers)?;
         let own = self.leaves.binary_search(&self.own_leaf).ok().and_then(|index| u16::try_from(index).ok());
         let own = own.and_then(|index| table.kid_of(index));
-        let key = own.map(|kid| {
+        let key = own.filter(|_| !self.muted).map(|kid| {
             Box::new(SealKey {
                 epoch: self.epoch,
                 step,

@@ -218,6 +218,7 @@ impl<'a> Place<'a> {
             Standing::Ready => {}
             Standing::Unannounced => return Err(Refusal::UnknownSpeaker),
             Standing::Own => return Err(Refusal::Own),
+            Standing::Muted => return Err(Refusal::Muted),
         }
         if header.counter.0 > LAST_COUNTER {
             return Err(Refusal::Malformed);
@@ -324,6 +325,8 @@ pub enum Refusal {
     Own,
     /// The leaf has been removed or may not speak any more.
     Removed,
+    /// A moderator has silenced the speaker.
+    Muted,
     /// The counter was opened before.
     Replayed,
     /// The counter is 1,024 or more below the highest of its key.
@@ -342,13 +345,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Malformed,
         Self::TooLarge,
         Self::UnknownKey,
         Self::UnknownSpeaker,
         Self::Own,
         Self::Removed,
+        Self::Muted,
         Self::Replayed,
         Self::TooOld,
         Self::Forged,
@@ -372,6 +376,7 @@ impl Refusal {
             Self::UnknownSpeaker => "unknown_speaker",
             Self::Own => "own",
             Self::Removed => "removed",
+            Self::Muted => "muted",
             Self::Replayed => "replayed",
             Self::TooOld => "too_old",
             Self::Forged => "forged",

@@ -81,6 +81,8 @@ pub enum Silence {
     NotYet,
     /// Our role does not let us speak.
     NotASpeaker,
+    /// A moderator has silenced us.
+    Muted,
     /// Nothing has proved for 15 s that the room's keeper is still there: a ban could be withheld from us.
     NoProofOfLife,
     /// The keeper is in a later epoch than we are: a commit, which may be a ban, is withheld from us.
@@ -100,6 +102,7 @@ impl fmt::Display for Silence {
         f.write_str(match self {
             Self::NotYet => "no key has been installed yet",
             Self::NotASpeaker => "our role does not let us speak",
+            Self::Muted => "a moderator has silenced us",
             Self::NoProofOfLife => "the room's keeper has not been heard of for 15 s",
             Self::CommitWithheld => "a commit is withheld from us",
             Self::Forked => "the room has split",

@@ -1,13 +1,22 @@
 //! What every phase of a room needs: who we are, the time, the lane, and what is to go out.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{event::Event, reports::Reports};
 use crate::{
-    group::{Identity, envelope::LaneKey, invite::UnixTime, message::Message},
+    group::{
+        Identity, Invite, KeyExchange,
+        envelope::LaneKey,
+        invite::UnixTime,
+        message::Message,
+        mls::{Applicant, Failure},
+    },
     keys::{OpenRekey, Rekey, SealRekey},
     media::Silence,
     transport::RelayName,
@@ -24,6 +33,12 @@ pub(super) struct Core {
     pub(super) events: VecDeque<Event>,
     pub(super) rekeys: VecDeque<Rekey>,
     pub(super) reports: Reports,
+    /// How we came in, to knock again where nobody remembers us.
+    pub(super) invite: Option<Invite>,
+    /// How old the keys of our leaf get.
+    pub(super) renew_every: Duration,
+    /// When we last proved that we live, as we said.
+    stamped_ms: u64,
 }
 
 impl Core {
@@ -44,6 +59,9 @@ impl Core {
             events: VecDeque::new(),
             rekeys: VecDeque::new(),
             reports: Reports::default(),
+            invite: None,
+            renew_every: RENEW_EVERY,
+            stamped_ms: 0,
         }
     }
 
@@ -52,6 +70,23 @@ impl Core {
         if let Ok(envelopes) = self.lane.seal(&message.encode(), &mut self.rng) {
             self.outgoing.extend(envelopes);
         }
+    }
+
+    /// A new KeyPackage of ours, with the keys behind it.
+    pub(super) fn apply(
+        &mut self,
+        group_id: &[u8],
+        key_exchange: KeyExchange,
+        now: Instant,
+    ) -> Result<Applicant, Failure> {
+        let (leaf_seed, seed, unix) = (self.random(), self.random(), self.clock.unix(now));
+        Applicant::new(&self.identity, group_id, key_exchange, leaf_seed, seed, unix)
+    }
+
+    /// The time in milliseconds, never the same twice: what is said later is known to be later.
+    pub(super) fn stamp_ms(&mut self, now: Instant) -> u64 {
+        self.stamped_ms = self.clock.unix_ms(now).max(self.stamped_ms + 1);
+        self.stamped_ms
     }
 
     pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {
@@ -89,6 +124,11 @@ impl Clock {
     pub(super) fn unix(&self, now: Instant) -> UnixTime {
         self.unix.after(now.saturating_duration_since(self.began))
     }
+
+    fn unix_ms(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.began).as_millis();
+        self.unix.0.saturating_mul(1000).saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
 }
 
 pub(super) fn seeded(seed: [u8; 32]) -> StdRng {
@@ -100,3 +140,6 @@ pub(super) fn random<const N: usize>(rng: &mut StdRng) -> [u8; N] {
     rng.fill_bytes(&mut out);
     out
 }
+
+/// Long enough that a commit of everybody in it is no load, short enough that stolen keys are soon old.
+const RENEW_EVERY: Duration = Duration::from_secs(600);

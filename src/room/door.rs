@@ -1,4 +1,4 @@
-//! The host's side of coming in: invites, knocks, and who is let in with the next commit (SPEC section 6.4).
+//! The keeper's side of coming in: invites, knocks, and who is let in with the next commit (SPEC section 6.4).
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -9,6 +9,8 @@ use super::{
     core::Core,
     error::{CommandError, ControlError},
     event::{Event, KnockId},
+    keeper::Budget,
+    membership::DoorKeys,
     options::{Admission, InviteOptions},
 };
 use crate::{
@@ -16,10 +18,11 @@ use crate::{
         Invite, InviteId, Role,
         invite::UnixTime,
         message::{Knock, Message, RefuseReason, Refused},
-        mls::{Candidate, Group, JoinSecret, knock_aad},
+        mls::{Candidate, Failure, Group, JoinSecret, Purpose, knock_aad},
         policy::MAX_MEMBERS,
     },
     id::MemberId,
+    keys::secret::Secret,
 };
 
 /// Who may knock, who waits, and who is about to come in.
@@ -35,6 +38,8 @@ pub(super) struct Door {
     answered: VecDeque<[u8; 32]>,
     next_id: u64,
     budget: Budget,
+    /// When the door became ours.
+    since: UnixTime,
 }
 
 struct Terms {
@@ -56,7 +61,7 @@ pub(super) struct Admitted {
 }
 
 impl Door {
-    pub(super) fn new(secret: JoinSecret, admission: Admission, now: Instant) -> Self {
+    pub(super) fn new(secret: JoinSecret, admission: Admission, now: Instant, unix: UnixTime) -> Self {
         Self {
             secret,
             admission,
@@ -66,7 +71,26 @@ impl Door {
             batch_at: None,
             answered: VecDeque::new(),
             next_id: 0,
-            budget: Budget { left: KNOCKS_PER_SECOND, refilled: now },
+            budget: Budget::new(KNOCKS_PER_SECOND, now),
+            since: unix,
+        }
+    }
+
+    /// The door as somebody else had it.
+    pub(super) fn from_keys(keys: DoorKeys, now: Instant, unix: UnixTime) -> Result<Self, Failure> {
+        let mut door = Self::new(JoinSecret::derive(&keys.ikm)?, keys.admission, now, unix);
+        door.invites =
+            keys.invites.into_iter().map(|(id, expires, uses)| (id, Terms { expires, uses })).collect();
+        Ok(door)
+    }
+
+    /// What it takes to let people in, for a store or another moderator.
+    pub(super) fn keys(&self) -> DoorKeys {
+        let ikm = self.secret.ikm();
+        DoorKeys {
+            ikm: Secret::filled(ikm.len(), |out| out.copy_from_slice(ikm)),
+            admission: self.admission,
+            invites: self.invites.iter().map(|(id, terms)| (*id, terms.expires, terms.uses)).collect(),
         }
     }
 
@@ -92,21 +116,22 @@ impl Door {
             join_key: self.secret.public(),
             group_id: group.id().try_into().map_err(|_| CommandError::NotInRoom)?,
             key_exchange: group.key_exchange(),
-            host: core.identity.id(),
+            host: group.state().host(),
             relays: core.relays.clone(),
             expires,
             uses: uses.unwrap_or(0),
         })
     }
 
-    /// Takes a knock: the cheapest checks first, and nothing is kept of one that fails.
+    /// Takes a knock: the cheapest checks first, and nothing is kept of one that fails. A member that is here
+    /// already and starts again comes out.
     pub(super) fn handle_knock(
         &mut self,
         core: &mut Core,
         group: &Group,
         knock: &Knock,
         now: Instant,
-    ) -> Result<(), ControlError> {
+    ) -> Result<Option<Candidate>, ControlError> {
         if self.knows(&knock.reference) {
             return Err(ControlError::Repeated);
         }
@@ -116,8 +141,8 @@ impl Door {
         self.budget.spend(now)?;
         let unix = core.clock.unix(now);
         let aad = knock_aad(group.id(), &knock.invite, &knock.reference);
-        let key_package =
-            self.secret.open(&knock.kem_output, &knock.sealed, &aad).ok_or(ControlError::Undecryptable)?;
+        let key_package = self.secret.open(Purpose::Knock, &knock.kem_output, &knock.sealed, &aad);
+        let key_package = key_package.ok_or(ControlError::Undecryptable)?;
         let candidate = Candidate::vet(&key_package, group.id(), group.key_exchange(), unix)
             .map_err(ControlError::KeyPackage)?;
         if candidate.reference != knock.reference {
@@ -131,6 +156,12 @@ impl Door {
         } else if used_up {
             Some(RefuseReason::UsedUp)
         } else if group.member(member).is_some() {
+            // An old knock, played again, must not put out who is here: those who came before us knock with what
+            // was made after we came, by our clock.
+            let since = group.made(member).unwrap_or(self.since);
+            if candidate.made > since && candidate.made.0.abs_diff(unix.0) <= RECENT {
+                return Ok(Some(candidate));
+            }
             Some(RefuseReason::Present)
         } else if group.roster().len() + self.admitted.len() >= MAX_MEMBERS {
             Some(RefuseReason::Full)
@@ -139,9 +170,9 @@ impl Door {
         };
         if let Some(reason) = refusal {
             self.answer(core, group, knock.reference, reason);
-            return Ok(());
+            return Ok(None);
         }
-        self.let_wait(core, group, invite, candidate, now)
+        self.let_wait(core, group, invite, candidate, now).map(|()| None)
     }
 
     /// Admits somebody who waits.
@@ -203,7 +234,8 @@ impl Door {
         reference: [u8; 32],
         reason: RefuseReason,
     ) {
-        let refused = Refused::new(&core.identity, group.id(), reference, reason);
+        let certificate = group.state().certificate(core.identity.id()).copied();
+        let refused = Refused::new(&core.identity, group.id(), reference, reason, certificate);
         core.send(&Message::Refused(refused));
         self.note_answered(reference);
     }
@@ -273,22 +305,6 @@ impl Door {
     }
 }
 
-/// How many knocks may still be decrypted in this second.
-struct Budget {
-    left: u32,
-    refilled: Instant,
-}
-
-impl Budget {
-    fn spend(&mut self, now: Instant) -> Result<(), ControlError> {
-        if now.saturating_duration_since(self.refilled) >= Duration::from_secs(1) {
-            *self = Self { left: KNOCKS_PER_SECOND, refilled: now };
-        }
-        self.left = self.left.checked_sub(1).ok_or(ControlError::Flood)?;
-        Ok(())
-    }
-}
-
 /// How long the first of a batch waits for others.
 pub(super) const BATCH: Duration = Duration::from_millis(250);
 /// Members that one commit adds: the cost of a batch is quadratic.
@@ -300,4 +316,6 @@ const KNOCKS_PER_SECOND: u32 = 64;
 /// Answers that are remembered.
 const MAX_ANSWERED: usize = 4096;
 /// Invites that have not expired.
-const MAX_INVITES: usize = 256;
+pub(super) const MAX_INVITES: usize = 256;
+/// Seconds for which a knock of somebody who is here already is one of now.
+const RECENT: u64 = 300;

@@ -34,23 +34,35 @@ pub enum KnockError {
     Mls(String),
 }
 
+/// Why a room was not resumed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ResumeError {
+    /// The membership is that of another identity.
+    OtherIdentity,
+    /// MLS failed; the text is for a report of the fault.
+    Mls(String),
+}
+
 /// Why a command was not carried out. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandError {
     /// We are not in the room, not yet or no more.
     NotInRoom,
-    /// Only the host can do this.
+    /// Only the host can do this, or a moderator that keeps the room in its place.
     HostOnly,
-    /// The host cannot leave; close the room.
+    /// The host cannot leave while there is no moderator to hand the room to: close it, or hand it over.
     HostStays,
+    /// We lost the thread of the room and are on the way back: try again when we are there.
+    Returning,
     /// There is no such knock: it was answered, or its sender was banned.
     UnknownKnock,
     /// A role that can be given on admission is any but host.
     Role,
     /// Our role does not permit it, or not to this member.
     NotPermitted(Violation),
-    /// The room keeps at most 1,024 bans, and as many roles other than the default one.
+    /// The room keeps at most 256 orders to ban, 1,024 roles other than the default one, and 8 changes of host.
     Full,
     /// A room has at most 256 invites that have not expired.
     TooManyInvites,
@@ -86,8 +98,14 @@ pub enum ControlError {
         /// What.
         violation: Violation,
     },
-    /// It claims to be from the host, and is not.
+    /// It claims to be from the host, or from a moderator of the host, and is not.
     NotTheHost,
+    /// It claims to be from the room's keeper, or from one who was, and is not.
+    NotTheKeeper,
+    /// It is from a branch of the room that gives way to ours.
+    OtherBranch,
+    /// It asks for something that only members may ask for.
+    NotAMember,
     /// A knock that was answered or is waiting already, or published keys that are known or nobody's.
     Repeated,
     /// A knock with an invite that this room did not make.
@@ -109,6 +127,12 @@ impl From<Failure> for CreateError {
 }
 
 impl From<Failure> for KnockError {
+    fn from(failure: Failure) -> Self {
+        Self::Mls(failure.0)
+    }
+}
+
+impl From<Failure> for ResumeError {
     fn from(failure: Failure) -> Self {
         Self::Mls(failure.0)
     }
@@ -167,12 +191,22 @@ impl fmt::Display for KnockError {
     }
 }
 
+impl fmt::Display for ResumeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherIdentity => f.write_str("the membership is that of another identity"),
+            Self::Mls(what) => write!(f, "MLS failed: {what}"),
+        }
+    }
+}
+
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotInRoom => f.write_str("we are not in the room"),
-            Self::HostOnly => f.write_str("only the host can do this"),
-            Self::HostStays => f.write_str("the host cannot leave, only close the room"),
+            Self::HostOnly => f.write_str("only the host can do this, or a moderator in its place"),
+            Self::HostStays => f.write_str("the host cannot leave while there is no moderator"),
+            Self::Returning => f.write_str("we are on the way back into the room"),
             Self::UnknownKnock => f.write_str("nobody with that knock is waiting"),
             Self::Role => f.write_str("nobody can be admitted as another host"),
             Self::NotPermitted(violation) => write!(f, "not permitted: {violation}"),
@@ -195,6 +229,9 @@ impl fmt::Display for ControlError {
             Self::Overflow => f.write_str("of an epoch to come, and too much is waiting"),
             Self::NotPermitted { violation, .. } => write!(f, "not permitted: {violation}"),
             Self::NotTheHost => f.write_str("not from the host"),
+            Self::NotTheKeeper => f.write_str("not from the keeper"),
+            Self::OtherBranch => f.write_str("of a branch that gives way to ours"),
+            Self::NotAMember => f.write_str("not from a member"),
             Self::Repeated => f.write_str("known already"),
             Self::UnknownInvite => f.write_str("a knock with an unknown invite"),
             Self::Flood => f.write_str("a knock too many"),
@@ -207,5 +244,6 @@ impl fmt::Display for ControlError {
 
 impl Error for CreateError {}
 impl Error for KnockError {}
+impl Error for ResumeError {}
 impl Error for CommandError {}
 impl Error for ControlError {}

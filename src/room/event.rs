@@ -1,4 +1,4 @@
-//! What a room tells the application (SPEC section 7.8).
+//! What a room tells the application (SPEC section 7.12).
 
 use crate::{
     group::{Name, Violation, message::RefuseReason},
@@ -35,6 +35,21 @@ pub enum Event {
         /// Who is gone, and hears nothing that is sealed from now on.
         left: Vec<MemberId>,
     },
+    /// Another member puts commits in order from now on.
+    Keeper {
+        /// Who.
+        member: MemberId,
+    },
+    /// We lost the thread of the room and are back in it: its roster, roles and bans may be others.
+    Returned {
+        /// The first epoch that we can hear.
+        epoch: Epoch,
+    },
+    /// The keeper has not done for 3 s what we asked for and may ask for.
+    Ignored {
+        /// Whom it was about.
+        member: MemberId,
+    },
     /// A member tried something that it may not do. Nothing of it took effect.
     Violation {
         /// Who; `None` for somebody outside the group.
@@ -57,11 +72,11 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
-    /// The host did not let us in.
+    /// We were not let in.
     Refused(RefuseReason),
-    /// A commit removed us.
+    /// A commit removed us, or the room went on without us.
     Removed {
-        /// Who committed.
+        /// Who committed, or said so.
         by: MemberId,
         /// Whether we were banned as well.
         banned: bool,

@@ -1,4 +1,4 @@
-//! Messages that came before the commit or the welcome that they need (SPEC section 7.6).
+//! Messages that came before the commit or the welcome that they need (SPEC section 7.8).
 
 use std::collections::VecDeque;
 

@@ -1,5 +1,5 @@
 //! Whether the keeper is still there: without proof of it we stop sending, since a ban could be withheld
-//! from us (SPEC section 7.5).
+//! from us (SPEC section 7.6).
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,8 @@ pub(super) struct Liveness {
     proof: Duration,
     until: Instant,
     doubt: Option<Doubt>,
+    /// When the keeper was last heard of, by our own clock.
+    heard_at: Instant,
 }
 
 /// Why we do not send.
@@ -20,7 +22,7 @@ pub(super) enum Doubt {
     Time,
     /// The keeper is in a later epoch: a commit is withheld from us.
     Behind,
-    /// The keeper is in another branch of this epoch.
+    /// A branch that wins over ours is alive.
     Fork,
 }
 
@@ -45,15 +47,57 @@ pub(super) enum Verdict {
 impl Liveness {
     /// A commit or a welcome of the keeper begins the epoch.
     pub(super) fn begin(now: Instant) -> Self {
-        Self { proof: Duration::ZERO, until: now + PROOF_HOLDS, doubt: None }
+        Self { proof: Duration::ZERO, until: now + PROOF_HOLDS, doubt: None, heard_at: now }
     }
 
-    /// The next epoch. A fork is not mended by it.
-    pub(super) fn renew(&mut self, now: Instant) -> Verdict {
-        let doubt = self.doubt.filter(|doubt| *doubt == Doubt::Fork);
-        let resumes = self.doubt.is_some() && doubt.is_none();
+    /// The next epoch. `doubt` is what it does not settle.
+    pub(super) fn renew(&mut self, doubt: Option<Doubt>, now: Instant) -> Verdict {
+        let before = self.doubt;
         *self = Self { doubt, ..Self::begin(now) };
-        if resumes { Verdict::Resume } else { Verdict::Nothing }
+        match (before, doubt) {
+            (Some(_), None) => Verdict::Resume,
+            (before, Some(doubt)) if before != Some(doubt) => Verdict::Pause(doubt.silence()),
+            _ => Verdict::Nothing,
+        }
+    }
+
+    /// Nothing is left of a doubt but the age of the last proof.
+    pub(super) fn settle(&mut self, now: Instant) -> Verdict {
+        match self.doubt {
+            Some(Doubt::Behind | Doubt::Fork) if now < self.until => {
+                self.doubt = None;
+                Verdict::Resume
+            }
+            Some(Doubt::Behind | Doubt::Fork) => {
+                self.doubt = Some(Doubt::Time);
+                Verdict::Pause(Doubt::Time.silence())
+            }
+            Some(Doubt::Time) | None => Verdict::Nothing,
+        }
+    }
+
+    /// Whether we do not send.
+    pub(super) fn doubts(&self) -> bool {
+        self.doubt.is_some()
+    }
+
+    /// As the keeper, we are followed.
+    pub(super) fn follow(&mut self, now: Instant) -> Verdict {
+        self.until = now + PROOF_HOLDS;
+        if self.doubt != Some(Doubt::Time) {
+            return Verdict::Nothing;
+        }
+        self.doubt = None;
+        Verdict::Resume
+    }
+
+    /// The keeper was heard of, whatever it said.
+    pub(super) fn note_heard(&mut self, now: Instant) {
+        self.heard_at = now;
+    }
+
+    pub(super) fn heard_at(&self) -> Instant {
+        self.heard_at
     }
 
     /// A heartbeat of this epoch and branch, made at `reported`; the epoch has lasted `elapsed`.
@@ -68,6 +112,7 @@ impl Liveness {
         if reported <= self.proof {
             return Err(Repeat);
         }
+        self.heard_at = now;
         self.proof = reported.min(elapsed);
         self.until = now + (self.proof + PROOF_HOLDS).saturating_sub(elapsed);
         if self.until > now && self.doubt == Some(Doubt::Time) {
@@ -140,15 +185,19 @@ mod tests {
     }
 
     #[test]
-    fn a_fork_is_not_mended_by_time_or_epochs() {
+    fn a_fork_is_not_mended_by_time_or_by_what_is_lesser() {
         let start = Instant::now();
         let mut liveness = Liveness::begin(start);
         assert_eq!(liveness.doubt(Doubt::Behind), Verdict::Pause(Silence::CommitWithheld));
         assert_eq!(liveness.doubt(Doubt::Fork), Verdict::Pause(Silence::Forked));
         assert_eq!(liveness.doubt(Doubt::Behind), Verdict::Nothing);
         assert_eq!(liveness.prove(s(5), s(5), start + s(5)), Ok(Verdict::Nothing));
-        assert_eq!(liveness.renew(start + s(6)), Verdict::Nothing);
+        assert_eq!(liveness.renew(Some(Doubt::Fork), start + s(6)), Verdict::Nothing);
         assert_eq!(liveness.doubt(Doubt::Fork), Verdict::Nothing);
+        assert_eq!(liveness.settle(start + s(7)), Verdict::Resume, "the other branch is gone");
+        assert_eq!(liveness.doubt(Doubt::Fork), Verdict::Pause(Silence::Forked));
+        let late = liveness.settle(start + s(60));
+        assert_eq!(late, Verdict::Pause(Silence::NoProofOfLife), "and so is ours");
     }
 
     #[test]
@@ -157,7 +206,7 @@ mod tests {
         let mut liveness = Liveness::begin(start);
         assert_eq!(liveness.doubt(Doubt::Behind), Verdict::Pause(Silence::CommitWithheld));
         assert_eq!(liveness.prove(s(5), s(5), start + s(5)), Ok(Verdict::Nothing));
-        assert_eq!(liveness.renew(start + s(6)), Verdict::Resume);
+        assert_eq!(liveness.renew(None, start + s(6)), Verdict::Resume);
     }
 
     #[test]
@@ -165,6 +214,6 @@ mod tests {
         let start = Instant::now();
         let mut liveness = Liveness::begin(start);
         assert_eq!(liveness.handle_timeout(start + s(15)), Verdict::Pause(Silence::NoProofOfLife));
-        assert_eq!(liveness.renew(start + s(16)), Verdict::Resume);
+        assert_eq!(liveness.renew(None, start + s(16)), Verdict::Resume);
     }
 }

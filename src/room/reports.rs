@@ -22,8 +22,9 @@ use crate::{
     group::{
         Violation,
         announce::SpeakerKey,
+        announcement::Announcement,
         invite::UnixTime,
-        message::{Announcement, Message},
+        message::Message,
         mls::{Failure, Group},
     },
     id::Leaf,
@@ -122,7 +123,7 @@ impl Room {
         match &mut self.phase {
             Phase::Present(seat) => seat.tend_speakers(&mut self.core, now),
             Phase::Waiting(_) => {}
-            Phase::Over => self.core.end_epoch(now),
+            Phase::Returning(_) | Phase::Over => self.core.end_epoch(now),
         }
         self.core.publish_spent(now);
     }
@@ -152,7 +153,7 @@ impl Seat {
         key: SpeakerKey,
         now: Instant,
     ) -> Result<(), Violation> {
-        if !self.group.member_at(from).is_some_and(|member| member.role.may_speak()) {
+        if !self.group.member_at(from).is_some_and(|member| member.role.may_speak() && !member.muted) {
             return Err(Violation::NoRight);
         }
         let unix = core.clock.unix(now);

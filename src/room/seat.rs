@@ -1,26 +1,38 @@
-//! A member's place in the room: the group, the keys that come of it, and what the keeper does
-//! (SPEC sections 7.3 to 7.6).
+//! A member's place in the room: the group and the keys that come of it (SPEC sections 7.3 to 7.8).
+//!
+//! What the keeper does is in `keeper`, whose commits count in `succession`, heartbeats and other branches in
+//! `fork`, the way back in `returning`.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use super::{
+    asks::Asks,
     core::Core,
-    door::{Admitted, Door},
+    door::Door,
     error::{CommandError, ControlError},
     event::{Ending, Event},
+    fork::Rival,
     held::Held,
-    liveness::{Doubt, HEARTBEAT, Liveness, Verdict},
+    keeper::Keeping,
+    lineage::Lineage,
+    liveness::{Doubt, Liveness, PROOF_HOLDS, Verdict},
+    pending::Pending,
     reports::begin_speaking,
+    returning::Returning,
+    sharing::Wish,
 };
 use crate::{
     group::{
         Role, Violation,
-        message::{Announcement, Heartbeat, Message, RefuseReason, branch},
-        mls::{CommitError, Failure, Group, Incoming, ProcessError, Staged, Summary},
+        announcement::{Announcement, Task},
+        message::Message,
+        mls::{Draft, Failure, Group, Incoming, JoinKey, ProcessError, Summary},
         policy::{self, Action},
-        state::RoomState,
     },
-    id::{Leaf, MemberId},
+    id::{Epoch, Leaf, MemberId},
     keys::{EpochStart, Schedule, Speaker},
 };
 
@@ -28,61 +40,114 @@ use crate::{
 pub(super) struct Seat {
     pub(super) group: Group,
     pub(super) schedule: Schedule,
-    held: Held,
-    part: Part,
+    pub(super) held: Held,
+    /// With the keeper.
+    pub(super) keeping: Option<Keeping>,
+    /// With the host and moderators: what it takes to let people in.
+    pub(super) door: Option<Box<Door>>,
+    /// With moderators that have no door yet.
+    pub(super) wish: Option<Wish>,
+    pub(super) liveness: Liveness,
+    pub(super) pending: Pending,
+    /// What the keeper named somebody for, last in this epoch.
+    pub(super) task: Option<Task>,
+    /// Branches of later epochs that the keeper vouches for.
+    pub(super) expected: VecDeque<(Epoch, [u8; 32])>,
+    pub(super) lineage: Lineage,
+    pub(super) rival: Option<Rival>,
+    pub(super) returning: Option<Returning>,
+    pub(super) asks: Asks,
+    pub(super) keeper: MemberId,
+    /// The keeper's, for a petition.
+    pub(super) door_key: Option<JoinKey>,
+    /// The highest term that anybody has kept in.
+    pub(super) highest_term: u64,
+    pub(super) entered_at: Instant,
+    /// Whom we made the host, in a branch that may have been lost.
+    pub(super) handed: Option<MemberId>,
+    /// Who took over from us last, and when.
+    pub(super) yielded: Option<(MemberId, Instant)>,
+    /// When the keeper, if it is us, last heard that others follow it.
+    pub(super) echoed_at: Instant,
+    /// When we last noticed that we had slept.
+    pub(super) awake_at: Instant,
+    /// Whether we tried to take over in this epoch.
+    pub(super) took_over: bool,
+    /// When our leaf is to have new keys.
+    pub(super) renew_at: Instant,
     /// What failed after a merge, where nothing can fail: the room cannot go on with it.
-    broken: Option<Failure>,
-}
-
-/// What a member does for the room.
-enum Part {
-    /// Puts commits in order and proves that it lives. At this edition the keeper is the host.
-    Keeper { door: Box<Door>, heartbeat_at: Instant },
-    /// Follows, and watches the keeper.
-    Follower(Liveness),
+    pub(super) broken: Option<Failure>,
 }
 
 /// Whether the seat is still ours after a message.
 pub(super) enum Outcome {
     Stays,
     Ends(Ending),
+    /// Somebody else has our place, in our name: we come back.
+    Lost,
 }
 
 impl Seat {
-    /// The host's place in the room that it has just made.
-    pub(super) fn keeper(
-        core: &mut Core,
-        mut group: Group,
-        door: Door,
-        now: Instant,
-    ) -> Result<Self, Failure> {
-        let schedule = begin_epoch(core, &mut group, &[], now)?;
-        let part = Part::Keeper { door: Box::new(door), heartbeat_at: now + HEARTBEAT };
-        Ok(Self { group, schedule, held: Held::default(), part, broken: None })
-    }
-
-    /// The place of somebody who was welcomed.
-    pub(super) fn follower(
+    /// Our place in a room that we have made or come into.
+    pub(super) fn new(
         core: &mut Core,
         mut group: Group,
         held: Held,
+        door: Option<Box<Door>>,
         now: Instant,
     ) -> Result<Self, Failure> {
         let schedule = begin_epoch(core, &mut group, &[], now)?;
-        core.events.push_back(Event::Joined { epoch: group.epoch() });
-        Ok(Self { group, schedule, held, part: Part::Follower(Liveness::begin(now)), broken: None })
+        let keeper = group.state().keeper;
+        let mut seat = Self {
+            group,
+            keeper,
+            schedule,
+            held,
+            keeping: None,
+            door,
+            wish: None,
+            liveness: Liveness::begin(now),
+            pending: Pending::default(),
+            task: None,
+            expected: VecDeque::new(),
+            lineage: Lineage::default(),
+            rival: None,
+            returning: None,
+            asks: Asks::default(),
+            door_key: None,
+            highest_term: 0,
+            entered_at: now,
+            handed: None,
+            yielded: None,
+            echoed_at: now,
+            awake_at: now,
+            took_over: false,
+            renew_at: now,
+            broken: None,
+        };
+        seat.plan_renewal(core, now);
+        seat.settle_in(core, now)?;
+        Ok(seat)
     }
 
-    pub(super) fn door(&mut self) -> Option<(&mut Door, &Group)> {
-        match &mut self.part {
-            Part::Keeper { door, .. } => Some((door, &self.group)),
-            Part::Follower(_) => None,
+    /// Goes on where an older seat in the same room was.
+    pub(super) fn follows(&mut self, core: &mut Core, before: Seat, now: Instant) -> Result<(), Failure> {
+        self.lineage = before.lineage;
+        self.highest_term = before.highest_term;
+        self.asks = before.asks;
+        self.wish = before.wish;
+        self.handed = before.handed;
+        self.yielded = before.yielded;
+        self.settle_in(core, now)
+    }
+
+    /// The door, if it is ours to open.
+    pub(super) fn open_door(&mut self) -> Option<(&mut Door, &Group)> {
+        let own = self.group.member_at(self.group.own_leaf())?.role;
+        match &mut self.door {
+            Some(door) if self.keeping.is_some() && own.may_admit() => Some((door, &self.group)),
+            _ => None,
         }
-    }
-
-    /// Whether we put the commits in order.
-    pub(super) fn keeps(&self) -> bool {
-        matches!(self.part, Part::Keeper { .. })
     }
 
     pub(super) fn handle_mls(
@@ -91,9 +156,21 @@ impl Seat {
         message: Vec<u8>,
         now: Instant,
     ) -> Result<Outcome, ControlError> {
+        if let Some(returning) = &mut self.returning {
+            // Of the branch that we return to, perhaps. What is too much is missing there and comes back with
+            // the next welcome.
+            let _ = returning.hold(message.clone());
+        }
         match self.group.process(&message) {
-            Ok(Incoming::Application { from, bytes }) => self.handle_announcement(core, from, &bytes, now),
-            Ok(Incoming::Commit { from, staged }) => self.handle_commit(core, from, staged, now),
+            Ok(incoming) => {
+                self.note_echo(core, now);
+                match incoming {
+                    Incoming::Application { from, bytes } => {
+                        self.handle_announcement(core, from, &bytes, now)
+                    }
+                    Incoming::Commit { from, staged } => self.handle_commit(core, from, *staged, now),
+                }
+            }
             Err(ProcessError::Future(_)) => {
                 self.held.keep(message).map_err(|_| ControlError::Overflow)?;
                 Ok(Outcome::Stays)
@@ -103,71 +180,37 @@ impl Seat {
         }
     }
 
-    /// Takes a heartbeat: proof of life, news of a commit that we lack, or of a fork.
-    pub(super) fn handle_heartbeat(
-        &mut self,
-        core: &mut Core,
-        heartbeat: &Heartbeat,
-        now: Instant,
-    ) -> Result<(), ControlError> {
-        let keeper = self.group.member(self.group.state().terms.host).ok_or(ControlError::NotTheHost)?;
-        if !heartbeat.is_from(&keeper.key, self.group.id()) {
-            return Err(ControlError::NotTheHost);
-        }
-        if heartbeat.epoch < self.group.epoch() {
-            return Err(ControlError::Stale);
-        }
-        let same_branch = heartbeat.branch == branch(self.group.authenticator());
-        let Part::Follower(liveness) = &mut self.part else {
-            // Our own signature over an epoch that is not ours: somebody else is us.
-            return Err(if heartbeat.epoch == self.group.epoch() && same_branch {
-                ControlError::Own
-            } else {
-                ControlError::NotTheHost
-            });
-        };
-        let verdict = if heartbeat.epoch > self.group.epoch() {
-            liveness.doubt(Doubt::Behind)
-        } else if !same_branch {
-            liveness.doubt(Doubt::Fork)
-        } else {
-            let reported = Duration::from_millis(heartbeat.elapsed_ms);
-            self.schedule.handle_elapsed(reported, now);
-            liveness.prove(reported, self.schedule.elapsed(now), now).map_err(|_| ControlError::Stale)?
-        };
-        carry_out(core, verdict);
-        Ok(())
-    }
-
-    pub(super) fn handle_timeout(&mut self, core: &mut Core, now: Instant) {
+    pub(super) fn handle_timeout(&mut self, core: &mut Core, now: Instant) -> Outcome {
         self.schedule.handle_timeout(now);
-        match &mut self.part {
-            Part::Follower(liveness) => {
-                let verdict = liveness.handle_timeout(now);
-                carry_out(core, verdict);
-            }
-            Part::Keeper { door, heartbeat_at } => {
-                let batch = door.poll_timeout().is_some_and(|at| at <= now);
-                if *heartbeat_at <= now {
-                    *heartbeat_at = now + HEARTBEAT;
-                    self.send_heartbeat(core, now);
-                }
-                if batch {
-                    // Whoever cannot be added was answered so; there is nothing else in this commit.
-                    let _ = self.commit(core, &[], None, now);
-                }
-            }
+        if let Err(failure) = self.tend_rival(core, now) {
+            self.broken = Some(failure);
         }
+        if !self.keeps() {
+            let verdict = self.liveness.handle_timeout(now);
+            carry_out(core, verdict);
+            match self.try_pending(core, now) {
+                Outcome::Stays => {}
+                over => return over,
+            }
+            self.tend_succession(core, now);
+        }
+        self.tend_keeping(core, now);
+        self.tend_renewal(core, now);
+        for member in self.asks.ignored(now) {
+            core.events.push_back(Event::Ignored { member });
+        }
+        Outcome::Stays
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let part = match &self.part {
-            Part::Follower(liveness) => liveness.poll_timeout(),
-            Part::Keeper { door, heartbeat_at } => {
-                [door.poll_timeout(), Some(*heartbeat_at)].into_iter().flatten().min()
-            }
+        let always = [self.schedule.poll_timeout(), self.rival_timeout(), self.asks.poll_timeout()];
+        let part = if self.keeps() {
+            [self.keeping_timeout(), self.echo_timeout(), None]
+        } else {
+            [self.liveness.poll_timeout(), self.pending_timeout(), self.takeover_at()]
         };
-        [self.schedule.poll_timeout(), part].into_iter().flatten().min()
+        let renewal = self.rival.is_none().then_some(self.renew_at);
+        always.into_iter().chain(part).chain([renewal]).flatten().min()
     }
 
     pub(super) fn poll_rekey(&mut self) -> Option<crate::keys::Rekey> {
@@ -178,8 +221,9 @@ impl Seat {
     pub(super) fn retry_held(&mut self, core: &mut Core, now: Instant) -> Outcome {
         // What is dropped here was counted when it came, or says nothing that can be acted on any more.
         for message in self.held.take() {
-            if let Ok(Outcome::Ends(ending)) = self.handle_mls(core, message, now) {
-                return Outcome::Ends(ending);
+            match self.handle_mls(core, message, now) {
+                Ok(Outcome::Stays) | Err(_) => {}
+                Ok(over) => return over,
             }
         }
         Outcome::Stays
@@ -188,41 +232,26 @@ impl Seat {
     /// Does what our role permits: commits it as the keeper, asks the keeper otherwise.
     pub(super) fn act(&mut self, core: &mut Core, action: Action, now: Instant) -> Result<(), CommandError> {
         let own = core.identity.id();
-        policy::check_action(action, own, self.group.roster(), self.group.state())
-            .map_err(CommandError::NotPermitted)?;
-        match self.part {
-            Part::Keeper { .. } => self.commit_action(core, action, now),
-            Part::Follower(_) => Ok(self.announce(core, Announcement::Ask(action))?),
+        policy::check_action(action, own, &self.group.before()).map_err(CommandError::NotPermitted)?;
+        // Remembered until it is done, by us or by whoever keeps the room then.
+        if action != Action::Renew {
+            self.asks.push(action, now);
         }
+        if self.keeps() && self.rival.is_none() {
+            let outcome = self.commit_action(core, action, now);
+            if outcome.is_err() {
+                self.asks.forget(action);
+            }
+            return outcome;
+        }
+        Ok(self.announce(core, &Announcement::Ask(action))?)
     }
 
     /// Says something to everybody in this epoch.
-    pub(super) fn announce(&mut self, core: &mut Core, announcement: Announcement) -> Result<(), Failure> {
+    pub(super) fn announce(&mut self, core: &mut Core, announcement: &Announcement) -> Result<(), Failure> {
         let message = self.group.seal(&announcement.encode())?;
         core.send(&Message::Mls(message));
         Ok(())
-    }
-
-    fn handle_commit(
-        &mut self,
-        core: &mut Core,
-        from: Leaf,
-        staged: Staged,
-        now: Instant,
-    ) -> Result<Outcome, ControlError> {
-        let permit = match policy::check(&staged.change, self.group.roster(), self.group.state()) {
-            Ok(permit) => permit,
-            Err(violation) => return Err(self.report(core, Some(from), violation)),
-        };
-        let own = core.identity.id();
-        let by = self.group.member_at(from).map_or(own, |member| member.id);
-        let banned = staged.change.state.as_ref().is_some_and(|state| state.is_banned(own));
-        match self.group.merge(staged, permit) {
-            Ok(summary) if summary.removed_self => return Ok(Outcome::Ends(Ending::Removed { by, banned })),
-            Ok(summary) => self.enter_epoch(core, by, &summary, now),
-            Err(failure) => self.broken = Some(failure),
-        }
-        Ok(self.retry_held(core, now))
     }
 
     fn handle_announcement(
@@ -235,7 +264,6 @@ impl Seat {
         let announcement = Announcement::decode(bytes).map_err(|_| ControlError::Malformed)?;
         let member = self.group.member_at(from).ok_or(ControlError::Malformed)?;
         let (member, role) = (member.id, member.role);
-        let keeps = self.keeps();
         match announcement {
             Announcement::SpeakerKey(key) => {
                 if let Err(violation) = self.handle_speaker_key(core, from, key, now) {
@@ -244,112 +272,27 @@ impl Seat {
             }
             Announcement::Close if role == Role::Host => return Ok(Outcome::Ends(Ending::Closed)),
             Announcement::Close => return Err(self.report(core, Some(from), Violation::NoRight)),
-            Announcement::Leave if keeps => {
-                let _ = self.commit_action(core, Action::Remove(member), now);
+            // That it came is all that it says.
+            Announcement::Echo => {}
+            Announcement::Leave => self.handle_leave(core, member, now),
+            Announcement::Ask(action) if self.keeps() => self.handle_ask(core, from, action, now)?,
+            Announcement::Ask(_) => {}
+            Announcement::Name(task) => return self.handle_task(core, from, task, now),
+            Announcement::WantDoor(key) => self.handle_want_door(core, member, key),
+            Announcement::Door { to, kem_output, sealed } => {
+                self.handle_door(core, from, to, &kem_output, &sealed, now)?;
             }
-            Announcement::Ask(action) if keeps => {
-                if let Err(violation) =
-                    policy::check_action(action, member, self.group.roster(), self.group.state())
-                {
-                    return Err(self.report(core, Some(from), violation));
-                }
-                let _ = self.commit_action(core, action, now);
-            }
-            Announcement::Leave | Announcement::Ask(_) => {}
         }
         Ok(Outcome::Stays)
     }
 
-    /// Commits an action that was checked.
-    fn commit_action(&mut self, core: &mut Core, action: Action, now: Instant) -> Result<(), CommandError> {
-        let state = self.group.state();
-        let leaf = |member: MemberId| self.group.member(member).map(|member| member.leaf);
-        let (next, removes) = match action {
-            Action::Assign(member, role) => (state.with_role(member, role), None),
-            Action::Remove(member) => (Ok(state.without_role(member)), leaf(member)),
-            Action::Ban(member) => (state.with_ban(member), leaf(member)),
-        };
-        let next = next.map_err(|_| CommandError::Full)?;
-        if next == *state && removes.is_none() {
-            return Ok(());
-        }
-        if let (Action::Ban(member), Part::Keeper { door, .. }) = (action, &mut self.part) {
-            door.turn_away(core, &self.group, member);
-        }
-        self.commit(core, removes.as_slice(), Some(next), now)
-    }
-
-    /// Makes one commit of removals, a new state, and whoever is admitted and waits for the next commit.
-    pub(super) fn commit(
-        &mut self,
-        core: &mut Core,
-        removes: &[Leaf],
-        state: Option<RoomState>,
-        now: Instant,
-    ) -> Result<(), CommandError> {
-        let Part::Keeper { door, .. } = &mut self.part else { return Err(CommandError::HostOnly) };
-        let batch = door.take_batch(now);
-        match self.commit_once(core, &batch, removes, state.clone(), now) {
-            Ok(()) => Ok(()),
-            Err(error) if batch.is_empty() => Err(error),
-            Err(_) => {
-                // Somebody's KeyPackage spoils the commit: it must not keep a ban or the others waiting.
-                if !removes.is_empty() || state.is_some() {
-                    self.commit_once(core, &[], removes, state, now)?;
-                }
-                for admitted in batch {
-                    let reference = admitted.candidate.reference;
-                    if self.commit_once(core, &[admitted], &[], None, now).is_err()
-                        && let Part::Keeper { door, .. } = &mut self.part
-                    {
-                        door.answer(core, &self.group, reference, RefuseReason::Declined);
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn commit_once(
-        &mut self,
-        core: &mut Core,
-        batch: &[Admitted],
-        removes: &[Leaf],
-        state: Option<RoomState>,
-        now: Instant,
-    ) -> Result<(), CommandError> {
-        if batch.is_empty() && removes.is_empty() && state.is_none() {
-            return Ok(());
-        }
-        let mut next = state.unwrap_or_else(|| self.group.state().clone());
-        for admitted in batch {
-            if let Some(role) = admitted.role {
-                next = next.with_role(admitted.candidate.member, role).map_err(|_| CommandError::Full)?;
-            }
-        }
-        let next = (next != *self.group.state()).then_some(next);
-        let candidates: Vec<_> = batch.iter().map(|admitted| &admitted.candidate).collect();
-        let committed =
-            self.group.commit(&candidates, removes, next.as_ref()).map_err(|error| match error {
-                CommitError::Violation(violation) => CommandError::NotPermitted(violation),
-                CommitError::Mls(failure) => failure.into(),
-            })?;
-        core.send(&Message::Mls(committed.commit));
-        if let Some(welcome) = committed.welcome {
-            core.send(&Message::Welcome(welcome));
-        }
-        if let Part::Keeper { door, heartbeat_at } = &mut self.part {
-            batch.iter().for_each(|admitted| door.note_answered(admitted.candidate.reference));
-            *heartbeat_at = now + HEARTBEAT;
-        }
-        let own = core.identity.id();
-        self.enter_epoch(core, own, &committed.summary, now);
-        Ok(())
-    }
-
     /// After a merge: new keys, our speaker key, and the news.
-    fn enter_epoch(&mut self, core: &mut Core, by: MemberId, summary: &Summary, now: Instant) {
+    pub(super) fn enter_epoch(&mut self, core: &mut Core, by: MemberId, summary: &Summary, now: Instant) {
         let removed: Vec<Leaf> = summary.removed.iter().map(|member| member.leaf).collect();
+        if !summary.added.is_empty() && self.group.roster().len() == 1 + summary.added.len() {
+            // Nobody could follow us before.
+            self.echoed_at = now;
+        }
         let next = match begin_epoch(core, &mut self.group, &removed, now) {
             Ok(next) => next,
             Err(failure) => {
@@ -360,16 +303,108 @@ impl Seat {
         let mut ended = std::mem::replace(&mut self.schedule, next);
         // Keys of the epoch before that nobody took yet still open its late packets.
         core.rekeys.extend(std::iter::from_fn(|| ended.poll_rekey()));
-        if let Part::Follower(liveness) = &mut self.part {
-            let verdict = liveness.renew(now);
-            carry_out(core, verdict);
+        if by == core.identity.id() {
+            self.plan_renewal(core, now);
         }
         core.events.push_back(Event::Changed {
             epoch: self.group.epoch(),
             by,
             joined: summary.added.clone(),
-            left: summary.removed.iter().map(|member| member.id).collect(),
+            left: summary
+                .removed
+                .iter()
+                .map(|member| member.id)
+                .filter(|member| !summary.added.contains(member))
+                .collect(),
         });
+        if let Err(failure) = self.settle_in(core, now) {
+            self.broken = Some(failure);
+        }
+    }
+
+    /// Takes up our part in the epoch that has begun.
+    fn settle_in(&mut self, core: &mut Core, now: Instant) -> Result<(), Failure> {
+        self.lineage.enter(self.group.epoch(), self.group.branch(), self.group.roster());
+        self.pending.clear();
+        self.task = None;
+        self.took_over = false;
+        self.entered_at = now;
+        let chain = self.group.state().chain();
+        self.handed.take_if(|to| chain.iter().any(|hand_over| hand_over.to == *to));
+        let epoch = self.group.epoch();
+        self.expected.retain(|(other, _)| *other > epoch);
+        self.highest_term = self.highest_term.max(self.group.state().term);
+        let doubt = self.review_rival(now);
+        let own = core.identity.id();
+        let keeper = self.group.state().keeper;
+        let heard_at = self.liveness.heard_at();
+        let doubt = doubt.or_else(|| {
+            if self.keeping.is_none() {
+                // Whoever takes over sends no longer than before, until it hears that it is followed.
+                self.echoed_at = heard_at;
+            }
+            let alone = self.group.roster().len() == 1;
+            let late = now.saturating_duration_since(self.echoed_at) >= PROOF_HOLDS;
+            (keeper == own && late && !alone).then_some(Doubt::Time)
+        });
+        let verdict = self.liveness.renew(doubt, now);
+        carry_out(core, verdict);
+        if std::mem::replace(&mut self.keeper, keeper) != keeper {
+            self.door_key = None;
+            core.events.push_back(Event::Keeper { member: keeper });
+        }
+        match (&mut self.keeping, keeper == own) {
+            (Some(keeping), true) => keeping.enter_epoch(),
+            (None, true) => {
+                self.keeping = Some(Keeping::new(core, now)?);
+                self.send_heartbeat(core, now);
+            }
+            (keeping, false) => *keeping = None,
+        }
+        self.tend_sharing(core)?;
+        for action in self.asks.review(&self.group, now) {
+            // What we asked for in vain we do, now that it is ours to do.
+            if self.keeps() {
+                let _ = self.commit_action(core, action, now);
+            } else {
+                self.announce(core, &Announcement::Ask(action))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Renews our leaf now and then, so that what was once seen of our keys is of no use for long.
+    fn tend_renewal(&mut self, core: &mut Core, now: Instant) {
+        if now < self.renew_at || self.rival.is_some() {
+            return;
+        }
+        self.renew_at = now + RENEW_AGAIN;
+        let _ = if self.keeps() {
+            self.renew_leaf(core, now)
+        } else {
+            self.announce(core, &Announcement::Ask(Action::Renew)).map_err(CommandError::from)
+        };
+    }
+
+    /// Makes a commit that does nothing but renew our leaf, under the name that we have now.
+    pub(super) fn renew_leaf(&mut self, core: &mut Core, now: Instant) -> Result<(), CommandError> {
+        if self.keeping.as_ref().is_some_and(|keeping| keeping.naming.is_out()) {
+            // Later: a commit of ours would come before the one that somebody makes.
+            return Ok(());
+        }
+        let committed = {
+            let draft = Draft { renews: Some(&core.identity), ..Draft::default() };
+            self.group.commit(&draft)
+        };
+        self.after_commit(core, committed, now)
+    }
+
+    fn plan_renewal(&mut self, core: &mut Core, now: Instant) {
+        let members = u32::try_from(self.group.roster().len()).unwrap_or(u32::MAX);
+        let every = core.renew_every.max(COMMIT_APART * members);
+        // Between half and one and a half of it: not all at once.
+        let spread = u32::from_be_bytes(core.random()) % 1_000;
+        self.renew_at = now + every / 2 + every / 1_000 * spread;
     }
 
     /// What keeps the room from going on, if there is anything.
@@ -377,19 +412,7 @@ impl Seat {
         self.broken.take()
     }
 
-    fn send_heartbeat(&mut self, core: &mut Core, now: Instant) {
-        let elapsed = u64::try_from(self.schedule.elapsed(now).as_millis()).unwrap_or(u64::MAX);
-        let heartbeat = Heartbeat::new(
-            &core.identity,
-            self.group.id(),
-            self.group.epoch(),
-            branch(self.group.authenticator()),
-            elapsed,
-        );
-        core.send(&Message::Heartbeat(heartbeat));
-    }
-
-    fn report(&self, core: &mut Core, leaf: Option<Leaf>, violation: Violation) -> ControlError {
+    pub(super) fn report(&self, core: &mut Core, leaf: Option<Leaf>, violation: Violation) -> ControlError {
         let by = leaf.and_then(|leaf| self.group.member_at(leaf)).map(|member| member.id);
         core.events.push_back(Event::Violation { by, violation });
         ControlError::NotPermitted { by, violation }
@@ -426,15 +449,21 @@ fn begin_epoch(
         removed,
         seed,
     };
-    let schedule = Schedule::start(start, now).map_err(Failure::of)?;
+    let mut schedule = Schedule::start(start, now).map_err(Failure::of)?;
+    group.roster().iter().filter(|member| member.muted).for_each(|member| schedule.mute(member.leaf));
     begin_speaking(core, group, &schedule, &mut seed, now)?;
     Ok(schedule)
 }
 
-fn carry_out(core: &mut Core, verdict: Verdict) {
+pub(super) fn carry_out(core: &mut Core, verdict: Verdict) {
     match verdict {
         Verdict::Nothing => {}
         Verdict::Pause(reason) => core.pause(reason),
         Verdict::Resume => core.resume(),
     }
 }
+
+/// In a large room there are no more renewals than one in this time.
+const COMMIT_APART: Duration = Duration::from_secs(6);
+/// How long after asking for a turn we ask again.
+const RENEW_AGAIN: Duration = Duration::from_secs(30);

@@ -80,6 +80,13 @@ pub struct Net {
     order: HashMap<(Peer, Peer), Instant>,
     withheld: HashSet<(Peer, Peer)>,
     kept_back: HashMap<(Peer, Peer), Vec<Bytes>>,
+    /// Pairs between whom nothing passes, on either lane; what is sent is lost.
+    cut: HashSet<(Peer, Peer)>,
+    /// Devices that are switched off.
+    off: HashSet<Peer>,
+    identities: HashMap<MemberId, ([u8; 32], Name)>,
+    /// Whether one epoch may have several branches for now.
+    pub forks: bool,
     number: u64,
 }
 
@@ -103,6 +110,10 @@ impl Net {
             order: HashMap::new(),
             withheld: HashSet::new(),
             kept_back: HashMap::new(),
+            cut: HashSet::new(),
+            off: HashSet::new(),
+            identities: HashMap::new(),
+            forks: false,
             number: 0,
         }
     }
@@ -126,7 +137,16 @@ impl Net {
     }
 
     pub fn identity(&mut self, name: &str) -> Identity {
-        Identity::from_seed(self.bytes(), Name::new(name).unwrap())
+        let (seed, name) = (self.bytes(), Name::new(name).unwrap());
+        let identity = Identity::from_seed(seed, name.clone());
+        self.identities.insert(identity.id(), (seed, name));
+        identity
+    }
+
+    /// The identity of a device, as its application has stored it.
+    pub fn identity_of(&self, peer: Peer) -> Identity {
+        let (seed, name) = &self.identities[&self.id(peer)];
+        Identity::from_seed(*seed, name.clone())
     }
 
     pub fn bytes(&mut self) -> [u8; 32] {
@@ -202,6 +222,30 @@ impl Net {
         }
     }
 
+    /// Divides the network: nothing passes between the two sides, on either lane, and what is sent is lost.
+    pub fn divide(&mut self, one: &[Peer], other: &[Peer]) {
+        for (a, b) in one.iter().flat_map(|a| other.iter().map(move |b| (*a, *b))) {
+            self.cut.extend([(a, b), (b, a)]);
+        }
+    }
+
+    pub fn heal(&mut self) {
+        self.cut.clear();
+    }
+
+    /// Switches a device off, without a word.
+    pub fn switch_off(&mut self, peer: Peer) {
+        self.off.insert(peer);
+    }
+
+    /// Switches a device on again: it goes on in its room with nothing but what it had stored.
+    pub fn switch_on(&mut self, peer: Peer, room: Room) {
+        self.off.remove(&peer);
+        let device = &mut self.devices[peer.0];
+        (device.room, device.sealer, device.opener) = (room, Sealer::new(), Opener::new());
+        self.drain(peer);
+    }
+
     /// Delivers bytes of the relay's own making to one device, now.
     pub fn inject(&mut self, to: Peer, message: &[u8]) -> Result<(), ControlError> {
         let now = self.now;
@@ -212,8 +256,10 @@ impl Net {
 
     pub fn run_for(&mut self, duration: Duration) {
         let end = self.now + duration;
-        for peer in 0..self.devices.len() {
-            self.drain(Peer(peer));
+        for peer in (0..self.devices.len()).map(Peer) {
+            if !self.off.contains(&peer) {
+                self.drain(peer);
+            }
         }
         while let Some(next) = self.next().filter(|next| *next <= end) {
             self.now = self.now.max(next);
@@ -247,7 +293,11 @@ impl Net {
                 .map(|member| (member.leaf, member.id, member.role, member.name.clone()))
                 .collect();
             let code = device.room.code().unwrap().to_string();
-            let handle = (device.room.handle(), epoch);
+            if self.off.contains(&Peer(peer)) {
+                continue;
+            }
+            let branch = self.forks.then(|| code.clone());
+            let handle = (device.room.handle(), epoch, branch);
             let (other, their_roster, their_code) =
                 by_epoch.entry(handle).or_insert_with(|| (peer, roster.clone(), code.clone()));
             assert_eq!(*their_roster, roster, "{other} and {peer} have different rosters in epoch {epoch:?}");
@@ -284,8 +334,8 @@ impl Net {
 
     fn next(&self) -> Option<Instant> {
         let arrival = self.arrivals.keys().next().map(|(at, _)| *at);
-        let devices =
-            self.devices.iter().flat_map(|device| [device.room.poll_timeout(), device.speaks_at]).flatten();
+        let on = self.devices.iter().enumerate().filter(|(peer, _)| !self.off.contains(&Peer(*peer)));
+        let devices = on.flat_map(|(_, device)| [device.room.poll_timeout(), device.speaks_at]).flatten();
         devices.chain(arrival).min()
     }
 
@@ -293,6 +343,9 @@ impl Net {
         let now = self.now;
         while self.arrivals.keys().next().is_some_and(|(at, _)| *at <= now) {
             let Some((_, (peer, arrival))) = self.arrivals.pop_first() else { break };
+            if self.off.contains(&peer) {
+                continue;
+            }
             match arrival {
                 Arrival::Control(message) => {
                     let before = self.devices[peer.0].room.epoch();
@@ -307,6 +360,9 @@ impl Net {
             }
         }
         for peer in (0..self.devices.len()).map(Peer) {
+            if self.off.contains(&peer) {
+                continue;
+            }
             if self.devices[peer.0].room.poll_timeout().is_some_and(|at| at <= now) {
                 self.devices[peer.0].room.handle_timeout(now);
                 self.drain(peer);
@@ -346,6 +402,9 @@ impl Net {
     }
 
     fn post_control(&mut self, from: Peer, to: Peer, message: Bytes) {
+        if self.cut.contains(&(from, to)) || self.off.contains(&to) {
+            return;
+        }
         if self.withheld.contains(&(from, to)) {
             self.kept_back.entry((from, to)).or_default().push(message);
             return;
@@ -385,7 +444,7 @@ impl Net {
         let sealed = self.now;
         for to in (0..self.devices.len()).map(Peer).filter(|to| *to != from) {
             let lane = self.media.clone();
-            if self.rng.random_range(0..100) < lane.loss {
+            if self.rng.random_range(0..100) < lane.loss || self.cut.contains(&(from, to)) {
                 continue;
             }
             let copies = 1 + u32::from(self.rng.random_range(0..100) < lane.doubled);

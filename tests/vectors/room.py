@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 FILE = Path(__file__).resolve().parent / "room.txt"
-NUMBERS = {"epoch", "elapsed", "reason", "expires", "uses", "default_role", "suite", "cipher_suite", "authenticity", "packet_size"}
+NUMBERS = {"epoch", "elapsed", "term", "at", "kind", "serial", "certified", "reason", "expires", "uses", "default_role", "suite", "cipher_suite", "authenticity", "packet_size"}
 TEXTS = {"link", "code"}
 
 
@@ -140,26 +140,63 @@ def knock(case):
     return dict(join_key=join_key, message=message)
 
 
+def hand_over(host, group_id, to):
+    return raw(host.public_key()) + to + host.sign(b"sottovoce 1 hand-over" + v8(group_id) + to)
+
+
+def certificate(host, group_id, moderator):
+    return raw(host.public_key()) + host.sign(b"sottovoce 1 moderator" + v8(group_id) + moderator)
+
+
+def order(issuer, group_id, target, serial, bans):
+    said = target + be(serial, 8) + be(bans, 1)
+    return said + raw(issuer.public_key()) + issuer.sign(b"sottovoce 1 order" + v8(group_id) + said)
+
+
 def refused(case):
-    host, reason = key(case["seed"]), be(case["reason"], 1)
-    signature = host.sign(b"sottovoce 1 refused" + v8(case["group_id"]) + case["reference"] + reason)
-    return dict(message=b"\4" + case["reference"] + reason + raw(host.public_key()) + signature)
+    signer, reason = key(case["seed"]), be(case["reason"], 1)
+    public = raw(signer.public_key())
+    signature = signer.sign(b"sottovoce 1 refused" + v8(case["group_id"]) + case["reference"] + reason)
+    vouched = certificate(key(case["host_seed"]), case["group_id"], fingerprint(public)) if case["certified"] else b""
+    return dict(message=b"\4" + case["reference"] + reason + public + signature + be(case["certified"], 1) + vouched)
 
 
 def heartbeat(case):
+    keeper = key(case["seed"])
     branch = hashlib.sha256(b"sottovoce 1 branch" + case["authenticator"]).digest()
-    said = be(case["epoch"], 8) + branch + be(case["elapsed"], 8)
-    signature = key(case["seed"]).sign(b"sottovoce 1 heartbeat" + v8(case["group_id"]) + said)
+    said = raw(keeper.public_key()) + be(case["term"], 8) + be(case["epoch"], 8) + branch
+    said += be(case["elapsed"], 8) + be(case["at"], 8) + case["door_key"]
+    said += be(1, 1) + hand_over(keeper, case["group_id"], case["next"])
+    signature = keeper.sign(b"sottovoce 1 heartbeat" + v8(case["group_id"]) + said)
     return dict(branch=branch, message=b"\5" + said + signature)
 
 
+def petition(case):
+    signer, group_id = key(case["seed"]), case["group_id"]
+    door_key = raw(derive_key_pair(case["ikm"]).public_key())
+    if case["kind"] == 1:
+        orders = be(1, 2) + order(signer, group_id, case["target"], case["serial"], 1)
+        plea = b"\1" + be(len(case["key_package"]), 4) + case["key_package"] + orders
+    else:
+        plea = b"\2" + raw(signer.public_key()) + signer.sign(b"sottovoce 1 leave" + v8(group_id) + door_key)
+    aad = v8(group_id) + door_key + case["reference"]
+    ephemeral = X25519PrivateKey.from_private_bytes(case["ephemeral"])
+    enc, sealed = hpke_seal(door_key, ephemeral, b"sottovoce 1 petition", aad, plea)
+    return dict(door_key=door_key, message=b"\6" + case["reference"] + be(len(enc), 2) + enc + be(len(sealed), 4) + sealed)
+
+
 def state(case):
-    role = lambda name: case["id_" + name] + be({"moderator": 1, "speaker": 2}[name], 1)
-    roles = sorted(role(name) for name in ("moderator", "speaker"))
-    bans = sorted([case["banned0"], case["banned1"]])
+    group_id, founder, host = case["group_id"], key(case["seed"]), key(case["next_seed"])
+    founder_id, host_id = (fingerprint(raw(one.public_key())) for one in (founder, host))
     fixed = be(case["default_role"], 1) + be(case["suite"], 2) + be(case["authenticity"], 1) + be(case["packet_size"], 2)
-    lists = be(len(roles), 2) + b"".join(roles) + be(len(bans), 2) + b"".join(bans)
-    return dict(state=b"\1" + v8(case["name"]) + case["host"] + fixed + lists)
+    chain = be(1, 1) + hand_over(founder, group_id, host_id)
+    moderator = founder_id + be(1, 1) + certificate(founder, group_id, founder_id)
+    roles = b"".join(sorted([moderator, case["id_speaker"] + be(2, 1)]))
+    lifted = order(founder, group_id, case["lifted"], case["serial"], 0)
+    orders = b"".join(sorted([lifted, order(host, group_id, case["banned"], case["serial"], 1)]))
+    lists = be(2, 2) + roles + be(1, 2) + case["id_speaker"] + be(2, 2) + orders
+    keeping = case["keeper"] + be(case["term"], 8)
+    return dict(state=b"\1" + v8(case["name"]) + founder_id + fixed + keeping + chain + lists)
 
 
 def digits(label, content):
@@ -176,7 +213,7 @@ def pair_code(case):
     return dict(code="_".join(digits(b"sottovoce 1 pair code", half) for half in sorted([case["key0"], case["key1"]])))
 
 
-DERIVE = {f.__name__: f for f in (identity, credential, invite, lane, envelope, knock, refused, heartbeat, state, room_code, pair_code)}
+DERIVE = {f.__name__: f for f in (identity, credential, invite, lane, envelope, knock, refused, heartbeat, petition, state, room_code, pair_code)}
 
 
 def inputs():
@@ -192,13 +229,18 @@ def inputs():
         yield "envelope", dict(lane_key=b("lane", 32), salt=b(f"salt {size}", 32), message=b(f"message {size}", size))
     sealed = dict(ikm=b("ikm", 32), group_id=b("group", 16), invite=b("invite", 16), reference=b("reference", 32))
     yield "knock", sealed | dict(ephemeral=b("ephemeral", 32), key_package=b("key package", 300))
-    for reason in range(6):
-        yield "refused", dict(seed=b("seed a", 32), group_id=b("group", 16), reference=b("reference", 32), reason=reason)
-    yield "heartbeat", dict(seed=b("seed a", 32), group_id=b("group", 16), authenticator=b("auth", 32), epoch=258, elapsed=15_000)
-    people = {f"id_{name}": b(name, 32) for name in ("moderator", "speaker")}
-    yield "state", dict(name=b"tea", host=b("host", 32), default_role=3, suite=5, authenticity=1, packet_size=240) | people | dict(
-        banned0=b("banned 0", 32), banned1=b("banned 1", 32)
-    )
+    group_id = b("group", 16)
+    for reason in range(7):
+        signer = dict(seed=b("seed b", 32), certified=1) if reason % 2 else dict(seed=b("seed a", 32), certified=0)
+        yield "refused", signer | dict(host_seed=b("seed a", 32), group_id=group_id, reference=b("reference", 32), reason=reason)
+    said = dict(authenticator=b("auth", 32), term=3, epoch=258, elapsed=15_000, at=1_800_000_000_123, door_key=b("door", 32), next=b("next", 32))
+    yield "heartbeat", dict(seed=b("seed a", 32), group_id=group_id) | said
+    asked = dict(seed=b("seed a", 32), ikm=b("ikm", 32), group_id=group_id, reference=b("reference", 32), ephemeral=b("ephemeral", 32))
+    yield "petition", asked | dict(kind=1, key_package=b("key package", 300), target=b("banned", 32), serial=1_800_000_000)
+    yield "petition", asked | dict(kind=2)
+    fixed = dict(default_role=3, suite=5, authenticity=1, packet_size=240, keeper=b("keeper", 32), term=0x1_0000_0000)
+    who = dict(id_speaker=b("speaker", 32), banned=b("banned", 32), lifted=b("lifted", 32), serial=1_800_000_000)
+    yield "state", dict(name=b"tea", group_id=group_id, seed=b("seed a", 32), next_seed=b("seed b", 32)) | fixed | who
     keys = {f"key{n}": b(f"key {n}", 32) for n in range(3)}
     yield "room_code", dict(group_id=b("group", 16), authenticator=b("auth", 32)) | keys
     yield "pair_code", dict(key0=keys["key0"], key1=keys["key1"])

@@ -142,5 +142,17 @@ pub(crate) fn group_with_credential(
         .build(&provider, &leaf_key, credential)
         .unwrap();
     let key_exchange = KeyExchange::default();
-    Group { mls, provider, leaf_key, key_exchange, state: state.clone(), roster: Vec::new() }
+    let (roster, leaving) = (Vec::new(), Default::default());
+    let state = state.clone();
+    Group {
+        mls,
+        provider,
+        leaf_key,
+        key_exchange,
+        state,
+        roster,
+        leaving,
+        made: Default::default(),
+        pending: None,
+    }
 }

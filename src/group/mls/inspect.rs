@@ -111,8 +111,12 @@ pub(super) fn check_lifetime(key_package: &KeyPackage, now: UnixTime) -> Result<
 
 /// A day of tolerance for clocks, four weeks to be let in.
 pub(super) fn lifetime(now: UnixTime) -> Lifetime {
-    const DAY: u64 = 24 * 60 * 60;
     Lifetime::init(now.0.saturating_sub(DAY), now.0.saturating_add(28 * DAY))
+}
+
+/// When somebody made a KeyPackage of [`lifetime`].
+pub(super) fn made(key_package: &KeyPackage) -> UnixTime {
+    UnixTime(key_package.life_time().not_before().saturating_add(DAY))
 }
 
 pub(super) fn credential_with_key(credential: &Credential, leaf_key: &SigningKey) -> CredentialWithKey {
@@ -132,6 +136,7 @@ fn read_proposal(
         Proposal::Add(add) => {
             let key_package = add.key_package();
             change.adds.push(read_leaf(key_package.leaf_node(), suite, group_id)?.member());
+            change.made.push(made(key_package));
             if !key_package.life_time().has_acceptable_range() {
                 return Err(Violation::Lifetime);
             }
@@ -167,5 +172,7 @@ fn required_capabilities() -> RequiredCapabilitiesExtension {
     )
 }
 
+/// In seconds.
+const DAY: u64 = 24 * 60 * 60;
 /// The group context extension of SPEC section 7.2, in the range for private use.
 const STATE_EXTENSION: u16 = 0xF50A;

@@ -16,8 +16,10 @@ use crate::{
         identity::{CredentialError, Name},
         invite::UnixTime,
         key_exchange::KeyExchange,
-        policy::Violation,
+        order::Order,
+        policy::{MAX_MEMBERS, Violation},
         signing::SigningKey,
+        state::RoomState,
     },
     id::MemberId,
 };
@@ -35,11 +37,19 @@ pub(crate) struct Applicant {
 /// A Welcome that was checked, to be entered.
 pub(crate) struct Entry(StagedWelcome);
 
-/// What the Welcome must agree with: the invite.
+/// What the Welcome must agree with.
 pub(crate) struct Expected<'a> {
     pub(crate) group_id: &'a [u8],
-    pub(crate) host: MemberId,
     pub(crate) own: MemberId,
+    pub(crate) because: Because<'a>,
+}
+
+/// Why a Welcome is believed.
+pub(crate) enum Because<'a> {
+    /// An invite names this host; the room may have passed to others since, each by the word of the one before.
+    Invite(MemberId),
+    /// We were in the room before, and it was so; we asked this member to let us in again.
+    Before { state: &'a RoomState, keeper: MemberId },
 }
 
 impl Applicant {
@@ -70,6 +80,10 @@ impl Applicant {
     /// The KeyPackageRef (RFC 9420 section 5.2).
     pub(crate) fn reference(&self) -> &[u8; 32] {
         &self.reference
+    }
+
+    pub(crate) fn key_exchange(&self) -> KeyExchange {
+        self.key_exchange
     }
 
     /// The KeyPackage as an MLSMessage.
@@ -115,13 +129,8 @@ fn check_room(
     }
     let sender = staged.welcome_sender().map_err(JoinError::mls)?;
     let sender = inspect::read_leaf(sender, suite, expected.group_id).map_err(JoinError::Room)?;
-    if sender.member() != expected.host {
-        return Err(JoinError::NotTheHost);
-    }
     let state = inspect::read_state(context.extensions()).map_err(JoinError::Room)?;
-    if state.terms.host != expected.host {
-        return Err(JoinError::NotTheHost);
-    }
+    check_state(&state, sender.member(), expected)?;
     let mut seen = Vec::new();
     for member in staged.members() {
         let credential =
@@ -136,6 +145,9 @@ fn check_room(
         }
         seen.push(id);
     }
+    if seen.len() > MAX_MEMBERS {
+        return Err(JoinError::Room(Violation::TooMany));
+    }
     seen.sort_unstable();
     if !seen.is_sorted_by(|a, b| a < b) {
         return Err(JoinError::Room(Violation::Duplicate));
@@ -144,6 +156,37 @@ fn check_room(
         return Err(JoinError::Room(Violation::Succession));
     }
     Ok(())
+}
+
+/// Whether the room is the one that we know of, and its keeper somebody who may let us in.
+fn check_state(state: &RoomState, sender: MemberId, expected: &Expected<'_>) -> Result<(), JoinError> {
+    match expected.because {
+        Because::Invite(host) => {
+            // Cheap, and of the two only this says that somebody else made the room.
+            if !state.was_host(host) || !state.role(sender).may_admit() || sender != state.keeper {
+                return Err(JoinError::NotTheHost);
+            }
+            state.verify(expected.group_id, None).map_err(JoinError::Room)
+        }
+        Because::Before { state: before, keeper } => {
+            if sender != keeper || sender != state.keeper {
+                return Err(JoinError::NotTheHost);
+            }
+            if state.terms != before.terms {
+                return Err(JoinError::Room(Violation::FixedTerms));
+            }
+            state.verify(expected.group_id, Some(before)).map_err(JoinError::Room)?;
+            let kept = |order: &&Order| {
+                state.order(order.target).is_some_and(|newer| newer == *order || newer.serial > order.serial)
+            };
+            // An order of somebody who has lost its rank since does not bind the room any more.
+            let binds = |order: &&Order| state.role(order.issuer()).outranks(state.role(order.target));
+            if !before.orders().iter().filter(binds).all(|order| kept(&order)) {
+                return Err(JoinError::Room(Violation::Order));
+            }
+            Ok(())
+        }
+    }
 }
 
 /// Why a Welcome is not entered.
@@ -155,7 +198,7 @@ pub(crate) enum JoinError {
     NotForUs,
     /// It leads into another group than the invite.
     OtherGroup,
-    /// It was not made by the host of the invite.
+    /// It was not made by the host of the invite, by one of its moderators, or by whom we asked.
     NotTheHost,
     /// The room behind it breaks a rule.
     Room(Violation),
@@ -175,6 +218,8 @@ pub(crate) struct Candidate {
     pub(crate) reference: [u8; 32],
     pub(crate) member: MemberId,
     pub(crate) name: Name,
+    /// When the KeyPackage was made, by the clock of whoever made it.
+    pub(crate) made: UnixTime,
 }
 
 impl Candidate {
@@ -199,7 +244,8 @@ impl Candidate {
         inspect::check_lifetime(&key_package, now)?;
         let credential = inspect::read_leaf(key_package.leaf_node(), suite, group_id)?;
         let reference = reference(&key_package, &crypto).map_err(|_| MALFORMED)?;
-        Ok(Self { reference, member: credential.member(), name: credential.name, key_package })
+        let made = inspect::made(&key_package);
+        Ok(Self { reference, member: credential.member(), name: credential.name, made, key_package })
     }
 }
 

@@ -15,18 +15,21 @@ mod provider;
 mod storage;
 mod vouch;
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use openmls::prelude::{
-    Ciphersuite, GroupId, KeyPackage, LeafNodeIndex, MlsGroup, MlsMessageBodyIn, MlsMessageIn,
-    PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessedMessageContent, ProtocolMessage, Sender, StagedCommit,
-    WireFormatPolicy,
+    Ciphersuite, GroupId, KeyPackage, LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsMessageBodyIn,
+    MlsMessageIn, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessedMessageContent, ProtocolMessage, Sender,
+    StagedCommit, WireFormatPolicy,
 };
 use openmls_traits::OpenMlsProvider;
 use tls_codec::{DeserializeBytes, Serialize};
 
-pub(crate) use hpke::{JOIN_KEY_LEN, JoinKey, JoinSecret, knock_aad};
-pub(crate) use join::{Applicant, Candidate, Expected, JoinError};
+pub(crate) use hpke::{JOIN_KEY_LEN, JoinKey, JoinSecret, Purpose, door_aad, knock_aad, petition_aad};
+pub(crate) use join::{Applicant, Because, Candidate, Entry, Expected, JoinError};
 pub(crate) use vouch::LeafKey;
 
 use super::{
@@ -34,7 +37,8 @@ use super::{
     identity::{Credential, Identity},
     invite::UnixTime,
     key_exchange::KeyExchange,
-    policy::{self, Change, Permit, Violation},
+    message,
+    policy::{self, Before, Change, Permit, Standing, Violation},
     signing::SigningKey,
     state::RoomState,
 };
@@ -53,6 +57,12 @@ pub(crate) struct Group {
     state: RoomState,
     /// The leaves of the tree, ascending: nothing else ever makes a roster.
     roster: Vec<Member>,
+    /// Members who said that they leave, and are not removed yet.
+    leaving: BTreeSet<MemberId>,
+    /// When the KeyPackages were made by which members came in since we are here.
+    made: BTreeMap<MemberId, UnixTime>,
+    /// What our commit that waits for the keeper's word would change.
+    pending: Option<Change>,
 }
 
 impl Group {
@@ -92,7 +102,9 @@ impl Group {
         key_exchange: KeyExchange,
     ) -> Result<Self, Failure> {
         let state = inspect::read_state(mls.extensions()).map_err(Failure::of)?;
-        let mut group = Self { mls, provider, leaf_key, key_exchange, state, roster: Vec::new() };
+        let (roster, leaving, made) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
+        let pending = None;
+        let mut group = Self { mls, provider, leaf_key, key_exchange, state, roster, leaving, made, pending };
         group.read_roster();
         Ok(group)
     }
@@ -134,6 +146,33 @@ impl Group {
         self.mls.epoch_authenticator().as_slice()
     }
 
+    /// What tells this epoch from the same epoch of other branches, to everybody.
+    pub(crate) fn branch(&self) -> [u8; 32] {
+        message::branch(self.authenticator())
+    }
+
+    /// What changes are held against.
+    pub(crate) fn before(&self) -> Before<'_> {
+        Before { group_id: self.id(), roster: &self.roster, state: &self.state, leaving: &self.leaving }
+    }
+
+    /// Notes that a member said it leaves.
+    pub(crate) fn note_leaving(&mut self, member: MemberId) {
+        if self.member(member).is_some() {
+            self.leaving.insert(member);
+        }
+    }
+
+    /// When the KeyPackage of a member was made, if it came in after us.
+    pub(crate) fn made(&self, member: MemberId) -> Option<UnixTime> {
+        self.made.get(&member).copied()
+    }
+
+    /// Who said that they leave, and are here still.
+    pub(crate) fn leaving(&self) -> &BTreeSet<MemberId> {
+        &self.leaving
+    }
+
     /// Takes the epoch's secret, which can be taken once: the exporter's node is punctured.
     pub(crate) fn take_epoch_secret(&mut self) -> Result<EpochSecret, Failure> {
         let storage = self.provider.storage();
@@ -145,23 +184,39 @@ impl Group {
     /// Makes a commit, checks it as everybody else will, and merges it.
     ///
     /// On an error nothing has changed.
-    pub(crate) fn commit(
-        &mut self,
-        adds: &[&Candidate],
-        removes: &[Leaf],
-        state: Option<&RoomState>,
-    ) -> Result<Committed, CommitError> {
-        let proposed = match self.propose(adds, removes, state) {
-            Ok(proposed) => proposed,
-            Err(error) => {
-                self.mls.clear_pending_commit(self.provider.storage()).map_err(CommitError::mls)?;
-                return Err(error);
-            }
-        };
-        let Proposed { commit, welcome, change, permit: Permit { .. } } = proposed;
+    pub(crate) fn commit(&mut self, draft: &Draft<'_>) -> Result<Committed, CommitError> {
+        let Proposed { commit, welcome, change, .. } = self.propose(draft)?;
         self.mls.merge_pending_commit(&self.provider).map_err(CommitError::mls)?;
         let summary = self.settle(&change);
         Ok(Committed { commit, welcome, summary })
+    }
+
+    /// Makes a commit that waits for the keeper's word. It takes the place of one that waits already.
+    ///
+    /// On an error none waits.
+    pub(crate) fn prepare(&mut self, draft: &Draft<'_>) -> Result<Vec<u8>, CommitError> {
+        let Proposed { commit, change, .. } = self.propose(draft)?;
+        self.pending = Some(change);
+        Ok(commit)
+    }
+
+    /// The branch that our waiting commit leads to.
+    pub(crate) fn prepared_branch(&self) -> Option<[u8; 32]> {
+        self.pending.as_ref()?;
+        let authenticator = self.mls.pending_commit()?.epoch_authenticator()?;
+        Some(message::branch(authenticator.as_slice()))
+    }
+
+    /// Merges our waiting commit.
+    pub(crate) fn merge_prepared(&mut self) -> Result<Summary, Failure> {
+        let change = self.pending.take().ok_or_else(|| Failure::of("no commit waits"))?;
+        self.mls.merge_pending_commit(&self.provider).map_err(Failure::of)?;
+        Ok(self.settle(&change))
+    }
+
+    /// Which of a commit's rules holds, and how it takes its place.
+    pub(crate) fn check(&self, staged: &Staged) -> Result<(Permit, Standing), Violation> {
+        policy::check(&staged.change, &self.before())
     }
 
     /// Takes an MLS message. A commit is staged, to be checked and merged or dropped.
@@ -193,7 +248,7 @@ impl Group {
             }
             ProcessedMessageContent::StagedCommitMessage(commit) => {
                 let change = inspect::change(&commit, Some(from), self.id());
-                Ok(Incoming::Commit { from, staged: Staged { commit, change } })
+                Ok(Incoming::Commit { from, staged: Box::new(Staged { commit, change }) })
             }
             ProcessedMessageContent::OwnPendingCommit | ProcessedMessageContent::OwnPrivateMessage => {
                 Err(ProcessError::Own)
@@ -211,7 +266,7 @@ impl Group {
         let removed_self = staged.commit.self_removed();
         self.mls.merge_staged_commit(&self.provider, *staged.commit).map_err(Failure::of)?;
         if removed_self {
-            return Ok(Summary { removed_self, ..Summary::default() });
+            return Ok(Summary { removed_self, added: staged.change.adds, ..Summary::default() });
         }
         Ok(self.settle(&staged.change))
     }
@@ -222,22 +277,35 @@ impl Group {
         message.tls_serialize_detached().map_err(Failure::of)
     }
 
-    /// Makes a commit of our own and checks it, without merging it.
-    fn propose(
-        &mut self,
-        adds: &[&Candidate],
-        removes: &[Leaf],
-        state: Option<&RoomState>,
-    ) -> Result<Proposed, CommitError> {
+    /// Makes a commit of our own and checks it, without merging it. On an error none is pending.
+    fn propose(&mut self, draft: &Draft<'_>) -> Result<Proposed, CommitError> {
+        self.pending = None;
+        self.mls.clear_pending_commit(self.provider.storage()).map_err(CommitError::mls)?;
+        let proposed = self.build(draft);
+        if proposed.is_err() {
+            self.mls.clear_pending_commit(self.provider.storage()).map_err(CommitError::mls)?;
+        }
+        proposed
+    }
+
+    fn build(&mut self, draft: &Draft<'_>) -> Result<Proposed, CommitError> {
         let own_leaf = self.own_leaf();
+        let renewed = draft.renews.map(|identity| {
+            let credential = identity.credential(self.id(), self.leaf_key.public());
+            let credential = inspect::credential_with_key(&credential, &self.leaf_key);
+            LeafNodeParameters::builder().with_credential_with_key(credential).build()
+        });
         let key_packages: Vec<KeyPackage> =
-            adds.iter().map(|candidate| candidate.key_package.clone()).collect();
+            draft.adds.iter().map(|candidate| candidate.key_package.clone()).collect();
         let mut builder = self
             .mls
             .commit_builder()
             .propose_adds(key_packages)
-            .propose_removals(removes.iter().map(|leaf| LeafNodeIndex::new(leaf.0)));
-        if let Some(state) = state {
+            .propose_removals(draft.removes.iter().map(|leaf| LeafNodeIndex::new(leaf.0)));
+        if let Some(parameters) = renewed {
+            builder = builder.force_self_update(true).leaf_node_parameters(parameters);
+        }
+        if let Some(state) = draft.state {
             let extensions = inspect::write_state(state).map_err(CommitError::Mls)?;
             builder = builder.propose_group_context_extensions(extensions).map_err(CommitError::mls)?;
         }
@@ -255,8 +323,8 @@ impl Group {
         };
         let pending = self.mls.pending_commit().ok_or_else(|| CommitError::mls("no commit is pending"))?;
         let change = inspect::change(pending, Some(own_leaf), self.mls.group_id().as_slice());
-        let permit = policy::check(&change, &self.roster, &self.state).map_err(CommitError::Violation)?;
-        Ok(Proposed { commit, welcome, change, permit })
+        let (permit, _) = policy::check(&change, &self.before()).map_err(CommitError::Violation)?;
+        Ok(Proposed { commit, welcome, change, _permit: permit })
     }
 
     /// Reads the new epoch after a merge, and says what is different.
@@ -265,7 +333,13 @@ impl Group {
         if let Some(state) = &change.state {
             self.state = state.clone();
         }
+        self.pending = None;
         self.read_roster();
+        self.leaving.retain(|member| !change.adds.contains(member));
+        let roster = &self.roster;
+        self.made.extend(change.adds.iter().copied().zip(change.made.iter().copied()));
+        self.made.retain(|member, _| roster.iter().any(|other| other.id == *member));
+        self.leaving.retain(|leaving| roster.iter().any(|member| member.id == *leaving));
         Summary { removed, added: change.adds.clone(), removed_self: false }
     }
 
@@ -282,6 +356,7 @@ impl Group {
                     id,
                     name: credential.name,
                     role: self.state.role(id),
+                    muted: self.state.is_muted(id),
                     leaf: Leaf(member.index.u32()),
                     is_self: member.index == own_leaf,
                     key: credential.key,
@@ -294,7 +369,7 @@ impl Group {
 /// A message of another member, authenticated by MLS as from the leaf `from`.
 pub(crate) enum Incoming {
     Application { from: Leaf, bytes: Vec<u8> },
-    Commit { from: Leaf, staged: Staged },
+    Commit { from: Leaf, staged: Box<Staged> },
 }
 
 /// A commit that is not merged yet.
@@ -303,12 +378,35 @@ pub(crate) struct Staged {
     pub(crate) change: Change,
 }
 
+impl Staged {
+    /// The branch that it leads to; `None` if it leaves us out.
+    pub(crate) fn branch(&self) -> Option<[u8; 32]> {
+        self.commit.epoch_authenticator().map(|authenticator| message::branch(authenticator.as_slice()))
+    }
+
+    /// Whether it removes our leaf.
+    pub(crate) fn removes_us(&self) -> bool {
+        self.commit.self_removed()
+    }
+}
+
+/// What a commit of our own is to do.
+#[derive(Default)]
+pub(crate) struct Draft<'a> {
+    pub(crate) adds: &'a [&'a Candidate],
+    pub(crate) removes: &'a [Leaf],
+    pub(crate) state: Option<&'a RoomState>,
+    /// With new keys for our leaf and its path, and the name that this identity has.
+    pub(crate) renews: Option<&'a Identity>,
+}
+
 /// A commit of our own that is not merged yet.
 struct Proposed {
     commit: Vec<u8>,
     welcome: Option<Vec<u8>>,
     change: Change,
-    permit: Permit,
+    /// Whoever merges it holds the proof.
+    _permit: Permit,
 }
 
 /// A commit of our own, merged, and what the others need to follow.
@@ -384,7 +482,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::group::{Name, state::tests::state};
+    use crate::group::{Name, order::Order, state::tests::state};
 
     #[test]
     fn a_key_exchange_and_its_cipher_suite_have_one_number() {
@@ -399,14 +497,15 @@ mod tests {
         let now = UnixTime::from(SystemTime::now());
         let host = Identity::from_seed([1; 32], Name::new("host").unwrap());
         let mut terms = state().terms;
-        terms.host = host.id();
+        terms.founder = host.id();
         let state = RoomState::new(terms);
         let mut group =
             Group::create(&host, b"group", &state, KeyExchange::default(), [2; 32], [3; 32], now).unwrap();
         assert!(group.take_epoch_secret().is_ok());
         assert!(group.take_epoch_secret().is_err(), "a seized device could derive the epoch's keys again");
-        let next = state.with_ban(MemberId::from_bytes([9; 32])).unwrap();
-        group.commit(&[], &[], Some(&next)).unwrap();
+        let ban = Order::new(&host, b"group", MemberId::from_bytes([9; 32]), 1, true);
+        let next = state.with_order(ban).unwrap();
+        group.commit(&Draft { state: Some(&next), ..Draft::default() }).unwrap();
         assert!(group.take_epoch_secret().is_ok());
         assert_eq!(group.epoch(), Epoch(1));
     }

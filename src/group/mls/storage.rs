@@ -338,29 +338,30 @@ mod tests {
     use openmls_traits::OpenMlsProvider;
 
     use super::*;
-    use crate::{
-        group::{Identity, KeyExchange, Name, invite::UnixTime, mls::Group, state::tests},
-        id::MemberId,
+    use crate::group::{
+        Identity, KeyExchange, Name,
+        invite::UnixTime,
+        mls::{Draft, Group},
+        state::tests,
     };
 
     #[test]
     fn a_group_leaves_nothing_but_the_private_keys_of_its_epoch() {
         let host = Identity::from_seed([1; 32], Name::new("host").unwrap());
-        let mut state = tests::state();
-        state.terms.host = host.id();
+        let state = tests::state();
         let now = UnixTime::from(SystemTime::now());
         let mut group =
             Group::create(&host, b"group", &state, KeyExchange::X25519, [2; 32], [3; 32], now).unwrap();
         let mut before = Vec::new();
-        for n in 0..3 {
+        for n in 0..3u8 {
             let names: Vec<_> = group.provider.storage().kept().keys().cloned().collect();
             assert_eq!(names.len(), 1, "epoch {n}");
             assert_eq!(names[0][0], EPOCH_KEY_PAIRS);
             assert_ne!(names, before);
             before = names;
             assert!(group.take_epoch_secret().is_ok());
-            let next = state.with_ban(MemberId::from_bytes([9 + n as u8; 32])).unwrap();
-            group.commit(&[], &[], Some(&next)).unwrap();
+            let next = group.state().with_order(tests::ban(1, 9 + n)).unwrap();
+            group.commit(&Draft { state: Some(&next), ..Draft::default() }).unwrap();
         }
     }
 

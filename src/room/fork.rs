@@ -1,0 +1,215 @@
+//! Heartbeats: proof that the keeper lives, its word for a commit, or news of a branch that is not ours
+//! (SPEC sections 7.6 and 7.7).
+//!
+//! ```text
+//! heartbeat > genuine > here?  > proof of life
+//!                       past?  > nothing
+//!                       ahead? > merge what waits for it, or 3 s later come back
+//!                       wins?  > stop sending, come back
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::{
+    core::Core,
+    error::ControlError,
+    lineage::{Claim, successors},
+    liveness::{Doubt, PROOF_HOLDS},
+    returning::Returning,
+    seat::{Outcome, Seat, carry_out},
+    succession::SILENT_AFTER,
+};
+use crate::{
+    group::{
+        announcement::Announcement,
+        chain,
+        message::Heartbeat,
+        mls::{Failure, JoinKey},
+        state::MAX_LEAP,
+    },
+    id::{Epoch, MemberId},
+};
+
+/// A branch, or a later epoch of our own, that we are not in and ought to be in.
+pub(super) struct Rival {
+    pub(super) keeper: MemberId,
+    pub(super) door: JoinKey,
+    pub(super) epoch: Epoch,
+    pub(super) branch: [u8; 32],
+    /// When we ask to be let in, unless what we lack comes before.
+    pub(super) ask_at: Instant,
+    pub(super) heard_at: Instant,
+}
+
+impl Seat {
+    /// Takes a heartbeat: the cheapest checks first, and nothing changes for one that is not genuine.
+    pub(super) fn handle_heartbeat(
+        &mut self,
+        core: &mut Core,
+        heartbeat: &Heartbeat,
+        now: Instant,
+    ) -> Result<Outcome, ControlError> {
+        let (by, state) = (heartbeat.keeper(), self.group.state());
+        if self.group.member(by).is_none() {
+            return Err(ControlError::NotTheKeeper);
+        }
+        let here = heartbeat.epoch == self.group.epoch() && heartbeat.branch == self.group.branch();
+        if by == core.identity.id() || here && by != state.keeper {
+            // Ours, come back or of another time, or by which a former keeper let others follow us.
+            return Err(ControlError::Own);
+        }
+        if !heartbeat.is_genuine(self.group.id()) {
+            return Err(ControlError::NotTheKeeper);
+        }
+        let highest = self.highest_term.max(state.term);
+        self.highest_term = highest.max(heartbeat.term.min(state.term.saturating_add(MAX_LEAP - 1)));
+        if here {
+            return self.take_proof(core, heartbeat, now);
+        }
+        if self.lineage.contains(heartbeat) {
+            return Err(ControlError::Stale);
+        }
+        let ahead = heartbeat.epoch > self.group.epoch();
+        if by == state.keeper {
+            // A branch that it kept once and has left is behind this term.
+            if heartbeat.term < state.term {
+                return Err(ControlError::Stale);
+            }
+            if !ahead && (heartbeat.epoch < self.group.epoch() || heartbeat.branch > self.group.branch()) {
+                return Err(ControlError::OtherBranch);
+            }
+            self.liveness.note_heard(now);
+            self.expect(heartbeat.epoch, heartbeat.branch);
+        } else {
+            if !self.lineage.is_fresh(heartbeat, core.clock.unix(now)) {
+                return Err(ControlError::Stale);
+            }
+            let silent = now.saturating_duration_since(self.liveness.heard_at()) >= SILENT_AFTER;
+            let lives = self.keeps() || !silent;
+            let (founder, id) = (state.terms.founder, self.group.id());
+            if !chain::is_genuine(&heartbeat.chain, founder, id, state.chain()) {
+                return Err(ControlError::OtherBranch);
+            }
+            let claim = |keeper| Claim::of(keeper, state, &heartbeat.chain);
+            if lives && !claim(by).beats(&claim(state.keeper)) {
+                return Err(ControlError::OtherBranch);
+            }
+        }
+        self.note_rival(core, heartbeat, ahead, now);
+        Ok(self.try_pending(core, now))
+    }
+
+    fn take_proof(
+        &mut self,
+        core: &mut Core,
+        heartbeat: &Heartbeat,
+        now: Instant,
+    ) -> Result<Outcome, ControlError> {
+        self.door_key = Some(JoinKey(heartbeat.door_key));
+        let reported = Duration::from_millis(heartbeat.elapsed_ms);
+        self.schedule.handle_elapsed(reported, now);
+        let elapsed = self.schedule.elapsed(now);
+        let verdict = self.liveness.prove(reported, elapsed, now).map_err(|_| ControlError::Stale)?;
+        carry_out(core, verdict);
+        // The keeper has to hear that it is followed: from whoever would take over from it.
+        let own = core.identity.id();
+        let successors = successors(self.group.roster(), heartbeat.keeper());
+        if successors.iter().take(ECHOES).any(|member| member.id == own) {
+            // One that is lost is followed by the next.
+            let _ = self.announce(core, &Announcement::Echo);
+        }
+        Ok(Outcome::Stays)
+    }
+
+    /// Notes that the keeper counts this branch as that of a later epoch.
+    fn expect(&mut self, epoch: Epoch, branch: [u8; 32]) {
+        self.expected.retain(|(other, _)| *other != epoch);
+        if self.expected.len() >= MAX_EXPECTED {
+            self.expected.pop_front();
+        }
+        self.expected.push_back((epoch, branch));
+    }
+
+    /// Stops sending, because of what a genuine heartbeat says.
+    fn note_rival(&mut self, core: &mut Core, heartbeat: &Heartbeat, ahead: bool, now: Instant) {
+        let (keeper, state) = (heartbeat.keeper(), self.group.state());
+        let claim = |keeper| Claim::of(keeper, state, &heartbeat.chain);
+        let better = |rival: &Rival| claim(rival.keeper).beats(&claim(keeper));
+        if self.rival.as_ref().is_some_and(|rival| rival.keeper != keeper && better(rival)) {
+            return;
+        }
+        let patience = if ahead {
+            BEHIND_FOR
+        } else {
+            // Not all at once.
+            SPREAD * (self.group.own_leaf().0 % 64)
+        };
+        let same = self.rival.as_ref().filter(|rival| rival.keeper == keeper);
+        let ask_at = same.map_or(now + patience, |rival| rival.ask_at);
+        self.rival = Some(Rival {
+            keeper,
+            door: JoinKey(heartbeat.door_key),
+            epoch: heartbeat.epoch,
+            branch: heartbeat.branch,
+            ask_at,
+            heard_at: now,
+        });
+        let verdict = self.liveness.doubt(if ahead { Doubt::Behind } else { Doubt::Fork });
+        carry_out(core, verdict);
+    }
+
+    /// What is left of a rival in the epoch that has just begun.
+    pub(super) fn review_rival(&mut self, now: Instant) -> Option<Doubt> {
+        let rival = self.rival.as_mut()?;
+        if self.lineage.was_in(rival.epoch, &rival.branch) {
+            self.rival = None;
+            self.returning = None;
+            return None;
+        }
+        if rival.epoch > self.group.epoch() {
+            // We get on, if slowly.
+            rival.ask_at = rival.ask_at.max(now + BEHIND_FOR);
+            return Some(Doubt::Behind);
+        }
+        rival.ask_at = rival.ask_at.min(now);
+        Some(Doubt::Fork)
+    }
+
+    /// Asks to be let into the branch that wins, or gives up on it when nothing is heard of it any more.
+    pub(super) fn tend_rival(&mut self, core: &mut Core, now: Instant) -> Result<(), Failure> {
+        let Some(rival) = &self.rival else { return Ok(()) };
+        if now.saturating_duration_since(rival.heard_at) >= PROOF_HOLDS {
+            self.rival = None;
+            self.returning = None;
+            let verdict =
+                if self.keeps() { self.liveness.renew(None, now) } else { self.liveness.settle(now) };
+            carry_out(core, verdict);
+            return Ok(());
+        }
+        if now < rival.ask_at {
+            return Ok(());
+        }
+        if self.returning.is_none() {
+            self.returning = Some(Returning::new(core, self.group.id(), self.group.key_exchange(), now)?);
+        }
+        match &mut self.returning {
+            Some(returning) => returning.tend(core, rival, self.group.id(), self.group.state().orders(), now),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn rival_timeout(&self) -> Option<Instant> {
+        let rival = self.rival.as_ref()?;
+        let again = self.returning.as_ref().map_or(rival.ask_at, Returning::poll_timeout);
+        let ask = rival.ask_at.max(again);
+        Some(ask.min(rival.heard_at + PROOF_HOLDS))
+    }
+}
+
+/// How long what we lack may take to come by itself.
+pub(super) const BEHIND_FOR: Duration = Duration::from_secs(3);
+/// How many members answer a heartbeat.
+const ECHOES: usize = 3;
+const SPREAD: Duration = Duration::from_millis(15);
+/// Branches of later epochs that the keeper has vouched for.
+const MAX_EXPECTED: usize = 64;
