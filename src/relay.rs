@@ -23,6 +23,8 @@ pub mod token;
 mod bucket;
 mod control;
 mod counts;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod media;
 mod metrics;
 mod outbox;
