@@ -7,9 +7,11 @@
 //! Bare `sendto`, our relay by UDP and by QUIC, and rtpengine if it is installed, take turns within the same run, so
 //! that all see the same machine. Cost is the CPU time of the relay's process (all threads, from the scheduler's own
 //! accounts), so it holds on a busy machine; latency and loss include the receivers, which are one thread here, the
-//! same for all. What sealing adds is measured by the same clock. `SOTTOVOCE_BENCH_ROUNDS` and
-//! `SOTTOVOCE_BENCH_SECONDS` make it longer or shorter. Saves `relay.json` in `target/bench`.
+//! same for all. What sealing adds is measured by the same clock. `SOTTOVOCE_BENCH_ROUNDS`, `SOTTOVOCE_BENCH_SECONDS` and
+//! `SOTTOVOCE_BENCH_RECEIVERS` make it longer or shorter. Saves `relay.json` in `target/bench`.
 
+// Others use what this one does not.
+#[allow(dead_code)]
 mod support {
     pub mod alloc;
     pub mod arena;
@@ -73,6 +75,8 @@ fn main() {
     let wanted = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
     let (sizes, rounds, seconds): (&[usize], u32, f64) =
         if measuring { (&[10, 100, 300, 1_000], 4, 2.0) } else { (&[3], 1, 0.2) };
+    let one = wanted("SOTTOVOCE_BENCH_RECEIVERS").map(|receivers| [receivers as usize]);
+    let sizes = one.as_ref().map_or(sizes, <[usize; 1]>::as_slice);
     let rounds = wanted("SOTTOVOCE_BENCH_ROUNDS").unwrap_or(rounds).max(1);
     let seconds = wanted("SOTTOVOCE_BENCH_SECONDS").map_or(seconds, f64::from);
 

@@ -204,7 +204,8 @@ fn offer(address: &str, port: u16) -> Vec<u8> {
 #[test]
 fn a_relay_that_says_nothing_or_nonsense_is_told_apart_from_one_that_works() {
     let denied = || b"d12:error-reason4:none6:result5:errore".to_vec();
-    let cases: [(&str, fn(&str) -> Option<Vec<u8>>, TransportError); 5] = [
+    type Answer = fn(&str) -> Option<Vec<u8>>;
+    let cases: [(&str, Answer, TransportError); 5] = [
         ("silent", |_| None, TransportError::Unreachable),
         ("garbage", |_| Some(b"\0\xff".to_vec()), TransportError::Refused),
         ("endless", |_| Some([&b"d"[..], &b"1:xl".repeat(10_000)].concat()), TransportError::Refused),
