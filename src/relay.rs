@@ -23,6 +23,8 @@ pub mod token;
 mod bucket;
 mod control;
 mod counts;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod media;
 mod metrics;
 mod outbox;
@@ -149,6 +151,7 @@ impl Relay {
     /// As [`stop`](Self::stop).
     pub fn drain(mut self, patience: Duration) -> io::Result<Counts> {
         self.shared.draining.store(true, Ordering::Relaxed);
+        control::knock(self.address);
         self.wait_until_empty(patience);
         self.shared.rooms().finish();
         self.wait_until_empty(self.shared.limits.write_timeout);
@@ -179,6 +182,9 @@ impl Relay {
 
     fn halt(&mut self) -> io::Result<()> {
         self.shared.stopping.store(true, Ordering::Relaxed);
+        if !self.threads.is_empty() {
+            control::knock(self.address);
+        }
         for thread in self.threads.drain(..) {
             // A thread that panicked has ended too.
             let _ = thread.join();

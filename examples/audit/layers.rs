@@ -177,7 +177,9 @@ pub fn datagrams(said: &[(Duration, Vec<u8>)], of_a_relay: bool, port_53: bool) 
         dtls(said)
     } else if any(is_quic_start) {
         quic(said)
-    } else if is_rtp_flow(said) {
+    } else if said.iter().all(|(_, bytes)| ng_dictionary(bytes).is_some()) {
+        ng(said)
+    } else if is_rtp_flow(said) || said.iter().all(|(_, bytes)| is_rtp_padding(bytes)) {
         rtp(said)
     } else if said.iter().all(|(_, bytes)| sframe(bytes).is_some()) {
         relay_datagrams(said)
@@ -254,9 +256,16 @@ fn is_rtp(bytes: &[u8]) -> bool {
     bytes.len() >= 12 && bytes[0] >> 6 == 2
 }
 
+/// Four bytes of padding and nothing else, which keeps a way open.
+fn is_rtp_padding(bytes: &[u8]) -> bool {
+    is_rtp(bytes) && bytes[0] == 0xa0 && bytes.get(12..) == Some(&[0, 0, 0, 4])
+}
+
+/// A long header of version 1 or 2 with connection ids of a length that there is. A relay's first is a Retry, which is short.
 fn is_quic_start(bytes: &[u8]) -> bool {
-    matches!(bytes, [first, v @ .., ] if first & 0xc0 == 0xc0 && bytes.len() >= 1_200
-        && matches!(v.get(..4), Some([0, 0, 0, 1] | [0x6b, 0x33, 0x43, 0xcf])))
+    let Some(([first, version @ .., ids], rest)) = bytes.split_first_chunk::<6>() else { return false };
+    let known = matches!(version, [0, 0, 0, 1] | [0x6b, 0x33, 0x43, 0xcf]);
+    first & 0xc0 == 0xc0 && known && *ids <= 20 && rest.len() > usize::from(*ids) + 16
 }
 
 /// RTP looks like many things; only a flow with one SSRC, whose sequence numbers count, is taken for it.
@@ -293,6 +302,9 @@ fn rtp(said: &[(Duration, Vec<u8>)]) -> Found {
             header += 4 + 4 * usize::from(words);
         }
         let payload = bytes.get(header..).unwrap_or_default();
+        if is_rtp_padding(bytes) {
+            continue;
+        }
         match sframe(payload) {
             Some((inner, kid, counter)) => found.sealed.push(Sealed {
                 at: *at,
@@ -316,6 +328,41 @@ fn rtp(said: &[(Duration, Vec<u8>)]) -> Found {
         found
             .readable
             .push(format!("{extensions} header extensions, which may say how loud somebody speaks"));
+    }
+    found
+}
+
+/// What stands behind the cookie in a datagram of rtpengine's control protocol.
+fn ng_dictionary(bytes: &[u8]) -> Option<&[u8]> {
+    let cookie = bytes.iter().take(64).position(|byte| *byte == b' ')?;
+    let dictionary = bytes.get(cookie + 1..)?;
+    (dictionary.starts_with(b"d") && dictionary.ends_with(b"e")).then_some(dictionary)
+}
+
+/// Signalling in clear: all of it is words of the protocol, addresses, and names that must be pseudonyms.
+fn ng(said: &[(Duration, Vec<u8>)]) -> Found {
+    let mut found = Found { protocol: "rtpengine, control", ..Found::default() };
+    let (mut calls, mut tags) = (BTreeSet::new(), BTreeSet::new());
+    let mut odd = 0;
+    for dictionary in said.iter().filter_map(|(_, bytes)| ng_dictionary(bytes)) {
+        let text = String::from_utf8_lossy(dictionary);
+        let after =
+            |key: &str| text.split(key).nth(1).map(|rest| rest.chars().skip_while(|c| c.is_ascii_digit()));
+        let name =
+            |key| after(key).map(|rest| rest.skip(1).take_while(char::is_ascii_hexdigit).collect::<String>());
+        if let Some(call) = name("7:call-id") {
+            odd += usize::from(call.len() < 32);
+            calls.insert(call.chars().take(32).collect::<String>());
+        }
+        tags.extend(name("6:to-tag"));
+    }
+    found.clear.push(format!(
+        "commands, addresses and ports of media, {} call-ids, {} tags",
+        calls.len(),
+        tags.len()
+    ));
+    if odd > 0 {
+        found.readable.push(format!("{odd} questions about calls whose ids are no pseudonyms"));
     }
     found
 }

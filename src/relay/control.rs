@@ -2,8 +2,8 @@
 
 use std::{
     io::{self, ErrorKind, Read, Write},
-    net::{Shutdown, TcpListener, TcpStream},
-    sync::{Arc, atomic::Ordering},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{Arc, Weak, atomic::Ordering},
     thread::{self, JoinHandle},
     time::{Duration, Instant, SystemTime},
 };
@@ -23,36 +23,50 @@ use super::{
 use crate::transport::RoomHandle;
 
 /// Admits connections until the relay drains or stops, then ends them all when it stops.
+///
+/// It waits for the next connection without ever looking up, since that would cost more than a small room does; whoever
+/// drains or stops the relay [knocks](knock).
 pub(super) fn serve(listener: TcpListener, shared: &Arc<Shared>) {
-    // Polled, since nothing in `std` can wake a thread that waits for a connection.
-    let mut listener = listener.set_nonblocking(true).ok().map(|()| listener);
-    let mut connections: Vec<(Arc<TcpStream>, JoinHandle<()>)> = Vec::new();
-    let mut swept = Instant::now();
+    let mut connections: Vec<(Weak<TcpStream>, JoinHandle<()>)> = Vec::new();
+    let closed = || shared.is_stopping() || shared.draining.load(Ordering::Relaxed);
+    loop {
+        let accepted = listener.accept();
+        if closed() {
+            break;
+        }
+        match accepted {
+            Ok((stream, _)) => connections.extend(admit(stream, shared)),
+            // No descriptor is left, or the connection is gone already.
+            Err(_) => thread::sleep(PAUSE),
+        }
+        connections.retain(|(_, thread)| !thread.is_finished());
+    }
+    // Whoever knocks from now on learns at once that nobody is here.
+    drop(listener);
     while !shared.is_stopping() {
-        if shared.draining.load(Ordering::Relaxed) {
-            // Whoever knocks from now on learns at once that nobody is here.
-            listener = None;
-        }
-        match listener.as_ref().map(TcpListener::accept) {
-            Some(Ok((stream, _))) => connections.extend(admit(stream, shared)),
-            _ => thread::sleep(POLL),
-        }
-        if swept.elapsed() >= TICK {
-            swept = Instant::now();
-            shared.handle_timeout(swept);
-            connections.retain(|(_, thread)| !thread.is_finished());
-        }
+        thread::sleep(PAUSE);
     }
     shared.rooms().close();
     for (stream, thread) in connections {
         // It may have ended by itself, and a thread that panicked has ended too.
-        let _ = stream.shutdown(Shutdown::Both);
+        let _ = stream.upgrade().map(|stream| stream.shutdown(Shutdown::Both));
         let _ = thread.join();
     }
 }
 
+/// Makes a door that waits at this address look up.
+pub(super) fn knock(address: SocketAddr) {
+    let loopback = match address {
+        SocketAddr::V4(_) => IpAddr::from(Ipv4Addr::LOCALHOST),
+        SocketAddr::V6(_) => IpAddr::from(Ipv6Addr::LOCALHOST),
+    };
+    let ip = if address.ip().is_unspecified() { loopback } else { address.ip() };
+    // If there is no room for another connection, there is one that makes it look up as well.
+    let _ = TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), TICK);
+}
+
 /// Starts the thread of a new connection, or drops the connection if too many have yet to say hello.
-fn admit(stream: TcpStream, shared: &Arc<Shared>) -> Option<(Arc<TcpStream>, JoinHandle<()>)> {
+fn admit(stream: TcpStream, shared: &Arc<Shared>) -> Option<(Weak<TcpStream>, JoinHandle<()>)> {
     if shared.pending.load(Ordering::Relaxed) >= shared.limits.pending {
         shared.rooms().counts.refuse(|refusals| &mut refusals.pending);
         return None;
@@ -62,7 +76,8 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> Option<(Arc<TcpStream>, Joi
     stream.set_nodelay(true).ok()?;
     stream.set_write_timeout(Some(shared.limits.write_timeout)).ok()?;
     let stream = Arc::new(stream);
-    let (its_stream, its_shared) = (Arc::clone(&stream), Arc::clone(shared));
+    // Theirs alone, so that it closes when they have ended.
+    let (here, its_stream, its_shared) = (Arc::downgrade(&stream), stream, Arc::clone(shared));
     shared.pending.fetch_add(1, Ordering::Relaxed);
     let thread = spawn("relay member", move || {
         let hello = read_hello(&its_stream, its_shared.limits.hello_timeout);
@@ -72,7 +87,7 @@ fn admit(stream: TcpStream, shared: &Arc<Shared>) -> Option<(Arc<TcpStream>, Joi
     if thread.is_none() {
         shared.pending.fetch_sub(1, Ordering::Relaxed);
     }
-    Some((stream, thread?))
+    Some((here, thread?))
 }
 
 /// Reads until it is clear what the connection is, or the time is up.
@@ -235,7 +250,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<
     thread::Builder::new().name(name.to_owned()).stack_size(STACK).spawn(work).ok()
 }
 
-/// How often the door looks for new connections.
-const POLL: Duration = Duration::from_millis(10);
+/// How long a door waits that cannot let anybody in.
+const PAUSE: Duration = Duration::from_millis(10);
 /// Threads here are many and hold little.
 const STACK: usize = 256 * 1024;

@@ -1,4 +1,4 @@
-//! The relay's media lane: one thread, one UDP socket, no queue.
+//! The relay's media lane: one thread, one UDP socket, no queue. It also sees to what has to be done now and then.
 
 use std::{
     thread,
@@ -24,7 +24,12 @@ pub(super) fn serve(shared: &Shared) {
     // A byte more than is allowed, so that a longer datagram shows.
     let mut buffer = [0; MAX_MEDIA + 1];
     let mut to = Copies::default();
+    let mut swept = Instant::now();
     while !shared.is_stopping() {
+        if swept.elapsed() >= TICK {
+            swept = Instant::now();
+            shared.handle_timeout(swept);
+        }
         let (bytes, source) = match socket.recv_from(&mut buffer) {
             Ok((length, source)) => (buffer.get(..length).unwrap_or_default(), source),
             Err(error) if timed_out(&error) => continue,

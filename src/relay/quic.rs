@@ -87,7 +87,7 @@ struct Edge<'a> {
     shared: &'a Arc<Shared>,
     guests: HashMap<ConnectionHandle, Guest>,
     members: HashMap<Connection, ConnectionHandle>,
-    /// When which connection wants to be looked at. Entries that came too early are put in again.
+    /// When which connection wants to be looked at.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
     /// Connections that something has happened to.
     busy: Vec<ConnectionHandle>,
@@ -229,7 +229,10 @@ impl Edge<'_> {
             }
             self.due.pop();
             let handle = ConnectionHandle(handle);
-            if let Some(guest) = self.guests.get_mut(&handle) {
+            // Others have been overtaken by an earlier time, and are of no use.
+            if let Some(guest) = self.guests.get_mut(&handle)
+                && guest.scheduled == Some(due)
+            {
                 guest.scheduled = None;
                 guest.handle_timeout(now, self.shared);
                 self.touch(handle);

@@ -64,6 +64,16 @@ impl ServerCertVerifier for Credulous {
     }
 }
 
+/// TLS for a client that believes anybody.
+pub fn credulous() -> rustls::ClientConfig {
+    rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Credulous))
+        .with_no_client_auth()
+}
+
 /// One connection, driven by whoever waits for something.
 pub struct Raw {
     socket: UdpSocket,
@@ -78,12 +88,7 @@ pub struct Raw {
 impl Raw {
     /// Begins a handshake with this ALPN.
     pub fn start(remote: std::net::SocketAddr, alpn: &[u8]) -> Self {
-        let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Credulous))
-            .with_no_client_auth();
+        let mut tls = credulous();
         tls.alpn_protocols = vec![alpn.to_vec()];
         let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).unwrap()));
         let mut transport = TransportConfig::default();

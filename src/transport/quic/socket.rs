@@ -28,6 +28,8 @@ pub(crate) struct Socket {
     events: Events,
     waker: Arc<Waker>,
     buffer: Vec<u8>,
+    /// There may be more to read, which is told only once.
+    more: bool,
 }
 
 impl Socket {
@@ -41,7 +43,7 @@ impl Socket {
         poll.registry().register(&mut socket, SOCKET, Interest::READABLE)?;
         let waker = Arc::new(Waker::new(poll.registry(), WOKEN)?);
         let buffer = vec![0; batch.clamp(1, quinn_udp::BATCH_SIZE) * DATAGRAM_MAX * state.gro_segments()];
-        Ok(Self { socket, state, poll, events: Events::with_capacity(4), waker, buffer })
+        Ok(Self { socket, state, poll, events: Events::with_capacity(4), waker, buffer, more: true })
     }
 
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
@@ -60,6 +62,7 @@ impl Socket {
 
     /// Waits until something comes, somebody wakes, or that time.
     pub(crate) fn wait(&mut self, until: Instant) {
+        let until = if self.more { Instant::now() } else { until };
         let left = until.saturating_duration_since(Instant::now());
         // It fails when a signal comes, which is as good as being woken.
         let _ = self.poll.poll(&mut self.events, Some(left));
@@ -72,9 +75,13 @@ impl Socket {
         let mut metas = vec![RecvMeta::default(); slices.len()];
         let count = match self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas) {
             Ok(count) => count,
-            // Somebody's port is closed: that is for the connection's own timers.
-            Err(error) => return !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+            Err(error) => {
+                // Otherwise somebody's port is closed: that is for the connection's own timers.
+                self.more = !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                return self.more;
+            }
         };
+        self.more = true;
         for (meta, slice) in metas.iter().zip(&slices).take(count) {
             let run = slice.get(..meta.len).unwrap_or_default();
             for datagram in run.chunks(meta.stride.max(1)) {

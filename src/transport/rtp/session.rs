@@ -102,13 +102,21 @@ impl Session {
     // ---- the slot of this member -----------------------------------------------------------------------
 
     fn hold_a_slot(&mut self) -> Result<(), NgError> {
+        let mut lost = None;
         if let Some(slot) = self.held {
             let idle = self.lane.outgoing().last.elapsed() >= HOLD;
             if idle {
                 self.let_go(slot);
                 self.lane.wanted.store(false, Ordering::Relaxed);
-            } else if self.holder(slot)? != Some(self.here) {
-                self.release();
+            } else {
+                match self.holder(slot)? {
+                    Some(holder) if holder == self.here => {}
+                    Some(_) => {
+                        self.let_go(slot);
+                        lost = Some(slot);
+                    }
+                    None => self.release(),
+                }
             }
         }
         if self.held.is_some() || !self.lane.wanted.load(Ordering::Relaxed) {
@@ -118,7 +126,7 @@ impl Session {
             if self.lane.inbox.is_closed() {
                 return Ok(());
             }
-            if self.holder(slot)?.is_some() {
+            if lost == Some(slot) || self.holder(slot)?.is_some() {
                 continue;
             }
             let published = self.publish(slot)?;
@@ -129,21 +137,25 @@ impl Session {
                 self.drop_subscription(slot);
                 return Ok(());
             }
+            self.let_go(slot);
         }
         Ok(())
     }
 
-    /// The slot is somebody else's, or gone.
+    /// The slot is gone.
     fn release(&mut self) {
         self.held = None;
         self.lane.outgoing().to = None;
     }
 
+    /// Has the call of a slot deleted. One at which two have published is of no use to either: a relay goes on listening to
+    /// one, and names the other. So whoever sees it ends it and goes elsewhere, and the other begins anew.
     fn let_go(&mut self, slot: Slot) {
         self.release();
         let call = self.call(slot);
         // Whether it was there or not, it is not there any more.
-        let arguments = [("call-id", call.as_str()), ("from-tag", PUBLISHER), ("delete-delay", "0")];
+        // The whole call, or those who have subscribed would go on listening to nothing.
+        let arguments = [("call-id", call.as_str()), ("delete-delay", "0")];
         let _ = self.ng.ask("delete", &arguments, BRIEFLY, |_| Some(()));
     }
 
@@ -152,7 +164,10 @@ impl Session {
         let call = self.call(slot);
         let arguments = [("call-id", call.as_str()), ("from-tag", PUBLISHER)];
         let answer = self.ng.ask("query", &arguments, PATIENCE, |answer| {
-            let Some(speaker) = answer.get("tags")?.get(PUBLISHER) else { return Some(None) };
+            // Without any tag that was asked for there is no such entry at all.
+            let Some(speaker) = answer.get("tags").and_then(|tags| tags.get(PUBLISHER)) else {
+                return Some(None);
+            };
             let stream = speaker.get("medias")?.first()?.get("streams")?.first()?;
             advertised(stream).map(Some)
         });
@@ -231,8 +246,9 @@ impl Session {
             let arguments = [("call-id", call.as_str()), ("from-tag", known.tag.as_str())];
             let tag = known.tag.as_str();
             let answer = self.ng.ask("query", &arguments, PATIENCE, |answer| {
-                let tags = answer.get("tags")?;
-                Some(tags.get(tag).is_some() && tags.get(PUBLISHER).is_some())
+                let both =
+                    answer.get("tags").map(|tags| tags.get(tag).is_some() && tags.get(PUBLISHER).is_some());
+                Some(both.unwrap_or(false))
             });
             match answer {
                 Ok(true) => {}

@@ -1,0 +1,203 @@
+//! What the relays of our adapters see and what their members contact, by captures of real traffic: a sealed room
+//! over QUIC, and one whose media goes through a real rtpengine, each in a network of its own.
+#![cfg(all(feature = "room", feature = "codec", feature = "quic", feature = "rtp"))]
+
+#[path = "../examples/room/base64.rs"]
+#[allow(dead_code)]
+mod base64;
+#[path = "../examples/audit/capture.rs"]
+#[allow(dead_code)]
+mod capture;
+#[path = "../examples/audit/layers.rs"]
+#[allow(dead_code)]
+mod layers;
+#[path = "support/namespace.rs"]
+mod namespace;
+#[path = "support/quic.rs"]
+mod quic;
+#[path = "../examples/audit/random.rs"]
+mod random;
+#[path = "../examples/audit/report.rs"]
+#[allow(dead_code)]
+mod report;
+#[path = "support/rtpengine.rs"]
+mod rtpengine;
+#[path = "../examples/room/search.rs"]
+#[allow(dead_code)]
+mod search;
+#[path = "../examples/audit/tcp.rs"]
+mod tcp;
+
+use std::{
+    env, thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use rtpengine::Rtpengine;
+use sottovoce::{
+    Authenticity, PacketSize, Stamp,
+    codec::{Encoder, Frame},
+    driver::{Call, Next},
+    group::{Identity, Invite, Name, Role},
+    relay::Options,
+    room::{Admission, InviteOptions, RoomOptions, UnixTime},
+    transport::{
+        RelayName, RoomHandle, Split, Transport, block_on, quic::Client as Quic, rtp::Client as Rtp,
+        socket::Client as Socket,
+    },
+};
+
+/// What must not be found.
+const ROOM_NAME: &str = "The canary room of Zanzibar";
+const NAMES: [&str; 3] = ["Canary Clementine", "Canary Leopold", "Canary Mallory"];
+
+fn canaries() -> Vec<String> {
+    [&NAMES[..], &[ROOM_NAME]].concat().into_iter().map(str::to_owned).collect()
+}
+
+// ---- the room -------------------------------------------------------------------------------------------
+
+/// Takes part until the time is up, and says how much was heard.
+fn take_part<T: Transport>(mut call: Call<T>, speaks: bool, until: Instant) -> u64 {
+    let mut encoder = Encoder::new(Frame::Ms40, PacketSize::default(), Authenticity::Signed).unwrap();
+    let (mut said, mut heard) = (0usize, 0);
+    let start = Instant::now();
+    while Instant::now() < until {
+        let tick = start + Duration::from_millis(40) * said as u32;
+        match block_on(call.next(tick.min(until))).unwrap() {
+            Next::Heard(_) => heard += 1,
+            Next::Idle => {
+                if speaks {
+                    let pitch = 0.01 + 0.002 * ((said * 7) % 23) as f32;
+                    let wave =
+                        (0..Frame::Ms40.samples()).map(|i| ((i as f32 * pitch).sin() * 9_000.0) as i16);
+                    let mut opus = vec![0; encoder.packet_len()];
+                    let length = encoder.encode(&wave.collect::<Vec<_>>(), &mut opus).unwrap();
+                    // Nobody is admitted to speak before the room has said so.
+                    let _ = call.speak(&opus[..length], Stamp::default());
+                }
+                said += 1;
+            }
+            Next::Event(_) => {}
+        }
+    }
+    block_on(call.close()).unwrap();
+    heard
+}
+
+/// A room with a host who speaks, a speaker and a listener.
+fn sealed_room<T: Transport + 'static>(relays: Vec<RelayName>, member: impl Fn() -> T, lasts: Duration) {
+    let unix = UnixTime::from(SystemTime::now());
+    let until = Instant::now() + lasts;
+    let identity = |n: usize| Identity::from_seed([n as u8 + 1; 32], Name::new(NAMES[n]).unwrap());
+    let mut options = RoomOptions::new(Name::new(ROOM_NAME).unwrap(), relays);
+    (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
+    let host = Call::host(member(), identity(0), options, rand::random(), unix);
+    let mut host = block_on(host).unwrap();
+    let now = host.now();
+    let invite: Invite = host.room_mut().invite(InviteOptions::default(), now).unwrap();
+    let guests = [1, 2].map(|n| {
+        let (transport, invite) = (member(), invite.to_string().parse().unwrap());
+        thread::spawn(move || {
+            let call = Call::join(transport, identity(n), invite, rand::random(), unix);
+            take_part(block_on(call).unwrap(), n == 1, until)
+        })
+    });
+    let heard = take_part(host, true, until);
+    let heard = guests.map(|guest| guest.join().unwrap()).into_iter().chain([heard]);
+    assert!(heard.into_iter().all(|heard| heard > 10), "the room was silent");
+}
+
+#[test]
+#[ignore = "run by the tests below, in a network namespace"]
+fn plays_its_part_in_a_network_of_its_own() {
+    let relay = quic::relay(Options::default());
+    match env::var("SOTTOVOCE_PART").as_deref() {
+        Ok("quic") => {
+            let name = relay.quic_name().unwrap();
+            let member = || Quic::new(name.clone()).unwrap();
+            sealed_room(vec![name.clone()], member, Duration::from_secs(5));
+        }
+        Ok("rtp") => {
+            let rtpengine = Rtpengine::start().unwrap();
+            let names = [relay.name(), rtpengine.name()];
+            let member = || Split::new(Socket::new(names[0].clone()), Rtp::new(names[1].clone()).unwrap());
+            sealed_room(names.to_vec(), member, Duration::from_secs(6));
+        }
+        Ok("rtp in the open") => {
+            let rtpengine = Rtpengine::start().unwrap();
+            in_the_open(&rtpengine.name());
+        }
+        part => println!("no part to play: {part:?}"),
+    }
+}
+
+/// Names and audio as they are, through rtpengine.
+fn in_the_open(relay: &RelayName) {
+    let handle = RoomHandle::from_bytes(*b"room in the open");
+    let [mut speaker, mut listener] = [(); 2].map(|()| {
+        let mut client = Rtp::new(relay.clone()).unwrap();
+        block_on(client.connect(handle)).unwrap();
+        client
+    });
+    for number in 0..100u8 {
+        let said = [NAMES[usize::from(number) % 3].as_bytes(), &[number; 100]].concat();
+        speaker.send_media(&said).unwrap();
+        thread::sleep(Duration::from_millis(20));
+    }
+    block_on(speaker.close());
+    block_on(listener.close());
+}
+
+// ---- what was seen --------------------------------------------------------------------------------------
+
+/// Addresses and ports that anything was sent to.
+fn contacted(bytes: &[u8]) -> Vec<String> {
+    match capture::read(bytes) {
+        Err(capture::Error::Empty) => Vec::new(),
+        Ok(capture) => {
+            capture.flows.iter().map(|flow| flow.to.clone()).chain(capture.silent.iter().cloned()).collect()
+        }
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn over_quic_nothing_is_readable_and_nobody_but_the_relay_is_contacted() {
+    let Some([inside, outside]) = namespace::captured("quic") else { return };
+    let report = report::audit(&inside, &canaries()).unwrap();
+    println!("{report}");
+    assert!(report.is_clean() && report.judged > 50, "{report}");
+    assert!(report.text.contains("QUIC"), "{report}");
+    // Not even the handle, or that there are two lanes.
+    for clear in ["handle", "ticket", "SFrame", "control message"] {
+        assert!(!report.text.contains(clear), "{clear}:\n{report}");
+    }
+    assert_eq!(contacted(&outside), [""; 0]);
+    let capture = capture::read(&inside).unwrap();
+    let one = capture
+        .flows
+        .iter()
+        .find(|relay| capture.flows.iter().all(|flow| flow.from == relay.to || flow.to == relay.to));
+    assert!(one.is_some() && capture.silent.is_empty(), "more than one place was contacted");
+}
+
+#[test]
+fn through_rtpengine_nothing_is_readable_and_nobody_but_the_two_relays_is_contacted() {
+    // Without it nothing could play its part.
+    if Rtpengine::start().is_none() {
+        return;
+    }
+    let Some([inside, outside]) = namespace::captured("rtp") else { return };
+    let report = report::audit(&inside, &canaries()).unwrap();
+    println!("{report}");
+    assert!(report.is_clean() && report.judged > 50, "{report}");
+    for clear in ["RTP", "rtpengine, control", "relay, control lane"] {
+        assert!(report.text.contains(clear), "{clear} is missing:\n{report}");
+    }
+    assert_eq!(contacted(&outside), [""; 0]);
+    let Some([inside, _]) = namespace::captured("rtp in the open") else { return };
+    let report = report::audit(&inside, &canaries()).unwrap();
+    assert!(!report.is_clean(), "{report}");
+    assert!(report.readable.iter().any(|said| said.contains("Canary Leopold")), "{report}");
+}
