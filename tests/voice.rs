@@ -245,6 +245,19 @@ fn of_many_the_loudest_are_mixed_and_the_mix_stays_within_full_scale() {
     assert!(power(&line.heard[96_000..]) > 0.1);
 }
 
+#[test]
+fn of_many_who_are_equally_loud_no_more_are_mixed_than_there_are_places() {
+    let mut options = ListenerOptions::default();
+    options.loudest = 3;
+    let tracks = (0..9).map(|_| tone(300.0, 0.3, 2)).collect();
+    let mut line = Line::with(24, tracks, network(5, 0, 0.0), stage_profile(), options);
+    for _ in 0..10 {
+        line.run(200 * MS);
+        assert!(line.listener.talkers().filter(|talker| talker.mixed).count() <= 3);
+    }
+    assert_eq!(line.listener.talkers().filter(|talker| talker.mixed).count(), 3);
+}
+
 fn stage_profile() -> stage::Profile {
     stage::Profile { size: 240, ..stage::signed() }
 }

@@ -118,6 +118,7 @@ fn nothing_between_microphone_and_loudspeaker_allocates() {
             now += Duration::from_millis(10);
             stage.pass(Duration::from_millis(10));
         }
-        assert!(listener.totals().expected > 150);
+        // One of the two is mixed at a time: 5 s of its packets.
+        assert!(listener.totals().expected > 80, "{:?}", listener.totals());
     }
 }

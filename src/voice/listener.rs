@@ -6,7 +6,7 @@ use super::{
     BLOCK, VoiceError, check_format,
     converter::Converter,
     limiter::Limiter,
-    ranking::{bar, handicap},
+    ranking::{Bar, handicap},
     stream::{Stream, Talker},
 };
 #[cfg(feature = "room")]
@@ -237,12 +237,12 @@ impl Listener {
 
     /// Makes one block of the mix.
     fn mix(&mut self, now: i64) {
-        let loudest = self.rank();
+        let mut bar = self.rank();
         let mut sum = [0.0; BLOCK];
         let mut own = [0; BLOCK];
         for stream in self.streams.iter_mut().filter(|stream| stream.member.is_some()) {
             stream.pace = self.pace;
-            let heard = standing(stream) <= loudest;
+            let heard = bar.passes(standing(stream));
             let before = stream.gain;
             if !heard && before == 0.0 {
                 stream.skip(now);
@@ -271,11 +271,11 @@ impl Listener {
         }
     }
 
-    /// The handicap up to which somebody is heard.
-    fn rank(&mut self) -> u32 {
+    /// Who is loud enough to be heard.
+    fn rank(&mut self) -> Bar {
         self.handicaps.clear();
         self.handicaps.extend(self.streams.iter().filter(|stream| stream.member.is_some()).map(standing));
-        bar(&mut self.handicaps, self.loudest)
+        Bar::of(&mut self.handicaps, self.loudest)
     }
 
     /// The place of a member: its own, a free one, or that of whoever was silent longest.
