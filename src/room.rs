@@ -577,7 +577,7 @@ impl Room {
         });
         match waiting {
             Ok(waiting) => {
-                self.core.stop(Silence::Removed);
+                self.core.stop(Silence::Returning);
                 self.phase = Phase::Waiting(Box::new(waiting));
             }
             Err(Failure(what)) => self.end(Ending::Broken(what)),
@@ -597,7 +597,7 @@ impl Room {
                     // The welcome to what we asked for comes next.
                     absent.rival = seat.rival;
                     absent.returning = seat.returning;
-                    self.core.stop(Silence::Removed);
+                    self.core.stop(Silence::Returning);
                     self.phase = Phase::Returning(Box::new(absent));
                 }
             }
