@@ -123,6 +123,9 @@ fn storm(seed: u64, members: usize, blows: usize) {
         let where_ = (room.status(), room.epoch(), room.roster().len(), room.keeper());
         format!("{peer:?} {id} {where_:?} {:?}", &errors[errors.len().saturating_sub(4)..])
     };
+    if std::env::var("STORM_TIMES").is_ok() {
+        println!("storm {seed}: together after {took:?}");
+    }
     if !together(&mut net, &peers) {
         let seen: Vec<_> = peers.iter().map(|peer| seen(&mut net, peer)).collect();
         panic!("storm {seed}: not together after {took:?}:\n{}", seen.join("\n"));
