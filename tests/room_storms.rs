@@ -123,6 +123,9 @@ fn storm(seed: u64, members: usize, blows: usize) {
         let where_ = (room.status(), room.epoch(), room.roster().len(), room.keeper());
         format!("{peer:?} {id} {where_:?} {:?}", &errors[errors.len().saturating_sub(4)..])
     };
+    if std::env::var("STORM_TIMES").is_ok() {
+        println!("storm {seed}: together after {took:?}");
+    }
     if !together(&mut net, &peers) {
         let seen: Vec<_> = peers.iter().map(|peer| seen(&mut net, peer)).collect();
         panic!("storm {seed}: not together after {took:?}:\n{}", seen.join("\n"));
@@ -134,8 +137,11 @@ fn storm(seed: u64, members: usize, blows: usize) {
             let _ = net.inject(*peer, message);
         }
     }
-    net.run_for(20 * SECOND);
-    assert!(together(&mut net, &peers), "storm {seed}: after a replay");
+    let began = net.now;
+    net.run_for(SECOND);
+    net.run_until("they are together after a replay", |net| together(net, &peers));
+    let took = net.now - began;
+    assert!(took < 40 * SECOND, "storm {seed}: together {took:?} after a replay");
     for peer in &banned {
         let id = net.id(*peer);
         let here = peers.iter().filter(|peer| stays(&mut net, peer)).count();

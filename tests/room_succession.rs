@@ -462,3 +462,34 @@ fn a_member_that_starts_again_with_its_invite_takes_its_place_again() {
     assert_eq!(net.room(host).roster().len(), 2);
     assert!(together(&mut net, &[host, again]));
 }
+
+#[test]
+fn a_welcome_into_an_epoch_that_is_over_leads_back_into_the_room() {
+    let mut net = Net::new(57);
+    let peers = room_of(&mut net, &["host", "speaker"]);
+    let [host, speaker] = peers[..] else { panic!("two") };
+    let invite = net.invite(host);
+    let guest = net.knock("guest", &invite);
+    net.run_for(SECOND);
+    // The relay keeps all from the guest, and gives it the welcome much later.
+    net.divide(&[host, speaker], &[guest]);
+    let from = net.relay_log.len();
+    assert_eq!(net.admit_all(host, Some(Role::Speaker)), 1);
+    net.run_for(SECOND);
+    let old: Vec<_> = net.relay_log[from..].to_vec();
+    let banned = sottovoce::MemberId::from_bytes([8; 32]);
+    net.with(host, |room, now| room.ban(banned, now)).unwrap();
+    net.run_for(8 * SECOND);
+    net.forks = true;
+    for message in &old {
+        let _ = net.inject(guest, message);
+    }
+    assert!(net.is_present(guest), "it cannot know better yet");
+    assert!(!net.room(guest).is_banned(banned));
+    net.speak(guest, true);
+    net.heal();
+    let everybody = [host, speaker, guest];
+    come_together(&mut net, &everybody, 12 * SECOND);
+    assert!(net.room(guest).is_banned(banned));
+    assert!(hears(&mut net, speaker, guest));
+}

@@ -91,6 +91,8 @@ pub enum Silence {
     Forked,
     /// The epoch has lasted 121 days; the room must commit.
     EpochTooOld,
+    /// We lost our place in the room and are on the way back.
+    Returning,
     /// We were removed from the room.
     Removed,
     /// The room is closed, or we left it.
@@ -107,6 +109,7 @@ impl fmt::Display for Silence {
             Self::CommitWithheld => "a commit is withheld from us",
             Self::Forked => "the room has split",
             Self::EpochTooOld => "the epoch has lasted too long",
+            Self::Returning => "we are on the way back into the room",
             Self::Removed => "we were removed from the room",
             Self::Closed => "the room is closed",
         })

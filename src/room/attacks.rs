@@ -23,6 +23,7 @@ use crate::group::{
     order::Order,
     policy::Action,
 };
+use crate::media::Silence;
 
 mod keepers;
 mod speakers;

@@ -120,7 +120,7 @@ impl Room {
             return Err(CommandError::NotInRoom);
         }
         self.core.identity.rename(name);
-        match &self.phase {
+        match &mut self.phase {
             // Whoever comes in or back does so under the new name.
             Phase::Waiting(_) | Phase::Returning(_) => Ok(()),
             Phase::Present(_) | Phase::Over => self.act(Action::Renew, now),

@@ -61,8 +61,6 @@ impl Seat {
         if !heartbeat.is_genuine(self.group.id()) {
             return Err(ControlError::NotTheKeeper);
         }
-        let highest = self.highest_term.max(state.term);
-        self.highest_term = highest.max(heartbeat.term.min(state.term.saturating_add(MAX_LEAP - 1)));
         if here {
             return self.take_proof(core, heartbeat, now);
         }
@@ -92,9 +90,14 @@ impl Seat {
             }
             let claim = |keeper| Claim::of(keeper, state, &heartbeat.chain);
             if lives && !claim(by).beats(&claim(state.keeper)) {
+                if ahead {
+                    self.part(core, now);
+                }
                 return Err(ControlError::OtherBranch);
             }
         }
+        let most = self.group.state().term.saturating_add(MAX_LEAP - 1);
+        self.highest_term = self.highest_term.max(heartbeat.term.min(most));
         self.note_rival(core, heartbeat, ahead, now);
         Ok(self.try_pending(core, now))
     }
@@ -119,6 +122,20 @@ impl Seat {
             let _ = self.announce(core, &Announcement::Echo);
         }
         Ok(Outcome::Stays)
+    }
+
+    /// Somebody went on from our epoch without us, and has to give way: but where we are is its own past, and by that it
+    /// does not know us. A commit of ours makes two branches of it.
+    fn part(&mut self, core: &mut Core, now: Instant) {
+        let lately = self.parted_at.is_some_and(|at| now.saturating_duration_since(at) < PART_AGAIN);
+        if !self.keeps() || lately {
+            return;
+        }
+        self.parted_at = Some(now);
+        let next = self.intended().with_keeper(core.identity.id(), self.highest_term);
+        // What fails is tried again at the next heartbeat from there.
+        let _ = self.commit(core, &[], Some(next), now);
+        self.send_heartbeat(core, now);
     }
 
     /// Notes that the keeper counts this branch as that of a later epoch.
@@ -208,6 +225,8 @@ impl Seat {
 
 /// How long what we lack may take to come by itself.
 pub(super) const BEHIND_FOR: Duration = Duration::from_secs(3);
+/// How long a commit to part from another branch is enough.
+const PART_AGAIN: Duration = Duration::from_secs(10);
 /// How many members answer a heartbeat.
 const ECHOES: usize = 3;
 const SPREAD: Duration = Duration::from_millis(15);

@@ -461,8 +461,7 @@ impl Seat {
         if keeping.naming.is_out() || self.rival.is_some() {
             return;
         }
-        let state = self.group.state();
-        if state.term < self.highest_term {
+        if std::mem::take(&mut self.raises_term) {
             let next = self.intended().with_keeper(core.identity.id(), self.highest_term);
             let _ = self.commit(core, &[], Some(next), now);
         }

@@ -23,6 +23,8 @@ pub(super) struct Naming {
     out: Option<Named>,
     /// Who asked for its turn.
     renewals: VecDeque<MemberId>,
+    /// Who had its turn, and when.
+    turns: VecDeque<(MemberId, Instant)>,
     /// Who was named and did not commit, and when.
     failed: VecDeque<(MemberId, Instant)>,
 }
@@ -91,8 +93,13 @@ impl Seat {
             return self.renew_leaf(core, now);
         }
         let Some(keeping) = &mut self.keeping else { return Ok(()) };
-        if !keeping.naming.renewals.contains(&member) && keeping.naming.renewals.len() < MAX_RENEWALS {
-            keeping.naming.renewals.push_back(member);
+        // Somebody who wants its turn all the time would keep everybody busy.
+        let naming = &mut keeping.naming;
+        naming.turns.retain(|(_, at)| now.saturating_duration_since(*at) < TURN_AGAIN);
+        let had_it = naming.turns.iter().any(|(other, _)| *other == member);
+        if !had_it && !naming.renewals.contains(&member) && naming.renewals.len() < MAX_RENEWALS {
+            naming.renewals.push_back(member);
+            naming.turns.push_back((member, now));
         }
         self.tend_naming(core, now);
         Ok(())
@@ -188,6 +195,8 @@ impl Seat {
 const MAX_RENEWALS: usize = 64;
 /// Below this a commit is small whoever makes it.
 const MIN_NAMING: usize = 8;
+/// How long somebody waits for its next turn.
+const TURN_AGAIN: Duration = Duration::from_secs(10);
 /// How many are named for one commit before the keeper makes it.
 const MAX_NAMED: usize = 2;
 /// How long somebody has who was named.

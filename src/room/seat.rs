@@ -62,7 +62,12 @@ pub(super) struct Seat {
     pub(super) door_key: Option<JoinKey>,
     /// The highest term that anybody has kept in.
     pub(super) highest_term: u64,
+    /// The highest term that we have kept in, in whatever branch, and whether the present one has to be above it.
+    kept_term: u64,
+    pub(super) raises_term: bool,
     pub(super) entered_at: Instant,
+    /// When we last made a commit only to part from another branch.
+    pub(super) parted_at: Option<Instant>,
     /// Whom we made the host, in a branch that may have been lost.
     pub(super) handed: Option<MemberId>,
     /// Who took over from us last, and when.
@@ -116,7 +121,10 @@ impl Seat {
             asks: Asks::default(),
             door_key: None,
             highest_term: 0,
+            kept_term: 0,
+            raises_term: false,
             entered_at: now,
+            parted_at: None,
             handed: None,
             yielded: None,
             echoed_at: now,
@@ -134,6 +142,7 @@ impl Seat {
     pub(super) fn follows(&mut self, core: &mut Core, before: Seat, now: Instant) -> Result<(), Failure> {
         self.lineage = before.lineage;
         self.highest_term = before.highest_term;
+        self.kept_term = before.kept_term;
         self.asks = before.asks;
         self.wish = before.wish;
         self.handed = before.handed;
@@ -234,8 +243,9 @@ impl Seat {
         let own = core.identity.id();
         policy::check_action(action, own, &self.group.before()).map_err(CommandError::NotPermitted)?;
         // Remembered until it is done, by us or by whoever keeps the room then.
-        if action != Action::Renew {
-            self.asks.push(action, now);
+        match action {
+            Action::Renew => self.renew_at = now + RENEW_AGAIN,
+            action => self.asks.push(action, now),
         }
         if self.keeps() && self.rival.is_none() {
             let outcome = self.commit_action(core, action, now);
@@ -356,6 +366,10 @@ impl Seat {
         match (&mut self.keeping, keeper == own) {
             (Some(keeping), true) => keeping.enter_epoch(),
             (None, true) => {
+                let term = self.group.state().term;
+                // Whoever has heard us in another branch must not take that for news of this one.
+                self.raises_term = term > 0 && term <= self.kept_term;
+                self.kept_term = self.kept_term.max(term);
                 self.keeping = Some(Keeping::new(core, now)?);
                 self.send_heartbeat(core, now);
             }
