@@ -252,13 +252,9 @@ fn sealing(rows: &[Row], rounds: usize) {
         let both = (track.seal.ns().unwrap_or(0.0) + track.open.ns().unwrap_or(0.0)) / 1_000.0;
         println!("{}: sealing and opening take {both:.1} µs", track.name);
         for row in rows.iter().filter(|row| row.name == OurUdp::NAME && row.rate == 50) {
-            if let (Some(p50), Some(cost)) = (row.p50, row.cost) {
-                println!(
-                    "  {} receivers: {:.1} % of the time from speech to ear, and {:.1} % of the CPU time at all three",
-                    row.receivers,
-                    100.0 * both / (f64::from(p50) + both),
-                    100.0 * both / (cost * 2.0 + both),
-                );
+            if let Some(p50) = row.p50.map(f64::from) {
+                let share = 100.0 * both / (p50 + both);
+                println!("  {} receivers: {share:.1} % of the time from speech to ear", row.receivers);
             }
         }
     }

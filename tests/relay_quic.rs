@@ -148,6 +148,24 @@ fn members_by_quic_and_members_by_tcp_and_udp_meet_in_one_room() {
 }
 
 #[test]
+fn a_member_whose_address_changes_stays_in_the_room_with_both_lanes() {
+    let relay = start(Limits::default());
+    let mut ben = join(&relay);
+    let mut ada = raw_member(&relay);
+    for _ in 0..3 {
+        ada.move_elsewhere();
+        ada.write(&[0, 5, b'h', b'e', b'l', b'l', b'o']);
+        assert_eq!(heard(&mut ben), "hello");
+        ada.datagram(b"\xb0packet");
+        assert_eq!(receive(&mut ben), Ok(Inbound::Media(Bytes::from_static(b"\xb0packet"))));
+        // The way back goes to the new address.
+        say(&mut ben, "there");
+        assert_eq!(ada.read(7), b"\0\x05there");
+    }
+    assert_eq!(relay.counts().connections, 2);
+}
+
+#[test]
 fn tokens_and_their_revocation_hold_for_members_by_quic() {
     let issuer = Issuer::from_seed([7; 32]);
     let relay = support::relay(Options { issuer: Some(issuer.key()), ..Options::default() });

@@ -85,7 +85,8 @@ struct Edge<'a> {
     socket: Socket,
     hub: Arc<Hub>,
     shared: &'a Arc<Shared>,
-    guests: HashMap<ConnectionHandle, Guest>,
+    /// Boxed, since they go in and out of the map all the time.
+    guests: HashMap<ConnectionHandle, Box<Guest>>,
     members: HashMap<Connection, ConnectionHandle>,
     /// When which connection wants to be looked at.
     due: BinaryHeap<Reverse<(Instant, usize)>>,
@@ -175,7 +176,7 @@ impl Edge<'_> {
         }
         match self.endpoint.accept(incoming, now, &mut self.buffer, None) {
             Ok((handle, connection)) => {
-                self.guests.insert(handle, Guest::new(connection, now, self.shared));
+                self.guests.insert(handle, Box::new(Guest::new(connection, now, self.shared)));
                 self.touch(handle);
             }
             Err(error) => {
@@ -234,8 +235,13 @@ impl Edge<'_> {
                 && guest.scheduled == Some(due)
             {
                 guest.scheduled = None;
-                guest.handle_timeout(now, self.shared);
-                self.touch(handle);
+                if guest.handle_timeout(now, self.shared) {
+                    self.touch(handle);
+                } else if let Some(due) = guest.due(&self.shared.limits) {
+                    // It was put off in the meantime.
+                    guest.scheduled = Some(due);
+                    self.due.push(Reverse((due, handle.0)));
+                }
             }
         }
     }

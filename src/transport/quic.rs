@@ -44,6 +44,17 @@ use worker::{Purpose, Worker};
 /// certificate the Web PKI must vouch for. Nothing is looked up or contacted before [`Transport::connect`].
 /// Messages of at most 4 MiB and 1,024 packets wait for `receive`; beyond that packets are dropped and the
 /// relay's messages are left with it, until it cuts the connection.
+///
+/// ```
+/// use sottovoce::transport::quic::{Client, Pin};
+/// // An operator's side: the name to put into invites.
+/// let certificate = b"the certificate in DER";
+/// let name = Pin::of(certificate).name("relay.example:4434")?;
+/// // A member's side.
+/// let member = Client::new(name)?;
+/// # let _ = member;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Client {
     relay: RelayName,

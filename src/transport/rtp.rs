@@ -43,6 +43,15 @@ use session::Session;
 /// The relay's name is `rtp:host:port`, the address of its control port. Nothing is looked up or contacted before
 /// [`Transport::connect`]. Who sends nothing is published nowhere. [`Transport::send_control`] is always
 /// [`TransportError::Closed`]: there is no such lane.
+///
+/// ```
+/// use sottovoce::transport::{Split, Transport, rtp, socket};
+/// let control = socket::Client::new("relay.example:4433".parse()?);
+/// let media = rtp::Client::new("rtp:media.example:2223".parse()?)?;
+/// let member = Split::new(control, media);
+/// assert_eq!(member.relays().len(), 2);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Client {
     relay: RelayName,

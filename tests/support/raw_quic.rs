@@ -108,6 +108,11 @@ impl Raw {
         raw
     }
 
+    /// Goes on from another port, as when an address translator forgets or a telephone changes networks.
+    pub fn move_elsewhere(&mut self) {
+        self.socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    }
+
     /// Carries on until that holds, or the connection has ended.
     pub fn drive_until(&mut self, done: impl Fn(&mut Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(20);

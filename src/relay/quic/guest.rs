@@ -112,7 +112,11 @@ impl Guest {
         self.arrived = true;
     }
 
-    pub(super) fn handle_timeout(&mut self, now: Instant, shared: &Shared) {
+    /// Whether it was time for anything.
+    pub(super) fn handle_timeout(&mut self, now: Instant, shared: &Shared) -> bool {
+        if self.due(&shared.limits).is_none_or(|due| due > now) {
+            return false;
+        }
         if self.connection.poll_timeout().is_some_and(|due| due <= now) {
             self.connection.handle_timeout(now);
         }
@@ -129,6 +133,7 @@ impl Guest {
             }
             _ => {}
         }
+        true
     }
 
     /// When it wants to be looked at.

@@ -259,6 +259,11 @@ mod tests {
         assert!(relay.rooms.handle_control(ada.0, b"hello", relay.now).is_some());
         assert_eq!((ben.1.poll(), ada.1.poll()), (wire::frame(b"hello"), None));
         assert_eq!(rung.load(Ordering::Relaxed), 3);
+        // A sign of life of the connection is one of the member.
+        relay.now += Limits::default().idle_timeout;
+        relay.rooms.handle_sign_of_life(ada.0, relay.now);
+        relay.rooms.handle_timeout(relay.now);
+        assert!(!ada.1.is_closed() && ben.1.is_closed());
         // Who is cut off is heard no more, even if its connection has yet to end.
         relay.rooms.cut(&[ada.0]);
         assert_eq!(quic(&mut relay, b"\xb0 sealed"), None);
