@@ -12,6 +12,7 @@
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
+    rc::Rc,
     time::{Duration, Instant},
 };
 
@@ -29,7 +30,7 @@ use sottovoce::{
 #[derive(Clone, Debug)]
 pub struct Lane {
     pub delay: Range<Duration>,
-    /// Percent of packets that never arrive. The control lane loses none.
+    /// Percent of packets that never arrive. What the control lane loses is sent again, until it arrives.
     pub loss: u32,
     /// Percent of packets that arrive twice.
     pub doubled: u32,
@@ -56,12 +57,24 @@ pub struct Device {
     pub silent: u64,
     /// A device that does not obey: it keeps the keys it has when it is told to drop them.
     pub keeps_keys: bool,
+    /// When the newest control message that reached it was sent: it cannot know of anything later.
+    pub news: Instant,
     speaks_at: Option<Instant>,
 }
 
 enum Arrival {
-    Control(Bytes),
-    Media { packet: Bytes, sealed: Instant },
+    Control { message: Bytes, sent: Instant },
+    Media { packet: Bytes, sealed: Instant, audience: Rc<[MemberId]> },
+}
+
+/// What was seen that must never be.
+#[derive(Default)]
+pub struct Watch {
+    pub violations: Vec<String>,
+    /// The key and the counter of every packet: branch, step, leaf, KID and CTR.
+    nonces: HashSet<(String, u32, u32, [u8; 7])>,
+    /// Says of every packet that nobody may hear it, to see whether that is noticed.
+    pub lies: bool,
 }
 
 pub struct Net {
@@ -87,6 +100,9 @@ pub struct Net {
     identities: HashMap<MemberId, ([u8; 32], Name)>,
     /// Whether one epoch may have several branches for now.
     pub forks: bool,
+    pub watch: Watch,
+    /// How often somebody who speaks sends a packet.
+    pub pace: Duration,
     number: u64,
 }
 
@@ -114,6 +130,8 @@ impl Net {
             off: HashSet::new(),
             identities: HashMap::new(),
             forks: false,
+            watch: Watch::default(),
+            pace: Duration::from_millis(40),
             number: 0,
         }
     }
@@ -222,6 +240,12 @@ impl Net {
         }
     }
 
+    /// What is withheld from one to the other is lost.
+    pub fn lose_withheld(&mut self) {
+        self.kept_back.clear();
+        self.withheld.clear();
+    }
+
     /// Divides the network: nothing passes between the two sides, on either lane, and what is sent is lost.
     pub fn divide(&mut self, one: &[Peer], other: &[Peer]) {
         for (a, b) in one.iter().flat_map(|a| other.iter().map(move |b| (*a, *b))) {
@@ -243,6 +267,7 @@ impl Net {
         self.off.remove(&peer);
         let device = &mut self.devices[peer.0];
         (device.room, device.sealer, device.opener) = (room, Sealer::new(), Opener::new());
+        device.news = self.now;
         self.drain(peer);
     }
 
@@ -326,6 +351,7 @@ impl Net {
             sent: 0,
             silent: 0,
             keeps_keys: false,
+            news: self.now,
             speaks_at: None,
         });
         self.drain(peer);
@@ -347,7 +373,8 @@ impl Net {
                 continue;
             }
             match arrival {
-                Arrival::Control(message) => {
+                Arrival::Control { message, sent } => {
+                    self.devices[peer.0].news = self.devices[peer.0].news.max(sent);
                     let before = self.devices[peer.0].room.epoch();
                     if let Err(error) = self.inject(peer, &message) {
                         self.devices[peer.0].control_errors.push(error);
@@ -356,7 +383,7 @@ impl Net {
                         self.check_agreement();
                     }
                 }
-                Arrival::Media { packet, sealed } => self.open(peer, &packet, sealed),
+                Arrival::Media { packet, sealed, audience } => self.open(peer, &packet, sealed, &audience),
             }
         }
         for peer in (0..self.devices.len()).map(Peer) {
@@ -370,7 +397,7 @@ impl Net {
                 assert!(next.is_none_or(|at| at > now), "{peer:?} asks again for a time that has come");
             }
             if self.devices[peer.0].speaks_at.is_some_and(|at| at <= now) {
-                self.devices[peer.0].speaks_at = Some(now + Duration::from_millis(40));
+                self.devices[peer.0].speaks_at = Some(now + self.pace);
                 self.say(peer);
             }
         }
@@ -412,11 +439,15 @@ impl Net {
         let lane = self.control.clone();
         let copies = 1 + u32::from(self.rng.random_range(0..100) < lane.doubled);
         for _ in 0..copies {
-            let at = self.now + self.rng.random_range(lane.delay.clone());
+            let mut at = self.now + self.rng.random_range(lane.delay.clone());
+            while self.rng.random_range(0..100) < lane.loss {
+                at += RESENT;
+            }
             let after = self.order.entry((from, to)).or_insert(at);
             *after = at.max(*after);
             let at = *after;
-            self.post(at, to, Arrival::Control(message.clone()));
+            let sent = self.now;
+            self.post(at, to, Arrival::Control { message: message.clone(), sent });
         }
     }
 
@@ -441,6 +472,7 @@ impl Net {
             Err(error) => panic!("{error}"),
         };
         device.sent += 1;
+        let audience = self.watch_sealed(from, &packet);
         let sealed = self.now;
         for to in (0..self.devices.len()).map(Peer).filter(|to| *to != from) {
             let lane = self.media.clone();
@@ -450,24 +482,59 @@ impl Net {
             let copies = 1 + u32::from(self.rng.random_range(0..100) < lane.doubled);
             for _ in 0..copies {
                 let at = self.now + self.rng.random_range(lane.delay.clone());
-                self.post(at, to, Arrival::Media { packet: packet.clone(), sealed });
+                let audience = Rc::clone(&audience);
+                self.post(at, to, Arrival::Media { packet: packet.clone(), sealed, audience });
             }
         }
     }
 
-    fn open(&mut self, to: Peer, packet: &[u8], sealed: Instant) {
+    /// Notes a packet that was sealed, and returns who may open it: the roster that its sender saw at that moment.
+    fn watch_sealed(&mut self, from: Peer, packet: &[u8]) -> Rc<[MemberId]> {
+        let device = &self.devices[from.0];
+        let silence = self.now.saturating_duration_since(device.news);
+        let alone = device.room.roster().len() < 2;
+        if silence > PROOF_HOLDS && !alone {
+            self.watch.violations.push(format!("{from:?} sends after {silence:?} without a word of anybody"));
+        }
+        if let (Some((_, step)), Some(code)) = (device.sealer.position(), device.room.code()) {
+            let leaf =
+                device.room.roster().iter().find(|member| member.is_self).map_or(u32::MAX, |own| own.leaf.0);
+            let header: [u8; 7] = packet[..7].try_into().unwrap();
+            let nonce = (code.to_string(), step.0, leaf, header);
+            if !self.watch.nonces.insert(nonce) {
+                self.watch.violations.push(format!("{from:?} sealed twice under one key and counter"));
+            }
+        }
+        if self.watch.lies {
+            return Rc::new([]);
+        }
+        self.devices[from.0].room.roster().iter().map(|member| member.id).collect()
+    }
+
+    fn open(&mut self, to: Peer, packet: &[u8], sealed: Instant, audience: &[MemberId]) {
+        let id = self.id(to);
         let device = &mut self.devices[to.0];
         let mut packet = packet.to_vec();
         device.received += 1;
         match device.opener.open(&mut packet) {
             Ok(opened) => {
                 device.opened += 1;
+                if !audience.contains(&id) {
+                    let what =
+                        format!("{to:?} opened a packet of a sender that did not have it on its roster");
+                    self.watch.violations.push(what);
+                }
                 device.heard.push((opened.member, sealed));
             }
             Err(refusal) => *device.refused.entry(refusal).or_default() += 1,
         }
     }
 }
+
+/// How long a proof of life lets a member send, and what rounding adds.
+const PROOF_HOLDS: Duration = Duration::from_millis(15_001);
+/// When what the control lane has lost is sent again.
+const RESENT: Duration = Duration::from_millis(200);
 
 /// The seed is the whole of a failure.
 impl Drop for Net {

@@ -1,0 +1,51 @@
+//! The command line of `simulate`.
+
+pub const USAGE: &str = "\
+simulate [options]
+
+  --seeds N      storms (default: 20)
+  --first N      the seed of the first one (default: 1); the same seed makes the same events
+  --members M    members of each room, 4 to 64 (default: 8)
+  --minutes T    how long each storm lasts (default: 10)
+  --bans N       bans for the time to deafness, at each of 0, 2 and 10 % loss (default: 50)
+  --json         one object instead of lines
+";
+
+pub struct Args {
+    pub seeds: u64,
+    pub first: u64,
+    pub members: usize,
+    pub minutes: u64,
+    pub bans: usize,
+    pub json: bool,
+}
+
+impl Args {
+    /// `None` if only help is wanted; else what is wrong.
+    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+        let mut args = Self { seeds: 20, first: 1, members: 8, minutes: 10, bans: 50, json: false };
+        while let Some(option) = arguments.next() {
+            let mut number = || -> Result<u64, String> {
+                let value = arguments.next().ok_or_else(|| format!("{option} needs a number"))?;
+                value.parse().map_err(|_| format!("{value} is no number"))
+            };
+            match option.as_str() {
+                "--help" | "-h" => return Ok(None),
+                "--json" => args.json = true,
+                "--seeds" => args.seeds = number()?,
+                "--first" | "--seed" => args.first = number()?,
+                "--members" => args.members = usize::try_from(number()?).unwrap_or(usize::MAX),
+                "--minutes" => args.minutes = number()?,
+                "--bans" => args.bans = usize::try_from(number()?).unwrap_or(usize::MAX),
+                _ => return Err(format!("{option} is not known")),
+            }
+        }
+        if !(4..=64).contains(&args.members) {
+            return Err("a storm needs 4 to 64 members".to_owned());
+        }
+        if args.minutes > 24 * 60 || args.seeds > 1_000_000 || args.bans > 10_000 {
+            return Err("that would never end".to_owned());
+        }
+        Ok(Some(args))
+    }
+}
