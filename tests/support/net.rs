@@ -61,7 +61,12 @@ pub struct Device {
 
 enum Arrival {
     Control(Bytes),
-    Media { packet: Bytes, sealed: Instant },
+    /// `closed_to` are those whom the sender knew to be banned when it sealed.
+    Media {
+        packet: Bytes,
+        sealed: Instant,
+        closed_to: Vec<MemberId>,
+    },
 }
 
 pub struct Net {
@@ -87,6 +92,12 @@ pub struct Net {
     identities: HashMap<MemberId, ([u8; 32], Name)>,
     /// Whether one epoch may have several branches for now.
     pub forks: bool,
+    /// How often a device that speaks does so.
+    pub pace: Duration,
+    /// Identities that somebody has banned, to be watched.
+    pub watched: Vec<MemberId>,
+    /// Who opened what was sealed by somebody that had merged its ban.
+    pub leaks: Vec<(MemberId, Peer)>,
     number: u64,
 }
 
@@ -114,6 +125,9 @@ impl Net {
             off: HashSet::new(),
             identities: HashMap::new(),
             forks: false,
+            pace: Duration::from_millis(40),
+            watched: Vec::new(),
+            leaks: Vec::new(),
             number: 0,
         }
     }
@@ -356,7 +370,7 @@ impl Net {
                         self.check_agreement();
                     }
                 }
-                Arrival::Media { packet, sealed } => self.open(peer, &packet, sealed),
+                Arrival::Media { packet, sealed, closed_to } => self.open(peer, &packet, sealed, &closed_to),
             }
         }
         for peer in (0..self.devices.len()).map(Peer) {
@@ -370,7 +384,7 @@ impl Net {
                 assert!(next.is_none_or(|at| at > now), "{peer:?} asks again for a time that has come");
             }
             if self.devices[peer.0].speaks_at.is_some_and(|at| at <= now) {
-                self.devices[peer.0].speaks_at = Some(now + Duration::from_millis(40));
+                self.devices[peer.0].speaks_at = Some(now + self.pace);
                 self.say(peer);
             }
         }
@@ -442,6 +456,8 @@ impl Net {
         };
         device.sent += 1;
         let sealed = self.now;
+        let room = &self.devices[from.0].room;
+        let closed_to: Vec<_> = self.watched.iter().copied().filter(|id| room.is_banned(*id)).collect();
         for to in (0..self.devices.len()).map(Peer).filter(|to| *to != from) {
             let lane = self.media.clone();
             if self.rng.random_range(0..100) < lane.loss || self.cut.contains(&(from, to)) {
@@ -450,18 +466,22 @@ impl Net {
             let copies = 1 + u32::from(self.rng.random_range(0..100) < lane.doubled);
             for _ in 0..copies {
                 let at = self.now + self.rng.random_range(lane.delay.clone());
-                self.post(at, to, Arrival::Media { packet: packet.clone(), sealed });
+                let closed_to = closed_to.clone();
+                self.post(at, to, Arrival::Media { packet: packet.clone(), sealed, closed_to });
             }
         }
     }
 
-    fn open(&mut self, to: Peer, packet: &[u8], sealed: Instant) {
+    fn open(&mut self, to: Peer, packet: &[u8], sealed: Instant, closed_to: &[MemberId]) {
         let device = &mut self.devices[to.0];
         let mut packet = packet.to_vec();
         device.received += 1;
         match device.opener.open(&mut packet) {
             Ok(opened) => {
                 device.opened += 1;
+                if closed_to.contains(&device.room.id()) {
+                    self.leaks.push((opened.member, to));
+                }
                 device.heard.push((opened.member, sealed));
             }
             Err(refusal) => *device.refused.entry(refusal).or_default() += 1,
