@@ -316,16 +316,13 @@ impl Seat {
         if by == core.identity.id() {
             self.plan_renewal(core, now);
         }
+        // Who came back neither came nor went.
+        let left: Vec<MemberId> = summary.removed.iter().map(|member| member.id).collect();
         core.events.push_back(Event::Changed {
             epoch: self.group.epoch(),
             by,
-            joined: summary.added.clone(),
-            left: summary
-                .removed
-                .iter()
-                .map(|member| member.id)
-                .filter(|member| !summary.added.contains(member))
-                .collect(),
+            joined: summary.added.iter().copied().filter(|member| !left.contains(member)).collect(),
+            left: left.iter().copied().filter(|member| !summary.added.contains(member)).collect(),
         });
         if let Err(failure) = self.settle_in(core, now) {
             self.broken = Some(failure);
