@@ -493,3 +493,26 @@ fn a_welcome_into_an_epoch_that_is_over_leads_back_into_the_room() {
     assert!(net.room(guest).is_banned(banned));
     assert!(hears(&mut net, speaker, guest));
 }
+
+#[test]
+fn a_ban_that_somebody_is_named_for_is_not_lost_when_the_keeper_commits_something_else() {
+    let mut net = Net::new(58);
+    let names: Vec<String> = (0..10).map(|n| format!("member {n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let peers = room_of(&mut net, &names);
+    let (host, target) = (peers[0], peers[5]);
+    // Nobody makes the commit that the host asks for.
+    peers[1..].iter().filter(|peer| **peer != target).for_each(|peer| net.withhold(*peer, host, true));
+    let id = net.id(target);
+    net.with(host, |room, now| room.ban(id, now)).unwrap();
+    assert!(!net.room(host).is_banned(id), "somebody is named");
+    let role = net.id(peers[3]);
+    net.with(host, |room, now| room.set_role(role, Role::Moderator, now)).unwrap();
+    let other = net.id(peers[7]);
+    net.with(host, |room, now| room.ban(other, now)).unwrap();
+    net.run_for(SECOND);
+    let room = net.room(host);
+    assert!(room.is_banned(id) && room.is_banned(other));
+    assert_eq!(room.roster().len(), 8);
+    assert_eq!(room.roster().iter().find(|member| member.id == role).unwrap().role, Role::Moderator);
+}

@@ -282,6 +282,10 @@ impl<'a> Storm<'a> {
     /// Whoever may speak is heard by all.
     fn all_hear_all(&mut self, outcome: &mut Outcome) {
         self.net.run_for(Duration::from_secs(3));
+        self.net.devices.iter_mut().for_each(|device| {
+            device.refused.clear();
+            (device.sent, device.silent) = (0, 0);
+        });
         let since = self.net.now;
         self.net.run_for(Duration::from_secs(4));
         let peers = self.peers.clone();
@@ -294,7 +298,10 @@ impl<'a> Storm<'a> {
             for to in peers.iter().filter(|to| *to != from) {
                 let heard = self.net.heard_since(*to, *from, since);
                 if speaks && heard == 0 {
-                    outcome.violations.push(format!("{to:?} does not hear {from:?}: {}", self.describe()));
+                    let (one, other) = (&self.net.devices[to.0], &self.net.devices[from.0]);
+                    let sent = (other.sent, other.silent, other.sealer.position());
+                    let what = format!("{to:?} does not hear {from:?}: sent {sent:?}, refused {:?}", one.refused);
+                    outcome.violations.push(what);
                 }
                 if !speaks && heard > 0 {
                     outcome.violations.push(format!("{to:?} hears {from:?}, who may not speak"));

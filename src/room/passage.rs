@@ -25,7 +25,7 @@ impl Room {
         let Phase::Waiting(waiting) = &mut self.phase else { return Ok(()) };
         match message {
             Message::Welcome(welcome) => self.enter(&welcome, now),
-            Message::Mls(message) => waiting.hold(message),
+            Message::Mls(message) => waiting.hold(message, now),
             Message::Refused(refused) => {
                 if waiting.is_refused_by(&refused)? {
                     self.end(Ending::Refused(refused.reason));
@@ -55,7 +55,7 @@ impl Room {
         let Phase::Returning(absent) = &mut self.phase else { return Ok(()) };
         match message {
             Message::Heartbeat(heartbeat) => absent.handle_heartbeat(&mut self.core, &heartbeat, now),
-            Message::Mls(message) => absent.hold(message),
+            Message::Mls(message) => absent.hold(message, now),
             Message::Welcome(welcome) => self.come_back(&welcome, now),
             Message::Refused(refused) => self.handle_refused(&refused, now),
             Message::Spent(seeds) => self.core.handle_spent(&seeds),

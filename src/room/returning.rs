@@ -81,8 +81,8 @@ impl Returning {
         self.again_at
     }
 
-    pub(super) fn hold(&mut self, message: Vec<u8>) -> Result<(), ControlError> {
-        self.held.keep(message).map_err(|_| ControlError::Overflow)
+    pub(super) fn hold(&mut self, message: Vec<u8>, now: Instant) -> Result<(), ControlError> {
+        self.held.keep(message, now).map_err(|_| ControlError::Overflow)
     }
 
     /// Whether the keeper that we asked refused this very petition.
@@ -212,8 +212,8 @@ impl Absent {
         self.returning.as_ref().map(Returning::poll_timeout)
     }
 
-    pub(super) fn hold(&mut self, message: Vec<u8>) -> Result<(), ControlError> {
-        self.returning.as_mut().map_or(Ok(()), |returning| returning.hold(message))
+    pub(super) fn hold(&mut self, message: Vec<u8>, now: Instant) -> Result<(), ControlError> {
+        self.returning.as_mut().map_or(Ok(()), |returning| returning.hold(message, now))
     }
 }
 

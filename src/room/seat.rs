@@ -168,7 +168,7 @@ impl Seat {
         if let Some(returning) = &mut self.returning {
             // Of the branch that we return to, perhaps. What is too much is missing there and comes back with
             // the next welcome.
-            let _ = returning.hold(message.clone());
+            let _ = returning.hold(message.clone(), now);
         }
         match self.group.process(&message) {
             Ok(incoming) => {
@@ -181,7 +181,7 @@ impl Seat {
                 }
             }
             Err(ProcessError::Future(_)) => {
-                self.held.keep(message).map_err(|_| ControlError::Overflow)?;
+                self.held.keep(message, now).map_err(|_| ControlError::Overflow)?;
                 Ok(Outcome::Stays)
             }
             Err(ProcessError::Violation(leaf, violation)) => Err(self.report(core, leaf, violation)),
@@ -229,7 +229,12 @@ impl Seat {
     /// Tries again what was held for this epoch.
     pub(super) fn retry_held(&mut self, core: &mut Core, now: Instant) -> Outcome {
         // What is dropped here was counted when it came, or says nothing that can be acted on any more.
-        for message in self.held.take() {
+        for (came, message) in self.held.take() {
+            if matches!(self.group.epoch_of(&message), Some(epoch) if epoch > self.group.epoch()) {
+                // Not yet, and no younger for it.
+                let _ = self.held.keep(message, came);
+                continue;
+            }
             match self.handle_mls(core, message, now) {
                 Ok(Outcome::Stays) | Err(_) => {}
                 Ok(over) => return over,
@@ -316,16 +321,13 @@ impl Seat {
         if by == core.identity.id() {
             self.plan_renewal(core, now);
         }
+        // Who came back neither came nor went.
+        let left: Vec<MemberId> = summary.removed.iter().map(|member| member.id).collect();
         core.events.push_back(Event::Changed {
             epoch: self.group.epoch(),
             by,
-            joined: summary.added.clone(),
-            left: summary
-                .removed
-                .iter()
-                .map(|member| member.id)
-                .filter(|member| !summary.added.contains(member))
-                .collect(),
+            joined: summary.added.iter().copied().filter(|member| !left.contains(member)).collect(),
+            left: left.iter().copied().filter(|member| !summary.added.contains(member)).collect(),
         });
         if let Err(failure) = self.settle_in(core, now) {
             self.broken = Some(failure);

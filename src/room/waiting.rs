@@ -74,8 +74,8 @@ impl Waiting {
         Ok(true)
     }
 
-    pub(super) fn hold(&mut self, message: Vec<u8>) -> Result<(), ControlError> {
-        self.held.keep(message).map_err(|_| ControlError::Overflow)
+    pub(super) fn hold(&mut self, message: Vec<u8>, now: Instant) -> Result<(), ControlError> {
+        self.held.keep(message, now).map_err(|_| ControlError::Overflow)
     }
 
     /// Checks a welcome. If it holds, the room is entered with what was held for it.

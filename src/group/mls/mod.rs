@@ -219,6 +219,13 @@ impl Group {
         policy::check(&staged.change, &self.before())
     }
 
+    /// The epoch that a message says it is of.
+    pub(crate) fn epoch_of(&self, bytes: &[u8]) -> Option<Epoch> {
+        let message = MlsMessageIn::tls_deserialize_exact_bytes(bytes).ok()?;
+        let MlsMessageBodyIn::PrivateMessage(message) = message.extract() else { return None };
+        Some(Epoch(ProtocolMessage::from(message).epoch().as_u64()))
+    }
+
     /// Takes an MLS message. A commit is staged, to be checked and merged or dropped.
     pub(crate) fn process(&mut self, bytes: &[u8]) -> Result<Incoming, ProcessError> {
         let message =

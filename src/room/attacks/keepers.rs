@@ -259,3 +259,28 @@ fn ten_thousand_knocks_a_second_are_looked_at_and_sixty_four_are_decrypted() {
     assert!(party.rooms[HOST].poll_transmit().is_none() && party.rooms[HOST].poll_event().is_none());
     party.goes_on();
 }
+
+#[test]
+fn a_moderator_that_takes_over_does_not_get_past_the_host_or_its_peers() {
+    let mut party = Party::new().without_renewals();
+    let (ids, now) = (party.ids(), party.now);
+    party.rooms[HOST].set_role(ids[SPEAKER], Role::Moderator, now).unwrap();
+    party.deliver();
+    party.settle();
+    let id = party.group(HOST).id().to_vec();
+    let (host, peer) = (party.group(HOST).own_leaf(), party.group(SPEAKER).own_leaf());
+    let taken = party.group(MODERATOR).state().with_keeper(ids[MODERATOR], 0);
+    for (leaf, violation) in [(host, Violation::Host), (peer, Violation::Rank)] {
+        let forgeries = vec![Forgery::Remove(leaf), Forgery::State(taken.clone())];
+        party.refuses(MODERATOR, forgeries, violation);
+    }
+    let order = Order::new(&identity(1), &id, ids[SPEAKER], 1, true);
+    let banned = taken.with_order(order).unwrap();
+    party.refuses(MODERATOR, vec![Forgery::Remove(peer), Forgery::State(banned)], Violation::Order);
+    // A removal is in the tree, or it is not: what it does besides is seen by all who check it.
+    let listener = party.group(LISTENER).own_leaf();
+    let taken = party.group(MODERATOR).state().with_keeper(ids[MODERATOR], 0);
+    let quietly = taken.with_role(ids[SPEAKER], Role::Listener, None).unwrap();
+    let forgeries = vec![Forgery::Remove(listener), Forgery::State(quietly)];
+    party.refuses(MODERATOR, forgeries, Violation::Rank);
+}
