@@ -299,7 +299,7 @@ impl<'a> Storm<'a> {
                 let heard = self.net.heard_since(*to, *from, since);
                 if speaks && heard == 0 {
                     let (one, other) = (&self.net.devices[to.0], &self.net.devices[from.0]);
-                    let sent = (other.sent, other.silent, other.sealer.position());
+                    let sent = (other.sent, other.why_silent, other.sealer.position());
                     let what = format!("{to:?} does not hear {from:?}: sent {sent:?}, refused {:?}", one.refused);
                     outcome.violations.push(what);
                 }

@@ -109,6 +109,8 @@ impl Core {
     pub(super) fn stop(&mut self, reason: Silence) {
         self.rekeys.clear();
         self.rekeys.push_back(Rekey::Seal(SealRekey::stop(reason)));
+        // Whoever comes in again has no doubts of the room it was in.
+        self.rekeys.push_back(Rekey::Seal(SealRekey::resume()));
         self.rekeys.push_back(Rekey::Open(OpenRekey::close()));
     }
 }

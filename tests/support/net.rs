@@ -21,7 +21,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
     MemberId, Opener, Refusal, Rekey, SealError, Sealer, Stamp,
     group::{Identity, Invite, Name, Role},
-    media::{HEADROOM, TAILROOM},
+    media::{HEADROOM, Silence, TAILROOM},
     room::{ControlError, Event, InviteOptions, Room, RoomOptions, Status, UnixTime},
     transport::RelayName,
 };
@@ -55,6 +55,8 @@ pub struct Device {
     pub control_errors: Vec<ControlError>,
     pub sent: u64,
     pub silent: u64,
+    /// Why it did not send last.
+    pub why_silent: Option<Silence>,
     /// A device that does not obey: it keeps the keys it has when it is told to drop them.
     pub keeps_keys: bool,
     /// When the newest control message that reached it was sent: it cannot know of anything later.
@@ -350,6 +352,7 @@ impl Net {
             control_errors: Vec::new(),
             sent: 0,
             silent: 0,
+            why_silent: None,
             keeps_keys: false,
             news: self.now,
             speaks_at: None,
@@ -465,8 +468,9 @@ impl Net {
         let device = &mut self.devices[from.0];
         let packet = match device.sealer.seal(&mut buffer, len, Stamp::default()) {
             Ok(packet) => Bytes::copy_from_slice(packet),
-            Err(SealError::Silent(_)) => {
+            Err(SealError::Silent(why)) => {
                 device.silent += 1;
+                device.why_silent = Some(why);
                 return;
             }
             Err(error) => panic!("{error}"),

@@ -68,7 +68,7 @@ impl Rooms {
     }
 
     /// A member who came by QUIC is there, even if it says nothing.
-    #[cfg(feature = "quic")]
+    #[cfg(any(feature = "quic", test))]
     pub(in crate::relay) fn handle_sign_of_life(&mut self, from: Connection, now: Instant) {
         if let Some(member) = self.members.get_mut(&from) {
             member.heard = now;
