@@ -22,19 +22,34 @@ impl Rtpengine {
     }
 
     pub fn start_with(more: &[&str]) -> Option<Self> {
-        // Free at the moment, and hardly taken by somebody else before the daemon has them.
+        // Somebody else may take a port that was free a moment ago; the daemon ends then, and another one is tried.
+        for _ in 0..5 {
+            match Self::spawn(more) {
+                Ok(mut relay) => {
+                    if relay.answers() {
+                        return Some(relay);
+                    }
+                }
+                Err(error) => {
+                    let required = env::var_os("SOTTOVOCE_REQUIRE_RELAYS").is_some();
+                    assert!(!required, "rtpengine is required: {error}");
+                    println!(
+                        "\n*** skipped: rtpengine: {error}\n*** Nothing was tried with a real rtpengine.\n"
+                    );
+                    return None;
+                }
+            }
+        }
+        panic!("rtpengine is there, and does not start");
+    }
+
+    fn spawn(more: &[&str]) -> std::io::Result<Self> {
         let free = || UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let (port, cli) = (free(), free());
-        let low = 20_000 + free() % 100 * 200;
+        let low = 20_000 + free() % 50 * 200;
         let daemon = Command::new("rtpengine")
-            .args([
-                "--config-file=none",
-                "--interface=127.0.0.1",
-                "--foreground",
-                "--log-stderr",
-                "--table=-1",
-            ])
-            .args(["--num-threads=2", "--log-level=3"])
+            .args(["--config-file=none", "--interface=127.0.0.1", "--foreground", "--log-stderr"])
+            .args(["--table=-1", "--num-threads=2", "--log-level=3"])
             .arg(format!("--listen-ng=127.0.0.1:{port}"))
             .arg(format!("--listen-cli=127.0.0.1:{cli}"))
             .args([format!("--port-min={low}"), format!("--port-max={}", low + 1_999)])
@@ -42,32 +57,22 @@ impl Rtpengine {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .spawn();
-        match daemon {
-            Ok(daemon) => {
-                let relay = Self { daemon, port };
-                relay.wait_until_it_answers();
-                Some(relay)
-            }
-            Err(error) => {
-                assert!(env::var_os("SOTTOVOCE_REQUIRE_RELAYS").is_none(), "rtpengine is required: {error}");
-                println!("\n*** skipped: rtpengine: {error}\n*** Nothing was tried with a real rtpengine.\n");
-                None
-            }
-        }
+            .spawn()?;
+        Ok(Self { daemon, port })
     }
 
-    fn wait_until_it_answers(&self) {
+    /// Waits until it does, or has ended.
+    fn answers(&mut self) -> bool {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let deadline = Instant::now() + Duration::from_secs(20);
-        loop {
+        while Instant::now() < deadline && matches!(self.daemon.try_wait(), Ok(None)) {
             let _ = socket.send_to(b"1 d7:command4:pinge", ("127.0.0.1", self.port));
             if socket.recv(&mut [0; 100]).is_ok() {
-                return;
+                return true;
             }
-            assert!(Instant::now() < deadline, "rtpengine does not answer");
         }
+        false
     }
 
     pub fn name(&self) -> RelayName {

@@ -109,13 +109,15 @@ impl Session {
                 self.let_go(slot);
                 self.lane.wanted.store(false, Ordering::Relaxed);
             } else {
+                let published = self.lane.outgoing().to.map(|published| published.port());
                 match self.holder(slot)? {
-                    Some(holder) if holder == self.here => {}
-                    Some(_) => {
+                    Some((holder, _)) if holder == self.here => {}
+                    Some((_, port)) if Some(port) == published => {
                         self.let_go(slot);
                         lost = Some(slot);
                     }
-                    None => self.release(),
+                    // Ours was deleted. If there is another call in its place, that one is all right.
+                    _ => self.release(),
                 }
             }
         }
@@ -131,7 +133,7 @@ impl Session {
             }
             let published = self.publish(slot)?;
             // Whoever published there at the same time has its own address there now.
-            if self.holder(slot)? == Some(self.here) {
+            if self.holder(slot)?.is_some_and(|(holder, _)| holder == self.here) {
                 self.held = Some(slot);
                 self.lane.outgoing().to = Some(published);
                 self.drop_subscription(slot);
@@ -159,8 +161,8 @@ impl Session {
         let _ = self.ng.ask("delete", &arguments, BRIEFLY, |_| Some(()));
     }
 
-    /// The address that the slot's speaker has given, if there is a speaker.
-    fn holder(&mut self, slot: Slot) -> Result<Option<SocketAddr>, NgError> {
+    /// The address that the slot's speaker has given, if there is a speaker, and the port where it is published.
+    fn holder(&mut self, slot: Slot) -> Result<Option<(SocketAddr, u16)>, NgError> {
         let call = self.call(slot);
         let arguments = [("call-id", call.as_str()), ("from-tag", PUBLISHER)];
         let answer = self.ng.ask("query", &arguments, PATIENCE, |answer| {
@@ -169,7 +171,8 @@ impl Session {
                 return Some(None);
             };
             let stream = speaker.get("medias")?.first()?.get("streams")?.first()?;
-            advertised(stream).map(Some)
+            let port = u16::try_from(stream.get("local port")?.number()?).ok()?;
+            Some(Some((advertised(stream)?, port)))
         });
         match answer {
             Err(NgError::Denied) => Ok(None),
@@ -323,7 +326,7 @@ const PUBLISHER: &str = "p";
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_millis(250);
 /// A speaker that sends nothing for so long may be gone.
-const QUIET: Duration = Duration::from_secs(1);
+const QUIET: Duration = Duration::from_millis(500);
 /// A member that sends nothing for so long gives its slot back.
 const HOLD: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
