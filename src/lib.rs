@@ -31,6 +31,8 @@
     )
 )]
 
+#[cfg(feature = "room")]
+mod base41;
 #[cfg(any(feature = "room", feature = "quic"))]
 mod base64url;
 #[cfg(feature = "codec")]
