@@ -11,8 +11,8 @@
 //!   events out; no clock, no socket, no task of its own.
 //! - **Media** ([`media`], [`keys`]): [`Sealer`] and [`Opener`], owned by the audio thread. They take no
 //!   lock, allocate nothing, read no clock. Keys arrive as values ([`Rekey`]).
-//! - **Edges** ([`transport`], [`relay`], [`driver`]): a small trait for any relay, and the loop that ties
-//!   the planes together.
+//! - **Edges** ([`transport`], [`relay`], [`driver`], [`store`]): a small trait for any relay, the loop that ties
+//!   the planes together, and what outlives the process.
 //!
 //! `SPEC.md` has every byte and derivation, `SECURITY.md` what this protects from and what not.
 #![forbid(unsafe_code)]
@@ -31,6 +31,8 @@
     )
 )]
 
+#[cfg(feature = "room")]
+mod base41;
 #[cfg(any(feature = "room", feature = "quic"))]
 mod base64url;
 #[cfg(feature = "codec")]
@@ -46,6 +48,8 @@ pub mod relay;
 pub mod report;
 #[cfg(feature = "room")]
 pub mod room;
+#[cfg(feature = "room")]
+pub mod store;
 pub mod transport;
 #[cfg(feature = "voice")]
 pub mod voice;

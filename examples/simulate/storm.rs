@@ -300,7 +300,8 @@ impl<'a> Storm<'a> {
                 if speaks && heard == 0 {
                     let (one, other) = (&self.net.devices[to.0], &self.net.devices[from.0]);
                     let sent = (other.sent, other.why_silent, other.sealer.position());
-                    let what = format!("{to:?} does not hear {from:?}: sent {sent:?}, refused {:?}", one.refused);
+                    let what =
+                        format!("{to:?} does not hear {from:?}: sent {sent:?}, refused {:?}", one.refused);
                     outcome.violations.push(what);
                 }
                 if !speaks && heard > 0 {

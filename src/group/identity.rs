@@ -12,7 +12,10 @@ use super::{
     codec::{Malformed, Reader, Writer},
     signing::{self, SigningKey},
 };
-use crate::{id::MemberId, keys::derive::sha256};
+use crate::{
+    id::MemberId,
+    keys::{derive::sha256, secret::Secret},
+};
 
 /// A person's or bot's long-term key with the name it shows.
 ///
@@ -38,6 +41,11 @@ impl Identity {
     /// The name that others see in the roster.
     pub fn name(&self) -> &Name {
         &self.name
+    }
+
+    /// What the identity is made of, for a store.
+    pub(crate) fn seed(&self) -> &Secret {
+        self.key.seed()
     }
 
     pub(crate) fn rename(&mut self, name: Name) {

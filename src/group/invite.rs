@@ -13,7 +13,7 @@ use super::{
     mls::{JOIN_KEY_LEN, JoinKey},
 };
 use crate::{
-    base64url,
+    base41, base64url,
     id::MemberId,
     transport::{RelayName, RoomHandle},
 };
@@ -21,8 +21,8 @@ use crate::{
 /// A way into a room: hand it over where only the invited see it.
 ///
 /// It carries the key of the control lane, so whoever holds it can knock, and can see that control
-/// messages pass, but hears nothing: that takes an admission. Print it with `to_string`, which gives the
-/// link; `Debug` shows none of it. SPEC section 6.3.
+/// messages pass, but hears nothing: that takes an admission. `to_string` gives the link,
+/// [`Invite::to_qr`] the text of a QR code; either parses. `Debug` shows none of it. SPEC section 6.3.
 pub struct Invite {
     pub(crate) id: InviteId,
     pub(crate) lane: LaneKey,
@@ -87,6 +87,14 @@ impl Invite {
         (self.uses > 0).then_some(self.uses)
     }
 
+    /// The text for a QR code, in characters that a QR code packs two into 11 bits ("alphanumeric mode").
+    ///
+    /// With one relay named by host and port that is a code of version 9 at error correction M, as far as a phone reads it
+    /// off another's screen without effort; with two QUIC relays and their pins, version 13.
+    pub fn to_qr(&self) -> String {
+        format!("{}{QR_MARK}{}", SCHEME.to_ascii_uppercase(), base41::encode(&self.encode()))
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let out = Writer::new()
             .u8(VERSION)
@@ -146,12 +154,21 @@ impl fmt::Debug for Invite {
 impl FromStr for Invite {
     type Err = InviteError;
 
+    /// Takes a link or the text of a QR code.
     fn from_str(link: &str) -> Result<Self, InviteError> {
         if link.len() > MAX_LINK {
             return Err(InviteError::TooLong);
         }
-        let text = link.strip_prefix(SCHEME).ok_or(InviteError::Scheme)?;
-        Self::decode(&base64url::decode(text).ok_or(InviteError::Base64)?)
+        // Systems that hand a link over write its scheme as they like.
+        let (scheme, text) = link.split_at_checked(SCHEME.len()).ok_or(InviteError::Scheme)?;
+        if !scheme.eq_ignore_ascii_case(SCHEME) {
+            return Err(InviteError::Scheme);
+        }
+        let bytes = match text.strip_prefix(QR_MARK) {
+            Some(text) => base41::decode(text),
+            None => base64url::decode(text),
+        };
+        Self::decode(&bytes.ok_or(InviteError::Encoding)?)
     }
 }
 
@@ -163,8 +180,8 @@ pub enum InviteError {
     Scheme,
     /// It has more than 2,048 characters.
     TooLong,
-    /// It is not base64url without padding, or was cut off.
-    Base64,
+    /// It has characters that its form does not have, or was cut off.
+    Encoding,
     /// It was made by another version of the library.
     Version,
     /// It names no relay, too many, or one whose name is not allowed.
@@ -186,7 +203,7 @@ impl fmt::Display for InviteError {
         f.write_str(match self {
             Self::Scheme => "an invite begins with sottovoce:",
             Self::TooLong => "an invite has at most 2048 characters",
-            Self::Base64 => "the invite is damaged or was cut off",
+            Self::Encoding => "the invite is damaged or was cut off",
             Self::Version => "the invite was made by another version",
             Self::Relays => "the invite names no usable relay",
             Self::KeyExchange => "the invite is to a room with an unknown key exchange",
@@ -198,6 +215,8 @@ impl fmt::Display for InviteError {
 impl std::error::Error for InviteError {}
 
 const SCHEME: &str = "sottovoce:";
+/// What follows the scheme in a QR code, and cannot in a link.
+const QR_MARK: char = '.';
 const VERSION: u8 = 1;
 /// Relays that a room may name.
 pub(crate) const MAX_RELAYS: usize = 8;
@@ -238,22 +257,62 @@ pub(crate) mod tests {
     #[test]
     fn a_link_with_eight_long_relays_fits() {
         let name = "r".repeat(RelayName::MAX_LEN);
-        let link = invite(&[name.as_str(); 8], 0).to_string();
-        assert!(link.len() <= MAX_LINK, "{}", link.len());
-        assert!(link.parse::<Invite>().is_ok());
+        let invite = invite(&[name.as_str(); 8], 0);
+        for text in [invite.to_string(), invite.to_qr()] {
+            assert!(text.len() <= MAX_LINK, "{}", text.len());
+            assert!(text.parse::<Invite>().is_ok());
+        }
+    }
+
+    #[test]
+    fn a_qr_code_is_of_a_version_that_phones_read_with_ease() {
+        let pinned = format!("quic:203.0.113.7:4434#{}", "x".repeat(43));
+        // How many characters of its alphanumeric mode a code holds at error correction M (ISO/IEC 18004 table 7).
+        let (version_9, version_10, version_11, version_13) = (262, 311, 366, 483);
+        for (relays, holds) in [
+            (&["relay.example:443"][..], version_9),
+            (&[&pinned], version_11),
+            (&["relay.example:443", "relay.example.org:443"], version_10),
+            (&[&pinned, &pinned], version_13),
+        ] {
+            let invite = invite(relays, 1);
+            let qr = invite.to_qr();
+            assert!(qr.len() <= holds, "{} relays: {}", relays.len(), qr.len());
+            assert!(qr.bytes().all(|c| b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:".contains(&c)));
+            let back: Invite = qr.parse().unwrap();
+            assert_eq!((back.to_string(), back.to_qr()), (invite.to_string(), qr));
+        }
+    }
+
+    #[test]
+    fn a_scheme_is_taken_in_any_case_and_the_forms_are_not_mixed() {
+        let invite = invite(&["relay.example:443"], 3);
+        for text in [invite.to_string(), invite.to_qr()] {
+            let (scheme, rest) = text.split_at(SCHEME.len());
+            for scheme in [scheme.to_ascii_lowercase(), scheme.to_ascii_uppercase(), "Sottovoce:".into()] {
+                assert_eq!(format!("{scheme}{rest}").parse::<Invite>().unwrap().to_qr(), invite.to_qr());
+            }
+        }
+        let error = |text: &str| text.parse::<Invite>().unwrap_err();
+        assert_eq!(error(&invite.to_qr().replacen('.', "", 1)), InviteError::Encoding);
+        assert_eq!(error(&invite.to_string().replacen(':', ":.", 1)), InviteError::Encoding);
+        assert_eq!(error("SOTTOVOCE:."), InviteError::Malformed);
+        assert_eq!(error("sottovocé:."), InviteError::Scheme);
     }
 
     #[test]
     fn every_cut_and_damage_is_a_typed_error() {
-        let link = invite(&["relay.example:443"], 3).to_string();
-        for len in 0..link.len() {
-            assert!(link[..len].parse::<Invite>().is_err(), "cut to {len}");
+        let whole = invite(&["relay.example:443"], 3);
+        for link in [whole.to_string(), whole.to_qr()] {
+            for len in 0..link.len() {
+                assert!(link[..len].parse::<Invite>().is_err(), "cut to {len}");
+            }
         }
         let error = |link: &str| link.parse::<Invite>().unwrap_err();
         assert_eq!(error("https://example.org"), InviteError::Scheme);
-        assert_eq!(error("sottovoce:AA=="), InviteError::Base64);
+        assert_eq!(error("sottovoce:AA=="), InviteError::Encoding);
         assert_eq!(error("sottovoce:Ag"), InviteError::Version);
-        assert_eq!(error("sottovoce:AR"), InviteError::Base64);
+        assert_eq!(error("sottovoce:AR"), InviteError::Encoding);
         assert_eq!(error(&format!("sottovoce:{}", "A".repeat(2048))), InviteError::TooLong);
         let none = invite(&[], 0).to_string();
         assert_eq!(error(&none), InviteError::Relays);
@@ -282,7 +341,30 @@ pub(crate) mod tests {
         #[test]
         fn random_text_never_panics(text in "\\PC{0,200}") {
             let _ = format!("sottovoce:{text}").parse::<Invite>();
+            let _ = format!("sottovoce:.{text}").parse::<Invite>();
             let _ = text.parse::<Invite>();
+        }
+
+        #[test]
+        fn both_forms_of_any_invite_say_the_same(
+            fields in any::<([u8; 16], [u8; 32], [u8; 32], [u8; 16], [u8; 32], u64, u16)>(),
+            relays in prop::collection::vec("[!-~]{1,128}", 1..=8),
+        ) {
+            let (id, lane, join_key, group_id, host, expires, uses) = fields;
+            let invite = Invite {
+                id: InviteId(id),
+                lane: LaneKey::new(&lane),
+                join_key: JoinKey(join_key),
+                group_id,
+                key_exchange: KeyExchange::X25519,
+                host: MemberId::from_bytes(host),
+                relays: relays.iter().map(|name| RelayName::new(name).unwrap()).collect(),
+                expires: UnixTime(expires),
+                uses,
+            };
+            for text in [invite.to_string(), invite.to_qr()] {
+                prop_assert_eq!(text.parse::<Invite>().unwrap().encode(), invite.encode());
+            }
         }
     }
 }

@@ -22,6 +22,10 @@ impl SigningKey {
         Self { seed: kept, public }
     }
 
+    pub(crate) fn seed(&self) -> &Secret {
+        &self.seed
+    }
+
     pub(crate) fn public(&self) -> &[u8; 32] {
         &self.public
     }

@@ -47,6 +47,8 @@ fn invites_and_lanes() {
     for case in cases("room.txt", "invite", 2) {
         let invite: Invite = case.text("link").parse().unwrap();
         assert_eq!(invite.to_string(), case.text("link"));
+        assert_eq!(invite.to_qr(), case.text("qr"));
+        assert_eq!(case.text("qr").parse::<Invite>().unwrap().to_string(), case.text("link"));
         assert_eq!(invite.id.0, case.array("invite"));
         assert_eq!(invite.lane.bytes(), case.bytes("lane_key"));
         assert_eq!(invite.join_key.0, case.array("join_key"));

@@ -1,4 +1,4 @@
-//! AES-GCM, for packets and for the control envelope. The only file that names the AEAD.
+//! AES-GCM, for packets, the control envelope and stored records. The only file that names the AEAD.
 
 use std::hint::black_box;
 
@@ -21,13 +21,13 @@ impl Key {
 
     /// Encrypts `text` in place and returns the tag.
     ///
-    /// The nonce must be new under this key. Texts here are at most 16 KiB, far below the AEAD's limit.
+    /// The nonce must be new under this key. Texts here are at most 2 MiB, far below the AEAD's limit.
     #[inline]
     pub(crate) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
         let sealed =
             self.0.seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), text);
         let mut tag = [0; TAG_LEN];
-        tag.copy_from_slice(sealed.expect("16 KiB is below the limit of AES-GCM").as_ref());
+        tag.copy_from_slice(sealed.expect("2 MiB is below the limit of AES-GCM").as_ref());
         tag
     }
 
@@ -81,6 +81,32 @@ impl EnvelopeKey {
     pub(crate) fn open_in_place<'a>(&self, sealed: &'a mut [u8]) -> Result<&'a mut [u8], Forged> {
         let (text, tag) = sealed.split_last_chunk_mut().ok_or(Forged)?;
         self.0.open([0; NONCE_LEN], &[], text, *tag).map(|()| text)
+    }
+}
+
+/// Seals stored records, many under one key: the caller brings a random nonce for each (SPEC section 11.1).
+#[cfg(feature = "room")]
+pub(crate) struct RecordKey(Key);
+
+#[cfg(feature = "room")]
+impl RecordKey {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(Key::new(Suite::Aes256Gcm, key))
+    }
+
+    pub(crate) fn seal_in_place(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
+        self.0.seal(nonce, aad, text)
+    }
+
+    /// Decrypts text and tag; what comes back is the text.
+    pub(crate) fn open_in_place<'a>(
+        &self,
+        nonce: [u8; NONCE_LEN],
+        aad: &[u8],
+        sealed: &'a mut [u8],
+    ) -> Result<&'a mut [u8], Forged> {
+        let (text, tag) = sealed.split_last_chunk_mut().ok_or(Forged)?;
+        self.0.open(nonce, aad, text, *tag).map(|()| text)
     }
 }
 

@@ -25,6 +25,12 @@ impl Secret {
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
+
+    /// The same, to decrypt in place.
+    #[cfg(feature = "room")]
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
 }
 
 impl Drop for Secret {

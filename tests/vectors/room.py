@@ -4,8 +4,8 @@
     python3 tests/vectors/room.py             derives every value of room.txt again, and counts
     python3 tests/vectors/room.py --write     writes room.txt anew, then checks it
 
-A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, `link` and `code` are text with
-`_` for a space. Needs Python 3.9 and the package `cryptography` (Ed25519, X25519, AES-GCM).
+A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, `link`, `qr` and `code` are text
+with `_` for a space. Needs Python 3.9 and the package `cryptography` (Ed25519, X25519, AES-GCM).
 """
 
 import base64
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 FILE = Path(__file__).resolve().parent / "room.txt"
 NUMBERS = {"epoch", "elapsed", "term", "at", "kind", "serial", "certified", "reason", "expires", "uses", "default_role", "suite", "cipher_suite", "authenticity", "packet_size"}
-TEXTS = {"link", "code"}
+TEXTS = {"link", "qr", "code"}
 
 
 def be(number, size):
@@ -115,7 +115,17 @@ def invite(case):
     relays = [case[name] for name in ("relay0", "relay1") if name in case]
     fixed = case["invite"] + case["lane_key"] + case["join_key"] + case["group_id"] + be(case["cipher_suite"], 2) + case["host"]
     encoded = b"\1" + fixed + be(case["expires"], 8) + be(case["uses"], 2) + be(len(relays), 1) + b"".join(map(v8, relays))
-    return dict(link="sottovoce:" + base64.urlsafe_b64encode(encoded).decode().rstrip("="))
+    link = "sottovoce:" + base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+    return dict(link=link, qr="SOTTOVOCE:." + base41(encoded))
+
+
+def base41(data):
+    digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ$*-.:"
+    out = ""
+    for at in range(0, len(data), 2):
+        value, count = int.from_bytes(data[at : at + 2], "big"), len(data[at : at + 2]) + 1
+        out += "".join(digits[value // 41**place % 41] for place in range(count))
+    return out
 
 
 def lane(case):

@@ -1,0 +1,4 @@
+//! See `store` in `tests/support/stored.rs`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sottovoce_fuzz::stored::store(data));

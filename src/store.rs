@@ -1,0 +1,322 @@
+//! What an application keeps across restarts: who it is, and which rooms it is in (SPEC section 11).
+//!
+//! ```text
+//! Identity, Membership > record: bytes under a name > Store > memory | sealed files | the application's own
+//! ```
+//!
+//! No media key, counter or MLS state is ever in a record. A crash or an old copy costs the latest change at most:
+//! a room that is resumed takes a new leaf and new keys, whatever was stored.
+
+mod disk;
+mod file;
+mod memory;
+mod record;
+
+#[cfg(test)]
+mod crashes;
+#[cfg(test)]
+mod vectors;
+
+use std::{fmt, io, str::FromStr};
+
+use zeroize::Zeroize;
+
+use crate::{
+    group::{
+        Identity, Name,
+        codec::{Malformed, Reader},
+    },
+    keys::secret::Secret,
+    room::{Membership, Room, Status},
+    transport::RoomHandle,
+};
+
+pub use file::{FileStore, OpenError, StoreKey};
+pub use memory::MemoryStore;
+
+/// Where records are kept. Implement the first four methods for a storage of your own, which must seal what it is
+/// given: an identity is a private key.
+///
+/// ```
+/// use sottovoce::group::{Identity, Name};
+/// use sottovoce::store::{MemoryStore, Store};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut store = MemoryStore::default();
+/// let identity = match store.identity()? {
+///     Some(identity) => identity,
+///     None => {
+///         let identity = Identity::from_seed(rand::random(), Name::new("Ada")?);
+///         store.put_identity(&identity)?;
+///         identity
+///     }
+/// };
+/// // In a room: `store.keep(call.room())` on every event. After a restart, for each room:
+/// for room in store.rooms()? {
+///     if let Some(membership) = store.membership(room)? {
+///         // Call::resume(transport, identity, &membership, ..)
+///     }
+/// }
+/// # Ok(()) }
+/// ```
+pub trait Store {
+    /// Writes a record, in place of one with this name. When it returns, the record is there to stay.
+    ///
+    /// # Errors
+    /// After one the record is the old one or the new one.
+    fn put(&mut self, name: &RecordName, content: &[u8]) -> Result<(), StoreError>;
+
+    /// Reads a record; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] and [`StoreError::RolledBack`] are errors of this record alone.
+    fn get(&mut self, name: &RecordName) -> Result<Option<Record>, StoreError>;
+
+    /// Forgets a record, if there is one.
+    ///
+    /// # Errors
+    /// After one the record is as it was or gone.
+    fn delete(&mut self, name: &RecordName) -> Result<(), StoreError>;
+
+    /// The names of all records, damaged ones included.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    fn list(&mut self) -> Result<Vec<RecordName>, StoreError>;
+
+    /// The identity that was stored.
+    ///
+    /// # Errors
+    /// As for [`Store::get`].
+    fn identity(&mut self) -> Result<Option<Identity>, StoreError> {
+        let record = self.get(&RecordName::identity())?;
+        record.map(|record| read_identity(record.bytes()).map_err(|_| StoreError::Damaged)).transpose()
+    }
+
+    /// Stores the identity, private key and name.
+    ///
+    /// # Errors
+    /// As for [`Store::put`].
+    fn put_identity(&mut self, identity: &Identity) -> Result<(), StoreError> {
+        self.put(&RecordName::identity(), write_identity(identity).bytes())
+    }
+
+    /// The rooms that we are in, as far as the store knows.
+    ///
+    /// # Errors
+    /// As for [`Store::list`].
+    fn rooms(&mut self) -> Result<Vec<RoomHandle>, StoreError> {
+        Ok(self.list()?.iter().filter_map(RecordName::handle).collect())
+    }
+
+    /// What it takes to go on in a room, for [`Room::resume`].
+    ///
+    /// # Errors
+    /// As for [`Store::get`].
+    fn membership(&mut self, room: RoomHandle) -> Result<Option<Membership>, StoreError> {
+        let record = self.get(&RecordName::room(room))?;
+        record
+            .map(|record| Membership::from_bytes(record.bytes()).map_err(|_| StoreError::Damaged))
+            .transpose()
+    }
+
+    /// Makes the store agree with the room: its membership is stored if it has changed, and forgotten if the room is
+    /// over for us. Call it on every event.
+    ///
+    /// # Errors
+    /// As for [`Store::put`]. A record that was damaged is written anew.
+    fn keep(&mut self, room: &Room) -> Result<(), StoreError> {
+        let name = RecordName::room(room.handle());
+        let stored = match self.get(&name) {
+            Err(StoreError::Damaged | StoreError::RolledBack) => None,
+            stored => stored?,
+        };
+        match room.membership() {
+            Some(membership) if stored.is_some_and(|stored| stored.bytes() == membership.as_bytes()) => {
+                Ok(())
+            }
+            Some(membership) => self.put(&name, membership.as_bytes()),
+            None if room.status() == Status::Over => self.delete(&name),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What a record is stored under: 1 to 64 printable ASCII characters without space.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RecordName(String);
+
+impl RecordName {
+    /// The longest name.
+    pub const MAX_LEN: usize = 64;
+
+    /// Takes a name. `identity` and `room/..` are the library's, all others the application's.
+    ///
+    /// # Errors
+    /// [`InvalidRecordName`] if it is empty, too long, or has other characters.
+    pub fn new(name: &str) -> Result<Self, InvalidRecordName> {
+        let allowed = name.bytes().all(|byte| byte.is_ascii_graphic());
+        if !allowed || name.is_empty() || name.len() > Self::MAX_LEN {
+            return Err(InvalidRecordName);
+        }
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The record of the identity.
+    pub fn identity() -> Self {
+        Self("identity".to_owned())
+    }
+
+    /// The record of a room.
+    pub fn room(handle: RoomHandle) -> Self {
+        Self(format!("{ROOM}{}", hex(handle.as_bytes())))
+    }
+
+    /// The room whose record has this name, if it is one.
+    pub fn handle(&self) -> Option<RoomHandle> {
+        self.0.strip_prefix(ROOM).and_then(parse_hex).map(RoomHandle::from_bytes)
+    }
+
+    /// The text of the name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for RecordName {
+    type Err = InvalidRecordName;
+
+    fn from_str(name: &str) -> Result<Self, InvalidRecordName> {
+        Self::new(name)
+    }
+}
+
+/// Without the name, which may say in which room somebody is.
+impl fmt::Debug for RecordName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecordName(..)")
+    }
+}
+
+/// The text cannot be the name of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidRecordName;
+
+impl fmt::Display for InvalidRecordName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a record's name has 1 to 64 printable ASCII characters without space")
+    }
+}
+
+impl std::error::Error for InvalidRecordName {}
+
+/// The content of a record. Wiped on drop, never printed.
+pub struct Record(Secret);
+
+impl Record {
+    /// Takes the content as a storage holds it; the bytes are wiped when this value is dropped.
+    pub fn new(content: Vec<u8>) -> Self {
+        Self(Secret::wrap(content))
+    }
+
+    /// The content.
+    pub fn bytes(&self) -> &[u8] {
+        self.0.bytes()
+    }
+}
+
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Record(..)")
+    }
+}
+
+/// Why a record could not be read or written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The record is missing, cut off or altered. Put it again or delete it.
+    Damaged,
+    /// The record is an old one that somebody put back. Put it again or delete it.
+    RolledBack,
+    /// The content has more than [`MAX_CONTENT`] bytes.
+    TooLong,
+    /// There are [`MAX_RECORDS`] records; delete some.
+    Full,
+    /// Its key has sealed all that it may: make a new store.
+    WornOut,
+    /// The storage failed. Trying again may help.
+    Io(io::ErrorKind),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Damaged => "the record is damaged",
+            Self::RolledBack => "the record is an old one",
+            Self::TooLong => "the record is too long",
+            Self::Full => "the store has as many records as it can",
+            Self::WornOut => "the key of the store has sealed all that it may",
+            Self::Io(kind) => return write!(f, "the storage failed: {kind}"),
+        })
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<io::Error> for StoreError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error.kind())
+    }
+}
+
+/// The longest content of a record.
+pub const MAX_CONTENT: usize = record::MAX_FILE - 128;
+
+/// The most records in a store.
+pub const MAX_RECORDS: usize = 1024;
+
+fn write_identity(identity: &Identity) -> Secret {
+    let (seed, name) = (identity.seed().bytes(), identity.name().as_str().as_bytes());
+    let length = u8::try_from(name.len()).expect("a name has at most 64 bytes");
+    record::concatenated(&[&[IDENTITY_VERSION], seed, &[length], name])
+}
+
+fn read_identity(content: &[u8]) -> Result<Identity, Malformed> {
+    let mut reader = Reader::new(content);
+    if reader.u8()? != IDENTITY_VERSION {
+        return Err(Malformed);
+    }
+    let mut seed = reader.array()?;
+    let name = Name::decode(reader.vec8(content.len())?);
+    let identity = name.and_then(|name| reader.finish().map(|()| Identity::from_seed(seed, name)));
+    seed.zeroize();
+    identity
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect()
+}
+
+/// Strict: lower case, as [`hex`] writes it.
+fn parse_hex(text: &str) -> Option<[u8; 16]> {
+    let digit = |character: u8| match character {
+        b'0'..=b'9' => Some(character - b'0'),
+        b'a'..=b'f' => Some(character - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, []) = text.as_bytes().as_chunks() else { return None };
+    let pairs: &[[u8; 2]; 16] = pairs.try_into().ok()?;
+    let mut bytes = [0; 16];
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = digit(*high)? << 4 | digit(*low)?;
+    }
+    Some(bytes)
+}
+
+const ROOM: &str = "room/";
+const IDENTITY_VERSION: u8 = 1;
