@@ -254,6 +254,25 @@ impl Speaker {
     ///
     /// If the microphone is late it is a packet of silence. After more than three ticks without a call the missed ones are skipped.
     pub fn next_packet(&mut self, now: Instant) -> Option<Packet<'_>> {
+        let stamp = self.take_due(now)?;
+        let sent = self.spare.last()?;
+        Some(Packet { opus: sent.bytes.get(..sent.len)?, stamp })
+    }
+
+    /// Seals the packet whose tick has come, and returns it. Call it until there is none.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`]. The packet is dropped then, and the next tick comes as always.
+    pub fn seal_next(&mut self, now: Instant, sealer: &mut Sealer) -> Option<Result<&[u8], SealError>> {
+        let stamp = self.take_due(now)?;
+        let sent = self.spare.last()?;
+        let opus = sent.bytes.get(..sent.len)?;
+        self.sealed.get_mut(HEADROOM..HEADROOM + opus.len())?.copy_from_slice(opus);
+        Some(sealer.seal(&mut self.sealed[..], sent.len, stamp).map(|packet| &*packet))
+    }
+
+    /// Puts the packet whose tick has come at the end of `spare`, and returns its stamp.
+    fn take_due(&mut self, now: Instant) -> Option<Stamp> {
         let due = self.poll_timeout()?;
         let late = now.checked_duration_since(due)?;
         let missed = late.as_millis() / u128::from(self.frame.millis());
@@ -269,29 +288,14 @@ impl Speaker {
         }
         self.watch_backlog();
         let encoded = self.ready.pop_front()?;
-        let (len, level, muted) = (encoded.len, encoded.level, encoded.muted);
         let live = self.live.as_mut()?;
         let captured = CaptureTime(live.unix_ms + live.ticks * u64::from(self.frame.millis()));
         live.ticks += 1;
         self.stats.packets += 1;
-        let stamp = Stamp { captured, level, notes: Notes { muted, loss: self.report } };
+        let notes = Notes { muted: encoded.muted, loss: self.report };
+        let stamp = Stamp { captured, level: encoded.level, notes };
         self.spare.push(encoded);
-        let opus = self.spare.last()?.bytes.get(..len)?;
-        Some(Packet { opus, stamp })
-    }
-
-    /// Seals the packet whose tick has come, and returns it. Call it until there is none.
-    ///
-    /// # Errors
-    /// As [`Sealer::seal`]. The packet is dropped then, and the next tick comes as always.
-    pub fn seal_next(&mut self, now: Instant, sealer: &mut Sealer) -> Option<Result<&[u8], SealError>> {
-        let Packet { opus, stamp } = self.next_packet(now)?;
-        let len = opus.len();
-        // The packet stands in `self`, and so does where it is to be sealed.
-        let mut copy = [0; PacketSize::MAX as usize];
-        copy.get_mut(..len)?.copy_from_slice(opus);
-        self.sealed.get_mut(HEADROOM..HEADROOM + len)?.copy_from_slice(copy.get(..len)?);
-        Some(sealer.seal(&mut self.sealed[..], len, stamp).map(|packet| &*packet))
+        Some(stamp)
     }
 
     /// What became of the microphone's samples.
