@@ -39,6 +39,8 @@ pub(super) struct Rival {
     /// When we ask to be let in, unless what we lack comes before.
     pub(super) ask_at: Instant,
     pub(super) heard_at: Instant,
+    /// When what was heard was made, by our own clock.
+    pub(super) proved: Instant,
 }
 
 impl Seat {
@@ -50,7 +52,9 @@ impl Seat {
         now: Instant,
     ) -> Result<Outcome, ControlError> {
         let (by, state) = (heartbeat.keeper(), self.group.state());
-        if self.group.member(by).is_none() {
+        if self.group.member(by).is_none() && !self.strangers.knows(by) {
+            let known = self.group.roster().iter().map(|member| member.id);
+            self.strangers.ask(core, self.group.id(), known, now);
             return Err(ControlError::NotTheKeeper);
         }
         let here = heartbeat.epoch == self.group.epoch() && heartbeat.branch == self.group.branch();
@@ -79,7 +83,11 @@ impl Seat {
             self.liveness.note_heard(now);
             self.expect(heartbeat.epoch, heartbeat.branch);
         } else {
-            if !self.lineage.is_fresh(heartbeat, core.clock.unix(now)) {
+            if !self.lineage.is_fresh(by, heartbeat.at_ms, core.clock.unix(now)) {
+                return Err(ControlError::Stale);
+            }
+            if core.times.is_old(by, heartbeat.at_ms, PROOF_HOLDS, now) {
+                // Of a branch that may be gone by now.
                 return Err(ControlError::Stale);
             }
             let silent = now.saturating_duration_since(self.liveness.heard_at()) >= SILENT_AFTER;
@@ -109,17 +117,17 @@ impl Seat {
         now: Instant,
     ) -> Result<Outcome, ControlError> {
         self.door_key = Some(JoinKey(heartbeat.door_key));
-        let reported = Duration::from_millis(heartbeat.elapsed_ms);
-        self.schedule.handle_elapsed(reported, now);
-        let elapsed = self.schedule.elapsed(now);
-        let verdict = self.liveness.prove(reported, elapsed, now).map_err(|_| ControlError::Stale)?;
+        let made = core.times.hear(heartbeat.keeper(), heartbeat.at_ms, Duration::ZERO, now);
+        let verdict = self.liveness.prove(heartbeat.at_ms, made, now).map_err(|_| ControlError::Stale)?;
+        self.schedule.handle_elapsed(Duration::from_millis(heartbeat.elapsed_ms), now);
         carry_out(core, verdict);
         // The keeper has to hear that it is followed: from whoever would take over from it.
         let own = core.identity.id();
         let successors = successors(self.group.roster(), heartbeat.keeper());
         if successors.iter().take(ECHOES).any(|member| member.id == own) {
+            let echo = Announcement::Echo { heard_ms: heartbeat.at_ms, at_ms: core.stamp_ms(now) };
             // One that is lost is followed by the next.
-            let _ = self.announce(core, &Announcement::Echo);
+            let _ = self.announce(core, &echo);
         }
         Ok(Outcome::Stays)
     }
@@ -163,6 +171,7 @@ impl Seat {
         };
         let same = self.rival.as_ref().filter(|rival| rival.keeper == keeper);
         let ask_at = same.map_or(now + patience, |rival| rival.ask_at);
+        let proved = core.times.hear(keeper, heartbeat.at_ms, Duration::ZERO, now);
         self.rival = Some(Rival {
             keeper,
             door: JoinKey(heartbeat.door_key),
@@ -170,6 +179,7 @@ impl Seat {
             branch: heartbeat.branch,
             ask_at,
             heard_at: now,
+            proved,
         });
         let verdict = self.liveness.doubt(if ahead { Doubt::Behind } else { Doubt::Fork });
         carry_out(core, verdict);
@@ -179,6 +189,7 @@ impl Seat {
     pub(super) fn review_rival(&mut self, now: Instant) -> Option<Doubt> {
         let rival = self.rival.as_mut()?;
         if self.lineage.was_in(rival.epoch, &rival.branch) {
+            let _ = self.liveness.follow(rival.proved, now);
             self.rival = None;
             self.returning = None;
             return None;
@@ -198,8 +209,7 @@ impl Seat {
         if now.saturating_duration_since(rival.heard_at) >= PROOF_HOLDS {
             self.rival = None;
             self.returning = None;
-            let verdict =
-                if self.keeps() { self.liveness.renew(None, now) } else { self.liveness.settle(now) };
+            let verdict = self.liveness.settle(now);
             carry_out(core, verdict);
             return Ok(());
         }
