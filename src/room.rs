@@ -28,6 +28,7 @@ mod membership;
 mod missing;
 mod naming;
 mod options;
+mod outlaw;
 mod passage;
 mod pending;
 mod reports;

@@ -172,6 +172,42 @@ fn who_comes_back_to_a_keeper_that_came_in_meanwhile_asks_those_whom_it_knows() 
 }
 
 #[test]
+fn a_keeper_that_is_banned_elsewhere_does_not_keep_those_who_did_not_hear_of_it() {
+    // Whichever of the two has the lesser fingerprint.
+    for seed in 62..66 {
+        let mut net = Net::new(seed);
+        let peers = room_of(&mut net, &["host", "one", "other", "witness"]);
+        let [host, one, other, witness] = peers[..] else { panic!("four") };
+        for speaker in [one, other, witness] {
+            let id = net.id(speaker);
+            net.with(host, |room, now| room.set_role(id, Role::Speaker, now)).unwrap();
+        }
+        net.run_for(SECOND);
+        net.forks = true;
+        net.divide(&[host, witness], &[one, other]);
+        net.run_for(15 * SECOND);
+        let id = net.room(one).keeper().unwrap();
+        let (outlaw, follower) = if id == net.id(one) { (one, other) } else { (other, one) };
+        assert_eq!((net.id(outlaw), net.room(follower).keeper()), (id, Some(id)));
+        net.with(host, |room, now| room.ban(id, now)).unwrap();
+        net.run_for(2 * SECOND);
+        assert!(net.room(witness).is_banned(id));
+        net.switch_off(host);
+        net.heal();
+        let both = |net: &mut Net| {
+            let hears = |net: &mut Net, peer: Peer| net.room(peer).hears().collect::<Vec<_>>();
+            let (one, other) = (hears(net, follower), hears(net, witness));
+            !one.contains(&id) && one == other && net.room(follower).code() == net.room(witness).code()
+        };
+        net.run_until("the two are together without the outlaw", both);
+        assert!(net.room(follower).is_banned(id));
+        net.speak(witness, true);
+        assert!(hears(&mut net, follower, witness));
+        assert!(!hears(&mut net, outlaw, witness));
+    }
+}
+
+#[test]
 fn a_speaker_key_that_a_relay_dropped_is_asked_for() {
     let mut net = Net::new(61);
     let peers = room_of(&mut net, &["host", "speaker", "listener"]);

@@ -14,10 +14,10 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
     MemberId,
     group::{Name, Role},
-    room::{Admission, Membership, Room, Status},
+    room::{Admission, Event, Membership, Room, Status},
 };
 
-use crate::net::{Net, Peer, options};
+use crate::net::{Device, Net, Peer, options};
 
 /// What came of a storm.
 #[derive(Default)]
@@ -406,9 +406,10 @@ impl<'a> Storm<'a> {
 
     fn describe(&self) -> String {
         let one = |peer: &Peer| {
-            let room = &self.net.devices[peer.0].room;
+            let Device { room, events, .. } = &self.net.devices[peer.0];
+            let end = events.iter().rev().find(|event| matches!(event, Event::Over(_)));
             format!(
-                "{peer:?} {} {:?} {:?} of {:?}, kept by {}, host {}",
+                "{peer:?} {} {:?} {end:?} {:?} of {:?}, kept by {}, host {}",
                 short(room.id()),
                 room.status(),
                 room.epoch(),

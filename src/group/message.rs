@@ -36,6 +36,8 @@ pub(crate) enum Message {
     Lost(Lost),
     /// A member says who keeps the room.
     Vouch(Vouch),
+    /// A member shows what bans a keeper.
+    Order(Order),
     /// Private halves of speaker keys whose time is over (SPEC section 12.6).
     Spent(Vec<[u8; 32]>),
 }
@@ -147,6 +149,7 @@ impl Message {
             }
             Self::Lost(lost) => lost.write(out.u8(7)),
             Self::Vouch(vouch) => vouch.write(out.u8(8)),
+            Self::Order(order) => order.write(out.u8(9)),
             Self::Spent(seeds) => {
                 let count = u8::try_from(seeds.len()).expect("at most MAX_SPENT are sent at once");
                 seeds.iter().fold(out.u8(16).u8(count), |out, seed| out.bytes(seed))
@@ -191,6 +194,7 @@ impl Message {
             }),
             7 => Self::Lost(Lost::read(&mut reader)?),
             8 => Self::Vouch(Vouch::read(&mut reader)?),
+            9 => Self::Order(Order::read(&mut reader)?),
             16 => match usize::from(reader.u8()?) {
                 count @ 1..=MAX_SPENT => {
                     Self::Spent((0..count).map(|_| reader.array()).collect::<Result<_, _>>()?)
@@ -415,6 +419,7 @@ mod tests {
                 let asks = asks.into_iter().map(MemberId::from_bytes).collect();
                 Message::Lost(Lost::new(&host(), b"group", at_ms, asks))
             }),
+            any::<u8>().prop_map(|n| Message::Order(ban(1, n))),
             (any::<u64>(), any::<[u8; 32]>()).prop_map(|(at_ms, keeper)| {
                 let keeper = MemberId::from_bytes(keeper);
                 Message::Vouch(Vouch::new(&host(), b"group", keeper, at_ms))

@@ -52,6 +52,12 @@ impl Seat {
         now: Instant,
     ) -> Result<Outcome, ControlError> {
         let (by, state) = (heartbeat.keeper(), self.group.state());
+        if let Some(order) = state.order(by).filter(|order| order.bans).copied() {
+            if heartbeat.is_genuine(self.group.id()) {
+                self.outlaws.show(core, order, now);
+            }
+            return Err(ControlError::NotTheKeeper);
+        }
         if self.group.member(by).is_none() && !self.strangers.knows(by) {
             let known = self.group.roster().iter().map(|member| member.id);
             self.strangers.ask(core, self.group.id(), known, now);
@@ -90,8 +96,8 @@ impl Seat {
                 // Of a branch that may be gone by now.
                 return Err(ControlError::Stale);
             }
-            let silent = now.saturating_duration_since(self.liveness.heard_at()) >= SILENT_AFTER;
-            let lives = self.keeps() || !silent;
+            let silent = now.saturating_duration_since(self.heard_at()) >= SILENT_AFTER;
+            let lives = if self.keeps() { !self.liveness.is_deserted(now) } else { !silent };
             let (founder, id) = (state.terms.founder, self.group.id());
             if !chain::is_genuine(&heartbeat.chain, founder, id, state.chain()) {
                 return Err(ControlError::OtherBranch);
@@ -124,7 +130,8 @@ impl Seat {
         // The keeper has to hear that it is followed: from whoever would take over from it.
         let own = core.identity.id();
         let successors = successors(self.group.roster(), heartbeat.keeper());
-        if successors.iter().take(ECHOES).any(|member| member.id == own) {
+        let place = successors.iter().position(|member| member.id == own);
+        if place.is_some_and(|place| echoes(place, successors.len(), heartbeat.at_ms)) {
             let echo = Announcement::Echo { heard_ms: heartbeat.at_ms, at_ms: core.stamp_ms(now) };
             // One that is lost is followed by the next.
             let _ = self.announce(core, &echo);
@@ -189,7 +196,7 @@ impl Seat {
     pub(super) fn review_rival(&mut self, now: Instant) -> Option<Doubt> {
         let rival = self.rival.as_mut()?;
         if self.lineage.was_in(rival.epoch, &rival.branch) {
-            let _ = self.liveness.follow(rival.proved, now);
+            self.liveness.note_proof(rival.proved, now);
             self.rival = None;
             self.returning = None;
             return None;
@@ -237,8 +244,14 @@ impl Seat {
 pub(super) const BEHIND_FOR: Duration = Duration::from_secs(3);
 /// How long a commit to part from another branch is enough.
 const PART_AGAIN: Duration = Duration::from_secs(10);
-/// How many members answer a heartbeat.
-const ECHOES: usize = 3;
+/// Who answers a heartbeat: the first successors, who may be gone for good, and others in turn, about eight at a time.
+fn echoes(place: usize, of: usize, at_ms: u64) -> bool {
+    let turns = of.div_ceil(8).max(1);
+    let turn = usize::try_from(at_ms / 5_000 % turns as u64).unwrap_or(0);
+    place < ALWAYS_ECHO || place % turns == turn
+}
+
+const ALWAYS_ECHO: usize = 3;
 const SPREAD: Duration = Duration::from_millis(15);
 /// Branches of later epochs that the keeper has vouched for.
 const MAX_EXPECTED: usize = 64;

@@ -74,12 +74,28 @@ impl Liveness {
 
     /// The others are known to have been with us at `at`, by our own clock: whoever follows us if we are the keeper.
     pub(super) fn follow(&mut self, at: Instant, now: Instant) -> Verdict {
-        self.proved = self.proved.max(at.min(now));
+        self.note_proof(at, now);
         if self.doubt != Some(Doubt::Time) || self.until() <= now {
             return Verdict::Nothing;
         }
         self.doubt = None;
         Verdict::Resume
+    }
+
+    /// The same, on the way into an epoch: what it changes for the sealer comes with [`enter`](Self::enter).
+    pub(super) fn note_proof(&mut self, at: Instant, now: Instant) {
+        self.proved = self.proved.max(at.min(now));
+    }
+
+    /// Whether nobody has gone along with us for so long that we might be alone.
+    pub(super) fn is_deserted(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.proved) >= DESERTED_AFTER
+    }
+
+    /// Another is the keeper: what the one before proved is nothing of it. It was last heard at `last`, by our own clock.
+    pub(super) fn change_keeper(&mut self, last: Option<Instant>, now: Instant) {
+        let stale = now.checked_sub(PROOF_HOLDS).unwrap_or(now);
+        self.proved = self.proved.min(last.unwrap_or(stale));
     }
 
     /// The keeper was heard of, whatever it said.
@@ -147,6 +163,9 @@ pub(super) struct Repeat;
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long one proof holds.
 pub(super) const PROOF_HOLDS: Duration = Duration::from_secs(15);
+
+/// A keeper that nobody followed for so long follows any other.
+const DESERTED_AFTER: Duration = Duration::from_secs(45);
 
 #[cfg(test)]
 mod tests {

@@ -37,6 +37,7 @@ impl Room {
             | Message::Heartbeat(_)
             | Message::Lost(_)
             | Message::Vouch(_)
+            | Message::Order(_)
             | Message::Spent(_) => Ok(()),
         }
     }
@@ -51,6 +52,7 @@ impl Room {
             Message::Vouch(vouch) => return seat.handle_vouch(&self.core, &vouch, now),
             Message::Welcome(welcome) => return self.come_back(&welcome, now),
             Message::Refused(refused) => return self.handle_refused(&refused, now),
+            Message::Order(order) => seat.handle_order(&mut self.core, &order, now)?,
             Message::Heartbeat(heartbeat) => seat.handle_heartbeat(&mut self.core, &heartbeat, now)?,
             Message::Mls(message) => seat.handle_mls(&mut self.core, message, now)?,
         };
@@ -67,7 +69,7 @@ impl Room {
             Message::Refused(refused) => self.handle_refused(&refused, now),
             Message::Spent(seeds) => self.core.handle_spent(&seeds),
             Message::Vouch(vouch) => absent.handle_vouch(&self.core, &vouch, now),
-            Message::Knock(_) | Message::Petition(_) | Message::Lost(_) => Ok(()),
+            Message::Knock(_) | Message::Petition(_) | Message::Lost(_) | Message::Order(_) => Ok(()),
         }
     }
 

@@ -17,6 +17,7 @@ use super::{
     lineage::{Claim, Lineage},
     liveness::PROOF_HOLDS,
     membership::Memory,
+    outlaw::Outlaws,
     strangers::Strangers,
 };
 use crate::group::{
@@ -153,6 +154,7 @@ pub(super) struct Absent {
     pub(super) returning: Option<Returning>,
     lineage: Lineage,
     strangers: Strangers,
+    outlaws: Outlaws,
 }
 
 impl Absent {
@@ -164,6 +166,7 @@ impl Absent {
             returning: None,
             lineage: Lineage::default(),
             strangers: Strangers::default(),
+            outlaws: Outlaws::default(),
         }
     }
 
@@ -177,6 +180,12 @@ impl Absent {
         let keeper = heartbeat.keeper();
         if keeper == core.identity.id() {
             return Err(ControlError::Own);
+        }
+        if let Some(order) = self.memory.state.order(keeper).filter(|order| order.bans).copied() {
+            if heartbeat.is_genuine(&self.memory.group_id) {
+                self.outlaws.show(core, order, now);
+            }
+            return Err(ControlError::NotTheKeeper);
         }
         if !self.memory.knows(keeper) && !self.strangers.knows(keeper) {
             self.strangers.ask(core, &self.memory.group_id, self.memory.members(), now);

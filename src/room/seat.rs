@@ -20,6 +20,7 @@ use super::{
     lineage::Lineage,
     liveness::{Liveness, Verdict},
     missing::Missing,
+    outlaw::Outlaws,
     pending::Pending,
     reports::begin_speaking,
     returning::Returning,
@@ -61,6 +62,7 @@ pub(super) struct Seat {
     pub(super) returning: Option<Returning>,
     pub(super) asks: Asks,
     pub(super) strangers: Strangers,
+    pub(super) outlaws: Outlaws,
     /// When we last told somebody who keeps the room.
     pub(super) vouched_at: Option<Instant>,
     pub(super) keeper: MemberId,
@@ -128,6 +130,7 @@ impl Seat {
             returning: None,
             asks: Asks::default(),
             strangers: Strangers::default(),
+            outlaws: Outlaws::default(),
             vouched_at: None,
             door_key: None,
             highest_term: 0,
@@ -326,7 +329,7 @@ impl Seat {
         let others = self.group.roster().iter().filter(|member| !member.is_self);
         if by == core.identity.id() && others.clone().all(|member| summary.added.contains(&member.id)) {
             // Nobody could follow us before.
-            let _ = self.liveness.follow(now, now);
+            self.liveness.note_proof(now, now);
         }
         self.made_at = (by == core.identity.id()).then_some(now);
         summary.added.iter().for_each(|member| core.times.forget(*member));
@@ -373,9 +376,12 @@ impl Seat {
         let doubt = self.review_rival(now);
         let own = core.identity.id();
         let keeper = self.group.state().keeper;
+        if self.keeper != keeper && keeper != own {
+            self.liveness.change_keeper(core.times.last(keeper), now);
+        }
         if self.is_alone() {
             // There is nobody who could be ahead of us.
-            let _ = self.liveness.follow(now, now);
+            self.liveness.note_proof(now, now);
         }
         let verdict = self.liveness.enter(doubt, now);
         carry_out(core, verdict);
@@ -396,6 +402,7 @@ impl Seat {
             (keeping, false) => *keeping = None,
         }
         self.tend_sharing(core)?;
+        self.tend_outlaw(core, now);
         for action in self.asks.review(&self.group, now) {
             // What we asked for in vain we do, now that it is ours to do.
             if self.keeps() {

@@ -108,7 +108,7 @@ impl Seat {
         if (lost.at_ms / 1_000).abs_diff(core.clock.unix(now).0) > CLOCKS_DIFFER {
             return Err(ControlError::Stale);
         }
-        let silent = now.saturating_duration_since(self.liveness.heard_at()) >= SILENT_AFTER;
+        let silent = now.saturating_duration_since(self.heard_at()) >= SILENT_AFTER;
         if self.keeps() || silent || self.rival.is_some() {
             // Of ourselves it hears by our heartbeats; what we are not sure of we do not say.
             return Ok(());

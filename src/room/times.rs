@@ -22,6 +22,8 @@ struct Lead {
     /// Milliseconds since `began`, less those that the member said.
     least: i128,
     noted: Instant,
+    /// When the newest of its messages was made.
+    last: Instant,
 }
 
 impl Times {
@@ -36,7 +38,8 @@ impl Times {
     pub(super) fn hear(&mut self, member: MemberId, said_ms: u64, within: Duration, now: Instant) -> Instant {
         let own = millis(now.saturating_duration_since(self.began));
         let said = i128::from(said_ms) + millis(within);
-        let lead = self.leads.entry(member).or_insert(Lead { least: own - said, noted: now });
+        let lead =
+            self.leads.entry(member).or_insert(Lead { least: own - said, noted: now, last: self.began });
         let since = millis(now.saturating_duration_since(lead.noted));
         // Clocks drift: what was least once need not be possible any more.
         lead.least = (lead.least + since / DRIFT).min(own - said);
@@ -44,12 +47,19 @@ impl Times {
             lead.noted = now;
         }
         let made = u64::try_from(said + lead.least).unwrap_or(0);
-        self.began + Duration::from_millis(made)
+        let made = self.began + Duration::from_millis(made);
+        lead.last = lead.last.max(made);
+        made
     }
 
     /// Takes the time of a message like [`hear`](Self::hear), and says whether it was made so long ago.
     pub(super) fn is_old(&mut self, member: MemberId, said_ms: u64, age: Duration, now: Instant) -> bool {
         self.hear(member, said_ms, Duration::ZERO, now) + age <= now
+    }
+
+    /// When the newest message of a member was made, by our clock, if it said a time in any.
+    pub(super) fn last(&self, member: MemberId) -> Option<Instant> {
+        self.leads.get(&member).map(|lead| lead.last)
     }
 
     /// A member came in or came back: its device may be another, with another clock.
