@@ -6,7 +6,7 @@
 //! ```
 //!
 //! After every step it holds: members of one branch of an epoch have one roster and one code; whoever opens a packet is on the roster that
-//! its sender saw when it sealed it; nobody sends 15 s after the last word of anybody; no key seals one counter twice. At the end of
+//! its sender saw when it sealed it; nobody sends 15 s after the last word that was sent to it; no key seals one counter twice. At the end of
 //! each storm the relay behaves, and everybody who was not banned must be in one epoch and hear the others within 90 s.
 //! `--json` prints one object; the exit status is 1 if anything was violated. SPEC.md section 7 has the rules.
 
@@ -49,7 +49,8 @@ fn main() -> ExitCode {
         })
         .collect();
     let violations: usize = outcomes.iter().map(|outcome| outcome.violations.len()).sum();
-    let room_minutes = outcomes.iter().map(|outcome| outcome.lasted.as_secs_f64() / 60.0).sum::<f64>();
+    let lasted: Duration = outcomes.iter().map(|outcome| outcome.lasted).sum();
+    let room_minutes = lasted.as_secs_f64() / 60.0;
     let mut healed: Vec<Duration> = outcomes.iter().filter_map(|outcome| outcome.healed).collect();
     healed.sort_unstable();
     let sum = |part: fn(&Outcome) -> u64| outcomes.iter().map(part).sum::<u64>();

@@ -300,5 +300,5 @@ const COMPONENT: u16 = 0xF50A;
 const STATE_EXTENSION: u16 = 0xF50A;
 /// Bytes of a room's credential, of its state without bans, and of a ban.
 const CREDENTIAL: usize = 109;
-const STATE: usize = 49;
-const BAN: usize = 32;
+const STATE: usize = 92;
+const BAN: usize = 137;

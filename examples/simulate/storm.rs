@@ -121,6 +121,7 @@ impl<'a> Storm<'a> {
         let began = self.net.now;
         let mut unheard = Vec::new();
         while self.net.now < began + HEALS_WITHIN {
+            self.forget_gone();
             if !self.is_together() {
                 self.net.run_for(Duration::from_millis(100));
                 continue;
@@ -395,7 +396,11 @@ impl<'a> Storm<'a> {
             device.events.clear();
         }
         self.note_known();
-        // Whom somebody removed, or who was told that the room is over, is not waited for.
+        self.forget_gone();
+    }
+
+    /// Whom somebody removed, or who was told that the room is over, is not waited for.
+    fn forget_gone(&mut self) {
         let Self { net, peers, off, .. } = self;
         peers.retain(|peer| off.contains_key(peer) || net.devices[peer.0].room.status() != Status::Over);
     }
