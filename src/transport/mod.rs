@@ -16,6 +16,8 @@ pub mod quic;
 #[cfg(feature = "rtp")]
 pub mod rtp;
 pub mod socket;
+#[cfg(feature = "webrtc")]
+pub mod webrtc;
 
 mod faults;
 mod inbox;
