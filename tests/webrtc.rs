@@ -13,7 +13,8 @@ use std::{
 use bytes::Bytes;
 use janus::Janus;
 use sottovoce::transport::{
-    Inbound, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on, webrtc::Client,
+    Inbound, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
+    webrtc::{Client, Pin},
 };
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
@@ -183,6 +184,27 @@ fn members_who_come_and_go_at_the_same_time_end_in_one_room() {
         // Those who leave find it empty, and end it under those who come.
         drop(members);
     }
+}
+
+#[test]
+fn over_tls_the_relay_is_who_has_the_certificate_and_nobody_else() {
+    let Some(relay) = Janus::start_with_tls() else { return };
+    let (mut ada, mut ben) = (member(&relay.name()), member(&relay.name()));
+    hear(&mut ada, &mut [&mut ben], b"\xb9over TLS");
+    hear(&mut ben, &mut [&mut ada], b"\xb9and back");
+    let connect = |name: String| {
+        let mut client = Client::new(name.parse().unwrap()).unwrap();
+        block_on(client.connect(ROOM))
+    };
+    let other = Pin::of(b"another certificate");
+    let wrong = Err(TransportError::WrongCertificate);
+    assert_eq!(connect(format!("janus+tls:127.0.0.1:{}#{other}", relay.port())), wrong);
+    // No root vouches for this one.
+    assert_eq!(connect(format!("janus+tls:127.0.0.1:{}", relay.port())), wrong);
+    // And what does not speak TLS is no relay by that name.
+    assert_eq!(connect(format!("janus:127.0.0.1:{}", relay.port())), Err(TransportError::Refused));
+    let Some(plain) = Janus::start() else { return };
+    assert_eq!(connect(format!("janus+tls:127.0.0.1:{}", plain.port())), Err(TransportError::Refused));
 }
 
 #[test]

@@ -19,6 +19,8 @@ pub mod socket;
 #[cfg(feature = "webrtc")]
 pub mod webrtc;
 
+#[cfg(any(feature = "quic", feature = "webrtc"))]
+mod certificate;
 mod faults;
 mod inbox;
 mod name;

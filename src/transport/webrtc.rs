@@ -31,6 +31,7 @@ use std::{
 use bytes::Bytes;
 use mio::Waker;
 
+pub use super::certificate::Pin;
 use super::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
     inbox::Inbox,
@@ -41,8 +42,9 @@ use worker::Worker;
 
 /// A member's media lane through a Janus VideoRoom, at most 64 speakers a room.
 ///
-/// The relay's name is `janus:host:port` or `janus:host:port/path`, the address of its WebSocket. Nothing is looked up or
-/// contacted before [`Transport::connect`]. Who sends nothing is published nowhere. [`Transport::send_control`] is always
+/// The relay's name is that of its WebSocket: `janus+tls:host:port#pin`, with a [`Pin`] of its certificate, `janus+tls:host:port`,
+/// whose certificate the Web PKI must vouch for, or `janus:host:port` without TLS; `/path` may follow the port. Nothing is looked
+/// up or contacted before [`Transport::connect`]. Who sends nothing is published nowhere. [`Transport::send_control`] is always
 /// [`TransportError::Closed`]: there is no such lane.
 ///
 /// ```

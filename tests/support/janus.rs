@@ -10,18 +10,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sottovoce::transport::RelayName;
+use sottovoce::transport::{RelayName, webrtc::Pin};
 
 /// A server of its own, ended when this is dropped.
 pub struct Janus {
     server: Child,
     port: u16,
     files: PathBuf,
+    pin: Option<Pin>,
 }
 
 impl Janus {
     /// Starts one. `None`, loudly, where none is installed; with SOTTOVOCE_REQUIRE_RELAYS set that is a failure.
     pub fn start() -> Option<Self> {
+        Self::start_with(false)
+    }
+
+    /// The same with TLS, and a certificate that is good for nothing but its pin.
+    #[allow(dead_code)]
+    pub fn start_with_tls() -> Option<Self> {
+        Self::start_with(true)
+    }
+
+    fn start_with(tls: bool) -> Option<Self> {
         let there =
             Command::new("janus").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
         if let Err(error) = there {
@@ -32,7 +43,7 @@ impl Janus {
         }
         // Somebody else may take a port that was free a moment ago; the server ends then, and another one is tried.
         for _ in 0..5 {
-            let mut relay = Self::spawn();
+            let mut relay = Self::spawn(tls);
             if relay.answers() {
                 return Some(relay);
             }
@@ -40,12 +51,18 @@ impl Janus {
         panic!("janus is there, and does not start");
     }
 
-    fn spawn() -> Self {
+    fn spawn(tls: bool) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let files = env::temp_dir().join(format!("sottovoce-janus-{}-{number}", std::process::id()));
         fs::create_dir_all(&files).unwrap();
+        let pin = tls.then(|| {
+            let made = rcgen::generate_simple_self_signed(["janus".to_owned()]).unwrap();
+            fs::write(files.join("cert.pem"), made.cert.pem()).unwrap();
+            fs::write(files.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+            Pin::of(made.cert.der())
+        });
         let log = fs::File::create(files.join("log")).unwrap();
         let low = 10_000 + u32::from(port) % 40 * 500;
         let server = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/relays.d/janus"))
@@ -57,7 +74,7 @@ impl Janus {
             .stderr(log)
             .spawn()
             .unwrap();
-        Self { server, port, files }
+        Self { server, port, files, pin }
     }
 
     /// Waits until it does, or has ended.
@@ -73,7 +90,15 @@ impl Janus {
     }
 
     pub fn name(&self) -> RelayName {
-        format!("janus:127.0.0.1:{}", self.port).parse().unwrap()
+        match self.pin {
+            None => format!("janus:127.0.0.1:{}", self.port).parse().unwrap(),
+            Some(pin) => format!("janus+tls:127.0.0.1:{}#{pin}", self.port).parse().unwrap(),
+        }
+    }
+
+    #[allow(dead_code)]
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// What it has written so far.

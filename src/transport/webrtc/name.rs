@@ -1,21 +1,40 @@
-//! What a Janus is called: `janus:host:port` (SPEC section 8.9).
+//! What a Janus is called: `janus:host:port`, `janus+tls:host:port#pin` (SPEC section 8.9).
 
 use std::{error::Error, fmt};
 
-use crate::transport::RelayName;
+use crate::transport::{RelayName, certificate::Pin};
 
-/// What a name says: where the WebSocket is.
+/// What a name says: where the WebSocket is, and how the relay is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Address<'a> {
     /// With its port, as name look-ups take it.
     pub(super) host_and_port: &'a str,
+    /// Without the brackets of an IPv6 address, as certificates have it.
+    pub(super) host: &'a str,
     /// What is asked for there, `/` if the name does not say.
     pub(super) path: &'a str,
+    pub(super) security: Security,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Security {
+    /// The signalling is in clear.
+    None,
+    /// A root of the Web PKI vouches for the host.
+    WebPki,
+    Pinned(Pin),
 }
 
 impl<'a> Address<'a> {
     pub(super) fn parse(name: &'a RelayName) -> Result<Self, InvalidJanusName> {
-        let rest = name.as_str().strip_prefix(SCHEME).ok_or(InvalidJanusName::Scheme)?;
+        let name = name.as_str();
+        let (rest, security) = match name.strip_prefix(OVER_TLS) {
+            None => (name.strip_prefix(SCHEME).ok_or(InvalidJanusName::Scheme)?, Security::None),
+            Some(rest) => match rest.split_once('#') {
+                None => (rest, Security::WebPki),
+                Some((rest, pin)) => (rest, Security::Pinned(Pin::parse(pin).ok_or(InvalidJanusName::Pin)?)),
+            },
+        };
         let (host_and_port, path) = match rest.find('/') {
             Some(slash) => rest.split_at(slash),
             None => (rest, "/"),
@@ -29,11 +48,11 @@ impl<'a> Address<'a> {
         let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         // A colon is part of an address in brackets, and of nothing else.
         let host = bracketed.unwrap_or(host);
-        let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:%".contains(&byte);
+        let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
         let plain = !host.is_empty() && host.bytes().all(letter) && bracketed.is_some() == host.contains(':');
         let canonical = port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
         match plain && canonical {
-            true => Ok(Self { host_and_port, path }),
+            true => Ok(Self { host_and_port, host, path, security }),
             false => Err(InvalidJanusName::HostAndPort),
         }
     }
@@ -43,20 +62,23 @@ impl<'a> Address<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InvalidJanusName {
-    /// It does not begin with `janus:`.
+    /// It begins with neither `janus:` nor `janus+tls:`.
     Scheme,
     /// What follows is not `host:port`.
     HostAndPort,
     /// What follows that is no path, or an empty one.
     Path,
+    /// What follows `#` is not the SHA-256 of a certificate in base64url.
+    Pin,
 }
 
 impl fmt::Display for InvalidJanusName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Scheme => "the name of the relay does not begin with janus:",
+            Self::Scheme => "the name of the relay begins with neither janus: nor janus+tls:",
             Self::HostAndPort => "the name of the relay has no host:port",
             Self::Path => "the name of the relay has a path that is none",
+            Self::Pin => "the name of the relay has a pin that is no SHA-256 in base64url",
         })
     }
 }
@@ -64,6 +86,7 @@ impl fmt::Display for InvalidJanusName {
 impl Error for InvalidJanusName {}
 
 const SCHEME: &str = "janus:";
+const OVER_TLS: &str = "janus+tls:";
 
 #[cfg(test)]
 mod tests {
@@ -71,7 +94,7 @@ mod tests {
 
     #[test]
     fn names_say_where_the_websocket_is_and_one_place_has_one_name() {
-        use InvalidJanusName::{HostAndPort, Path, Scheme};
+        use InvalidJanusName::{HostAndPort, Path, Pin as BadPin, Scheme};
         for (name, expected) in [
             ("janus:media.example:8188", Ok(("media.example:8188", "/"))),
             ("janus:[::1]:8188", Ok(("[::1]:8188", "/"))),
@@ -89,10 +112,18 @@ mod tests {
             ("janus:media.example:8188/", Err(Path)),
             ("janus:media.example:8188/a?b", Err(Path)),
             ("janus:media.example:8188/a#b", Err(Path)),
+            ("janus+tls:media.example:443", Ok(("media.example:443", "/"))),
+            ("janus+tls:[::1]:443/janus", Ok(("[::1]:443", "/janus"))),
+            ("janus+tls:media.example:443#AAAA", Err(BadPin)),
+            ("janus:media.example:8188#AAAA", Err(HostAndPort)),
         ] {
             let name = RelayName::new(name).unwrap();
             let parsed = Address::parse(&name).map(|address| (address.host_and_port, address.path));
             assert_eq!(parsed, expected, "{name}");
         }
+        let pin = Pin::of(b"certificate");
+        let name: RelayName = format!("janus+tls:[::1]:443/janus#{pin}").parse().unwrap();
+        let address = Address::parse(&name).unwrap();
+        assert_eq!((address.host, address.security), ("::1", Security::Pinned(pin)));
     }
 }

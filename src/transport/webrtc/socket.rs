@@ -1,12 +1,17 @@
 //! The WebSocket to Janus: opening it in bounded time, and messages of bounded size.
 
 use std::{
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Write},
     net::{SocketAddr, TcpStream as Blocking},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Instant,
 };
 
-use mio::{Events, Interest, Poll, Registry, Token, net::TcpStream};
+use mio::{Events, Interest, Poll, Token, net::TcpStream};
+use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
 use tungstenite::{
     ClientHandshake, Error, HandshakeError, Message, WebSocket,
     client::{IntoClientRequest, client_with_config},
@@ -14,11 +19,11 @@ use tungstenite::{
     protocol::WebSocketConfig,
 };
 
-use super::name::Address;
-use crate::transport::TransportError;
+use super::name::{Address, Security};
+use crate::transport::{TransportError, certificate};
 
 pub(super) struct Socket {
-    inner: WebSocket<TcpStream>,
+    inner: WebSocket<Stream>,
     /// Where the relay is, and where it sees us.
     pub(super) remote: SocketAddr,
     pub(super) local: SocketAddr,
@@ -52,7 +57,10 @@ impl Socket {
         let local = stream.local_addr().map_err(|_| TransportError::Unreachable)?;
         stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).map_err(exhausted)?;
         let mut stream = TcpStream::from_std(stream);
-        register(poll.registry(), &mut stream, token).map_err(exhausted)?;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        poll.registry().register(&mut stream, token, interest).map_err(exhausted)?;
+        let (stream, rejected) = Stream::new(stream, address)?;
+        // What is below is a matter of the stream.
         let url = format!("ws://{}{}", address.host_and_port, address.path);
         let mut request = url.into_client_request().map_err(|_| TransportError::Unreachable)?;
         request.headers_mut().insert("Sec-WebSocket-Protocol", HeaderValue::from_static("janus-protocol"));
@@ -65,8 +73,11 @@ impl Socket {
         let mut shaken = client_with_config(request, stream, Some(config));
         let mut events = Events::with_capacity(8);
         loop {
-            let half: tungstenite::handshake::MidHandshake<ClientHandshake<TcpStream>> = match shaken {
+            let half: tungstenite::handshake::MidHandshake<ClientHandshake<Stream>> = match shaken {
                 Ok((inner, _)) => return Ok(Self { inner, remote, local }),
+                Err(HandshakeError::Failure(_)) if rejected.load(Ordering::Relaxed) => {
+                    return Err(TransportError::WrongCertificate);
+                }
                 Err(HandshakeError::Failure(_)) => return Err(TransportError::Refused),
                 Err(HandshakeError::Interrupted(half)) => half,
             };
@@ -118,8 +129,50 @@ fn goes_on(result: Result<(), Error>) -> bool {
     }
 }
 
-fn register(registry: &Registry, stream: &mut TcpStream, token: Token) -> io::Result<()> {
-    registry.register(stream, token, Interest::READABLE | Interest::WRITABLE)
+/// TCP, or TLS over it.
+enum Stream {
+    Plain(TcpStream),
+    Sealed(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    /// The stream, and where it says that what answers has another certificate.
+    fn new(inner: TcpStream, address: Address<'_>) -> Result<(Self, Arc<AtomicBool>), TransportError> {
+        let pin = match address.security {
+            Security::None => return Ok((Self::Plain(inner), Arc::default())),
+            Security::WebPki => None,
+            Security::Pinned(pin) => Some(pin),
+        };
+        let (config, rejected) = certificate::client(pin).ok_or(TransportError::Exhausted)?;
+        let host = ServerName::try_from(address.host.to_owned()).map_err(|_| TransportError::Unreachable)?;
+        let tls = ClientConnection::new(Arc::new(config), host).map_err(|_| TransportError::Exhausted)?;
+        Ok((Self::Sealed(Box::new(StreamOwned::new(tls, inner))), rejected))
+    }
+}
+
+impl io::Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(buffer),
+            Self::Sealed(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.write(bytes),
+            Self::Sealed(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.flush(),
+            Self::Sealed(stream) => stream.flush(),
+        }
+    }
 }
 
 /// What Janus says of a room with 64 speakers has some 20 KiB.
