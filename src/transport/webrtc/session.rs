@@ -347,3 +347,6 @@ const AGAIN: Duration = Duration::from_millis(500);
 const HOLD: Duration = Duration::from_secs(30);
 /// Janus forgets sessions that say nothing for 60 s. Without an answer it is gone.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;
