@@ -246,18 +246,24 @@ impl Session {
     }
 
     fn handle_published(&mut self, number: u64, said: &Said, now: Instant) {
-        self.speaking = match std::mem::replace(&mut self.speaking, Speaking::No) {
+        match std::mem::replace(&mut self.speaking, Speaking::No) {
             Speaking::Asked(asked, mut peer) if asked == number => match said.sdp("answer") {
-                Some(answer) if peer.handle_answer(answer) => Speaking::Yes(peer),
+                Some(answer) if peer.handle_answer(answer) => self.speaking = Speaking::Yes(peer),
                 // No place for another speaker, or nonsense.
-                _ => Speaking::Later(now + AGAIN),
+                _ => self.try_later(now),
             },
-            other => other,
-        };
+            other => self.speaking = other,
+        }
+    }
+
+    /// Speaks no more, and not again before a moment has passed.
+    fn try_later(&mut self, now: Instant) {
+        self.be_silent(now);
+        self.speaking = Speaking::Later(now + AGAIN);
     }
 
     fn be_silent(&mut self, now: Instant) {
-        if let (Speaking::Yes(_), Some(own)) = (&self.speaking, self.own) {
+        if let Some(own) = self.own {
             self.link.ask_room(What::LetGo, own, json!({ "request": "unpublish" }), None, now);
         }
         self.speaking = Speaking::No;
@@ -300,12 +306,10 @@ impl Session {
                 peer.handle_timeout(now);
                 peer.drain(now, &mut take);
             }
-            let lost = peer.is_lost();
-            if lost || now >= self.spoke + HOLD {
+            if peer.is_lost() {
+                self.try_later(now);
+            } else if now >= self.spoke + HOLD {
                 self.be_silent(now);
-                if lost {
-                    self.speaking = Speaking::Later(now + AGAIN);
-                }
             }
         }
         self.feeds.handle_timeout(&mut self.link, now, take);

@@ -210,12 +210,12 @@ fn a_member_speaks_once_it_has_something_to_say_and_no_longer_than_30_seconds_af
         "jsep": { "type": "answer", "sdp": answer },
         "plugindata": { "data": { "videoroom": "event", "configured": "ok" } },
     }));
-    let mut heard = Vec::new();
+    let (mut heard, mut to_here) = (Vec::<Vec<u8>>::new(), Vec::<Vec<u8>>::new());
     let start = play.now;
     while play.now < start + Duration::from_secs(31) {
         play.now += Duration::from_millis(20);
         let Play { session, now, .. } = &mut play;
-        let (mut to_janus, mut to_here) = (Vec::new(), Vec::new());
+        let mut to_janus = Vec::new();
         let mut keep = |brought: Brought<'_>| {
             if let Brought::Datagram(bytes, _) = brought {
                 to_janus.push(bytes.to_vec());
@@ -224,19 +224,24 @@ fn a_member_speaks_once_it_has_something_to_say_and_no_longer_than_30_seconds_af
         if heard.is_empty() && *now > start + Duration::from_secs(1) {
             session.send(b"heard", *now, &mut keep);
         }
+        for bytes in std::mem::take(&mut to_here) {
+            session.handle_datagram(JANUS.into(), &bytes, *now, &mut keep);
+        }
         session.handle_timeout(*now, &mut keep);
         for bytes in to_janus {
             let receive = Receive::new(Protocol::Udp, HERE.into(), JANUS.into(), &bytes).unwrap();
             janus.handle_datagram(Input::Receive(*now, receive));
+            janus.drain(*now, |brought| match brought {
+                Brought::Datagram(bytes, _) => to_here.push(bytes.to_vec()),
+                Brought::Packet(packet) => heard.push(packet.to_vec()),
+            });
         }
         janus.handle_timeout(*now);
-        janus.drain(*now, |brought| match brought {
-            Brought::Datagram(bytes, _) => to_here.push(bytes.to_vec()),
-            Brought::Packet(packet) => heard.push(packet.to_vec()),
+        janus.drain(*now, |brought| {
+            if let Brought::Datagram(bytes, _) = brought {
+                to_here.push(bytes.to_vec());
+            }
         });
-        for bytes in to_here {
-            session.handle_datagram(JANUS.into(), &bytes, *now, |_| {});
-        }
         while let Some(text) = session.poll_text() {
             let asked: Value = serde_json::from_str(&text).unwrap();
             if asked["janus"] == "keepalive" {
