@@ -20,6 +20,8 @@ mod report;
 mod search;
 #[path = "../examples/audit/tcp.rs"]
 mod tcp;
+#[path = "../examples/audit/websocket.rs"]
+mod websocket;
 
 use std::{
     env, fs,

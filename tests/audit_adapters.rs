@@ -8,6 +8,9 @@ mod base64;
 #[path = "../examples/audit/capture.rs"]
 #[allow(dead_code)]
 mod capture;
+#[cfg(feature = "webrtc")]
+#[path = "support/janus.rs"]
+mod janus;
 #[path = "../examples/audit/layers.rs"]
 #[allow(dead_code)]
 mod layers;
@@ -27,6 +30,8 @@ mod rtpengine;
 mod search;
 #[path = "../examples/audit/tcp.rs"]
 mod tcp;
+#[path = "../examples/audit/websocket.rs"]
+mod websocket;
 
 use std::{
     env, thread,
@@ -34,6 +39,8 @@ use std::{
 };
 
 use rtpengine::Rtpengine;
+#[cfg(feature = "webrtc")]
+use sottovoce::transport::webrtc;
 use sottovoce::{
     Authenticity, PacketSize, Stamp,
     codec::{Encoder, Frame},
@@ -124,6 +131,17 @@ fn plays_its_part_in_a_network_of_its_own() {
             let member = || Split::new(Socket::new(names[0].clone()), Rtp::new(names[1].clone()).unwrap());
             sealed_room(names.to_vec(), member, Duration::from_secs(6));
         }
+        #[cfg(feature = "webrtc")]
+        Ok(part @ ("janus" | "janus over TLS")) => {
+            let janus = match part {
+                "janus" => janus::Janus::start(),
+                _ => janus::Janus::start_with_tls(),
+            };
+            let names = [relay.name(), janus.as_ref().unwrap().name()];
+            let media = || webrtc::Client::new(names[1].clone()).unwrap();
+            let member = || Split::new(Socket::new(names[0].clone()), media());
+            sealed_room(names.to_vec(), member, Duration::from_secs(6));
+        }
         Ok("rtp in the open") => {
             let rtpengine = Rtpengine::start().unwrap();
             in_the_open(&rtpengine.name());
@@ -201,4 +219,23 @@ fn through_rtpengine_nothing_is_readable_and_nobody_but_the_two_relays_is_contac
     let report = report::audit(&inside, &canaries()).unwrap();
     assert!(!report.is_clean(), "{report}");
     assert!(report.readable.iter().any(|said| said.contains("Canary Leopold")), "{report}");
+}
+
+#[cfg(feature = "webrtc")]
+#[test]
+fn through_janus_nothing_is_readable_and_nobody_but_the_two_relays_is_contacted() {
+    // Without it nothing could play its part.
+    if janus::Janus::start().is_none() {
+        return;
+    }
+    for (part, signalling) in [("janus over TLS", "TLS"), ("janus", "Janus, signalling")] {
+        let Some([inside, outside]) = namespace::captured(part) else { return };
+        let report = report::audit(&inside, &canaries()).unwrap();
+        println!("{report}");
+        assert!(report.is_clean() && report.judged > 50, "{report}");
+        for clear in [signalling, "DTLS and STUN", "relay, control lane"] {
+            assert!(report.text.contains(clear), "{clear} is missing:\n{report}");
+        }
+        assert_eq!(contacted(&outside), [""; 0]);
+    }
 }
