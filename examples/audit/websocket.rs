@@ -18,8 +18,8 @@ pub fn janus(bytes: &[u8]) -> Found {
     let mut found = Found { protocol: "Janus, signalling", ..Found::default() };
     let [head, mut rest] = halves(bytes);
     found.decoded.extend_from_slice(head);
-    let (mut verbs, mut rooms, mut pins, mut names, mut odd) =
-        (BTreeSet::new(), BTreeSet::new(), 0, BTreeSet::new(), 0);
+    let (mut verbs, mut rooms, mut names) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    let (mut descriptions, mut pins, mut odd) = (0, 0, 0);
     while let Some((kind, payload, after)) = frame(rest) {
         rest = after;
         found.decoded.extend_from_slice(&payload);
@@ -41,6 +41,7 @@ pub fn janus(bytes: &[u8]) -> Found {
         walk(&message, &mut |key, value| match (key, value) {
             ("room", Value::Number(number)) => drop(rooms.insert(number.to_string())),
             ("pin" | "secret", Value::String(_)) => pins += 1,
+            ("sdp", _) => descriptions += 1,
             ("display" | "description" | "opaque_id", Value::String(name)) if !name.is_empty() => {
                 // Janus calls a room without a name after its number.
                 if !name.starts_with("Room ") {
@@ -51,9 +52,11 @@ pub fn janus(bytes: &[u8]) -> Found {
         });
     }
     found.clear.push(format!("messages: {}", Vec::from_iter(verbs).join(", ")));
-    found
-        .clear
-        .push("SDP with the fingerprints of certificates, users of the ICE session and addresses".to_owned());
+    if descriptions > 0 {
+        found.clear.push(format!(
+            "{descriptions} SDP, with fingerprints of certificates, users of the ICE session and addresses"
+        ));
+    }
     if !rooms.is_empty() {
         found.clear.push(format!("pseudonym of the room: {}", Vec::from_iter(rooms).join(", ")));
     }
