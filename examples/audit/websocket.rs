@@ -42,11 +42,8 @@ pub fn janus(bytes: &[u8]) -> Found {
             ("room", Value::Number(number)) => drop(rooms.insert(number.to_string())),
             ("pin" | "secret", Value::String(_)) => pins += 1,
             ("sdp", _) => descriptions += 1,
-            ("display" | "description" | "opaque_id", Value::String(name)) if !name.is_empty() => {
-                // Janus calls a room without a name after its number.
-                if !name.starts_with("Room ") {
-                    names.insert(name.clone());
-                }
+            ("display" | "description" | "opaque_id", Value::String(name)) if !is_none(name) => {
+                names.insert(name.clone());
             }
             _ => {}
         });
@@ -72,6 +69,11 @@ pub fn janus(bytes: &[u8]) -> Found {
             .push(format!("{odd} messages that are no JSON, {} bytes that are no frame", rest.len()));
     }
     found
+}
+
+/// Janus calls a room without a name after its number.
+fn is_none(name: &str) -> bool {
+    name.is_empty() || name.strip_prefix("Room ").is_some_and(|rest| rest.parse::<u64>().is_ok())
 }
 
 /// Calls `look` for everything that has a key.
