@@ -101,6 +101,11 @@ impl Janus {
         self.port
     }
 
+    #[allow(dead_code)]
+    pub fn pid(&self) -> u32 {
+        self.server.id()
+    }
+
     /// What it has written so far.
     #[allow(dead_code)]
     pub fn log(&self) -> String {

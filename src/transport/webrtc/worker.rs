@@ -1,6 +1,7 @@
 //! The thread of a connection: moves bytes between the session, the WebSocket and one UDP socket.
 
 use std::{
+    io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, mpsc},
     time::{Duration, Instant},
@@ -145,7 +146,12 @@ impl Worker {
     fn read_datagrams(media: &Media, session: &mut Session) -> bool {
         let mut buffer = [0; LONGEST_DATAGRAM];
         for _ in 0..AT_ONCE {
-            let Ok((length, from)) = media.socket.recv_from(&mut buffer) else { return false };
+            let (length, from) = match media.socket.recv_from(&mut buffer) {
+                Ok(arrived) => arrived,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return false,
+                // What the other side refuses for the moment is no end of all datagrams.
+                Err(_) => continue,
+            };
             let bytes = buffer.get(..length).unwrap_or_default();
             if from.ip() == media.relay {
                 session.handle_datagram(from, bytes, Instant::now(), |brought| media.take(brought));
