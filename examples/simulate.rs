@@ -53,6 +53,7 @@ fn main() -> ExitCode {
     let mut healed: Vec<Duration> = outcomes.iter().filter_map(|outcome| outcome.healed).collect();
     healed.sort_unstable();
     let sum = |part: fn(&Outcome) -> u64| outcomes.iter().map(part).sum::<u64>();
+    let gone = outcomes.iter().filter(|outcome| outcome.gone).count();
     let deaf: Vec<_> = [0, 2, 10].map(|loss| (loss, deaf::times(args.first, loss, args.bans))).into();
     let violations = violations + deaf.iter().map(|(_, (_, violations))| violations.len()).sum::<usize>();
     for violation in deaf.iter().flat_map(|(_, (_, violations))| violations) {
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
             "members": args.members,
             "room_minutes": room_minutes,
             "violations": violations,
+            "rooms_gone": gone,
             "epochs": sum(|outcome| outcome.epochs),
             "packets_opened": sum(|outcome| outcome.opened),
             "blows": sum(|outcome| outcome.blows),
@@ -87,6 +89,7 @@ fn main() -> ExitCode {
             sum(|outcome| outcome.opened),
             sum(|outcome| outcome.blows),
         );
+        println!("rooms that all had left at one time: {gone}");
         println!(
             "together again after {:.1} s (median), {:.1} s at most",
             deaf::percentile(&healed, 50).as_secs_f64(),

@@ -25,15 +25,19 @@ mod keeper;
 mod lineage;
 mod liveness;
 mod membership;
+mod missing;
 mod naming;
 mod options;
+mod outlaw;
 mod passage;
 mod pending;
 mod reports;
 mod returning;
 mod seat;
 mod sharing;
+mod strangers;
 mod succession;
+mod times;
 mod vouched;
 mod waiting;
 
@@ -148,7 +152,7 @@ impl Room {
         let door = Door::new(JoinSecret::derive(&ikm)?, options.admission, now, unix);
         let lane = LaneKey::new(&random(&mut rng));
         let mut core = Core::new(identity, lane, options.relays, rng, Clock { began: now, unix });
-        let seat = Seat::new(&mut core, group, Held::default(), Some(Box::new(door)), now)?;
+        let seat = Seat::new(&mut core, group, Held::default(), Some(Box::new(door)), now, now)?;
         Ok(Self { core, inbox: Inbox::default(), phase: Phase::Present(Box::new(seat)) })
     }
 

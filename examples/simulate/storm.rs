@@ -12,11 +12,12 @@ use std::{
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
+    MemberId,
     group::{Name, Role},
-    room::{Admission, Membership, Room, Status},
+    room::{Admission, Event, Membership, Room, Status},
 };
 
-use crate::net::{Net, Peer, options};
+use crate::net::{Device, Net, Peer, options};
 
 /// What came of a storm.
 #[derive(Default)]
@@ -25,6 +26,8 @@ pub struct Outcome {
     pub lasted: Duration,
     /// How long after the last blow everybody was together.
     pub healed: Option<Duration>,
+    /// Whether nobody was left in the room who could let the others back.
+    pub gone: bool,
     pub epochs: u64,
     pub opened: u64,
     pub blows: u64,
@@ -65,6 +68,8 @@ struct Storm<'a> {
     peers: Vec<Peer>,
     banned: Vec<Peer>,
     off: HashMap<Peer, Membership>,
+    /// Whom each was in the room with last.
+    knows: HashMap<Peer, Vec<MemberId>>,
     withheld: Vec<(Peer, Peer)>,
     invite: String,
     guests: u32,
@@ -89,7 +94,17 @@ impl<'a> Storm<'a> {
         }
         net.run_for(Duration::from_secs(2));
         peers.iter().for_each(|peer| net.speak(*peer, true));
-        Self { net, rng, peers, banned: vec![], off: HashMap::new(), withheld: vec![], invite, guests: 0 }
+        Self {
+            net,
+            rng,
+            peers,
+            banned: vec![],
+            off: HashMap::new(),
+            knows: HashMap::new(),
+            withheld: vec![],
+            invite,
+            guests: 0,
+        }
     }
 
     fn rage(mut self, minutes: u64, outcome: &mut Outcome) {
@@ -104,17 +119,29 @@ impl<'a> Storm<'a> {
         }
         self.calm();
         let began = self.net.now;
-        while !self.is_together() && self.net.now < began + HEALS_WITHIN {
-            self.net.run_for(Duration::from_millis(100));
+        let mut unheard = Vec::new();
+        while self.net.now < began + HEALS_WITHIN {
+            if !self.is_together() {
+                self.net.run_for(Duration::from_millis(100));
+                continue;
+            }
+            outcome.healed = Some(self.net.now - began);
+            unheard = self.all_hear_all(outcome);
+            if unheard.is_empty() {
+                break;
+            }
         }
-        let took = self.net.now - began;
-        if !self.is_together() {
-            outcome.violations.push(format!("not together {took:?} after the storm: {}", self.describe()));
+        let there = self.present();
+        let Some(first) = there.first().copied() else {
+            // All were away at one time: what they had of the room was gone with them (SPEC section 7.10).
+            outcome.gone = true;
             return;
+        };
+        outcome.violations.append(&mut unheard);
+        if outcome.healed.is_none() {
+            outcome.violations.push(format!("not together after {HEALS_WITHIN:?}: {}", self.describe()));
         }
-        outcome.healed = Some(took);
-        outcome.epochs = self.net.room(self.peers[0]).epoch().map_or(0, |epoch| epoch.0);
-        self.all_hear_all(outcome);
+        outcome.epochs = self.net.room(first).epoch().map_or(0, |epoch| epoch.0);
         self.no_banned_is_back(outcome);
     }
 
@@ -134,6 +161,7 @@ impl<'a> Storm<'a> {
             5 if any != other => self.net.divide(&[any], &[other]),
             6 if self.off.len() + 2 < self.peers.len() && awake => {
                 if let Some(membership) = self.net.room(any).membership() {
+                    self.note_known();
                     self.off.insert(any, membership);
                     self.net.switch_off(any);
                 }
@@ -266,11 +294,13 @@ impl<'a> Storm<'a> {
 
     /// Everybody in one epoch and branch, with everybody in it.
     fn is_together(&mut self) -> bool {
+        let expected: Vec<Peer> =
+            self.peers.iter().copied().filter(|peer| !self.is_shut_out(*peer)).collect();
         // Whom a relay let leave or be removed while it divided the room has no place in it.
-        let Some(first) = self.peers.first().copied() else { return true };
+        let Some(first) = expected.first().copied() else { return self.peers.is_empty() };
         let code = (self.net.room(first).epoch(), self.net.room(first).code());
-        let ids: Vec<_> = self.peers.iter().map(|peer| self.net.id(*peer)).collect();
-        self.peers.iter().all(|peer| {
+        let ids: Vec<_> = expected.iter().map(|peer| self.net.id(*peer)).collect();
+        expected.iter().all(|peer| {
             let room = &self.net.devices[peer.0].room;
             let heard: Vec<_> = room.hears().collect();
             room.status() == Status::Present
@@ -279,8 +309,36 @@ impl<'a> Storm<'a> {
         })
     }
 
-    /// Whoever may speak is heard by all.
-    fn all_hear_all(&mut self, outcome: &mut Outcome) {
+    /// Nobody can let it in: it knocks, and nobody who is there may admit, or it comes back, and knows nobody who is there
+    /// (SPEC section 7.10).
+    fn is_shut_out(&self, peer: Peer) -> bool {
+        let there = || self.peers.iter().filter(|other| self.net.is_present(**other));
+        match self.net.devices[peer.0].room.status() {
+            Status::Waiting => {
+                let role = |other: &Peer| self.net.devices[other.0].room.role();
+                !there().any(|other| matches!(role(other), Some(Role::Host | Role::Moderator)))
+            }
+            Status::Returning => {
+                let known = self.knows.get(&peer).map_or(&[][..], Vec::as_slice);
+                !there().any(|other| known.contains(&self.net.id(*other)))
+            }
+            _ => false,
+        }
+    }
+
+    fn note_known(&mut self) {
+        for peer in self.peers.iter().filter(|peer| self.net.is_present(**peer)) {
+            self.knows.insert(*peer, self.net.devices[peer.0].room.hears().collect());
+        }
+    }
+
+    fn present(&self) -> Vec<Peer> {
+        self.peers.iter().copied().filter(|peer| self.net.is_present(*peer)).collect()
+    }
+
+    /// Whoever may speak is heard by all, or who is not by whom.
+    fn all_hear_all(&mut self, outcome: &mut Outcome) -> Vec<String> {
+        let mut unheard = Vec::new();
         self.net.run_for(Duration::from_secs(3));
         self.net.devices.iter_mut().for_each(|device| {
             device.refused.clear();
@@ -288,7 +346,7 @@ impl<'a> Storm<'a> {
         });
         let since = self.net.now;
         self.net.run_for(Duration::from_secs(4));
-        let peers = self.peers.clone();
+        let peers = self.present();
         for from in &peers {
             let speaks = self.net.devices[from.0]
                 .room
@@ -302,22 +360,24 @@ impl<'a> Storm<'a> {
                     let sent = (other.sent, other.why_silent, other.sealer.position());
                     let what =
                         format!("{to:?} does not hear {from:?}: sent {sent:?}, refused {:?}", one.refused);
-                    outcome.violations.push(what);
+                    unheard.push(what);
                 }
                 if !speaks && heard > 0 {
                     outcome.violations.push(format!("{to:?} hears {from:?}, who may not speak"));
                 }
             }
         }
+        unheard
     }
 
     fn no_banned_is_back(&mut self, outcome: &mut Outcome) {
+        let peers = self.present();
         for banned in &self.banned {
             let id = self.net.id(*banned);
-            let knows = self.peers.iter().filter(|peer| self.net.devices[peer.0].room.is_banned(id)).count();
+            let knows = peers.iter().filter(|peer| self.net.devices[peer.0].room.is_banned(id)).count();
             let there =
-                self.peers.iter().any(|peer| self.net.devices[peer.0].room.hears().any(|other| other == id));
-            if knows > 0 && (there || knows < self.peers.len()) {
+                peers.iter().any(|peer| self.net.devices[peer.0].room.hears().any(|other| other == id));
+            if knows > 0 && (there || knows < peers.len()) {
                 outcome
                     .violations
                     .push(format!("{banned:?} was banned, and {knows} know it; is it there: {there}"));
@@ -334,6 +394,7 @@ impl<'a> Storm<'a> {
             device.control_errors.clear();
             device.events.clear();
         }
+        self.note_known();
         // Whom somebody removed, or who was told that the room is over, is not waited for.
         let Self { net, peers, off, .. } = self;
         peers.retain(|peer| off.contains_key(peer) || net.devices[peer.0].room.status() != Status::Over);
@@ -345,17 +406,25 @@ impl<'a> Storm<'a> {
 
     fn describe(&self) -> String {
         let one = |peer: &Peer| {
-            let room = &self.net.devices[peer.0].room;
+            let Device { room, events, .. } = &self.net.devices[peer.0];
+            let end = events.iter().rev().find(|event| matches!(event, Event::Over(_)));
             format!(
-                "{peer:?} {:?} {:?} of {} kept by {:?}",
+                "{peer:?} {} {:?} {end:?} {:?} of {:?}, kept by {}, host {}",
+                short(room.id()),
                 room.status(),
                 room.epoch(),
-                room.roster().len(),
-                room.keeper()
+                room.roster().iter().map(|member| (short(member.id), member.role)).collect::<Vec<_>>(),
+                room.keeper().map_or_else(String::new, short),
+                room.host().map_or_else(String::new, short),
             )
         };
         self.peers.iter().map(one).collect::<Vec<_>>().join("; ")
     }
+}
+
+/// The beginning of a fingerprint.
+fn short(id: MemberId) -> String {
+    id.to_string().chars().take(4).collect()
 }
 
 /// The least that a message takes.

@@ -29,8 +29,10 @@ pub(crate) enum Announcement {
     WantDoor([u8; 32]),
     /// What it takes to let people in, sealed for the member at a leaf.
     Door { to: Leaf, kem_output: Vec<u8>, sealed: Vec<u8> },
-    /// The sender heard the keeper.
-    Echo,
+    /// The sender heard the keeper's heartbeat that said `heard_ms`, at `at_ms` by its own clock.
+    Echo { heard_ms: u64, at_ms: u64 },
+    /// The sender lacks the speaker keys of these leaves.
+    Missing(Vec<Leaf>),
 }
 
 /// A commit that the keeper leaves to somebody else.
@@ -64,7 +66,11 @@ impl Announcement {
             }
             Self::WantDoor(key) => out.u8(6).bytes(key),
             Self::Door { to, kem_output, sealed } => out.u8(7).u32(to.0).vec16(kem_output).vec32(sealed),
-            Self::Echo => out.u8(8),
+            Self::Echo { heard_ms, at_ms } => out.u8(8).u64(*heard_ms).u64(*at_ms),
+            Self::Missing(leaves) => {
+                let out = out.u8(9).u16(leaves.len() as u16);
+                leaves.iter().fold(out, |out, leaf| out.u32(leaf.0))
+            }
         }
         .finish()
     }
@@ -78,11 +84,7 @@ impl Announcement {
             4 => Self::Ask(read_action(&mut reader)?),
             5 => {
                 let committer = Leaf(reader.u32()?);
-                let count = usize::from(reader.u16()?);
-                if count > MAX_MEMBERS {
-                    return Err(Malformed);
-                }
-                let removes = (0..count).map(|_| reader.u32().map(Leaf)).collect::<Result<_, _>>()?;
+                let removes = read_leaves(&mut reader)?;
                 let state =
                     if reader.flag()? { Some(RoomState::decode(reader.vec32(MAX_MESSAGE)?)?) } else { None };
                 Self::Name(Task { committer, removes, state })
@@ -93,12 +95,21 @@ impl Announcement {
                 kem_output: reader.vec16(MAX_KEM_OUTPUT)?.to_vec(),
                 sealed: reader.vec32(MAX_DOOR)?.to_vec(),
             },
-            8 => Self::Echo,
+            8 => Self::Echo { heard_ms: reader.u64()?, at_ms: reader.u64()? },
+            9 => Self::Missing(read_leaves(&mut reader)?),
             _ => return Err(Malformed),
         };
         reader.finish()?;
         Ok(announcement)
     }
+}
+
+fn read_leaves(reader: &mut Reader<'_>) -> Result<Vec<Leaf>, Malformed> {
+    let count = usize::from(reader.u16()?);
+    if count > MAX_MEMBERS {
+        return Err(Malformed);
+    }
+    (0..count).map(|_| reader.u32().map(Leaf)).collect()
 }
 
 fn read_action(reader: &mut Reader<'_>) -> Result<Action, Malformed> {
@@ -137,7 +148,8 @@ mod tests {
             ),
             Just(Announcement::Leave),
             Just(Announcement::Close),
-            Just(Announcement::Echo),
+            (any::<u64>(), any::<u64>()).prop_map(|(heard_ms, at_ms)| Announcement::Echo { heard_ms, at_ms }),
+            prop::collection::vec(any::<u32>().prop_map(Leaf), 0..9).prop_map(Announcement::Missing),
             (member(), 0u8..5)
                 .prop_map(|(id, role)| Announcement::Ask(Action::Assign(id, Role::from_code(role).unwrap()))),
             member().prop_map(|id| Announcement::Ask(Action::Remove(id))),

@@ -13,6 +13,7 @@ use super::{
     order::Order,
     signing,
     state::MAX_ORDERS,
+    vouch::{Lost, Vouch},
 };
 use crate::{
     group::Identity,
@@ -31,6 +32,12 @@ pub(crate) enum Message {
     Refused(Refused),
     Heartbeat(Heartbeat),
     Petition(Petition),
+    /// A member asks others who keeps the room.
+    Lost(Lost),
+    /// A member says who keeps the room.
+    Vouch(Vouch),
+    /// A member shows what bans a keeper.
+    Order(Order),
     /// Private halves of speaker keys whose time is over (SPEC section 12.6).
     Spent(Vec<[u8; 32]>),
 }
@@ -140,6 +147,9 @@ impl Message {
             Self::Petition(petition) => {
                 out.u8(6).bytes(&petition.reference).vec16(&petition.kem_output).vec32(&petition.sealed)
             }
+            Self::Lost(lost) => lost.write(out.u8(7)),
+            Self::Vouch(vouch) => vouch.write(out.u8(8)),
+            Self::Order(order) => order.write(out.u8(9)),
             Self::Spent(seeds) => {
                 let count = u8::try_from(seeds.len()).expect("at most MAX_SPENT are sent at once");
                 seeds.iter().fold(out.u8(16).u8(count), |out, seed| out.bytes(seed))
@@ -182,6 +192,9 @@ impl Message {
                 kem_output: reader.vec16(MAX_KEM_OUTPUT)?.to_vec(),
                 sealed: reader.vec32(MAX_PETITION)?.to_vec(),
             }),
+            7 => Self::Lost(Lost::read(&mut reader)?),
+            8 => Self::Vouch(Vouch::read(&mut reader)?),
+            9 => Self::Order(Order::read(&mut reader)?),
             16 => match usize::from(reader.u8()?) {
                 count @ 1..=MAX_SPENT => {
                     Self::Spent((0..count).map(|_| reader.array()).collect::<Result<_, _>>()?)
@@ -402,6 +415,15 @@ mod tests {
                 Message::Petition(Petition { reference, kem_output, sealed })
             }),
             prop::collection::vec(any::<[u8; 32]>(), 1..=MAX_SPENT).prop_map(Message::Spent),
+            (any::<u64>(), prop::collection::vec(any::<[u8; 32]>(), 1..=8)).prop_map(|(at_ms, asks)| {
+                let asks = asks.into_iter().map(MemberId::from_bytes).collect();
+                Message::Lost(Lost::new(&host(), b"group", at_ms, asks))
+            }),
+            any::<u8>().prop_map(|n| Message::Order(ban(1, n))),
+            (any::<u64>(), any::<[u8; 32]>()).prop_map(|(at_ms, keeper)| {
+                let keeper = MemberId::from_bytes(keeper);
+                Message::Vouch(Vouch::new(&host(), b"group", keeper, at_ms))
+            }),
         ]
     }
 

@@ -25,6 +25,7 @@ pub(crate) mod state;
 #[cfg(test)]
 mod vectors;
 pub(crate) mod verify;
+pub(crate) mod vouch;
 
 pub use identity::{CredentialError, Identity, Name, NameError};
 pub use invite::{Invite, InviteError, InviteId};

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 
-use super::{event::Event, reports::Reports};
+use super::{event::Event, reports::Reports, times::Times};
 use crate::{
     group::{
         Identity, Invite, KeyExchange,
@@ -29,6 +29,7 @@ pub(super) struct Core {
     pub(super) relays: Vec<RelayName>,
     pub(super) rng: StdRng,
     pub(super) clock: Clock,
+    pub(super) times: Times,
     pub(super) outgoing: VecDeque<Bytes>,
     pub(super) events: VecDeque<Event>,
     pub(super) rekeys: VecDeque<Rekey>,
@@ -55,6 +56,7 @@ impl Core {
             relays,
             rng,
             clock,
+            times: Times::new(clock.began),
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
             rekeys: VecDeque::new(),

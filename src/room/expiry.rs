@@ -34,6 +34,7 @@ struct Present {
     holds: u32,
     /// `None` for a key that is never published.
     seed: Option<Secret>,
+    announced_at: Instant,
     renew_at: Instant,
 }
 
@@ -48,7 +49,8 @@ impl Expiry {
     pub(super) fn begin_epoch(&mut self, mut seed: [u8; 32], now: Instant) -> u32 {
         let kept = (self.holds != 0).then(|| Secret::filled(seed.len(), |out| out.copy_from_slice(&seed)));
         seed.zeroize();
-        self.present = Some(Present { holds: self.holds, seed: kept, renew_at: now + RENEW });
+        self.present =
+            Some(Present { holds: self.holds, seed: kept, announced_at: now, renew_at: now + RENEW });
         self.holds
     }
 
@@ -68,8 +70,16 @@ impl Expiry {
     /// The promise of the present key, if it is time to announce it again.
     pub(super) fn renew(&mut self, now: Instant) -> Option<u32> {
         let present = self.present.as_mut().filter(|present| present.renew_at <= now)?;
-        present.renew_at = now + RENEW;
+        (present.announced_at, present.renew_at) = (now, now + RENEW);
         Some(present.holds)
+    }
+
+    /// Somebody lacks the present key: it is announced again, unless it was a moment ago.
+    pub(super) fn ask(&mut self, now: Instant) {
+        if let Some(present) = &mut self.present {
+            let soon = now.max(present.announced_at + ASKED_AGAIN);
+            present.renew_at = present.renew_at.min(soon);
+        }
     }
 
     /// Private halves whose time is over, as many as go into one message.
@@ -98,6 +108,8 @@ impl Default for Expiry {
     }
 }
 
+/// However many ask for a key, it is not said more often.
+const ASKED_AGAIN: Duration = Duration::from_secs(2);
 const RENEW: Duration = Duration::from_secs(RENEWAL);
 /// Keys that wait to be published. More than two epochs a second for half an hour lose the oldest.
 const MAX_KEPT: usize = 4_096;

@@ -39,6 +39,8 @@ pub(super) struct Rival {
     /// When we ask to be let in, unless what we lack comes before.
     pub(super) ask_at: Instant,
     pub(super) heard_at: Instant,
+    /// When what was heard was made, by our own clock.
+    pub(super) proved: Instant,
 }
 
 impl Seat {
@@ -50,7 +52,15 @@ impl Seat {
         now: Instant,
     ) -> Result<Outcome, ControlError> {
         let (by, state) = (heartbeat.keeper(), self.group.state());
-        if self.group.member(by).is_none() {
+        if let Some(order) = state.order(by).filter(|order| order.bans).copied() {
+            if heartbeat.is_genuine(self.group.id()) {
+                self.outlaws.show(core, order, now);
+            }
+            return Err(ControlError::NotTheKeeper);
+        }
+        if self.group.member(by).is_none() && !self.strangers.knows(by) {
+            let known = self.group.roster().iter().map(|member| member.id);
+            self.strangers.ask(core, self.group.id(), known, now);
             return Err(ControlError::NotTheKeeper);
         }
         let here = heartbeat.epoch == self.group.epoch() && heartbeat.branch == self.group.branch();
@@ -79,11 +89,15 @@ impl Seat {
             self.liveness.note_heard(now);
             self.expect(heartbeat.epoch, heartbeat.branch);
         } else {
-            if !self.lineage.is_fresh(heartbeat, core.clock.unix(now)) {
+            if !self.lineage.is_fresh(by, heartbeat.at_ms, core.clock.unix(now)) {
                 return Err(ControlError::Stale);
             }
-            let silent = now.saturating_duration_since(self.liveness.heard_at()) >= SILENT_AFTER;
-            let lives = self.keeps() || !silent;
+            if core.times.is_old(by, heartbeat.at_ms, PROOF_HOLDS, now) {
+                // Of a branch that may be gone by now.
+                return Err(ControlError::Stale);
+            }
+            let silent = now.saturating_duration_since(self.heard_at()) >= SILENT_AFTER;
+            let lives = if self.keeps() { !self.liveness.is_deserted(now) } else { !silent };
             let (founder, id) = (state.terms.founder, self.group.id());
             if !chain::is_genuine(&heartbeat.chain, founder, id, state.chain()) {
                 return Err(ControlError::OtherBranch);
@@ -109,17 +123,18 @@ impl Seat {
         now: Instant,
     ) -> Result<Outcome, ControlError> {
         self.door_key = Some(JoinKey(heartbeat.door_key));
-        let reported = Duration::from_millis(heartbeat.elapsed_ms);
-        self.schedule.handle_elapsed(reported, now);
-        let elapsed = self.schedule.elapsed(now);
-        let verdict = self.liveness.prove(reported, elapsed, now).map_err(|_| ControlError::Stale)?;
+        let made = core.times.hear(heartbeat.keeper(), heartbeat.at_ms, Duration::ZERO, now);
+        let verdict = self.liveness.prove(heartbeat.at_ms, made, now).map_err(|_| ControlError::Stale)?;
+        self.schedule.handle_elapsed(Duration::from_millis(heartbeat.elapsed_ms), now);
         carry_out(core, verdict);
         // The keeper has to hear that it is followed: from whoever would take over from it.
         let own = core.identity.id();
         let successors = successors(self.group.roster(), heartbeat.keeper());
-        if successors.iter().take(ECHOES).any(|member| member.id == own) {
+        let place = successors.iter().position(|member| member.id == own);
+        if place.is_some_and(|place| echoes(place, successors.len(), heartbeat.at_ms)) {
+            let echo = Announcement::Echo { heard_ms: heartbeat.at_ms, at_ms: core.stamp_ms(now) };
             // One that is lost is followed by the next.
-            let _ = self.announce(core, &Announcement::Echo);
+            let _ = self.announce(core, &echo);
         }
         Ok(Outcome::Stays)
     }
@@ -163,6 +178,7 @@ impl Seat {
         };
         let same = self.rival.as_ref().filter(|rival| rival.keeper == keeper);
         let ask_at = same.map_or(now + patience, |rival| rival.ask_at);
+        let proved = core.times.hear(keeper, heartbeat.at_ms, Duration::ZERO, now);
         self.rival = Some(Rival {
             keeper,
             door: JoinKey(heartbeat.door_key),
@@ -170,6 +186,7 @@ impl Seat {
             branch: heartbeat.branch,
             ask_at,
             heard_at: now,
+            proved,
         });
         let verdict = self.liveness.doubt(if ahead { Doubt::Behind } else { Doubt::Fork });
         carry_out(core, verdict);
@@ -179,6 +196,7 @@ impl Seat {
     pub(super) fn review_rival(&mut self, now: Instant) -> Option<Doubt> {
         let rival = self.rival.as_mut()?;
         if self.lineage.was_in(rival.epoch, &rival.branch) {
+            self.liveness.note_proof(rival.proved, now);
             self.rival = None;
             self.returning = None;
             return None;
@@ -198,8 +216,7 @@ impl Seat {
         if now.saturating_duration_since(rival.heard_at) >= PROOF_HOLDS {
             self.rival = None;
             self.returning = None;
-            let verdict =
-                if self.keeps() { self.liveness.renew(None, now) } else { self.liveness.settle(now) };
+            let verdict = self.liveness.settle(now);
             carry_out(core, verdict);
             return Ok(());
         }
@@ -227,8 +244,14 @@ impl Seat {
 pub(super) const BEHIND_FOR: Duration = Duration::from_secs(3);
 /// How long a commit to part from another branch is enough.
 const PART_AGAIN: Duration = Duration::from_secs(10);
-/// How many members answer a heartbeat.
-const ECHOES: usize = 3;
+/// Who answers a heartbeat: the first successors, who may be gone for good, and others in turn, about eight at a time.
+fn echoes(place: usize, of: usize, at_ms: u64) -> bool {
+    let turns = of.div_ceil(8).max(1);
+    let turn = usize::try_from(at_ms / 5_000 % turns as u64).unwrap_or(0);
+    place < ALWAYS_ECHO || place % turns == turn
+}
+
+const ALWAYS_ECHO: usize = 3;
 const SPREAD: Duration = Duration::from_millis(15);
 /// Branches of later epochs that the keeper has vouched for.
 const MAX_EXPECTED: usize = 64;

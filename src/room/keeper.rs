@@ -17,7 +17,7 @@ use super::{
     core::Core,
     door::{Admitted, BATCH},
     error::{CommandError, ControlError},
-    liveness::{Doubt, HEARTBEAT, PROOF_HOLDS},
+    liveness::HEARTBEAT,
     naming::Naming,
     seat::{Seat, carry_out},
 };
@@ -38,7 +38,9 @@ use crate::{
 
 /// What a member has while it is the keeper.
 pub(super) struct Keeping {
-    pub(super) heartbeat_at: Instant,
+    heartbeat_at: Instant,
+    /// Our newest heartbeats, by the time that they say, and when they were sent.
+    beats: VecDeque<(u64, Instant)>,
     /// What petitions are sealed to: new with each tenure, so that old petitions mean nothing to a new keeper.
     door: JoinSecret,
     /// Members that are replaced by themselves with the next commit.
@@ -57,6 +59,7 @@ impl Keeping {
         let ikm = Secret::wrap(core.random::<32>().to_vec());
         Ok(Self {
             heartbeat_at: now,
+            beats: VecDeque::new(),
             door: JoinSecret::derive(&ikm)?,
             returns: Vec::new(),
             batch_at: None,
@@ -112,10 +115,6 @@ impl Seat {
         if keeping.heartbeat_at <= now {
             self.send_heartbeat(core, now);
         }
-        if self.echo_timeout().is_some_and(|at| at <= now) {
-            let verdict = self.liveness.doubt(Doubt::Time);
-            carry_out(core, verdict);
-        }
         self.tend_naming(core, now);
         self.tidy(core, now);
         if self.batch_timeout().is_some_and(|at| at <= now) {
@@ -136,20 +135,33 @@ impl Seat {
         [keeping.batch_at, door].into_iter().flatten().min()
     }
 
-    /// Somebody follows us, or so an authentic message of this epoch says.
-    pub(super) fn note_echo(&mut self, core: &mut Core, now: Instant) {
-        self.echoed_at = now;
-        if self.keeps() {
-            let verdict = self.liveness.follow(now);
+    /// Somebody follows us, or so an authentic message of this epoch says: it is later than our commit.
+    ///
+    /// A keeper that nobody follows stops sending. A relay that cuts it off could keep it talking to somebody whom the
+    /// others have banned since.
+    pub(super) fn note_follower(&mut self, core: &mut Core, now: Instant) {
+        if let (Some(made_at), true) = (self.made_at(), self.keeps()) {
+            let verdict = self.liveness.follow(made_at, now);
             carry_out(core, verdict);
         }
     }
 
-    /// When we stop sending as a keeper that nobody follows: a relay that cuts us off could keep us talking to
-    /// somebody whom the others have banned since.
-    pub(super) fn echo_timeout(&self) -> Option<Instant> {
-        let waits = self.group.roster().len() > 1 && !self.liveness.doubts();
-        (self.keeps() && waits).then(|| self.echoed_at + PROOF_HOLDS)
+    /// Somebody heard the heartbeat that said `heard_ms`, at `at_ms` by its own clock.
+    pub(super) fn handle_echo(
+        &mut self,
+        core: &mut Core,
+        by: MemberId,
+        heard_ms: u64,
+        at_ms: u64,
+        now: Instant,
+    ) {
+        core.times.hear(by, at_ms, Duration::ZERO, now);
+        let Some(keeping) = &self.keeping else { return };
+        let sent = keeping.beats.iter().find(|(said, _)| *said == heard_ms).map(|(_, sent)| *sent);
+        if let Some(sent) = sent {
+            let verdict = self.liveness.follow(sent, now);
+            carry_out(core, verdict);
+        }
     }
 
     /// Carries out an action that was checked.
@@ -426,9 +438,6 @@ impl Seat {
         if let Some(welcome) = committed.welcome {
             core.send(&Message::Welcome(welcome));
         }
-        if let Some(keeping) = &mut self.keeping {
-            keeping.heartbeat_at = now + HEARTBEAT;
-        }
         let own = core.identity.id();
         self.enter_epoch(core, own, &committed.summary, now);
         Ok(())
@@ -441,12 +450,17 @@ impl Seat {
             return;
         }
         let elapsed = u64::try_from(self.schedule.elapsed(now).as_millis()).unwrap_or(u64::MAX);
+        let at_ms = core.stamp_ms(now);
+        if keeping.beats.len() >= MAX_BEATS {
+            keeping.beats.pop_front();
+        }
+        keeping.beats.push_back((at_ms, now));
         let beat = Beat {
             term: self.group.state().term,
             epoch: self.group.epoch(),
             branch: self.group.branch(),
             elapsed_ms: elapsed,
-            at_ms: core.stamp_ms(now),
+            at_ms,
             door_key: keeping.door.public().0,
             chain: self.group.state().chain().to_vec(),
         };
@@ -529,6 +543,8 @@ impl Budget {
     }
 }
 
+/// Heartbeats that may still be answered: those within the time that one proves something.
+const MAX_BEATS: usize = 16;
 /// Petitions that are decrypted in a second; others are repeated by their senders.
 const PETITIONS_PER_SECOND: u32 = 64;
 /// Answers that are remembered.

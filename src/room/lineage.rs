@@ -39,13 +39,13 @@ impl Lineage {
         self.past.iter().rev().any(|past| past.0 == epoch && past.1 == *branch)
     }
 
-    /// Whether a keeper said this after all else that we have from it, and about now. Whoever plays old traffic
+    /// Whether a member said this after all else that we have from it, and about now. Whoever plays old traffic
     /// again must not lead us into a branch that is gone.
-    pub(super) fn is_fresh(&mut self, heartbeat: &Heartbeat, now: UnixTime) -> bool {
-        let newest = self.newest.entry(heartbeat.keeper()).or_default();
-        let fresh = *newest < heartbeat.at_ms && (heartbeat.at_ms / 1000).abs_diff(now.0) <= CLOCKS_DIFFER;
+    pub(super) fn is_fresh(&mut self, by: MemberId, at_ms: u64, now: UnixTime) -> bool {
+        let newest = self.newest.entry(by).or_default();
+        let fresh = *newest < at_ms && (at_ms / 1000).abs_diff(now.0) <= CLOCKS_DIFFER;
         if fresh {
-            *newest = heartbeat.at_ms;
+            *newest = at_ms;
         }
         fresh
     }
@@ -121,11 +121,11 @@ mod tests {
     fn what_is_played_again_is_not_fresh() {
         let mut lineage = Lineage::default();
         let now = UnixTime(1_000_000);
-        assert!(lineage.is_fresh(&heartbeat(1, 3, 1_000_000_000), now));
-        assert!(!lineage.is_fresh(&heartbeat(1, 3, 1_000_000_000), now));
-        assert!(!lineage.is_fresh(&heartbeat(1, 9, 999_999_999), now));
-        assert!(lineage.is_fresh(&heartbeat(2, 3, 999_999_999), now), "each keeper for itself");
-        assert!(!lineage.is_fresh(&heartbeat(2, 3, 1_301_000_000), now), "from another time");
+        assert!(lineage.is_fresh(id(1), 1_000_000_000, now));
+        assert!(!lineage.is_fresh(id(1), 1_000_000_000, now));
+        assert!(!lineage.is_fresh(id(1), 999_999_999, now));
+        assert!(lineage.is_fresh(id(2), 999_999_999, now), "each keeper for itself");
+        assert!(!lineage.is_fresh(id(2), 1_301_000_000, now), "from another time");
     }
 
     #[test]

@@ -133,6 +133,11 @@ impl Memory {
         }
     }
 
+    /// Who was in the room, as far as we know.
+    pub(super) fn members(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.members.iter().copied()
+    }
+
     /// Whether somebody may keep the room, as far as we know.
     pub(super) fn knows(&self, member: MemberId) -> bool {
         self.members.contains(&member)

@@ -194,7 +194,7 @@ impl Seat {
 /// Members that wait for their turn to renew their leaf.
 const MAX_RENEWALS: usize = 64;
 /// Below this a commit is small whoever makes it.
-const MIN_NAMING: usize = 8;
+const MIN_NAMING: usize = 24;
 /// How long somebody waits for its next turn.
 const TURN_AGAIN: Duration = Duration::from_secs(10);
 /// How many are named for one commit before the keeper makes it.

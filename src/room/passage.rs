@@ -32,7 +32,13 @@ impl Room {
                 }
                 Ok(())
             }
-            Message::Knock(_) | Message::Petition(_) | Message::Heartbeat(_) | Message::Spent(_) => Ok(()),
+            Message::Knock(_)
+            | Message::Petition(_)
+            | Message::Heartbeat(_)
+            | Message::Lost(_)
+            | Message::Vouch(_)
+            | Message::Order(_)
+            | Message::Spent(_) => Ok(()),
         }
     }
 
@@ -42,8 +48,11 @@ impl Room {
             Message::Knock(knock) => return seat.handle_knock(&mut self.core, &knock, now),
             Message::Petition(petition) => return seat.handle_petition(&mut self.core, &petition, now),
             Message::Spent(seeds) => return self.core.handle_spent(&seeds),
+            Message::Lost(lost) => return seat.handle_lost(&mut self.core, &lost, now),
+            Message::Vouch(vouch) => return seat.handle_vouch(&self.core, &vouch, now),
             Message::Welcome(welcome) => return self.come_back(&welcome, now),
             Message::Refused(refused) => return self.handle_refused(&refused, now),
+            Message::Order(order) => seat.handle_order(&mut self.core, &order, now)?,
             Message::Heartbeat(heartbeat) => seat.handle_heartbeat(&mut self.core, &heartbeat, now)?,
             Message::Mls(message) => seat.handle_mls(&mut self.core, message, now)?,
         };
@@ -59,7 +68,8 @@ impl Room {
             Message::Welcome(welcome) => self.come_back(&welcome, now),
             Message::Refused(refused) => self.handle_refused(&refused, now),
             Message::Spent(seeds) => self.core.handle_spent(&seeds),
-            Message::Knock(_) | Message::Petition(_) => Ok(()),
+            Message::Vouch(vouch) => absent.handle_vouch(&self.core, &vouch, now),
+            Message::Knock(_) | Message::Petition(_) | Message::Lost(_) | Message::Order(_) => Ok(()),
         }
     }
 
@@ -85,7 +95,7 @@ impl Room {
         self.core.invite = Some(entered.invite);
         let seat = entered.group.and_then(|group| {
             self.core.events.push_back(Event::Joined { epoch: group.epoch() });
-            Seat::new(&mut self.core, group, entered.held, None, now)
+            Seat::new(&mut self.core, group, entered.held, None, now, now)
         });
         self.sit_down(seat, now);
         Ok(())
@@ -94,20 +104,21 @@ impl Room {
     /// Takes a welcome into a room that we were in before.
     fn come_back(&mut self, welcome: &[u8], now: Instant) -> Result<(), ControlError> {
         let own = self.core.identity.id();
-        let (returning, id, state, keeper) = match &self.phase {
+        let (returning, id, state, rival) = match &self.phase {
             Phase::Present(seat) => {
                 let (Some(returning), Some(rival)) = (&seat.returning, &seat.rival) else { return Ok(()) };
-                (returning, seat.group.id(), seat.group.state(), rival.keeper)
+                (returning, seat.group.id(), seat.group.state(), rival)
             }
             Phase::Returning(absent) => {
                 let (Some(returning), Some(rival)) = (&absent.returning, &absent.rival) else {
                     return Ok(());
                 };
-                (returning, absent.memory.group_id.as_slice(), &absent.memory.state, rival.keeper)
+                (returning, absent.memory.group_id.as_slice(), &absent.memory.state, rival)
             }
             Phase::Waiting(_) | Phase::Over => return Ok(()),
         };
-        let entry = match returning.check(welcome, own, id, state, keeper) {
+        let proved = returning.proved(rival);
+        let entry = match returning.check(welcome, own, id, state, rival.keeper) {
             Ok(entry) => entry,
             Err(JoinError::NotForUs) => return Ok(()),
             Err(error) => return Err(error.into()),
@@ -117,9 +128,9 @@ impl Room {
             Phase::Present(mut before) => before.returning.take().map(|returning| {
                 let (group, held) = returning.enter(entry)?;
                 core.events.push_back(Event::Returned { epoch: group.epoch() });
-                let mut seat = Seat::new(core, group, held, before.door.take(), now)?;
+                let mut seat = Seat::new(core, group, held, before.door.take(), proved, now)?;
                 seat.follows(core, *before, now)?;
-                core.resume();
+                seat.speak_again(core);
                 Ok(seat)
             }),
             Phase::Returning(absent) => {
@@ -127,9 +138,9 @@ impl Room {
                 returning.map(|returning| {
                     let (group, held) = returning.enter(entry)?;
                     core.events.push_back(Event::Returned { epoch: group.epoch() });
-                    let mut seat = Seat::new(core, group, held, door, now)?;
+                    let mut seat = Seat::new(core, group, held, door, proved, now)?;
                     seat.highest_term = seat.highest_term.max(memory.highest_term);
-                    core.resume();
+                    seat.speak_again(core);
                     Ok(seat)
                 })
             }

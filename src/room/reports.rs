@@ -157,7 +157,11 @@ impl Seat {
             return Err(Violation::NoRight);
         }
         let unix = core.clock.unix(now);
-        match core.reports.vouched.hear(&self.group, from, key, unix)? {
+        let heard = core.reports.vouched.hear(&self.group, from, key, unix)?;
+        if let Some(member) = self.group.member_at(from) {
+            core.times.hear(member.id, key.announced.0.saturating_mul(1_000), A_SECOND, now);
+        }
+        match heard {
             Heard::Begins => self.schedule.handle_speaker(from, key.public).map_err(|_| Violation::NoRight),
             Heard::Continues => Ok(()),
         }
@@ -296,4 +300,6 @@ impl From<ExcerptError> for ReportError {
 
 /// Published keys that are kept.
 const MAX_PUBLISHED: usize = 1_024;
+/// What is said in whole seconds may have been said so much later.
+const A_SECOND: Duration = Duration::from_millis(999);
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -17,6 +17,8 @@ use super::{
     lineage::{Claim, Lineage},
     liveness::PROOF_HOLDS,
     membership::Memory,
+    outlaw::Outlaws,
+    strangers::Strangers,
 };
 use crate::group::{
     chain,
@@ -24,12 +26,15 @@ use crate::group::{
     mls::{Applicant, Because, Entry, Expected, Failure, Group, JoinError, JoinKey, Purpose, petition_aad},
     order::Order,
     state::RoomState,
+    vouch::Vouch,
 };
 use crate::{group::KeyExchange, id::MemberId};
 
 /// A KeyPackage on its way to a keeper.
 pub(super) struct Returning {
     applicant: Applicant,
+    /// When the KeyPackage was made: a welcome that answers it is later.
+    made_at: Instant,
     again_at: Instant,
     /// How often this KeyPackage is still sent.
     left: u32,
@@ -45,7 +50,7 @@ impl Returning {
         now: Instant,
     ) -> Result<Self, Failure> {
         let applicant = core.apply(group_id, key_exchange, now)?;
-        Ok(Self { applicant, again_at: now, left: SAME_KEY_PACKAGE, held: Held::default() })
+        Ok(Self { applicant, made_at: now, again_at: now, left: SAME_KEY_PACKAGE, held: Held::default() })
     }
 
     /// Asks again if it is time to. Its seal and its envelope are new each time. The KeyPackage is for a while the
@@ -65,6 +70,7 @@ impl Returning {
         if self.left == 0 {
             let key_exchange = self.applicant.key_exchange();
             (self.applicant, self.left) = (core.apply(group_id, key_exchange, now)?, SAME_KEY_PACKAGE);
+            self.made_at = now;
         }
         self.left -= 1;
         let key_package = self.applicant.key_package().to_vec();
@@ -79,6 +85,11 @@ impl Returning {
 
     pub(super) fn poll_timeout(&self) -> Instant {
         self.again_at
+    }
+
+    /// When the keeper that lets us in is known to have been there, by our own clock.
+    pub(super) fn proved(&self, by: &Rival) -> Instant {
+        self.made_at.max(by.proved)
     }
 
     pub(super) fn hold(&mut self, message: Vec<u8>, now: Instant) -> Result<(), ControlError> {
@@ -142,11 +153,21 @@ pub(super) struct Absent {
     pub(super) rival: Option<Rival>,
     pub(super) returning: Option<Returning>,
     lineage: Lineage,
+    strangers: Strangers,
+    outlaws: Outlaws,
 }
 
 impl Absent {
     pub(super) fn new(memory: Memory, door: Option<Box<Door>>) -> Self {
-        Self { memory, door, rival: None, returning: None, lineage: Lineage::default() }
+        Self {
+            memory,
+            door,
+            rival: None,
+            returning: None,
+            lineage: Lineage::default(),
+            strangers: Strangers::default(),
+            outlaws: Outlaws::default(),
+        }
     }
 
     /// Listens for whoever keeps the room now; of two keepers the one whose branch wins.
@@ -160,10 +181,23 @@ impl Absent {
         if keeper == core.identity.id() {
             return Err(ControlError::Own);
         }
-        if !self.memory.knows(keeper) || !heartbeat.is_genuine(&self.memory.group_id) {
+        if let Some(order) = self.memory.state.order(keeper).filter(|order| order.bans).copied() {
+            if heartbeat.is_genuine(&self.memory.group_id) {
+                self.outlaws.show(core, order, now);
+            }
             return Err(ControlError::NotTheKeeper);
         }
-        if !self.lineage.is_fresh(heartbeat, core.clock.unix(now)) {
+        if !self.memory.knows(keeper) && !self.strangers.knows(keeper) {
+            self.strangers.ask(core, &self.memory.group_id, self.memory.members(), now);
+            return Err(ControlError::NotTheKeeper);
+        }
+        if !heartbeat.is_genuine(&self.memory.group_id) {
+            return Err(ControlError::NotTheKeeper);
+        }
+        if !self.lineage.is_fresh(keeper, heartbeat.at_ms, core.clock.unix(now)) {
+            return Err(ControlError::Stale);
+        }
+        if core.times.is_old(keeper, heartbeat.at_ms, PROOF_HOLDS, now) {
             return Err(ControlError::Stale);
         }
         let state = &self.memory.state;
@@ -187,8 +221,22 @@ impl Absent {
             branch: heartbeat.branch,
             ask_at: now,
             heard_at: now,
+            proved: core.times.hear(keeper, heartbeat.at_ms, Duration::ZERO, now),
         });
         self.handle_timeout(core, now).map_err(|Failure(_)| ControlError::Undecryptable)
+    }
+
+    /// Somebody whom we know says who keeps the room now.
+    pub(super) fn handle_vouch(
+        &mut self,
+        core: &Core,
+        vouch: &Vouch,
+        now: Instant,
+    ) -> Result<(), ControlError> {
+        if !self.memory.knows(vouch.by()) || self.memory.state.is_banned(vouch.by()) {
+            return Err(ControlError::NotAMember);
+        }
+        self.strangers.hear(core, &mut self.lineage, &self.memory.group_id, vouch, now)
     }
 
     pub(super) fn handle_timeout(&mut self, core: &mut Core, now: Instant) -> Result<(), Failure> {

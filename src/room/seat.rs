@@ -18,11 +18,14 @@ use super::{
     held::Held,
     keeper::Keeping,
     lineage::Lineage,
-    liveness::{Doubt, Liveness, PROOF_HOLDS, Verdict},
+    liveness::{Liveness, Verdict},
+    missing::Missing,
+    outlaw::Outlaws,
     pending::Pending,
     reports::begin_speaking,
     returning::Returning,
     sharing::Wish,
+    strangers::Strangers,
 };
 use crate::{
     group::{
@@ -48,6 +51,7 @@ pub(super) struct Seat {
     /// With moderators that have no door yet.
     pub(super) wish: Option<Wish>,
     pub(super) liveness: Liveness,
+    pub(super) missing: Missing,
     pub(super) pending: Pending,
     /// What the keeper named somebody for, last in this epoch.
     pub(super) task: Option<Task>,
@@ -57,6 +61,10 @@ pub(super) struct Seat {
     pub(super) rival: Option<Rival>,
     pub(super) returning: Option<Returning>,
     pub(super) asks: Asks,
+    pub(super) strangers: Strangers,
+    pub(super) outlaws: Outlaws,
+    /// When we last told somebody who keeps the room.
+    pub(super) vouched_at: Option<Instant>,
     pub(super) keeper: MemberId,
     /// The keeper's, for a petition.
     pub(super) door_key: Option<JoinKey>,
@@ -72,8 +80,8 @@ pub(super) struct Seat {
     pub(super) handed: Option<MemberId>,
     /// Who took over from us last, and when.
     pub(super) yielded: Option<(MemberId, Instant)>,
-    /// When the keeper, if it is us, last heard that others follow it.
-    pub(super) echoed_at: Instant,
+    /// When we made the commit that this epoch began with, if we did: who speaks in it has followed us since.
+    made_at: Option<Instant>,
     /// When we last noticed that we had slept.
     pub(super) awake_at: Instant,
     /// Whether we tried to take over in this epoch.
@@ -99,10 +107,11 @@ impl Seat {
         mut group: Group,
         held: Held,
         door: Option<Box<Door>>,
+        proved: Instant,
         now: Instant,
     ) -> Result<Self, Failure> {
         let schedule = begin_epoch(core, &mut group, &[], now)?;
-        let keeper = group.state().keeper;
+        let (keeper, own_leaf) = (group.state().keeper, group.own_leaf());
         let mut seat = Self {
             group,
             keeper,
@@ -111,7 +120,8 @@ impl Seat {
             keeping: None,
             door,
             wish: None,
-            liveness: Liveness::begin(now),
+            liveness: Liveness::begin(proved, now),
+            missing: Missing::begin(own_leaf, now),
             pending: Pending::default(),
             task: None,
             expected: VecDeque::new(),
@@ -119,6 +129,9 @@ impl Seat {
             rival: None,
             returning: None,
             asks: Asks::default(),
+            strangers: Strangers::default(),
+            outlaws: Outlaws::default(),
+            vouched_at: None,
             door_key: None,
             highest_term: 0,
             kept_term: 0,
@@ -127,7 +140,7 @@ impl Seat {
             parted_at: None,
             handed: None,
             yielded: None,
-            echoed_at: now,
+            made_at: None,
             awake_at: now,
             took_over: false,
             renew_at: now,
@@ -172,7 +185,7 @@ impl Seat {
         }
         match self.group.process(&message) {
             Ok(incoming) => {
-                self.note_echo(core, now);
+                self.note_follower(core, now);
                 match incoming {
                     Incoming::Application { from, bytes } => {
                         self.handle_announcement(core, from, &bytes, now)
@@ -194,9 +207,11 @@ impl Seat {
         if let Err(failure) = self.tend_rival(core, now) {
             self.broken = Some(failure);
         }
-        if !self.keeps() {
+        if !self.is_alone() {
             let verdict = self.liveness.handle_timeout(now);
             carry_out(core, verdict);
+        }
+        if !self.keeps() {
             match self.try_pending(core, now) {
                 Outcome::Stays => {}
                 over => return over,
@@ -205,6 +220,7 @@ impl Seat {
         }
         self.tend_keeping(core, now);
         self.tend_renewal(core, now);
+        self.tend_missing(core, now);
         for member in self.asks.ignored(now) {
             core.events.push_back(Event::Ignored { member });
         }
@@ -214,12 +230,18 @@ impl Seat {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let always = [self.schedule.poll_timeout(), self.rival_timeout(), self.asks.poll_timeout()];
         let part = if self.keeps() {
-            [self.keeping_timeout(), self.echo_timeout(), None]
+            [self.keeping_timeout(), None]
         } else {
-            [self.liveness.poll_timeout(), self.pending_timeout(), self.takeover_at()]
+            [self.pending_timeout(), self.takeover_at()]
         };
+        let proof = if self.is_alone() { None } else { self.liveness.poll_timeout() };
         let renewal = self.rival.is_none().then_some(self.renew_at);
-        always.into_iter().chain(part).chain([renewal]).flatten().min()
+        always
+            .into_iter()
+            .chain(part)
+            .chain([renewal, proof, Some(self.missing.poll_timeout())])
+            .flatten()
+            .min()
     }
 
     pub(super) fn poll_rekey(&mut self) -> Option<crate::keys::Rekey> {
@@ -287,12 +309,12 @@ impl Seat {
             }
             Announcement::Close if role == Role::Host => return Ok(Outcome::Ends(Ending::Closed)),
             Announcement::Close => return Err(self.report(core, Some(from), Violation::NoRight)),
-            // That it came is all that it says.
-            Announcement::Echo => {}
+            Announcement::Echo { heard_ms, at_ms } => self.handle_echo(core, member, heard_ms, at_ms, now),
             Announcement::Leave => self.handle_leave(core, member, now),
             Announcement::Ask(action) if self.keeps() => self.handle_ask(core, from, action, now)?,
             Announcement::Ask(_) => {}
             Announcement::Name(task) => return self.handle_task(core, from, task, now),
+            Announcement::Missing(leaves) => self.handle_missing(core, &leaves, now),
             Announcement::WantDoor(key) => self.handle_want_door(core, member, key),
             Announcement::Door { to, kem_output, sealed } => {
                 self.handle_door(core, from, to, &kem_output, &sealed, now)?;
@@ -304,10 +326,13 @@ impl Seat {
     /// After a merge: new keys, our speaker key, and the news.
     pub(super) fn enter_epoch(&mut self, core: &mut Core, by: MemberId, summary: &Summary, now: Instant) {
         let removed: Vec<Leaf> = summary.removed.iter().map(|member| member.leaf).collect();
-        if !summary.added.is_empty() && self.group.roster().len() == 1 + summary.added.len() {
+        let others = self.group.roster().iter().filter(|member| !member.is_self);
+        if by == core.identity.id() && others.clone().all(|member| summary.added.contains(&member.id)) {
             // Nobody could follow us before.
-            self.echoed_at = now;
+            self.liveness.note_proof(now, now);
         }
+        self.made_at = (by == core.identity.id()).then_some(now);
+        summary.added.iter().for_each(|member| core.times.forget(*member));
         let next = match begin_epoch(core, &mut self.group, &removed, now) {
             Ok(next) => next,
             Err(failure) => {
@@ -337,10 +362,12 @@ impl Seat {
     /// Takes up our part in the epoch that has begun.
     fn settle_in(&mut self, core: &mut Core, now: Instant) -> Result<(), Failure> {
         self.lineage.enter(self.group.epoch(), self.group.branch(), self.group.roster());
+        core.times.retain(self.group.roster());
         self.pending.clear();
         self.task = None;
         self.took_over = false;
         self.entered_at = now;
+        self.missing = Missing::begin(self.group.own_leaf(), now);
         let chain = self.group.state().chain();
         self.handed.take_if(|to| chain.iter().any(|hand_over| hand_over.to == *to));
         let epoch = self.group.epoch();
@@ -349,17 +376,14 @@ impl Seat {
         let doubt = self.review_rival(now);
         let own = core.identity.id();
         let keeper = self.group.state().keeper;
-        let heard_at = self.liveness.heard_at();
-        let doubt = doubt.or_else(|| {
-            if self.keeping.is_none() {
-                // Whoever takes over sends no longer than before, until it hears that it is followed.
-                self.echoed_at = heard_at;
-            }
-            let alone = self.group.roster().len() == 1;
-            let late = now.saturating_duration_since(self.echoed_at) >= PROOF_HOLDS;
-            (keeper == own && late && !alone).then_some(Doubt::Time)
-        });
-        let verdict = self.liveness.renew(doubt, now);
+        if self.keeper != keeper && keeper != own {
+            self.liveness.change_keeper(core.times.last(keeper), now);
+        }
+        if self.is_alone() {
+            // There is nobody who could be ahead of us.
+            self.liveness.note_proof(now, now);
+        }
+        let verdict = self.liveness.enter(doubt, now);
         carry_out(core, verdict);
         if std::mem::replace(&mut self.keeper, keeper) != keeper {
             self.door_key = None;
@@ -378,6 +402,7 @@ impl Seat {
             (keeping, false) => *keeping = None,
         }
         self.tend_sharing(core)?;
+        self.tend_outlaw(core, now);
         for action in self.asks.review(&self.group, now) {
             // What we asked for in vain we do, now that it is ours to do.
             if self.keeps() {
@@ -421,6 +446,22 @@ impl Seat {
         // Between half and one and a half of it: not all at once.
         let spread = u32::from_be_bytes(core.random()) % 1_000;
         self.renew_at = now + every / 2 + every / 1_000 * spread;
+    }
+
+    /// What kept us from sending in the branch that we were in is gone with it.
+    pub(super) fn speak_again(&self, core: &mut Core) {
+        if !self.liveness.doubts() {
+            core.resume();
+        }
+    }
+
+    pub(super) fn made_at(&self) -> Option<Instant> {
+        self.made_at
+    }
+
+    /// Whether nobody but us is in the room.
+    pub(super) fn is_alone(&self) -> bool {
+        self.group.roster().len() == 1
     }
 
     /// What keeps the room from going on, if there is anything.

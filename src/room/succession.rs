@@ -74,7 +74,7 @@ impl Seat {
             return self.retry_held(core, now);
         }
         let state = self.group.state();
-        let silent = now.saturating_duration_since(self.liveness.heard_at()) >= TAKEN_OVER_AFTER;
+        let silent = now.saturating_duration_since(self.heard_at()) >= TAKEN_OVER_AFTER;
         let rival = self.rival.as_ref().map(|rival| rival.branch);
         let task = self.task.as_ref();
         let holds = |proposed: &Proposed| {
@@ -96,7 +96,7 @@ impl Seat {
     /// When a takeover that waits is to be merged if the keeper stays silent.
     pub(super) fn pending_timeout(&self) -> Option<Instant> {
         let waits = self.pending.any(|proposed| proposed.standing == Standing::Takeover);
-        waits.then(|| self.liveness.heard_at() + TAKEN_OVER_AFTER)
+        waits.then(|| self.heard_at() + TAKEN_OVER_AFTER)
     }
 
     /// When it is our turn to take over, if nothing is heard of the keeper until then.
@@ -112,7 +112,10 @@ impl Seat {
         if reclaims(own.role, keeper) {
             return Some(self.entered_at.max(self.awake_at) + stagger(place));
         }
-        Some(self.liveness.heard_at().max(self.awake_at) + SILENT_AFTER + stagger(place))
+        let heard_at = self.heard_at();
+        // A ban of the keeper is news: nobody has slept through it.
+        let from = if heard_at < self.liveness.heard_at() { heard_at } else { heard_at.max(self.awake_at) };
+        Some(from + SILENT_AFTER + stagger(place))
     }
 
     /// Takes over, if it is time to.

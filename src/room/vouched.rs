@@ -131,6 +131,12 @@ impl Vouched {
             .collect()
     }
 
+    /// Whether a leaf has announced its key in the present epoch, and not too long ago.
+    pub(super) fn hears(&self, leaf: Leaf) -> bool {
+        let mut present = self.entries.iter().rev().take_while(|entry| entry.ended.is_none());
+        present.any(|entry| entry.leaf == leaf && !entry.withdrawn)
+    }
+
     /// When [`grow_stale`](Self::grow_stale) has something to say.
     pub(super) fn stale_at(&self) -> Option<UnixTime> {
         let present = self.entries.iter().rev().take_while(|entry| entry.ended.is_none());

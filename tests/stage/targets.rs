@@ -138,7 +138,8 @@ pub fn insider(data: &[u8]) {
     let heard = stage.hear(1, &frame);
 
     let own_key = flags & 4 != 0;
-    let stamped = matches!(text, [.., 0xc2, _, _, _, _, _, _, _, 0]);
+    // The last byte, the notes, has four bits that are to be 0 (SPEC section 5.2).
+    let stamped = matches!(text, [.., 0xc2, _, _, _, _, _, _, _, notes] if notes & 0x78 == 0);
     let opus = opus::frames(&plaintext).is_some();
     let expected = match profile.authenticity {
         _ if frame.len() > MAX_FRAME => Err(Refusal::TooLarge),

@@ -59,13 +59,13 @@ pub struct Device {
     pub why_silent: Option<Silence>,
     /// A device that does not obey: it keeps the keys it has when it is told to drop them.
     pub keeps_keys: bool,
-    /// When the newest control message that reached it was sent: it cannot know of anything later.
+    /// When the newest control message that reached it was sent, by what it can know: it cannot know of anything later.
     pub news: Instant,
     speaks_at: Option<Instant>,
 }
 
 enum Arrival {
-    Control { message: Bytes, sent: Instant },
+    Control { from: Peer, message: Bytes, sent: Instant },
     Media { packet: Bytes, sealed: Instant, audience: Rc<[MemberId]> },
 }
 
@@ -94,7 +94,9 @@ pub struct Net {
     /// When the last control message of a pair arrives: the next one comes after it.
     order: HashMap<(Peer, Peer), Instant>,
     withheld: HashSet<(Peer, Peer)>,
-    kept_back: HashMap<(Peer, Peer), Vec<Bytes>>,
+    kept_back: HashMap<(Peer, Peer), Vec<(Bytes, Instant)>>,
+    /// The least time that a control message of a pair ever took, and when that was.
+    shortest: HashMap<(Peer, Peer), (Duration, Instant)>,
     /// Pairs between whom nothing passes, on either lane; what is sent is lost.
     cut: HashSet<(Peer, Peer)>,
     /// Devices that are switched off.
@@ -128,6 +130,7 @@ impl Net {
             order: HashMap::new(),
             withheld: HashSet::new(),
             kept_back: HashMap::new(),
+            shortest: HashMap::new(),
             cut: HashSet::new(),
             off: HashSet::new(),
             identities: HashMap::new(),
@@ -237,8 +240,8 @@ impl Net {
             return;
         }
         self.withheld.remove(&(from, to));
-        for message in self.kept_back.remove(&(from, to)).unwrap_or_default() {
-            self.post_control(from, to, message);
+        for (message, sent) in self.kept_back.remove(&(from, to)).unwrap_or_default() {
+            self.post_control(from, to, message, sent);
         }
     }
 
@@ -376,8 +379,8 @@ impl Net {
                 continue;
             }
             match arrival {
-                Arrival::Control { message, sent } => {
-                    self.devices[peer.0].news = self.devices[peer.0].news.max(sent);
+                Arrival::Control { from, message, sent } => {
+                    self.note_news(from, peer, sent);
                     let before = self.devices[peer.0].room.epoch();
                     if let Err(error) = self.inject(peer, &message) {
                         self.devices[peer.0].control_errors.push(error);
@@ -412,7 +415,7 @@ impl Net {
             self.relay_log.push(message.clone());
             for to in (0..self.devices.len()).map(Peer).filter(|to| *to != peer) {
                 if self.devices[to.0].room.handle() == self.devices[peer.0].room.handle() {
-                    self.post_control(peer, to, message.clone());
+                    self.post_control(peer, to, message.clone(), self.now);
                 }
             }
         }
@@ -427,16 +430,20 @@ impl Net {
             }
         }
         while let Some(event) = device.room.poll_event() {
+            if matches!(event, Event::Joined { .. }) {
+                // Of a welcome nobody can tell how long it was on its way.
+                device.news = self.now;
+            }
             device.events.push(event);
         }
     }
 
-    fn post_control(&mut self, from: Peer, to: Peer, message: Bytes) {
+    fn post_control(&mut self, from: Peer, to: Peer, message: Bytes, sent: Instant) {
         if self.cut.contains(&(from, to)) || self.off.contains(&to) {
             return;
         }
         if self.withheld.contains(&(from, to)) {
-            self.kept_back.entry((from, to)).or_default().push(message);
+            self.kept_back.entry((from, to)).or_default().push((message, sent));
             return;
         }
         let lane = self.control.clone();
@@ -449,9 +456,18 @@ impl Net {
             let after = self.order.entry((from, to)).or_insert(at);
             *after = at.max(*after);
             let at = *after;
-            let sent = self.now;
-            self.post(at, to, Arrival::Control { message: message.clone(), sent });
+            self.post(at, to, Arrival::Control { from, message: message.clone(), sent });
         }
+    }
+
+    /// How old what has come is at least: by the message of that sender that took the least time, were clocks to drift.
+    fn note_news(&mut self, from: Peer, to: Peer, sent: Instant) {
+        let (took, now) = (self.now - sent, self.now);
+        let (least, at) = self.shortest.entry((from, to)).or_insert((took, now));
+        *least = took.min(*least + (now - *at) / 1_000);
+        *at = now;
+        let news = &mut self.devices[to.0].news;
+        *news = (sent + *least).max(*news);
     }
 
     fn post(&mut self, at: Instant, to: Peer, arrival: Arrival) {
@@ -535,8 +551,9 @@ impl Net {
     }
 }
 
-/// How long a proof of life lets a member send, and what rounding adds.
-const PROOF_HOLDS: Duration = Duration::from_millis(15_001);
+/// How long a proof of life lets a member send, and how much older it may be than the member can know: nobody can tell a slow
+/// way from a message that was made later, before a faster one has come.
+const PROOF_HOLDS: Duration = Duration::from_millis(15_000 + 1_500);
 /// When what the control lane has lost is sent again.
 const RESENT: Duration = Duration::from_millis(200);
 
