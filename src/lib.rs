@@ -33,7 +33,7 @@
 
 #[cfg(feature = "room")]
 mod base41;
-#[cfg(any(feature = "room", feature = "quic"))]
+#[cfg(any(feature = "room", feature = "quic", feature = "webrtc"))]
 mod base64url;
 #[cfg(feature = "codec")]
 pub mod codec;

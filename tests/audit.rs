@@ -20,6 +20,8 @@ mod report;
 mod search;
 #[path = "../examples/audit/tcp.rs"]
 mod tcp;
+#[path = "../examples/audit/websocket.rs"]
+mod websocket;
 
 use std::{
     env, fs,
@@ -402,6 +404,39 @@ fn what_other_relays_speak_is_named_and_judged_by_what_it_shows() {
     let sizes =
         flow(&|n| [&[0xb9, 0x80, 1, 2, 3, 1, n as u8], &random(n + 1, 200 + n as usize % 40)[..]].concat());
     assert_found(&sizes, &["40 sizes"]);
+}
+
+#[test]
+fn what_a_janus_is_told_in_clear_is_read_through_its_mask_and_names_in_it_are_found() {
+    let member = ([198, 51, 100, 7], 40_000);
+    let frame = |text: &str| -> Vec<u8> {
+        let mask = [7, 8, 9, 10];
+        let masked = text.bytes().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask);
+        let head = [&[0x81, 0x80 | 126][..], &(text.len() as u16).to_be_bytes(), &mask].concat();
+        head.into_iter().chain(masked).collect()
+    };
+    let audited = |frames: &[Vec<u8>]| {
+        let head = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+        let said = [&head[..], &frames.concat()].concat();
+        let at = Duration::ZERO;
+        let segments = [tcp_segment(at, member, 0, true, b""), tcp_segment(at, member, 1, false, &said)];
+        let sealed =
+            udp(at, member, RELAY, &[&[0xb9, 0x80, 1, 2, 3, 1, 0][..], &Vec::from_iter(0..32)].concat());
+        audit(&pcap(&[&segments[..], &[sealed]].concat()), &["Canary Clementine".to_owned()]).unwrap()
+    };
+    let join = r#"{"janus":"message","body":{"request":"join","room":4503599627370497,"pin":"ab"}}"#;
+    let clean = audited(&[frame(join), vec![0x89, 0x80, 1, 2, 3, 4]]);
+    assert!(clean.is_clean(), "{clean}");
+    for clear in ["Janus, signalling", "messages: join", "4503599627370497", "1 times its pin"] {
+        assert!(clean.text.contains(clear), "{clear} is missing:\n{clean}");
+    }
+    let named = join.replace(r#""pin""#, r#""display":"Canary Clementine","pin""#);
+    assert_found(&audited(&[frame(&named)]), &["names: Canary Clementine", "the canary"]);
+    // In a place that nobody thought of.
+    let hidden = join.replace(r#""pin""#, r#""x":["Canary Clementine"],"pin""#);
+    assert_found(&audited(&[frame(&hidden)]), &["the canary"]);
+    assert_found(&audited(&[frame("hello")]), &["1 messages that are no JSON"]);
+    assert_found(&audited(&[frame(join), vec![0x81, 0xff]]), &["2 bytes that are no frame"]);
 }
 
 #[test]

@@ -8,11 +8,17 @@ mod base64;
 #[path = "../examples/audit/capture.rs"]
 #[allow(dead_code)]
 mod capture;
+#[cfg(feature = "webrtc")]
+#[path = "support/janus.rs"]
+mod janus;
 #[path = "../examples/audit/layers.rs"]
 #[allow(dead_code)]
 mod layers;
 #[path = "support/namespace.rs"]
 mod namespace;
+#[cfg(feature = "webrtc")]
+#[path = "support/operator.rs"]
+mod operator;
 #[path = "support/quic.rs"]
 mod quic;
 #[path = "../examples/audit/random.rs"]
@@ -27,6 +33,11 @@ mod rtpengine;
 mod search;
 #[path = "../examples/audit/tcp.rs"]
 mod tcp;
+#[cfg(feature = "webrtc")]
+#[path = "support/watched.rs"]
+mod watched;
+#[path = "../examples/audit/websocket.rs"]
+mod websocket;
 
 use std::{
     env, thread,
@@ -34,6 +45,8 @@ use std::{
 };
 
 use rtpengine::Rtpengine;
+#[cfg(feature = "webrtc")]
+use sottovoce::transport::webrtc;
 use sottovoce::{
     Authenticity, PacketSize, Stamp,
     codec::{Encoder, Frame},
@@ -124,6 +137,8 @@ fn plays_its_part_in_a_network_of_its_own() {
             let member = || Split::new(Socket::new(names[0].clone()), Rtp::new(names[1].clone()).unwrap());
             sealed_room(names.to_vec(), member, Duration::from_secs(6));
         }
+        #[cfg(feature = "webrtc")]
+        Ok(part) if part.starts_with("janus") => through_janus(part, &relay.name()),
         Ok("rtp in the open") => {
             let rtpengine = Rtpengine::start().unwrap();
             in_the_open(&rtpengine.name());
@@ -147,6 +162,63 @@ fn in_the_open(relay: &RelayName) {
     }
     block_on(speaker.close());
     block_on(listener.close());
+}
+
+#[cfg(feature = "webrtc")]
+fn through_janus(part: &str, relay: &RelayName) {
+    use operator::Operator;
+    use std::{
+        net::UdpSocket,
+        sync::{Arc, Mutex},
+    };
+    let janus = match part {
+        "janus over TLS" => janus::Janus::start_with_tls(),
+        _ => janus::Janus::start(),
+    };
+    let janus = janus.unwrap();
+    let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let to = sink.local_addr().unwrap().port();
+    let handles = Arc::new(Mutex::new(Vec::new()));
+    let names = [relay.clone(), janus.name()];
+    let member = || {
+        let media = webrtc::Client::new(names[1].clone()).unwrap();
+        Split::new(Socket::new(names[0].clone()), watched::Watched::new(media, Arc::clone(&handles)))
+    };
+    match part {
+        "janus and its operator" => {
+            let watching = Arc::clone(&handles);
+            let (port, stop) = (janus.port(), Instant::now() + Duration::from_secs(6));
+            let operator = thread::spawn(move || {
+                let handle = loop {
+                    if let Some(handle) = watching.lock().unwrap().first() {
+                        break *handle;
+                    }
+                    thread::sleep(Duration::from_millis(20));
+                };
+                // Somebody makes the room first.
+                thread::sleep(Duration::from_millis(300));
+                let operator = Operator::start(port, handle, to);
+                thread::sleep(stop.saturating_duration_since(Instant::now()));
+                operator.stop()
+            });
+            sealed_room(names.to_vec(), member, Duration::from_secs(7));
+            assert_eq!(operator.join().unwrap(), 2);
+        }
+        "janus in the open" => {
+            let handle = RoomHandle::from_bytes(*b"room in the open");
+            let mut speaker = webrtc::Client::new(names[1].clone()).unwrap();
+            block_on(speaker.connect(handle)).unwrap();
+            let operator = Operator::start(janus.port(), handle, to);
+            for number in 0..150u8 {
+                let said = [NAMES[usize::from(number) % 3].as_bytes(), &[number; 100]].concat();
+                speaker.send_media(&said).unwrap();
+                thread::sleep(Duration::from_millis(20));
+            }
+            assert_eq!(operator.stop(), 1);
+            block_on(speaker.close());
+        }
+        _ => sealed_room(names.to_vec(), member, Duration::from_secs(6)),
+    }
 }
 
 // ---- what was seen --------------------------------------------------------------------------------------
@@ -198,6 +270,45 @@ fn through_rtpengine_nothing_is_readable_and_nobody_but_the_two_relays_is_contac
     }
     assert_eq!(contacted(&outside), [""; 0]);
     let Some([inside, _]) = namespace::captured("rtp in the open") else { return };
+    let report = report::audit(&inside, &canaries()).unwrap();
+    assert!(!report.is_clean(), "{report}");
+    assert!(report.readable.iter().any(|said| said.contains("Canary Leopold")), "{report}");
+}
+
+#[cfg(feature = "webrtc")]
+#[test]
+fn through_janus_nothing_is_readable_and_nobody_but_the_two_relays_is_contacted() {
+    // Without it nothing could play its part.
+    if janus::Janus::start().is_none() {
+        return;
+    }
+    for (part, signalling) in [("janus over TLS", "TLS"), ("janus", "Janus, signalling")] {
+        let Some([inside, outside]) = namespace::captured(part) else { return };
+        let report = report::audit(&inside, &canaries()).unwrap();
+        println!("{report}");
+        assert!(report.is_clean() && report.judged > 50, "{report}");
+        for clear in [signalling, "DTLS and STUN", "relay, control lane"] {
+            assert!(report.text.contains(clear), "{clear} is missing:\n{report}");
+        }
+        assert_eq!(contacted(&outside), [""; 0]);
+    }
+}
+
+#[cfg(feature = "webrtc")]
+#[test]
+fn what_a_janus_has_once_srtp_is_taken_off_is_sealed_packets() {
+    if janus::Janus::start().is_none() {
+        return;
+    }
+    let Some([inside, outside]) = namespace::captured("janus and its operator") else { return };
+    let report = report::audit(&inside, &canaries()).unwrap();
+    println!("{report}");
+    assert!(report.is_clean() && report.judged > 50, "{report}");
+    let plain = report.text.matches(": RTP\n").count();
+    assert_eq!(plain, 2, "not what two speakers said:\n{report}");
+    assert_eq!(contacted(&outside), [""; 0]);
+    // And there is nothing that only seems so: the same with names and audio as they are.
+    let Some([inside, _]) = namespace::captured("janus in the open") else { return };
     let report = report::audit(&inside, &canaries()).unwrap();
     assert!(!report.is_clean(), "{report}");
     assert!(report.readable.iter().any(|said| said.contains("Canary Leopold")), "{report}");

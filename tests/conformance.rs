@@ -8,6 +8,10 @@ mod support;
 #[path = "support/rtpengine.rs"]
 mod rtpengine;
 
+#[cfg(feature = "webrtc")]
+#[path = "support/janus.rs"]
+mod janus;
+
 use std::{
     collections::VecDeque,
     time::{Duration, Instant},
@@ -18,6 +22,8 @@ use bytes::Bytes;
 use sottovoce::transport::quic;
 #[cfg(feature = "rtp")]
 use sottovoce::transport::rtp;
+#[cfg(feature = "webrtc")]
+use sottovoce::transport::webrtc;
 use sottovoce::{
     relay::{Options as RelayOptions, Relay},
     transport::{
@@ -81,6 +87,18 @@ fn media_through_rtpengine_with_control_over_the_reference_relay_conforms() {
     let options = Options::new(names.clone());
     let members =
         move || Split::new(Client::new(names[0].clone()), rtp::Client::new(names[1].clone()).unwrap());
+    assert_passed(&conformance::run(members, &options));
+}
+
+#[cfg(feature = "webrtc")]
+#[test]
+fn media_through_janus_with_control_over_the_reference_relay_conforms() {
+    let Some(janus) = janus::Janus::start() else { return };
+    let relay = relay();
+    let names = [relay.name(), janus.name()];
+    let options = Options::new(names.clone());
+    let members =
+        move || Split::new(Client::new(names[0].clone()), webrtc::Client::new(names[1].clone()).unwrap());
     assert_passed(&conformance::run(members, &options));
 }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use crate::tcp::Stream;
+use crate::{tcp::Stream, websocket};
 
 /// What was found in one flow.
 #[derive(Debug, Default)]
@@ -15,6 +15,8 @@ pub struct Found {
     pub sealed: Vec<Sealed>,
     /// What is readable and should not be.
     pub readable: Vec<String>,
+    /// What stands there under a mask that hides nothing, for searching.
+    pub decoded: Vec<u8>,
 }
 
 /// Bytes that should look random.
@@ -54,7 +56,9 @@ pub fn stream(stream: &Stream) -> Found {
         [b's', b'v', b'r', b'e', b'l', b'a', b'y', version, rest @ ..] => {
             relay_stream(*version, rest, stream)
         }
-        [0x16, 0x03, ..] => tls(bytes),
+        // A handshake, or an alert in place of one.
+        [0x15 | 0x16, 0x03, ..] => tls(bytes),
+        _ if websocket::is_start(bytes) => websocket::janus(bytes),
         _ if !stream.from_start => match resynchronise(bytes) {
             Some(place) => {
                 let clear =
@@ -294,13 +298,8 @@ fn rtp(said: &[(Duration, Vec<u8>)]) -> Found {
         sources.insert(short(&bytes[8..12]));
         types.insert(kind);
         marked += usize::from(bytes[1] >> 7);
-        let mut header = 12 + 4 * usize::from(bytes[0] & 15);
-        if bytes[0] & 0x10 != 0 {
-            extensions += 1;
-            let words =
-                bytes.get(header + 2..header + 4).map_or(0, |words| u16::from_be_bytes([words[0], words[1]]));
-            header += 4 + 4 * usize::from(words);
-        }
+        let (header, extended) = rtp_header(bytes);
+        extensions += usize::from(extended);
         let payload = bytes.get(header..).unwrap_or_default();
         if is_rtp_padding(bytes) {
             continue;
@@ -324,12 +323,25 @@ fn rtp(said: &[(Duration, Vec<u8>)]) -> Found {
     if bare > 0 {
         found.clear.push(format!("{bare} payloads without an SFrame header: SRTP, or not sealed at all"));
     }
-    if extensions > 0 {
-        found
-            .readable
-            .push(format!("{extensions} header extensions, which may say how loud somebody speaks"));
-    }
+    found.readable.extend(loud(extensions));
     found
+}
+
+/// How long the header of an RTP packet is, and whether something stands in its extension.
+fn rtp_header(bytes: &[u8]) -> (usize, bool) {
+    let fixed = 12 + 4 * usize::from(bytes[0] & 15);
+    match bytes.get(fixed + 2..fixed + 4) {
+        Some(words) if bytes[0] & 0x10 != 0 => {
+            let words = usize::from(u16::from_be_bytes([words[0], words[1]]));
+            (fixed + 4 + 4 * words, words > 0)
+        }
+        _ => (fixed, false),
+    }
+}
+
+fn loud(extensions: usize) -> Option<String> {
+    (extensions > 0)
+        .then(|| format!("{extensions} header extensions, which may say how loud somebody speaks"))
 }
 
 /// What stands behind the cookie in a datagram of rtpengine's control protocol.
@@ -369,7 +381,7 @@ fn ng(said: &[(Duration, Vec<u8>)]) -> Found {
 
 fn dtls(said: &[(Duration, Vec<u8>)]) -> Found {
     let mut found = Found { protocol: "DTLS and STUN", ..Found::default() };
-    let (mut handshakes, mut stun, mut records) = (0, 0, 0);
+    let (mut handshakes, mut stun, mut records, mut extensions) = (0, 0, 0, 0);
     for (at, bytes) in said {
         if is_stun(bytes) {
             stun += 1;
@@ -379,13 +391,23 @@ fn dtls(said: &[(Duration, Vec<u8>)]) -> Found {
             records += 1;
             found.sealed.push(other(*at, bytes.get(13..).unwrap_or_default()));
         } else if is_rtp(bytes) {
-            found.sealed.push(other(*at, bytes.get(12..).unwrap_or_default()));
+            // RTCP stands where payload types 64 to 95 would be. It is numbered, before or behind its tag.
+            let (sealed, extended) = match (64..96).contains(&(bytes[1] & 0x7f)) {
+                true => (8..bytes.len().saturating_sub(14).max(8), false),
+                false => {
+                    let (header, extended) = rtp_header(bytes);
+                    (header..bytes.len(), extended)
+                }
+            };
+            extensions += usize::from(extended);
+            found.sealed.push(other(*at, bytes.get(sealed).unwrap_or_default()));
         }
     }
     found.clear.push(format!("STUN: {stun}, with user names of the ICE session and addresses"));
     found.clear.push(format!(
         "DTLS: {handshakes} handshake records (in DTLS 1.2 with certificates), {records} sealed ones"
     ));
+    found.readable.extend(loud(extensions));
     found
 }
 

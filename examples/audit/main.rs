@@ -11,6 +11,7 @@ mod layers;
 mod random;
 mod report;
 mod tcp;
+mod websocket;
 
 #[path = "../room/base64.rs"]
 #[allow(dead_code, reason = "shared with the room example, which uses all of it")]

@@ -77,7 +77,7 @@ pub fn audit(file: &[u8], canaries: &[String]) -> Result<Report, Error> {
     lines.push(format!("  sealed     {}", describe(&all)));
     readable.extend(all.wrong.iter().map(|what| format!("all flows together: {what}")));
     keys(&unique, &mut lines, &mut readable);
-    let needles = look_for(canaries, file, &capture, &mut lines, &mut readable)?;
+    let needles = look_for(canaries, file, &capture, &founds, &mut lines, &mut readable)?;
     if all.bytes == 0 && readable.is_empty() {
         return Err(Error::NothingToJudge);
     }
@@ -214,6 +214,7 @@ fn look_for(
     canaries: &[String],
     file: &[u8],
     capture: &Capture,
+    founds: &[Found],
     lines: &mut Vec<String>,
     readable: &mut Vec<String>,
 ) -> Result<usize, Error> {
@@ -230,6 +231,7 @@ fn look_for(
         }
     };
     look(file);
+    founds.iter().for_each(|found| look(&found.decoded));
     for flow in &capture.flows {
         match &flow.said {
             Said::Stream(stream) => look(&stream.everything()),

@@ -16,7 +16,11 @@ pub mod quic;
 #[cfg(feature = "rtp")]
 pub mod rtp;
 pub mod socket;
+#[cfg(feature = "webrtc")]
+pub mod webrtc;
 
+#[cfg(any(feature = "quic", feature = "webrtc"))]
+mod certificate;
 mod faults;
 mod inbox;
 mod name;

@@ -26,6 +26,7 @@ use std::{
 
 use bytes::Bytes;
 
+pub use super::certificate::Pin;
 use super::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
 };
@@ -35,7 +36,7 @@ use crate::relay::{
 };
 use line::Line;
 use name::Address;
-pub use name::{InvalidQuicName, Pin};
+pub use name::InvalidQuicName;
 use worker::{Purpose, Worker};
 
 /// A member's connection to a reference relay, both lanes by QUIC.

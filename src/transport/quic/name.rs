@@ -2,23 +2,10 @@
 
 use std::{error::Error, fmt};
 
-use sha2::{Digest, Sha256};
-
-use crate::{base64url, transport::RelayName};
-
-/// The SHA-256 of a certificate: who has this one, and its key, is the relay.
-///
-/// As text, and in a relay's name, it is base64url without padding, 43 characters.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Pin([u8; 32]);
+use crate::transport::{RelayName, certificate::Pin};
 
 impl Pin {
-    /// That of a certificate in DER.
-    pub fn of(certificate: &[u8]) -> Self {
-        Self(Sha256::digest(certificate).into())
-    }
-
-    /// The name of the relay that has this certificate and is reached at `host:port`.
+    /// The name of the relay that has this certificate and is reached at `host:port` over QUIC.
     ///
     /// # Errors
     /// [`InvalidQuicName`] says what is wrong with `host_and_port`.
@@ -27,18 +14,6 @@ impl Pin {
         let name = name.map_err(|_| InvalidQuicName::HostAndPort)?;
         Address::parse(&name)?;
         Ok(name)
-    }
-}
-
-impl fmt::Display for Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&base64url::encode(&self.0))
-    }
-}
-
-impl fmt::Debug for Pin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Pin({self})")
     }
 }
 
@@ -57,7 +32,7 @@ impl<'a> Address<'a> {
     pub(super) fn parse(name: &'a RelayName) -> Result<Self, InvalidQuicName> {
         let rest = name.as_str().strip_prefix(SCHEME).ok_or(InvalidQuicName::Scheme)?;
         let (host_and_port, pin) = match rest.split_once('#') {
-            Some((host_and_port, pin)) => (host_and_port, Some(parse_pin(pin).ok_or(InvalidQuicName::Pin)?)),
+            Some((host_and_port, pin)) => (host_and_port, Some(Pin::parse(pin).ok_or(InvalidQuicName::Pin)?)),
             None => (rest, None),
         };
         let (host, port) = host_and_port.rsplit_once(':').ok_or(InvalidQuicName::HostAndPort)?;
@@ -72,10 +47,6 @@ impl<'a> Address<'a> {
             false => Err(InvalidQuicName::HostAndPort),
         }
     }
-}
-
-fn parse_pin(text: &str) -> Option<Pin> {
-    base64url::decode(text)?.try_into().ok().map(Pin)
 }
 
 /// Why a name is not that of a relay reached by QUIC.

@@ -2,10 +2,7 @@
 //! one member could be told to be one's (SPEC section 8.2.8).
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -15,42 +12,19 @@ use quinn_proto::{
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 use rustls::{
-    CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
-    client::{
-        Resumption, WebPkiServerVerifier,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, ring::default_provider, verify_tls13_signature},
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime},
+    Error,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, PrivateKeyDer},
     server::NoServerSessionStorage,
     version::TLS13,
 };
 
-use super::name::Pin;
+use crate::transport::certificate::{self, Pin};
 
 /// How a member speaks to a relay, and whether what answered was somebody else.
 pub(super) fn client(pin: Option<Pin>) -> Option<(ClientConfig, Arc<AtomicBool>)> {
-    let provider = Arc::new(default_provider());
-    let rejected = Arc::new(AtomicBool::new(false));
-    let vouched = match pin {
-        Some(pin) => Vouched::Pinned(pin),
-        None => {
-            let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-            let verifier =
-                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
-            Vouched::WebPki(verifier.build().ok()?)
-        }
-    };
-    let verifier = Verifier { vouched, provider: Arc::clone(&provider), rejected: Arc::clone(&rejected) };
-    let mut tls = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&TLS13])
-        .ok()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
+    let (mut tls, rejected) = certificate::client(pin)?;
     tls.alpn_protocols = vec![ALPN.to_vec()];
-    tls.resumption = Resumption::disabled();
-    tls.enable_sni = pin.is_none();
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).ok()?));
     let mut transport = transport();
     transport.max_concurrent_bidi_streams(VarInt::from_u32(0)).keep_alive_interval(Some(KEEP_ALIVE));
@@ -111,63 +85,6 @@ fn fewer_answers() -> AckFrequencyConfig {
     let mut frequency = AckFrequencyConfig::default();
     frequency.ack_eliciting_threshold(VarInt::from_u32(10)).max_ack_delay(Some(Duration::from_millis(100)));
     frequency
-}
-
-/// Judges the relay's certificate.
-#[derive(Debug)]
-struct Verifier {
-    vouched: Vouched,
-    provider: Arc<CryptoProvider>,
-    /// Set when it was not the right one, which is all that the member is told.
-    rejected: Arc<AtomicBool>,
-}
-
-#[derive(Debug)]
-enum Vouched {
-    Pinned(Pin),
-    WebPki(Arc<WebPkiServerVerifier>),
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        host: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let verdict = match &self.vouched {
-            Vouched::Pinned(pin) if Pin::of(certificate) == *pin => Ok(ServerCertVerified::assertion()),
-            Vouched::Pinned(_) => Err(CertificateError::ApplicationVerificationFailure.into()),
-            Vouched::WebPki(roots) => roots.verify_server_cert(certificate, intermediates, host, ocsp, now),
-        };
-        verdict.inspect_err(|_| self.rejected.store(true, Ordering::Relaxed))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _: &[u8],
-        _: &CertificateDer<'_>,
-        _: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.3 only".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-            .inspect_err(|_| self.rejected.store(true, Ordering::Relaxed))
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 const ALPN: &[u8] = b"sottovoce/1";
