@@ -37,6 +37,11 @@ impl Outlaws {
         self.shown_at = Some(now);
         core.send(&Message::Order(order));
     }
+
+    /// When we learned that our keeper is banned, if it is.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.own.map(|(_, at)| at)
+    }
 }
 
 impl Seat {

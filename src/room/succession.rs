@@ -112,10 +112,10 @@ impl Seat {
         if reclaims(own.role, keeper) {
             return Some(self.entered_at.max(self.awake_at) + stagger(place));
         }
-        let heard_at = self.heard_at();
-        // A ban of the keeper is news: nobody has slept through it.
-        let from = if heard_at < self.liveness.heard_at() { heard_at } else { heard_at.max(self.awake_at) };
-        Some(from + SILENT_AFTER + stagger(place))
+        if let Some(at) = self.outlaws.since() {
+            return Some(at.max(self.awake_at) + stagger(place));
+        }
+        Some(self.liveness.heard_at().max(self.awake_at) + SILENT_AFTER + stagger(place))
     }
 
     /// Takes over, if it is time to.
