@@ -10,6 +10,8 @@
 //! each storm the relay behaves, and everybody who was not banned must be in one epoch and hear the others within 90 s.
 //! `--json` prints one object; the exit status is 1 if anything was violated. SPEC.md section 7 has the rules.
 
+#[path = "../benches/support/alloc.rs"]
+mod alloc;
 #[path = "simulate/args.rs"]
 mod args;
 #[path = "simulate/deaf.rs"]
@@ -24,6 +26,9 @@ use std::{process::ExitCode, time::Duration};
 use args::Args;
 use serde_json::json;
 use storm::{Outcome, storm};
+
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
 
 fn main() -> ExitCode {
     let args = match Args::parse(std::env::args().skip(1)) {
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
     let mut healed: Vec<Duration> = outcomes.iter().filter_map(|outcome| outcome.healed).collect();
     healed.sort_unstable();
     let sum = |part: fn(&Outcome) -> u64| outcomes.iter().map(part).sum::<u64>();
+    let heaviest = outcomes.iter().map(|outcome| outcome.heaviest).max().unwrap_or_default();
     let gone = outcomes.iter().filter(|outcome| outcome.gone).count();
     let deaf: Vec<_> = [0, 2, 10].map(|loss| (loss, deaf::times(args.first, loss, args.bans))).into();
     let violations = violations + deaf.iter().map(|(_, (_, violations))| violations.len()).sum::<usize>();
@@ -68,6 +74,7 @@ fn main() -> ExitCode {
             "room_minutes": room_minutes,
             "violations": violations,
             "rooms_gone": gone,
+            "room_bytes_max": heaviest,
             "epochs": sum(|outcome| outcome.epochs),
             "packets_opened": sum(|outcome| outcome.opened),
             "blows": sum(|outcome| outcome.blows),
@@ -104,6 +111,7 @@ fn main() -> ExitCode {
                 times.len()
             );
         }
+        println!("a member's room held {heaviest} bytes at most");
         println!("violations: {violations}");
     }
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,6 +1,8 @@
 //! A short run of `examples/simulate.rs`; the example itself runs longer.
 #![cfg(feature = "room")]
 
+#[path = "../benches/support/alloc.rs"]
+mod alloc;
 #[path = "../examples/simulate/deaf.rs"]
 mod deaf;
 #[path = "support/net.rs"]
@@ -11,6 +13,9 @@ mod storm;
 use std::time::Duration;
 
 use storm::{storm, storm_of_lies};
+
+#[global_allocator]
+static ALLOCATOR: alloc::Counting = alloc::Counting;
 
 #[test]
 fn storms_break_no_rule_and_everybody_comes_together_and_hears_everybody() {

@@ -5,7 +5,7 @@
 //! ```
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
@@ -17,6 +17,7 @@ use sottovoce::{
     room::{Admission, Event, Membership, Room, Status},
 };
 
+use crate::alloc::live_bytes;
 use crate::net::{Device, Net, Peer, options};
 
 /// What came of a storm.
@@ -31,6 +32,8 @@ pub struct Outcome {
     pub epochs: u64,
     pub opened: u64,
     pub blows: u64,
+    /// Bytes of memory that the room of one member held at the end, at most.
+    pub heaviest: i64,
 }
 
 /// Runs one storm. What breaks a rule is in the outcome, and nothing panics.
@@ -58,6 +61,15 @@ fn run(seed: u64, members: usize, minutes: u64, lies: bool) -> Outcome {
     outcome.lasted = net.now - began;
     outcome.opened = net.devices.iter().map(|device| device.opened).sum();
     outcome.violations.append(&mut net.watch.violations);
+    for (peer, device) in net.devices.drain(..).enumerate() {
+        let before = live_bytes();
+        drop(device.room);
+        let weight = before - live_bytes();
+        outcome.heaviest = outcome.heaviest.max(weight);
+        if weight > HEAVIEST {
+            outcome.violations.push(format!("the room of peer {peer} holds {weight} bytes"));
+        }
+    }
     outcome
 }
 
@@ -67,7 +79,7 @@ struct Storm<'a> {
     /// Everybody who belongs in the room.
     peers: Vec<Peer>,
     banned: Vec<Peer>,
-    off: HashMap<Peer, Membership>,
+    off: BTreeMap<Peer, Membership>,
     /// Whom each was in the room with last.
     knows: HashMap<Peer, Vec<MemberId>>,
     withheld: Vec<(Peer, Peer)>,
@@ -99,7 +111,7 @@ impl<'a> Storm<'a> {
             rng,
             peers,
             banned: vec![],
-            off: HashMap::new(),
+            off: BTreeMap::new(),
             knows: HashMap::new(),
             withheld: vec![],
             invite,
@@ -434,5 +446,7 @@ fn short(id: MemberId) -> String {
 
 /// The least that a message takes.
 const BEST: Duration = Duration::from_millis(20);
+/// What the room of one member may hold, in bytes, whatever was thrown at it.
+const HEAVIEST: i64 = 2 << 20;
 /// How long after the last blow everybody must be together.
 const HEALS_WITHIN: Duration = Duration::from_secs(90);

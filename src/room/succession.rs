@@ -123,7 +123,7 @@ impl Seat {
         let Some(at) = self.takeover_at().filter(|at| *at <= now) else { return };
         if now.saturating_duration_since(at) > ASLEEP {
             // The device slept: what the keeper said meanwhile is still to be read.
-            self.awake_at = now;
+            self.awake_at = now + TO_READ;
             return;
         }
         self.took_over = true;
@@ -231,6 +231,8 @@ const TAKEN_OVER_AFTER: Duration = Duration::from_secs(7);
 const YIELD_AGAIN: Duration = Duration::from_secs(60);
 /// Who comes so much too late for its turn was not there to hear the keeper.
 const ASLEEP: Duration = Duration::from_secs(1);
+/// How long it takes at least to read it.
+const TO_READ: Duration = Duration::from_millis(100);
 const STAGGER: Duration = Duration::from_millis(1_500);
 /// From the twelfth successor on.
 const STAGGER_FAR: Duration = Duration::from_millis(100);

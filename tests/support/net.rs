@@ -124,7 +124,8 @@ impl Net {
             relay_log: Vec::new(),
             devices: Vec::new(),
             began: now,
-            unix: UnixTime::from(std::time::SystemTime::now()),
+            // The hour is real, since MLS looks at it; the rest of the time is not, or a seed would not be all.
+            unix: UnixTime(UnixTime::from(std::time::SystemTime::now()).0 / 3_600 * 3_600),
             rng: StdRng::seed_from_u64(seed),
             arrivals: BTreeMap::new(),
             order: HashMap::new(),
