@@ -22,7 +22,7 @@ use sottovoce::transport::{
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 /// Long enough for any machine; nothing that works waits for it.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Long enough for a packet that should not come to come.
 const MOMENT: Duration = Duration::from_millis(150);
 
