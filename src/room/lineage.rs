@@ -93,8 +93,8 @@ pub(super) fn reclaims(role: Role, keeper: Role) -> bool {
 
 /// Epochs that are remembered.
 const MAX_PAST: usize = 1024;
-/// Seconds that the clocks of a keeper and of whoever lost its branch may differ.
-const CLOCKS_DIFFER: u64 = 300;
+/// Seconds that the clocks of two members may differ.
+pub(super) const CLOCKS_DIFFER: u64 = 300;
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! A keeper whom we do not know: those whom we know are asked whether it keeps the room (SPEC section 7.7).
 //!
 //! ```text
-//! heartbeat of a stranger > Lost, every 5 s, to eight whom we know > Vouch > the next heartbeat counts
+//! heartbeat of a stranger > Lost, every 4 s, to eight whom we know > Vouch > the next heartbeat counts
 //! ```
 
 use std::{
@@ -9,7 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{core::Core, error::ControlError, lineage::Lineage, seat::Seat, succession::SILENT_AFTER};
+use super::{
+    core::Core,
+    error::ControlError,
+    lineage::{CLOCKS_DIFFER, Lineage},
+    seat::Seat,
+    succession::SILENT_AFTER,
+};
 use crate::{
     group::{
         message::Message,
@@ -143,8 +149,6 @@ const ASK_AGAIN: Duration = Duration::from_secs(4);
 const ANSWER_AGAIN: Duration = Duration::from_secs(1);
 /// Keepers that were vouched for: one is enough, and another may have taken over.
 const MAX_VOUCHED: usize = 16;
-/// Seconds that the clocks of two members may differ.
-const CLOCKS_DIFFER: u64 = 300;
 
 #[cfg(test)]
 mod tests {

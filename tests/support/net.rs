@@ -65,7 +65,7 @@ pub struct Device {
 }
 
 enum Arrival {
-    Control { from: Peer, message: Bytes, sent: Instant },
+    Control { message: Bytes },
     Media { packet: Bytes, sealed: Instant, audience: Rc<[MemberId]> },
 }
 
@@ -94,7 +94,9 @@ pub struct Net {
     /// When the last control message of a pair arrives: the next one comes after it.
     order: HashMap<(Peer, Peer), Instant>,
     withheld: HashSet<(Peer, Peer)>,
-    kept_back: HashMap<(Peer, Peer), Vec<(Bytes, Instant)>>,
+    kept_back: HashMap<(Peer, Peer), Vec<Bytes>>,
+    /// Who sent a control message, and when: a relay may deliver by playing again what it had kept.
+    origins: HashMap<Bytes, (Peer, Instant)>,
     /// The least time that a control message of a pair ever took, and when that was.
     shortest: HashMap<(Peer, Peer), (Duration, Instant)>,
     /// Pairs between whom nothing passes, on either lane; what is sent is lost.
@@ -131,6 +133,7 @@ impl Net {
             order: HashMap::new(),
             withheld: HashSet::new(),
             kept_back: HashMap::new(),
+            origins: HashMap::new(),
             shortest: HashMap::new(),
             cut: HashSet::new(),
             off: HashSet::new(),
@@ -241,8 +244,8 @@ impl Net {
             return;
         }
         self.withheld.remove(&(from, to));
-        for (message, sent) in self.kept_back.remove(&(from, to)).unwrap_or_default() {
-            self.post_control(from, to, message, sent);
+        for message in self.kept_back.remove(&(from, to)).unwrap_or_default() {
+            self.post_control(from, to, message);
         }
     }
 
@@ -280,6 +283,9 @@ impl Net {
     /// Delivers bytes of the relay's own making to one device, now.
     pub fn inject(&mut self, to: Peer, message: &[u8]) -> Result<(), ControlError> {
         let now = self.now;
+        if let Some((from, sent)) = self.origins.get(message).copied() {
+            self.note_news(from, to, sent);
+        }
         let outcome = self.devices[to.0].room.handle_control(message, now);
         self.drain(to);
         outcome
@@ -380,8 +386,7 @@ impl Net {
                 continue;
             }
             match arrival {
-                Arrival::Control { from, message, sent } => {
-                    self.note_news(from, peer, sent);
+                Arrival::Control { message } => {
                     let before = self.devices[peer.0].room.epoch();
                     if let Err(error) = self.inject(peer, &message) {
                         self.devices[peer.0].control_errors.push(error);
@@ -414,9 +419,10 @@ impl Net {
     fn drain(&mut self, peer: Peer) {
         while let Some(message) = self.devices[peer.0].room.poll_transmit() {
             self.relay_log.push(message.clone());
+            self.origins.insert(message.clone(), (peer, self.now));
             for to in (0..self.devices.len()).map(Peer).filter(|to| *to != peer) {
                 if self.devices[to.0].room.handle() == self.devices[peer.0].room.handle() {
-                    self.post_control(peer, to, message.clone(), self.now);
+                    self.post_control(peer, to, message.clone());
                 }
             }
         }
@@ -439,12 +445,12 @@ impl Net {
         }
     }
 
-    fn post_control(&mut self, from: Peer, to: Peer, message: Bytes, sent: Instant) {
+    fn post_control(&mut self, from: Peer, to: Peer, message: Bytes) {
         if self.cut.contains(&(from, to)) || self.off.contains(&to) {
             return;
         }
         if self.withheld.contains(&(from, to)) {
-            self.kept_back.entry((from, to)).or_default().push((message, sent));
+            self.kept_back.entry((from, to)).or_default().push(message);
             return;
         }
         let lane = self.control.clone();
@@ -457,7 +463,7 @@ impl Net {
             let after = self.order.entry((from, to)).or_insert(at);
             *after = at.max(*after);
             let at = *after;
-            self.post(at, to, Arrival::Control { from, message: message.clone(), sent });
+            self.post(at, to, Arrival::Control { message: message.clone() });
         }
     }
 
