@@ -4,6 +4,10 @@
 #[path = "support/quic.rs"]
 mod support;
 
+#[cfg(feature = "moq")]
+#[path = "support/moq.rs"]
+mod moq_relay;
+
 #[cfg(feature = "rtp")]
 #[path = "support/rtpengine.rs"]
 mod rtpengine;
@@ -18,6 +22,8 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(feature = "moq")]
+use sottovoce::transport::moq;
 #[cfg(feature = "quic")]
 use sottovoce::transport::quic;
 #[cfg(feature = "rtp")]
@@ -100,6 +106,34 @@ fn media_through_janus_with_control_over_the_reference_relay_conforms() {
     let members =
         move || Split::new(Client::new(names[0].clone()), webrtc::Client::new(names[1].clone()).unwrap());
     assert_passed(&conformance::run(members, &options));
+}
+
+#[cfg(feature = "moq")]
+#[test]
+fn both_lanes_through_moq_relay_conform() {
+    let Some(relay) = moq_relay::Moq::start(moq_relay::Kind::Lite) else { return };
+    let name = relay.name();
+    let options = Options::new([name.clone()]);
+    assert_passed(&conformance::run(move || moq::Client::new(name.clone()).unwrap(), &options));
+}
+
+#[cfg(feature = "moq")]
+#[test]
+fn both_lanes_through_moq_relay_on_streams_conform() {
+    let Some(relay) = moq_relay::Moq::start(moq_relay::Kind::Lite) else { return };
+    let name = relay.name();
+    let options = Options::new([name.clone()]);
+    let members = move || moq::Client::new(name.clone()).unwrap().on_streams();
+    assert_passed(&conformance::run(members, &options));
+}
+
+#[cfg(feature = "moq")]
+#[test]
+fn both_lanes_through_an_ietf_moq_relay_conform() {
+    let Some(relay) = moq_relay::Moq::start(moq_relay::Kind::Ietf) else { return };
+    let name = relay.name();
+    let options = Options::new([name.clone()]);
+    assert_passed(&conformance::run(move || moq::Client::new(name.clone()).unwrap(), &options));
 }
 
 #[test]

@@ -11,6 +11,8 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod loopback;
+#[cfg(feature = "moq")]
+pub mod moq;
 #[cfg(feature = "quic")]
 pub mod quic;
 #[cfg(feature = "rtp")]
@@ -19,6 +21,8 @@ pub mod socket;
 #[cfg(feature = "webrtc")]
 pub mod webrtc;
 
+#[cfg(any(feature = "quic", feature = "webrtc"))]
+mod address;
 #[cfg(any(feature = "quic", feature = "webrtc"))]
 mod certificate;
 mod faults;

@@ -11,7 +11,7 @@
 //! Whoever observes the connection sees that there is one, and sizes and times; handles, tokens and the lanes are
 //! inside. The relay sees what any relay sees.
 
-mod line;
+pub(super) mod line;
 mod name;
 pub(crate) mod socket;
 pub(crate) mod tls;

@@ -16,10 +16,10 @@ use mio::Waker;
 use crate::transport::{Inbound, TransportError, inbox::Inbox};
 
 /// Shared by the two of them.
-pub(super) struct Line {
+pub(in crate::transport) struct Line {
     waker: Arc<Waker>,
     /// What has come and is to be received.
-    pub(super) inbox: Inbox,
+    pub(in crate::transport) inbox: Inbox,
     /// The thread holds a message for which the inbox has no room.
     stalled: AtomicBool,
     outgoing: Mutex<Outgoing>,
@@ -37,7 +37,7 @@ struct Outgoing {
 
 /// How the application wants the connection to end, if it does.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum End {
+pub(in crate::transport) enum End {
     #[default]
     NotYet,
     /// When everything has left.
@@ -47,7 +47,7 @@ pub(super) enum End {
 }
 
 impl Line {
-    pub(super) fn new(waker: Arc<Waker>) -> Self {
+    pub(in crate::transport) fn new(waker: Arc<Waker>) -> Self {
         Self {
             waker,
             inbox: Inbox::default(),
@@ -60,7 +60,7 @@ impl Line {
     // ---- the application's side ------------------------------------------------------------------------
 
     /// Queues a frame, waiting for room.
-    pub(super) fn send_control(&self, frame: Bytes) -> Result<(), TransportError> {
+    pub(in crate::transport) fn send_control(&self, frame: Bytes) -> Result<(), TransportError> {
         let full = |outgoing: &mut Outgoing| !self.inbox.is_closed() && outgoing.bytes >= CONTROL_WAITING;
         let waited = self.changed.wait_timeout_while(self.lock(), CONTROL_PATIENCE, full);
         let (mut outgoing, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +82,7 @@ impl Line {
     }
 
     /// Queues a packet in the place of the oldest, if too many wait.
-    pub(super) fn send_media(&self, packet: &[u8]) -> Result<(), TransportError> {
+    pub(in crate::transport) fn send_media(&self, packet: &[u8]) -> Result<(), TransportError> {
         if self.inbox.is_closed() {
             return Err(TransportError::Closed);
         }
@@ -96,7 +96,7 @@ impl Line {
         Ok(())
     }
 
-    pub(super) fn receive(&self, until: Instant) -> Result<Inbound, TransportError> {
+    pub(in crate::transport) fn receive(&self, until: Instant) -> Result<Inbound, TransportError> {
         let inbound = self.inbox.take(until);
         if matches!(inbound, Ok(Inbound::Control(_))) && self.stalled.swap(false, Ordering::AcqRel) {
             self.wake();
@@ -104,11 +104,11 @@ impl Line {
         inbound
     }
 
-    pub(super) fn finish(&self) {
+    pub(in crate::transport) fn finish(&self) {
         self.end(End::Finish);
     }
 
-    pub(super) fn give_up(&self) {
+    pub(in crate::transport) fn give_up(&self) {
         self.end(End::GiveUp);
     }
 
@@ -128,7 +128,7 @@ impl Line {
     // ---- the thread's side -----------------------------------------------------------------------------
 
     /// The next frame to write.
-    pub(super) fn next_control(&self) -> Option<Bytes> {
+    pub(in crate::transport) fn next_control(&self) -> Option<Bytes> {
         let mut outgoing = self.lock();
         let frame = outgoing.control.pop_front()?;
         outgoing.bytes = outgoing.bytes.saturating_sub(frame.len());
@@ -137,16 +137,16 @@ impl Line {
     }
 
     /// The packets to send.
-    pub(super) fn take_media(&self, packets: &mut VecDeque<Bytes>) {
+    pub(in crate::transport) fn take_media(&self, packets: &mut VecDeque<Bytes>) {
         std::mem::swap(&mut self.lock().media, packets);
     }
 
-    pub(super) fn how_to_end(&self) -> End {
+    pub(in crate::transport) fn how_to_end(&self) -> End {
         self.lock().end
     }
 
     /// Hands a message to the application; gives it back if there is no room, and then there will be a wake.
-    pub(super) fn deliver(&self, message: Bytes) -> Result<(), Bytes> {
+    pub(in crate::transport) fn deliver(&self, message: Bytes) -> Result<(), Bytes> {
         let message = match self.inbox.try_push_control(message) {
             Ok(()) => return Ok(()),
             Err(message) => message,
@@ -157,7 +157,7 @@ impl Line {
     }
 
     /// Nothing more comes or goes.
-    pub(super) fn hang_up(&self) {
+    pub(in crate::transport) fn hang_up(&self) {
         // Under the lock, so that whoever waits for room either sees it or is told.
         let outgoing = self.lock();
         self.inbox.close();

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::transport::{RelayName, certificate::Pin};
+use crate::transport::{RelayName, address, certificate::Pin};
 
 impl Pin {
     /// The name of the relay that has this certificate and is reached at `host:port` over QUIC.
@@ -35,17 +35,8 @@ impl<'a> Address<'a> {
             Some((host_and_port, pin)) => (host_and_port, Some(Pin::parse(pin).ok_or(InvalidQuicName::Pin)?)),
             None => (rest, None),
         };
-        let (host, port) = host_and_port.rsplit_once(':').ok_or(InvalidQuicName::HostAndPort)?;
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        // A colon is part of an address in brackets, and of nothing else.
-        let host = bracketed.unwrap_or(host);
-        let plain =
-            !host.is_empty() && !host.contains(['[', ']', '/']) && bracketed.is_some() == host.contains(':');
-        let canonical = port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
-        match plain && canonical {
-            true => Ok(Self { host_and_port, host, pin }),
-            false => Err(InvalidQuicName::HostAndPort),
-        }
+        let host = address::host(host_and_port).ok_or(InvalidQuicName::HostAndPort)?;
+        Ok(Self { host_and_port, host, pin })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::transport::{RelayName, certificate::Pin};
+use crate::transport::{RelayName, address, certificate::Pin};
 
 /// What a name says: where the WebSocket is, and how the relay is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,26 +35,10 @@ impl<'a> Address<'a> {
                 Some((rest, pin)) => (rest, Security::Pinned(Pin::parse(pin).ok_or(InvalidJanusName::Pin)?)),
             },
         };
-        let (host_and_port, path) = match rest.find('/') {
-            Some(slash) => rest.split_at(slash),
-            None => (rest, "/"),
-        };
-        // A slash and nothing else would be a second name for the same place.
-        let word = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
-        if rest.contains('/') && (path.len() < 2 || !path.bytes().all(word)) {
-            return Err(InvalidJanusName::Path);
-        }
-        let (host, port) = host_and_port.rsplit_once(':').ok_or(InvalidJanusName::HostAndPort)?;
-        let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        // A colon is part of an address in brackets, and of nothing else.
-        let host = bracketed.unwrap_or(host);
-        let letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
-        let plain = !host.is_empty() && host.bytes().all(letter) && bracketed.is_some() == host.contains(':');
-        let canonical = port.parse::<u16>().is_ok_and(|number| number > 0 && number.to_string() == port);
-        match plain && canonical {
-            true => Ok(Self { host_and_port, host, path, security }),
-            false => Err(InvalidJanusName::HostAndPort),
-        }
+        let (host_and_port, path) = address::split_path(rest).ok_or(InvalidJanusName::Path)?;
+        let host = address::host(host_and_port).ok_or(InvalidJanusName::HostAndPort)?;
+        let path = if path.is_empty() { "/" } else { path };
+        Ok(Self { host_and_port, host, path, security })
     }
 }
 

@@ -1,0 +1,235 @@
+//! Both lanes through a relay for Media over QUIC: `moq-relay`, or one that speaks IETF MoQ transport (SPEC section 8.8).
+//!
+//! ```text
+//! send_control -> queue -> track c, a group for each message -> relay -> put in order -> inbox -> receive
+//! send_media   -> queue -> track m, datagrams                -> relay -> each once    -> inbox -> receive
+//! ```
+//!
+//! A member publishes one broadcast, under a path that comes from the room's handle and a random number, and subscribes to all
+//! others below the same path. QUIC is `quinn-proto` and MoQ is `moq-net`, both polled on one thread for each connection, with no
+//! async runtime. As with [`quic`](super::quic) the futures block and are ready at their first poll.
+
+mod clock;
+mod name;
+mod order;
+mod room;
+mod session;
+mod tls;
+mod worker;
+
+use std::{
+    fmt,
+    net::ToSocketAddrs,
+    sync::{Arc, mpsc},
+    thread,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use ring::rand::{SecureRandom, SystemRandom};
+
+pub use super::certificate::Pin;
+use super::{
+    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
+    quic::line::Line,
+};
+use name::Address;
+pub use name::InvalidMoqName;
+use room::Place;
+use worker::{Plan, Prepared};
+
+/// A member's connection to a MoQ relay, or to the node of a cluster of them.
+///
+/// The relay's name is `moq:host:port#pin`, with a [`Pin`] of its certificate, or `moq:host:port`, whose certificate the Web PKI must
+/// vouch for; `/path` may follow the port. Nothing is looked up or contacted before [`Transport::connect`].
+/// Messages of at most 4 MiB and 1,024 packets wait for `receive`; beyond that packets are dropped, and messages end the connection.
+///
+/// ```
+/// use sottovoce::transport::moq::{Client, Pin};
+/// let pin = Pin::of(b"the relay's certificate in DER");
+/// let member = Client::new(format!("moq:relay.example:4443#{pin}").parse()?)?;
+/// # let _ = member;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Client {
+    relay: RelayName,
+    token: Option<String>,
+    lane: Lane,
+    connection: Option<Connection>,
+}
+
+/// How packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    /// In datagrams, or on streams to a relay that takes none.
+    Datagrams,
+    /// Each on a stream of its own.
+    Streams,
+}
+
+impl Client {
+    /// A client of the relay with this name. Not yet connected.
+    ///
+    /// # Errors
+    /// [`InvalidMoqName`] if it is not the name of a MoQ relay.
+    pub fn new(relay: RelayName) -> Result<Self, InvalidMoqName> {
+        Address::parse(&relay)?;
+        Ok(Self { relay, token: None, lane: Lane::Datagrams, connection: None })
+    }
+
+    /// The same with a token, which the relay is given with the path, as `?jwt=token`. What it lets do is for the relay to say:
+    /// a member has to publish and to hear below the room's path, [`room_path`].
+    ///
+    /// # Errors
+    /// [`InvalidMoqToken`] if it is empty, longer than 4,096 bytes, or has a byte that cannot stand in a query.
+    pub fn with_token(self, token: &str) -> Result<Self, InvalidMoqToken> {
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~=+/".contains(&byte);
+        let valid = !token.is_empty() && token.len() <= TOKEN_MAX && token.bytes().all(word);
+        if valid { Ok(Self { token: Some(token.to_owned()), ..self }) } else { Err(InvalidMoqToken) }
+    }
+
+    /// The same, but packets go on streams, each on its own, as they do to a relay that takes no datagrams. They are never late by
+    /// more than half a second, and cost the relay about twice as much.
+    pub fn on_streams(self) -> Self {
+        Self { lane: Lane::Streams, ..self }
+    }
+
+    fn line(&self) -> Result<&Line, TransportError> {
+        self.connection.as_ref().map(|connection| connection.line.as_ref()).ok_or(TransportError::Closed)
+    }
+}
+
+/// Below which path of a MoQ relay the members of a room publish: for whoever mints tokens.
+pub fn room_path(handle: RoomHandle) -> String {
+    Place::new(handle, [0; 16]).room
+}
+
+impl Transport for Client {
+    fn relays(&self) -> Vec<&RelayName> {
+        vec![&self.relay]
+    }
+
+    async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
+        self.connection = None;
+        self.connection = Some(Connection::open(self, handle)?);
+        Ok(())
+    }
+
+    async fn send_control(&mut self, message: Bytes) -> Result<(), TransportError> {
+        check_length(message.len(), MAX_CONTROL)?;
+        self.line()?.send_control(message)
+    }
+
+    fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError> {
+        check_length(packet.len(), MAX_MEDIA)?;
+        self.line()?.send_media(packet)
+    }
+
+    async fn receive(&mut self, until: Instant) -> Result<Inbound, TransportError> {
+        self.line()?.receive(until)
+    }
+
+    async fn close(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.line.finish();
+            // Ends with a hang-up, or too late; both are the end.
+            let _ = connection.ended.recv_timeout(CLOSE_TIMEOUT);
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Client");
+        debug.field("relay", &self.relay).field("connection", &self.connection).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Connection {
+    line: Arc<Line>,
+    /// Hangs up when the thread of the connection has ended.
+    ended: mpsc::Receiver<()>,
+}
+
+impl Connection {
+    /// Tries the relay's addresses one after the other until one answers, for as long as there is time.
+    fn open(client: &Client, handle: RoomHandle) -> Result<Self, TransportError> {
+        let address = Address::parse(&client.relay).map_err(|_| TransportError::Unreachable)?;
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
+        let remotes = address.host_and_port.to_socket_addrs().map_err(|_| TransportError::Unreachable)?;
+        let path = match &client.token {
+            Some(token) if address.path.is_empty() => format!("/?jwt={token}"),
+            Some(token) => format!("{}?jwt={token}", address.path),
+            None => address.path.to_owned(),
+        };
+        for remote in remotes {
+            let mut nonce = [0; 16];
+            SystemRandom::new().fill(&mut nonce).map_err(|_| TransportError::Exhausted)?;
+            let (config, rejected) = tls::client(address.pin).ok_or(TransportError::Exhausted)?;
+            let plan = Plan {
+                remote,
+                host: address.host.to_owned(),
+                config,
+                rejected,
+                path: path.clone(),
+                place: Place::new(handle, nonce),
+                lane: client.lane,
+            };
+            let (told, answer) = mpsc::channel();
+            // From here on dropping it ends the thread.
+            let connection = Self::spawn(Prepared::new(plan)?, told)?;
+            match answer.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(Ok(())) => return Ok(connection),
+                Ok(Err(TransportError::Unreachable)) | Err(_) => {}
+                // It is there, and it is no use asking it by another way.
+                Ok(Err(error)) => return Err(error),
+            }
+        }
+        Err(TransportError::Unreachable)
+    }
+
+    fn spawn(prepared: Prepared, told: worker::Told) -> Result<Self, TransportError> {
+        struct HangsUp(Arc<Line>);
+        impl Drop for HangsUp {
+            fn drop(&mut self) {
+                self.0.hang_up();
+            }
+        }
+        let line = prepared.line();
+        let (alive, ended) = mpsc::channel();
+        let hangs_up = HangsUp(Arc::clone(&line));
+        let thread = thread::Builder::new().name("moq connection".to_owned()).spawn(move || {
+            // However the thread ends, nobody waits for it in vain.
+            let _alive = alive;
+            let _hangs_up = hangs_up;
+            prepared.run(told);
+        });
+        thread.map_err(|_| TransportError::Exhausted)?;
+        Ok(Self { line, ended })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.line.give_up();
+    }
+}
+
+/// A token has a form in which it cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidMoqToken;
+
+impl fmt::Display for InvalidMoqToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the token is empty, too long, or has a byte that cannot stand in a query")
+    }
+}
+
+impl std::error::Error for InvalidMoqToken {}
+
+/// For the connection and the relay's answer together. Name look-up takes what the operating system takes.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long `close` waits for the relay to have everything.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+const TOKEN_MAX: usize = 4_096;

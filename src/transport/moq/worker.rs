@@ -1,0 +1,399 @@
+//! The thread of a connection: time, a socket, QUIC, MoQ and the room, each of which only does something when it is polled.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use moq_net::{Client, Driver, Error, kio::Park, origin};
+use quinn_proto::{
+    ClientConfig, ConnectionError, ConnectionHandle, DatagramEvent, Endpoint, TransportErrorCode, VarInt,
+    crypto::rustls::HandshakeData,
+};
+
+use super::{
+    Lane,
+    clock::Clock,
+    room::{self, Others, Place, Voice},
+    session::{Link, Session, lock},
+    tls,
+};
+use crate::transport::{
+    TransportError,
+    quic::{
+        line::{End, Line},
+        socket::Socket,
+    },
+};
+
+/// What a connection is to be.
+pub(super) struct Plan {
+    pub(super) remote: SocketAddr,
+    /// Without brackets, as certificates have it.
+    pub(super) host: String,
+    pub(super) config: ClientConfig,
+    /// Set when the relay's certificate was not the right one.
+    pub(super) rejected: Arc<AtomicBool>,
+    /// What the relay is asked for: a path, and a token after it.
+    pub(super) path: String,
+    pub(super) place: Place,
+    pub(super) lane: Lane,
+}
+
+/// Where to tell whether there is a connection; taken when that is clear.
+pub(super) type Told = mpsc::Sender<Result<(), TransportError>>;
+
+/// The part that is made on the caller's thread, so that it can say what is wrong.
+pub(super) struct Prepared {
+    socket: Socket,
+    endpoint: Endpoint,
+    handle: ConnectionHandle,
+    link: Arc<Mutex<Link>>,
+    line: Arc<Line>,
+    plan: Plan,
+}
+
+impl Prepared {
+    /// Prepares to reach the relay, and sends nothing yet.
+    pub(super) fn new(plan: Plan) -> Result<Self, TransportError> {
+        let any = match plan.remote {
+            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
+            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
+        };
+        let socket = Socket::bind(any, BATCH).map_err(|_| TransportError::Exhausted)?;
+        let mut endpoint = Endpoint::new(tls::endpoint(), None, true, None);
+        let now = Instant::now();
+        let connected = endpoint.connect(now, plan.config.clone(), plan.remote, &plan.host);
+        // The host is no name that a certificate could be for, or the address none that could be reached.
+        let (handle, connection) = connected.map_err(|_| TransportError::Unreachable)?;
+        let link = Arc::new(Mutex::new(Link::new(connection, now)));
+        let line = Arc::new(Line::new(socket.waker()));
+        Ok(Self { socket, endpoint, handle, link, line, plan })
+    }
+
+    pub(super) fn line(&self) -> Arc<Line> {
+        Arc::clone(&self.line)
+    }
+
+    /// Serves the connection until it has ended.
+    pub(super) fn run(self, told: Told) {
+        Worker::new(self, told).run();
+    }
+}
+
+struct Worker {
+    socket: Socket,
+    endpoint: Endpoint,
+    handle: ConnectionHandle,
+    link: Arc<Mutex<Link>>,
+    line: Arc<Line>,
+    plan: Plan,
+    told: Option<Told>,
+    clock: Rc<Clock>,
+    again: Arc<Again>,
+    waker: Waker,
+    joined: Option<Joined>,
+    packets: VecDeque<Bytes>,
+    transmit: Vec<u8>,
+    /// When to look again whether a connection that has said everything can end.
+    leave_at: Option<Instant>,
+}
+
+/// What there is once the handshake is done.
+struct Joined {
+    session: moq_net::Session,
+    driver: (Driver<Session>, Park),
+    /// Of what we say, and of what we hear.
+    origins: [(origin::Driver, Park); 2],
+    voice: Voice,
+    others: (Others, Park),
+    /// Some drivers want to be polled again by then.
+    due: Option<Instant>,
+    /// Since when the application has said everything.
+    finished: Option<Instant>,
+    leaving: Option<Pin<Box<dyn Future<Output = Result<(), Error>>>>>,
+}
+
+/// Notes that something is to be polled again.
+struct Again(AtomicBool);
+
+impl Wake for Again {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Worker {
+    fn new(prepared: Prepared, told: Told) -> Self {
+        let Prepared { socket, endpoint, handle, link, line, plan } = prepared;
+        let again = Arc::new(Again(AtomicBool::new(false)));
+        Self {
+            socket,
+            endpoint,
+            handle,
+            link,
+            line,
+            plan,
+            told: Some(told),
+            clock: Rc::new(Clock::new(Instant::now())),
+            waker: Waker::from(Arc::clone(&again)),
+            again,
+            joined: None,
+            packets: VecDeque::new(),
+            transmit: Vec::new(),
+            leave_at: None,
+        }
+    }
+
+    fn run(mut self) {
+        let why = loop {
+            let now = Instant::now();
+            lock(&self.link).now = now;
+            self.clock.advance(now);
+            let lost = self.handle_events(now);
+            let over = lost.or_else(|| self.turn(now).err());
+            self.flush(now);
+            if let Some(over) = over {
+                break over;
+            }
+            let until = self.poll_timeout().unwrap_or(now + TICK).min(now + TICK);
+            self.socket.wait(until);
+            self.receive();
+        };
+        let now = Instant::now();
+        let mut link = lock(&self.link);
+        if !link.connection.is_closed() {
+            link.connection.close(now, DONE, Bytes::new());
+        }
+        drop(link);
+        self.flush(now);
+        // Whoever asked may have given up in the meantime.
+        let _ = self.told.take().map(|told| told.send(Err(why)));
+        self.line.hang_up();
+    }
+
+    fn receive(&mut self) {
+        let now = Instant::now();
+        let Self { socket, endpoint, handle, link, transmit, .. } = self;
+        let mut link = lock(link);
+        for _ in 0..BATCHES {
+            let more = socket.receive(|arrived| {
+                transmit.clear();
+                let event =
+                    endpoint.handle(now, arrived.from, arrived.to, arrived.ecn, arrived.bytes, transmit);
+                // What is for no connection of ours gets no answer.
+                if let Some(DatagramEvent::ConnectionEvent(to, event)) = event
+                    && to == *handle
+                {
+                    link.connection.handle_event(event);
+                }
+            });
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Gives the reason if the connection is lost.
+    fn handle_events(&mut self, now: Instant) -> Option<TransportError> {
+        let mut link = lock(&self.link);
+        if link.connection.poll_timeout().is_some_and(|due| due <= now) {
+            link.connection.handle_timeout(now);
+        }
+        let lost = link.handle_events()?;
+        Some(match self.told {
+            Some(_) => why(&lost, self.plan.rejected.load(Ordering::Relaxed)),
+            None => TransportError::Closed,
+        })
+    }
+
+    /// Does all that is to be done now. Fails when the connection is to end.
+    fn turn(&mut self, now: Instant) -> Result<(), TransportError> {
+        if self.joined.is_none() && !lock(&self.link).connection.is_handshaking() {
+            self.joined = Some(self.join(now)?);
+        }
+        if self.told.is_some() && self.joined.is_some() && lock(&self.link).greeted {
+            // Whoever asked may have given up in the meantime.
+            let _ = self.told.take().map(|told| told.send(Ok(())));
+        }
+        let end = self.line.how_to_end();
+        if end == End::GiveUp {
+            return Err(TransportError::Closed);
+        }
+        let Some(joined) = &mut self.joined else { return Ok(()) };
+        if self.told.is_none() && joined.leaving.is_none() {
+            let datagrams = self.plan.lane == Lane::Datagrams && datagrams_fit(&self.link);
+            let said = joined.say(&self.line, &mut self.packets, datagrams, now);
+            if said? && end == End::Finish {
+                let since = *joined.finished.get_or_insert(now);
+                // What has arrived at a relay is not yet read there, and is lost with the connection; and a track that is ended
+                // at once leaves groups behind.
+                let wait = if joined.voice.is_heard() { ON_ITS_WAY } else { UNHEARD };
+                self.leave_at = Some(since + wait);
+                if now >= since + wait && lock(&self.link).has_arrived() {
+                    joined.voice.finish();
+                    joined.leaving = Some(Box::pin(joined.session.clone().close()));
+                    self.leave_at = None;
+                }
+            }
+        }
+        for _ in 0..ROUNDS {
+            self.again.0.store(false, Ordering::Relaxed);
+            joined.poll(now, &mut Context::from_waker(&self.waker))?;
+            if !self.again.0.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to speak MoQ.
+    fn join(&self, now: Instant) -> Result<Joined, TransportError> {
+        let protocol = {
+            let link = lock(&self.link);
+            let data = link.connection.crypto_session().handshake_data();
+            let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
+            data.and_then(|data| data.protocol).and_then(|protocol| String::from_utf8(protocol).ok())
+        };
+        let protocol = protocol.ok_or(TransportError::Refused)?;
+        let (mouth, mouth_driver) = room::mouth();
+        let (ears, ears_driver) = room::ears();
+        let place = &self.plan.place;
+        let ears = room::of_room(&ears, place).ok_or(TransportError::Refused)?;
+        let client = Client::new()
+            .with_versions(tls::versions())
+            .with_publisher(&mouth)
+            .with_subscriber(ears.clone())
+            .with_path(self.plan.path.as_str());
+        let session = Session::new(Arc::clone(&self.link), &protocol);
+        // With the protocols that are offered nothing has to be exchanged before the driver runs.
+        let connected = pin!(client.connect(now, session)).poll(&mut Context::from_waker(&self.waker));
+        let Poll::Ready(Ok((session, driver))) = connected else { return Err(TransportError::Refused) };
+        let voice = Voice::new(&mouth, place, now).ok_or(TransportError::Refused)?;
+        let others = Others::new(&ears, place, Arc::clone(&self.line), Rc::clone(&self.clock));
+        Ok(Joined {
+            session,
+            driver: (driver, Park::default()),
+            origins: [(mouth_driver, Park::default()), (ears_driver, Park::default())],
+            voice,
+            others: (others, Park::default()),
+            due: Some(now),
+            finished: None,
+            leaving: None,
+        })
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        if self.again.0.load(Ordering::Relaxed) {
+            return Some(Instant::now());
+        }
+        let due = self.joined.as_ref().and_then(|joined| joined.due);
+        let says =
+            self.joined.as_ref().map(|joined| joined.voice.ready_at()).filter(|at| *at > self.clock.now());
+        let link = lock(&self.link).connection.poll_timeout();
+        [due, says, link, self.clock.next(), self.leave_at].into_iter().flatten().min()
+    }
+
+    fn flush(&mut self, now: Instant) {
+        let mut link = lock(&self.link);
+        while let Some(event) = link.connection.poll_endpoint_events() {
+            if let Some(event) = self.endpoint.handle_event(self.handle, event) {
+                link.connection.handle_event(event);
+            }
+        }
+        let segments = self.socket.max_segments();
+        loop {
+            self.transmit.clear();
+            match link.connection.poll_transmit(now, segments, &mut self.transmit) {
+                Some(transmit) => self.socket.send(&transmit, &self.transmit),
+                None => return,
+            }
+        }
+    }
+}
+
+impl Joined {
+    /// Sends what is to be sent. True if that was all.
+    fn say(
+        &mut self,
+        line: &Line,
+        packets: &mut VecDeque<Bytes>,
+        datagrams: bool,
+        now: Instant,
+    ) -> Result<bool, TransportError> {
+        line.take_media(packets);
+        for packet in packets.drain(..) {
+            self.voice.speak(packet, datagrams, now).map_err(|_| TransportError::Closed)?;
+        }
+        while self.voice.ready_at() <= now {
+            let Some(message) = line.next_control() else { return Ok(true) };
+            self.voice.say(&message, now).map_err(|_| TransportError::Closed)?;
+        }
+        Ok(false)
+    }
+
+    fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), TransportError> {
+        let over = |_: Error| TransportError::Closed;
+        let (others, park) = &mut self.others;
+        others.poll(park.hold(cx)).map_err(|_| TransportError::Closed)?;
+        let mut due: Option<Instant> = None;
+        let mut wanted = |at: Option<Instant>| due = due.into_iter().chain(at).min();
+        for (driver, park) in &mut self.origins {
+            wanted(driver.poll(now, park.hold(cx)).map_err(over)?);
+        }
+        let (driver, park) = &mut self.driver;
+        wanted(driver.poll(now, park.hold(cx)).map_err(over)?);
+        self.due = due;
+        let left = self.leaving.as_mut().is_some_and(|leaving| leaving.as_mut().poll(cx).is_ready());
+        if left { Err(TransportError::Closed) } else { Ok(()) }
+    }
+}
+
+/// Whether the largest packet can go in a datagram, with what MoQ puts before it.
+fn datagrams_fit(link: &Mutex<Link>) -> bool {
+    let most = lock(link).connection.datagrams().max_size();
+    most.is_some_and(|most| most >= crate::transport::MAX_MEDIA + DATAGRAM_HEADER)
+}
+
+/// What a connection that was lost before the relay let us in means to whoever wanted it.
+fn why(reason: &ConnectionError, rejected: bool) -> TransportError {
+    match reason {
+        _ if rejected => TransportError::WrongCertificate,
+        ConnectionError::ConnectionClosed(close)
+            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
+        {
+            TransportError::Busy
+        }
+        ConnectionError::ConnectionClosed(_)
+        | ConnectionError::ApplicationClosed(_)
+        | ConnectionError::TransportError(_)
+        | ConnectionError::VersionMismatch => TransportError::Refused,
+        _ => TransportError::Unreachable,
+    }
+}
+
+/// The error code of a connection that ends because all is said.
+const DONE: VarInt = VarInt::from_u32(0);
+/// How long the thread may take to notice what it was not woken for.
+const TICK: Duration = Duration::from_secs(1);
+/// Runs of datagrams read in one call, and calls in a row.
+const BATCH: usize = 4;
+const BATCHES: usize = 16;
+/// How often everything is polled in one turn before the socket has its own.
+const ROUNDS: usize = 64;
+/// How long what was said last is given to be read by the relay, and somebody to subscribe to it.
+const ON_ITS_WAY: Duration = Duration::from_millis(250);
+const UNHEARD: Duration = Duration::from_millis(500);
+/// The most that MoQ puts before a packet in a datagram.
+const DATAGRAM_HEADER: usize = 48;
