@@ -129,11 +129,14 @@ fn both_lanes_through_moq_relay_on_streams_conform() {
 
 #[cfg(feature = "moq")]
 #[test]
-fn both_lanes_through_an_ietf_moq_relay_conform() {
-    let Some(relay) = moq_relay::Moq::start(moq_relay::Kind::Ietf) else { return };
-    let name = relay.name();
-    let options = Options::new([name.clone()]);
-    assert_passed(&conformance::run(move || moq::Client::new(name.clone()).unwrap(), &options));
+fn media_through_an_ietf_moq_relay_with_control_over_the_reference_relay_conforms() {
+    let Some(ietf) = moq_relay::Moq::start(moq_relay::Kind::Ietf) else { return };
+    let relay = relay();
+    let names = [relay.name(), ietf.name()];
+    let options = Options::new(names.clone());
+    let members =
+        move || Split::new(Client::new(names[0].clone()), moq::Client::new(names[1].clone()).unwrap());
+    assert_passed(&conformance::run(members, &options));
 }
 
 #[test]

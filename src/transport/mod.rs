@@ -89,7 +89,7 @@ pub trait Transport: Send {
     /// [`TransportError::TooLarge`], or [`TransportError::Closed`] once the lane is gone.
     fn send_control(&mut self, message: Bytes) -> impl Future<Output = Result<(), TransportError>> + Send;
 
-    /// Sends one sealed packet now or drops it. Never waits, and never tells that it dropped one: a packet
+    /// Sends one sealed packet, of at least one byte, now or drops it. Never waits, and never tells that it dropped one: a packet
     /// that is late is worth less than the next one.
     ///
     /// # Errors

@@ -5,6 +5,8 @@
 //! send_media   -> queue -> track m, datagrams                -> relay -> each once    -> inbox -> receive
 //! ```
 //!
+//! A relay that speaks IETF MoQ transport carries packets only: make it the media half of a [`Split`](super::Split).
+//!
 //! A member publishes one broadcast, under a path that comes from the room's handle and a random number, and subscribes to all
 //! others below the same path. QUIC is `quinn-proto` and MoQ is `moq-net`, both polled on one thread for each connection, with no
 //! async runtime. As with [`quic`](super::quic) the futures block and are ready at their first poll.
@@ -36,12 +38,13 @@ use super::{
 use name::Address;
 pub use name::InvalidMoqName;
 use room::Place;
-use worker::{Plan, Prepared};
+use worker::{Lanes, Plan, Prepared};
 
 /// A member's connection to a MoQ relay, or to the node of a cluster of them.
 ///
 /// The relay's name is `moq:host:port#pin`, with a [`Pin`] of its certificate, or `moq:host:port`, whose certificate the Web PKI must
-/// vouch for; `/path` may follow the port. Nothing is looked up or contacted before [`Transport::connect`].
+/// vouch for; `/path` may follow the port. Nothing is looked up or contacted before [`Transport::connect`]. With a relay that speaks IETF
+/// MoQ transport [`Transport::send_control`] is always [`TransportError::Closed`]: there is no such lane.
 /// Messages of at most 4 MiB and 1,024 packets wait for `receive`; beyond that packets are dropped, and messages end the connection.
 ///
 /// ```
@@ -117,7 +120,10 @@ impl Transport for Client {
 
     async fn send_control(&mut self, message: Bytes) -> Result<(), TransportError> {
         check_length(message.len(), MAX_CONTROL)?;
-        self.line()?.send_control(message)
+        match &self.connection {
+            Some(Connection { line, lanes: Lanes::Both, .. }) => line.send_control(message),
+            _ => Err(TransportError::Closed),
+        }
     }
 
     fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError> {
@@ -148,6 +154,7 @@ impl fmt::Debug for Client {
 #[derive(Debug)]
 struct Connection {
     line: Arc<Line>,
+    lanes: Lanes,
     /// Hangs up when the thread of the connection has ended.
     ended: mpsc::Receiver<()>,
 }
@@ -178,9 +185,12 @@ impl Connection {
             };
             let (told, answer) = mpsc::channel();
             // From here on dropping it ends the thread.
-            let connection = Self::spawn(Prepared::new(plan)?, told)?;
+            let mut connection = Self::spawn(Prepared::new(plan)?, told)?;
             match answer.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Ok(())) => return Ok(connection),
+                Ok(Ok(lanes)) => {
+                    connection.lanes = lanes;
+                    return Ok(connection);
+                }
                 Ok(Err(TransportError::Unreachable)) | Err(_) => {}
                 // It is there, and it is no use asking it by another way.
                 Ok(Err(error)) => return Err(error),
@@ -206,7 +216,7 @@ impl Connection {
             prepared.run(told);
         });
         thread.map_err(|_| TransportError::Exhausted)?;
-        Ok(Self { line, ended })
+        Ok(Self { line, lanes: Lanes::MediaOnly, ended })
     }
 }
 

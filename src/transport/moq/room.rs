@@ -22,6 +22,7 @@ use moq_net::{
 use super::{
     clock::Clock,
     order::{Lost, Order, Window},
+    worker::Lanes,
 };
 use crate::{
     keys::derive::hkdf_sha256,
@@ -106,6 +107,10 @@ impl Voice {
 
     /// Sends a packet in a datagram, or on a stream where datagrams cannot go.
     pub(super) fn speak(&mut self, packet: Bytes, datagrams: bool, now: Instant) -> Result<(), Error> {
+        if packet.is_empty() {
+            // In IETF MoQ transport what is empty means something else.
+            return Ok(());
+        }
         let timestamp = self.timestamp(now)?;
         match datagrams {
             true => self.media.append_datagram(timestamp, packet).map(|_| ()),
@@ -155,6 +160,7 @@ pub(super) fn of_room(ears: &origin::Producer, place: &Place) -> Option<origin::
 /// The other members: each has two tasks, one for each lane.
 pub(super) struct Others {
     heard: Rc<Heard>,
+    lanes: Lanes,
     announced: announce::Consumer,
     tasks: Tasks<Job>,
     own: String,
@@ -182,7 +188,13 @@ impl Task for Job {
 }
 
 impl Others {
-    pub(super) fn new(origin: &origin::Producer, place: &Place, line: Arc<Line>, clock: Rc<Clock>) -> Self {
+    pub(super) fn new(
+        origin: &origin::Producer,
+        place: &Place,
+        lanes: Lanes,
+        line: Arc<Line>,
+        clock: Rc<Clock>,
+    ) -> Self {
         let origin = origin.consume();
         let announced = origin.announced();
         let heard = Heard {
@@ -193,7 +205,7 @@ impl Others {
             stalled: RefCell::default(),
             lost: Cell::new(false),
         };
-        Self { heard: Rc::new(heard), announced, tasks: Tasks::new(), own: place.own.clone() }
+        Self { heard: Rc::new(heard), lanes, announced, tasks: Tasks::new(), own: place.own.clone() }
     }
 
     /// Does what can be done now. Fails when a message is lost, or the relay brings more members than a room has.
@@ -211,7 +223,9 @@ impl Others {
                 there.insert(path.to_owned(), 0);
                 drop(there);
                 let (heard, path) = (&self.heard, path.to_owned());
-                self.tasks.push(Job(Box::pin(hear_control(Rc::clone(heard), path.clone()))));
+                if self.lanes == Lanes::Both {
+                    self.tasks.push(Job(Box::pin(hear_control(Rc::clone(heard), path.clone()))));
+                }
                 self.tasks.push(Job(Box::pin(hear_media(Rc::clone(heard), path))));
             }
         }

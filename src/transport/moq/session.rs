@@ -115,12 +115,34 @@ impl Link {
 pub(super) struct Session {
     link: Arc<Mutex<Link>>,
     protocol: Arc<str>,
+    codes: Codes,
+}
+
+/// How codes of streams stand on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Codes {
+    Plain,
+    /// In the space of HTTP/3, where WebTransport has them: relays are about that end a session over others, without WebTransport too.
+    WebTransport,
+}
+
+impl Codes {
+    fn on_the_wire(self, code: u32) -> VarInt {
+        let code = u64::from(code);
+        match self {
+            Self::Plain => VarInt::from_u64(code).unwrap_or(VarInt::MAX),
+            // draft-ietf-webtrans-http3, section 4.4: every 31st is reserved.
+            Self::WebTransport => {
+                VarInt::from_u64(0x52e4_a40f_a8db + code + code / 0x1e).unwrap_or(VarInt::MAX)
+            }
+        }
+    }
 }
 
 impl Session {
     /// A session on this connection, whose handshake has agreed upon this protocol.
-    pub(super) fn new(link: Arc<Mutex<Link>>, protocol: &str) -> Self {
-        Self { link, protocol: Arc::from(protocol) }
+    pub(super) fn new(link: Arc<Mutex<Link>>, protocol: &str, codes: Codes) -> Self {
+        Self { link, protocol: Arc::from(protocol), codes }
     }
 
     fn accept(&self, dir: Dir, cx: &Context<'_>) -> Poll<Result<StreamId, Fault>> {
@@ -142,11 +164,11 @@ impl Session {
     }
 
     fn outgoing(&self, id: StreamId) -> Outgoing {
-        Outgoing { link: Arc::clone(&self.link), id, ended: false }
+        Outgoing { link: Arc::clone(&self.link), id, codes: self.codes, ended: false }
     }
 
     fn incoming(&self, id: StreamId) -> Incoming {
-        Incoming { link: Arc::clone(&self.link), id, ended: false }
+        Incoming { link: Arc::clone(&self.link), id, codes: self.codes, ended: false }
     }
 }
 
@@ -232,6 +254,7 @@ impl Stats for RoundTrip {
 pub(super) struct Outgoing {
     link: Arc<Mutex<Link>>,
     id: StreamId,
+    codes: Codes,
     /// Finished, or reset.
     ended: bool,
 }
@@ -273,7 +296,7 @@ impl poll::SendStream for Outgoing {
         let mut link = lock(&self.link);
         link.unacknowledged.remove(&self.id);
         // It fails if the stream has ended.
-        let _ = link.connection.send_stream(self.id).reset(VarInt::from_u32(code));
+        let _ = link.connection.send_stream(self.id).reset(self.codes.on_the_wire(code));
     }
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
@@ -297,7 +320,7 @@ impl Drop for Outgoing {
         link.waiting.acknowledged.remove(&self.id);
         if !self.ended {
             // Half a message is worse than none.
-            let _ = link.connection.send_stream(self.id).reset(VarInt::from_u32(0));
+            let _ = link.connection.send_stream(self.id).reset(self.codes.on_the_wire(0));
         }
     }
 }
@@ -306,6 +329,7 @@ impl Drop for Outgoing {
 pub(super) struct Incoming {
     link: Arc<Mutex<Link>>,
     id: StreamId,
+    codes: Codes,
     /// Read to its end, reset, or stopped.
     ended: bool,
 }
@@ -381,7 +405,7 @@ impl poll::RecvStream for Incoming {
     fn stop(&mut self, code: u32) {
         self.ended = true;
         // It fails if the stream has ended.
-        let _ = lock(&self.link).connection.recv_stream(self.id).stop(VarInt::from_u32(code));
+        let _ = lock(&self.link).connection.recv_stream(self.id).stop(self.codes.on_the_wire(code));
     }
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
@@ -404,7 +428,7 @@ impl Drop for Incoming {
         let mut link = lock(&self.link);
         link.waiting.readable.remove(&self.id);
         if !self.ended {
-            let _ = link.connection.recv_stream(self.id).stop(VarInt::from_u32(0));
+            let _ = link.connection.recv_stream(self.id).stop(self.codes.on_the_wire(0));
         }
     }
 }

@@ -13,10 +13,15 @@ use quinn_proto::{
 
 use crate::transport::certificate::{self, Pin};
 
-/// The protocols that have datagrams, and times on what is said, the best first.
+/// The protocols that have datagrams, the best first.
 pub(super) fn versions() -> Versions {
     const SPOKEN: [&str; 3] = ["moq-lite-06", "moq-lite-05", "moq-transport-18"];
     Versions::from(SPOKEN.iter().filter_map(|version| version.parse().ok()).collect::<Vec<_>>())
+}
+
+/// Whether that is one of those that let a member ask for what was said a moment ago.
+pub(super) fn is_lite(protocol: &str) -> bool {
+    protocol.starts_with("moq-lite-")
 }
 
 /// How a member speaks to a relay, and whether what answered was somebody else.

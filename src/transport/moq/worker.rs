@@ -26,7 +26,7 @@ use super::{
     Lane,
     clock::Clock,
     room::{self, Others, Place, Voice},
-    session::{Link, Session, lock},
+    session::{Codes, Link, Session, lock},
     tls,
 };
 use crate::transport::{
@@ -51,8 +51,16 @@ pub(super) struct Plan {
     pub(super) lane: Lane,
 }
 
-/// Where to tell whether there is a connection; taken when that is clear.
-pub(super) type Told = mpsc::Sender<Result<(), TransportError>>;
+/// Where to tell whether there is a connection, and what it carries; taken when that is clear.
+pub(super) type Told = mpsc::Sender<Result<Lanes, TransportError>>;
+
+/// What a connection carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lanes {
+    Both,
+    /// IETF MoQ transport has no way to ask for what was said a moment ago.
+    MediaOnly,
+}
 
 /// The part that is made on the caller's thread, so that it can say what is wrong.
 pub(super) struct Prepared {
@@ -112,6 +120,7 @@ struct Worker {
 
 /// What there is once the handshake is done.
 struct Joined {
+    lanes: Lanes,
     session: moq_net::Session,
     driver: (Driver<Session>, Park),
     /// Of what we say, and of what we hear.
@@ -225,7 +234,8 @@ impl Worker {
         }
         if self.told.is_some() && self.joined.is_some() && lock(&self.link).greeted {
             // Whoever asked may have given up in the meantime.
-            let _ = self.told.take().map(|told| told.send(Ok(())));
+            let lanes = self.joined.as_ref().map_or(Lanes::MediaOnly, |joined| joined.lanes);
+            let _ = self.told.take().map(|told| told.send(Ok(lanes)));
         }
         let end = self.line.how_to_end();
         if end == End::GiveUp {
@@ -276,13 +286,16 @@ impl Worker {
             .with_publisher(&mouth)
             .with_subscriber(ears.clone())
             .with_path(self.plan.path.as_str());
-        let session = Session::new(Arc::clone(&self.link), &protocol);
+        let lanes = if tls::is_lite(&protocol) { Lanes::Both } else { Lanes::MediaOnly };
+        let codes = if lanes == Lanes::Both { Codes::Plain } else { Codes::WebTransport };
+        let session = Session::new(Arc::clone(&self.link), &protocol, codes);
         // With the protocols that are offered nothing has to be exchanged before the driver runs.
         let connected = pin!(client.connect(now, session)).poll(&mut Context::from_waker(&self.waker));
         let Poll::Ready(Ok((session, driver))) = connected else { return Err(TransportError::Refused) };
         let voice = Voice::new(&mouth, place, now).ok_or(TransportError::Refused)?;
-        let others = Others::new(&ears, place, Arc::clone(&self.line), Rc::clone(&self.clock));
+        let others = Others::new(&ears, place, lanes, Arc::clone(&self.line), Rc::clone(&self.clock));
         Ok(Joined {
+            lanes,
             session,
             driver: (driver, Park::default()),
             origins: [(mouth_driver, Park::default()), (ears_driver, Park::default())],
