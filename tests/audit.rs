@@ -390,6 +390,11 @@ fn what_other_relays_speak_is_named_and_judged_by_what_it_shows() {
         n => [&[0x40], &random(9, 20)[..], &random(n + 1, 300)].concat(),
     });
     assert!(quic.is_clean() && quic.text.contains("QUIC"), "{quic}");
+    let greased = flow(&|n| match n {
+        0 => [&[0x83, 0, 0, 0, 1, 8], &random(1, 1_194)[..]].concat(),
+        n => [&[n as u8 & 0x7f], &random(9, 20)[..], &random(n + 1, 300)].concat(),
+    });
+    assert!(greased.is_clean() && greased.text.contains("QUIC"), "{greased}");
     let dns = udp(
         Duration::ZERO,
         member,

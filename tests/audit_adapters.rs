@@ -14,6 +14,9 @@ mod janus;
 #[path = "../examples/audit/layers.rs"]
 #[allow(dead_code)]
 mod layers;
+#[cfg(feature = "moq")]
+#[path = "support/moq.rs"]
+mod moq_relay;
 #[path = "support/namespace.rs"]
 mod namespace;
 #[cfg(feature = "webrtc")]
@@ -33,7 +36,7 @@ mod rtpengine;
 mod search;
 #[path = "../examples/audit/tcp.rs"]
 mod tcp;
-#[cfg(feature = "webrtc")]
+#[cfg(any(feature = "moq", feature = "webrtc"))]
 #[path = "support/watched.rs"]
 mod watched;
 #[path = "../examples/audit/websocket.rs"]
@@ -137,6 +140,12 @@ fn plays_its_part_in_a_network_of_its_own() {
             let member = || Split::new(Socket::new(names[0].clone()), Rtp::new(names[1].clone()).unwrap());
             sealed_room(names.to_vec(), member, Duration::from_secs(6));
         }
+        #[cfg(feature = "moq")]
+        Ok("moq") => {
+            let relay = moq_relay::Moq::start(moq_relay::Kind::Lite).unwrap();
+            let member = || sottovoce::transport::moq::Client::new(relay.name()).unwrap();
+            sealed_room(vec![relay.name()], member, Duration::from_secs(6));
+        }
         #[cfg(feature = "webrtc")]
         Ok(part) if part.starts_with("janus") => through_janus(part, &relay.name()),
         Ok("rtp in the open") => {
@@ -162,6 +171,52 @@ fn in_the_open(relay: &RelayName) {
     }
     block_on(speaker.close());
     block_on(listener.close());
+}
+
+/// What a MoQ relay has is what it gives to whoever subscribes: a log of that, in the form of SPEC section 8.2.6, while `play` has
+/// its room there.
+#[cfg(feature = "moq")]
+fn held_by_a_moq_relay(
+    play: impl FnOnce(&RelayName, &std::sync::Arc<std::sync::Mutex<Vec<RoomHandle>>>),
+) -> Vec<u8> {
+    use sottovoce::transport::{Inbound, TransportError, moq::Client};
+    use std::sync::{Arc, Mutex};
+    let relay = moq_relay::Moq::start(moq_relay::Kind::Lite).unwrap();
+    let handles = Arc::new(Mutex::new(Vec::<RoomHandle>::new()));
+    let watching = Arc::clone(&handles);
+    let mut operator = Client::new(relay.name()).unwrap();
+    let subscribed = thread::spawn(move || {
+        let handle = loop {
+            if let Some(handle) = watching.lock().unwrap().first() {
+                break *handle;
+            }
+            thread::sleep(Duration::from_millis(20));
+        };
+        block_on(operator.connect(handle)).unwrap();
+        let (start, mut log) = (Instant::now(), b"sottovoce relay log 1\n".to_vec());
+        let mut quiet = 0;
+        while quiet < 20 {
+            let (lane, bytes) = match block_on(operator.receive(Instant::now() + Duration::from_millis(100)))
+            {
+                Ok(Inbound::Control(message)) => (0, message),
+                Ok(Inbound::Media(packet)) => (1, packet),
+                Ok(Inbound::Idle) => {
+                    quiet += 1;
+                    continue;
+                }
+                Err(error) => panic!("{}", TransportError::to_string(&error)),
+            };
+            quiet = 0;
+            log.extend(u64::try_from(start.elapsed().as_micros()).unwrap().to_le_bytes());
+            log.extend([lane, 0, 0]);
+            log.extend(u32::try_from(bytes.len()).unwrap().to_le_bytes());
+            log.extend(bytes);
+        }
+        block_on(operator.close());
+        log
+    });
+    play(&relay.name(), &handles);
+    subscribed.join().unwrap()
 }
 
 #[cfg(feature = "webrtc")]
@@ -310,6 +365,54 @@ fn what_a_janus_has_once_srtp_is_taken_off_is_sealed_packets() {
     // And there is nothing that only seems so: the same with names and audio as they are.
     let Some([inside, _]) = namespace::captured("janus in the open") else { return };
     let report = report::audit(&inside, &canaries()).unwrap();
+    assert!(!report.is_clean(), "{report}");
+    assert!(report.readable.iter().any(|said| said.contains("Canary Leopold")), "{report}");
+}
+
+#[cfg(feature = "moq")]
+#[test]
+fn through_moq_nothing_is_readable_and_nobody_but_the_relay_is_contacted() {
+    // Without it nothing could play its part.
+    if moq_relay::Moq::start(moq_relay::Kind::Lite).is_none() {
+        return;
+    }
+    let Some([inside, outside]) = namespace::captured("moq") else { return };
+    let report = report::audit(&inside, &canaries()).unwrap();
+    println!("{report}");
+    assert!(report.is_clean() && report.judged > 50, "{report}");
+    assert!(report.text.contains("QUIC"), "{report}");
+    assert_eq!(contacted(&outside), [""; 0]);
+}
+
+#[cfg(feature = "moq")]
+#[test]
+fn what_a_moq_relay_has_once_quic_is_taken_off_is_sealed() {
+    use sottovoce::transport::moq::Client;
+    if moq_relay::Moq::start(moq_relay::Kind::Lite).is_none() {
+        return;
+    }
+    let log = held_by_a_moq_relay(|relay, handles| {
+        let member =
+            || watched::Watched::new(Client::new(relay.clone()).unwrap(), std::sync::Arc::clone(handles));
+        sealed_room(vec![relay.clone()], member, Duration::from_secs(5));
+    });
+    let report = report::audit(&log, &canaries()).unwrap();
+    println!("{report}");
+    assert!(report.is_clean() && report.judged > 50, "{report}");
+    // And there is nothing that only seems so: the same with names and audio as they are.
+    let log = held_by_a_moq_relay(|relay, handles| {
+        let handle = RoomHandle::from_bytes(*b"room in the open");
+        handles.lock().unwrap().push(handle);
+        let mut speaker = Client::new(relay.clone()).unwrap();
+        block_on(speaker.connect(handle)).unwrap();
+        for number in 0..150u8 {
+            let said = [NAMES[usize::from(number) % 3].as_bytes(), &[number; 100]].concat();
+            speaker.send_media(&said).unwrap();
+            thread::sleep(Duration::from_millis(20));
+        }
+        block_on(speaker.close());
+    });
+    let report = report::audit(&log, &canaries()).unwrap();
     assert!(!report.is_clean(), "{report}");
     assert!(report.readable.iter().any(|said| said.contains("Canary Leopold")), "{report}");
 }

@@ -413,3 +413,76 @@ fn what_is_said_last_is_heard() {
         assert_eq!(all(&mut ben), []);
     }
 }
+
+#[cfg(feature = "room")]
+#[test]
+fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
+    use sottovoce::{
+        Stamp,
+        driver::{Call, Next},
+        group::{Identity, Invite, Name, Role},
+        room::{Admission, InviteOptions, RoomOptions, UnixTime},
+    };
+    use std::{sync::mpsc, time::SystemTime};
+    let Some(a) = Moq::start(Kind::Lite) else { return };
+    let b = Moq::start_with(Kind::Lite, &Setup { peers: &[(&a, 1)], auth: None }).unwrap();
+    let c = Moq::start_with(Kind::Lite, &Setup { peers: &[(&b, 1), (&a, 10)], auth: None }).unwrap();
+    let unix = UnixTime::from(SystemTime::now());
+    let identity = |n: u8| Identity::from_seed([n; 32], Name::new("somebody").unwrap());
+    let mut options = RoomOptions::new(Name::new("a room on two nodes").unwrap(), [a.name(), c.name()]);
+    (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
+    let host = Call::host(Client::new(a.name()).unwrap(), identity(1), options, rand::random(), unix);
+    let mut host = block_on(host).unwrap();
+    let now = host.now();
+    let invite: Invite = host.room_mut().invite(InviteOptions::default(), now).unwrap();
+
+    let until = Instant::now() + Duration::from_secs(14);
+    let (told, tell) = mpsc::channel();
+    // Speaks every 20 ms, and tells what it hears, and what has happened in the end.
+    let take_part = move |mut call: Call<Client>, told: Option<mpsc::Sender<Instant>>| {
+        let start = Instant::now();
+        let (mut said, mut events) = (0u32, Vec::new());
+        while Instant::now() < until {
+            match block_on(call.next((start + Duration::from_millis(20) * said).min(until))).unwrap() {
+                Next::Heard(_) => {
+                    if let Some(told) = &told {
+                        told.send(Instant::now()).unwrap();
+                    }
+                }
+                Next::Event(event) => events.push((Instant::now(), format!("{event:?}"))),
+                Next::Idle => {
+                    said += 1;
+                    // Nobody is admitted to speak before the room has said so.
+                    let _ = call.speak(&[0xfc, 0xff, 0xfe], Stamp::default());
+                }
+            }
+        }
+        let room = call.room();
+        (events, room.roster().len(), room.code().map(|code| code.to_string()))
+    };
+    let guest = Client::new(c.name()).unwrap();
+    let joins = thread::spawn(move || {
+        let call = Call::join(guest, identity(2), invite.to_string().parse().unwrap(), rand::random(), unix);
+        take_part(block_on(call).unwrap(), Some(told))
+    });
+    let hosts = thread::spawn(move || take_part(host, None));
+    let first = tell.recv_timeout(PATIENCE).unwrap();
+    thread::sleep(Duration::from_secs(3));
+    let killed = Instant::now();
+    drop(b);
+    let (events, members, code) = joins.join().unwrap();
+    let (events_at_host, members_at_host, code_at_host) = hosts.join().unwrap();
+    let heard: Vec<Instant> = [first].into_iter().chain(tell.try_iter()).collect();
+    let gap = heard.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    println!("{} packets heard, the longest gap is {gap:?}", heard.len());
+    assert!(gap > Duration::from_millis(200), "it did not carry anything");
+    assert!(gap < Duration::from_secs(2), "no media for {gap:?}");
+    assert!(heard.last().unwrap() > &(killed + Duration::from_secs(5)), "media did not come back");
+    let after = |events: Vec<(Instant, String)>| {
+        events.into_iter().filter(|(at, _)| *at > killed).map(|(_, event)| event).collect::<Vec<_>>()
+    };
+    // Nobody came, went, took over or was missed; and both are where they were.
+    assert_eq!((after(events), after(events_at_host)), (vec![], vec![]));
+    assert_eq!((members, members_at_host, &code), (2, 2, &code_at_host));
+    assert!(code.is_some());
+}

@@ -265,11 +265,12 @@ fn is_rtp_padding(bytes: &[u8]) -> bool {
     is_rtp(bytes) && bytes[0] == 0xa0 && bytes.get(12..) == Some(&[0, 0, 0, 4])
 }
 
-/// A long header of version 1 or 2 with connection ids of a length that there is. A relay's first is a Retry, which is short.
+/// A long header of version 1 or 2 with connection ids of a length that there is. A relay's first is a Retry, which is short. The
+/// second bit says nothing (RFC 9287).
 fn is_quic_start(bytes: &[u8]) -> bool {
     let Some(([first, version @ .., ids], rest)) = bytes.split_first_chunk::<6>() else { return false };
     let known = matches!(version, [0, 0, 0, 1] | [0x6b, 0x33, 0x43, 0xcf]);
-    first & 0xc0 == 0xc0 && known && *ids <= 20 && rest.len() > usize::from(*ids) + 16
+    first & 0x80 != 0 && known && *ids <= 20 && rest.len() > usize::from(*ids) + 16
 }
 
 /// RTP looks like many things; only a flow with one SSRC, whose sequence numbers count, is taken for it.
