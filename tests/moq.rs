@@ -340,7 +340,7 @@ fn when_the_node_that_carries_is_killed_media_comes_another_way_once_and_no_mess
         let mut number = 0u32;
         while talks.load(Ordering::Relaxed) {
             speaker.send_media(&number.to_be_bytes()).unwrap();
-            if number % 5 == 0 {
+            if number.is_multiple_of(5) {
                 say(&mut speaker, &(number / 5).to_be_bytes());
             }
             number += 1;

@@ -6,6 +6,9 @@
 #[path = "../src/transport/moq/session.rs"]
 #[allow(dead_code)]
 mod session;
+#[path = "../src/transport/moq/streams.rs"]
+#[allow(dead_code)]
+mod streams;
 
 use std::{
     future::Future,
@@ -24,11 +27,12 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use moq_net::{Server, Timestamp, broadcast, group, kio::Waiter, origin, track};
 use quinn_proto::{DatagramEvent, Endpoint, EndpointConfig, ServerConfig, crypto::rustls::QuicServerConfig};
-use session::{Codes, Link, Session, lock};
+use session::{Link, Session, lock};
 use sottovoce::transport::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
     moq::{Client, Pin, room_path},
 };
+use streams::Codes;
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -247,8 +251,13 @@ fn what_somebody_says_out_of_order_comes_in_order_and_what_is_malformed_is_not_h
 
 #[test]
 fn a_message_that_cannot_be_read_is_lost_and_so_is_the_connection_once_another_one_follows() {
-    // Too long; without the number before it; of no frame at all.
-    let bad: [Vec<Vec<u8>>; 3] = [vec![framed(0, &[7; MAX_CONTROL + 1])], vec![vec![0; 3]], vec![]];
+    // Too long, and much too long; without the number before it; of no frame at all.
+    let bad: [Vec<Vec<u8>>; 4] = [
+        vec![framed(0, &[7; MAX_CONTROL + 1])],
+        vec![framed(0, &vec![7; 8 << 20])],
+        vec![vec![0; 3]],
+        vec![],
+    ];
     for bad in bad {
         let what = format!("{:?}", bad.iter().map(Vec::len).collect::<Vec<_>>());
         let relay = once(move |somebody| {

@@ -14,8 +14,10 @@
 mod clock;
 mod name;
 mod order;
+mod publish;
 mod room;
 mod session;
+mod streams;
 mod tls;
 mod worker;
 
@@ -37,7 +39,7 @@ use super::{
 };
 use name::Address;
 pub use name::InvalidMoqName;
-use room::Place;
+use publish::Place;
 use worker::{Lanes, Plan, Prepared};
 
 /// A member's connection to a MoQ relay, or to the node of a cluster of them.

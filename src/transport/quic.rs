@@ -13,6 +13,7 @@
 
 pub(super) mod line;
 mod name;
+pub(super) mod pipe;
 pub(crate) mod socket;
 pub(crate) mod tls;
 mod worker;

@@ -9,18 +9,16 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use bytes::{BufMut, Bytes};
-use moq_net::web_transport_trait::{Error, Stats, poll};
-use quinn_proto::{
-    Chunk, Connection, ConnectionError, Dir, Event, FinishError, ReadError, StreamEvent, StreamId, VarInt,
-    WriteError,
-};
+use bytes::Bytes;
+use moq_net::web_transport_trait::{Stats, poll};
+use quinn_proto::{Connection, ConnectionError, Dir, Event, StreamEvent, StreamId, VarInt};
+
+use super::streams::{Codes, Fault, Incoming, Outgoing};
 
 /// The connection and who waits for something of it.
 pub(super) struct Link {
@@ -31,20 +29,36 @@ pub(super) struct Link {
     pub(super) greeted: bool,
     lost: Option<Fault>,
     /// Streams that we have ended, and of which not everything has arrived.
-    unacknowledged: HashSet<StreamId>,
-    waiting: Waiting,
+    pub(super) unacknowledged: HashSet<StreamId>,
+    pub(super) waiting: Waiting,
 }
 
 /// Wakers, by what they wait for.
 #[derive(Default)]
-struct Waiting {
-    accept: [Vec<Waker>; 2],
-    open: [Vec<Waker>; 2],
+pub(super) struct Waiting {
+    accept: Both,
+    open: Both,
     datagram: Vec<Waker>,
     closed: Vec<Waker>,
-    readable: HashMap<StreamId, Vec<Waker>>,
-    writable: HashMap<StreamId, Vec<Waker>>,
-    acknowledged: HashMap<StreamId, Vec<Waker>>,
+    pub(super) readable: HashMap<StreamId, Vec<Waker>>,
+    pub(super) writable: HashMap<StreamId, Vec<Waker>>,
+    pub(super) acknowledged: HashMap<StreamId, Vec<Waker>>,
+}
+
+/// Wakers, by the direction of the stream that they wait for.
+#[derive(Default)]
+struct Both {
+    bi: Vec<Waker>,
+    uni: Vec<Waker>,
+}
+
+impl Both {
+    fn of(&mut self, dir: Dir) -> &mut Vec<Waker> {
+        match dir {
+            Dir::Bi => &mut self.bi,
+            Dir::Uni => &mut self.uni,
+        }
+    }
 }
 
 impl Link {
@@ -68,9 +82,9 @@ impl Link {
                 Event::DatagramReceived => wake(&mut waiting.datagram),
                 Event::Stream(StreamEvent::Opened { dir }) => {
                     self.greeted = true;
-                    wake(&mut waiting.accept[index(dir)]);
+                    wake(waiting.accept.of(dir));
                 }
-                Event::Stream(StreamEvent::Available { dir }) => wake(&mut waiting.open[index(dir)]),
+                Event::Stream(StreamEvent::Available { dir }) => wake(waiting.open.of(dir)),
                 Event::Stream(StreamEvent::Readable { id }) => wake_stream(&mut waiting.readable, id),
                 Event::Stream(StreamEvent::Writable { id }) => wake_stream(&mut waiting.writable, id),
                 Event::Stream(StreamEvent::Finished { id }) => {
@@ -95,9 +109,11 @@ impl Link {
     fn lose(&mut self, fault: Fault) {
         self.lost.get_or_insert(fault);
         let waiting = std::mem::take(&mut self.waiting);
-        let streams = [waiting.readable, waiting.writable, waiting.acknowledged];
-        let one = waiting.accept.into_iter().chain(waiting.open).chain([waiting.datagram, waiting.closed]);
-        one.chain(streams.into_iter().flat_map(HashMap::into_values)).flatten().for_each(Waker::wake);
+        let Waiting { accept, open, datagram, closed, readable, writable, acknowledged } = waiting;
+        let streams = [readable, writable, acknowledged];
+        let one = [accept.bi, accept.uni, open.bi, open.uni, datagram, closed];
+        let all = one.into_iter().chain(streams.into_iter().flat_map(HashMap::into_values));
+        all.flatten().for_each(Waker::wake);
     }
 
     /// Whether all that was said on streams that were ended has arrived.
@@ -105,7 +121,7 @@ impl Link {
         self.unacknowledged.is_empty()
     }
 
-    fn check(&self) -> Result<(), Fault> {
+    pub(super) fn check(&self) -> Result<(), Fault> {
         self.lost.clone().map_or(Ok(()), Err)
     }
 }
@@ -116,27 +132,6 @@ pub(super) struct Session {
     link: Arc<Mutex<Link>>,
     protocol: Arc<str>,
     codes: Codes,
-}
-
-/// How codes of streams stand on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Codes {
-    Plain,
-    /// In the space of HTTP/3, where WebTransport has them: relays are about that end a session over others, without WebTransport too.
-    WebTransport,
-}
-
-impl Codes {
-    fn on_the_wire(self, code: u32) -> VarInt {
-        let code = u64::from(code);
-        match self {
-            Self::Plain => VarInt::from_u64(code).unwrap_or(VarInt::MAX),
-            // draft-ietf-webtrans-http3, section 4.4: every 31st is reserved.
-            Self::WebTransport => {
-                VarInt::from_u64(0x52e4_a40f_a8db + code + code / 0x1e).unwrap_or(VarInt::MAX)
-            }
-        }
-    }
 }
 
 impl Session {
@@ -151,7 +146,7 @@ impl Session {
             return Poll::Ready(Ok(id));
         }
         link.check()?;
-        park(&mut link.waiting.accept[index(dir)], cx)
+        park(link.waiting.accept.of(dir), cx)
     }
 
     fn open(&self, dir: Dir, cx: &Context<'_>) -> Poll<Result<StreamId, Fault>> {
@@ -159,7 +154,7 @@ impl Session {
         link.check()?;
         match link.connection.streams().open(dir) {
             Some(id) => Poll::Ready(Ok(id)),
-            None => park(&mut link.waiting.open[index(dir)], cx),
+            None => park(link.waiting.open.of(dir), cx),
         }
     }
 
@@ -168,7 +163,7 @@ impl Session {
     }
 
     fn incoming(&self, id: StreamId) -> Incoming {
-        Incoming { link: Arc::clone(&self.link), id, codes: self.codes, ended: false }
+        Incoming { link: Arc::clone(&self.link), id, codes: self.codes, taken: 0, ended: false }
     }
 }
 
@@ -250,247 +245,13 @@ impl Stats for RoundTrip {
     }
 }
 
-/// A stream to the relay.
-pub(super) struct Outgoing {
-    link: Arc<Mutex<Link>>,
-    id: StreamId,
-    codes: Codes,
-    /// Finished, or reset.
-    ended: bool,
-}
-
-impl poll::SendStream for Outgoing {
-    type Error = Fault;
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Fault>> {
-        let mut link = lock(&self.link);
-        link.check()?;
-        match link.connection.send_stream(self.id).write(bytes) {
-            Ok(written) => Poll::Ready(Ok(written)),
-            Err(WriteError::Blocked) => park(link.waiting.writable.entry(self.id).or_default(), cx),
-            Err(WriteError::Stopped(code)) => Poll::Ready(Err(Fault::Stream(short(code)))),
-            Err(WriteError::ClosedStream) => Poll::Ready(Err(Fault::Over)),
-        }
-    }
-
-    fn set_priority(&mut self, order: u8) {
-        // It fails if the stream has ended, and then nothing has priority.
-        let _ = lock(&self.link).connection.send_stream(self.id).set_priority(order.into());
-    }
-
-    fn finish(&mut self) -> Result<(), Fault> {
-        self.ended = true;
-        let mut link = lock(&self.link);
-        match link.connection.send_stream(self.id).finish() {
-            Ok(()) => {
-                link.unacknowledged.insert(self.id);
-                Ok(())
-            }
-            Err(FinishError::Stopped(code)) => Err(Fault::Stream(short(code))),
-            Err(FinishError::ClosedStream) => Err(Fault::Over),
-        }
-    }
-
-    fn reset(&mut self, code: u32) {
-        self.ended = true;
-        let mut link = lock(&self.link);
-        link.unacknowledged.remove(&self.id);
-        // It fails if the stream has ended.
-        let _ = link.connection.send_stream(self.id).reset(self.codes.on_the_wire(code));
-    }
-
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        let mut link = lock(&self.link);
-        match link.connection.send_stream(self.id).stopped() {
-            // Everything has been acknowledged, or was reset.
-            Err(_) => Poll::Ready(Ok(())),
-            Ok(Some(code)) => Poll::Ready(Err(Fault::Stream(short(code)))),
-            Ok(None) => {
-                link.check()?;
-                park(link.waiting.acknowledged.entry(self.id).or_default(), cx)
-            }
-        }
-    }
-}
-
-impl Drop for Outgoing {
-    fn drop(&mut self) {
-        let mut link = lock(&self.link);
-        link.waiting.writable.remove(&self.id);
-        link.waiting.acknowledged.remove(&self.id);
-        if !self.ended {
-            // Half a message is worse than none.
-            let _ = link.connection.send_stream(self.id).reset(self.codes.on_the_wire(0));
-        }
-    }
-}
-
-/// A stream of the relay's.
-pub(super) struct Incoming {
-    link: Arc<Mutex<Link>>,
-    id: StreamId,
-    codes: Codes,
-    /// Read to its end, reset, or stopped.
-    ended: bool,
-}
-
-impl Incoming {
-    fn poll_chunk(&mut self, cx: &Context<'_>, most: usize) -> Poll<Result<Option<Bytes>, Fault>> {
-        if self.ended {
-            return Poll::Ready(Ok(None));
-        }
-        if most == 0 {
-            return Poll::Ready(Ok(Some(Bytes::new())));
-        }
-        let mut link = lock(&self.link);
-        let read = match link.connection.recv_stream(self.id).read(true) {
-            Ok(mut chunks) => {
-                let read = chunks.next(most);
-                // What that tells the other side goes with everything else.
-                let _ = chunks.finalize();
-                read
-            }
-            Err(_) => return Poll::Ready(Err(Fault::Over)),
-        };
-        match read {
-            Ok(Some(Chunk { bytes, .. })) => Poll::Ready(Ok(Some(bytes))),
-            Ok(None) => {
-                self.ended = true;
-                Poll::Ready(Ok(None))
-            }
-            Err(ReadError::Reset(code)) => {
-                self.ended = true;
-                Poll::Ready(Err(Fault::Stream(short(code))))
-            }
-            Err(ReadError::Blocked) => {
-                link.check()?;
-                park(link.waiting.readable.entry(self.id).or_default(), cx)
-            }
-        }
-    }
-}
-
-impl poll::RecvStream for Incoming {
-    type Error = Fault;
-
-    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<Result<Option<usize>, Fault>> {
-        self.poll_chunk(cx, into.len()).map_ok(|chunk| {
-            chunk.map(|chunk| {
-                let (start, _) = into.split_at_mut(chunk.len().min(into.len()));
-                start.copy_from_slice(&chunk);
-                start.len()
-            })
-        })
-    }
-
-    fn poll_read_buf<B: BufMut>(
-        &mut self,
-        cx: &mut Context<'_>,
-        into: &mut B,
-    ) -> Poll<Result<Option<usize>, Fault>> {
-        let most = into.chunk_mut().len();
-        self.poll_chunk(cx, most).map_ok(|chunk| {
-            chunk.map(|chunk| {
-                let length = chunk.len();
-                into.put(chunk);
-                length
-            })
-        })
-    }
-
-    fn poll_read_chunk(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<Result<Option<Bytes>, Fault>> {
-        self.poll_chunk(cx, most)
-    }
-
-    fn stop(&mut self, code: u32) {
-        self.ended = true;
-        // It fails if the stream has ended.
-        let _ = lock(&self.link).connection.recv_stream(self.id).stop(self.codes.on_the_wire(code));
-    }
-
-    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        let mut link = lock(&self.link);
-        if self.ended {
-            return Poll::Ready(Ok(()));
-        }
-        match link.connection.recv_stream(self.id).received_reset() {
-            Ok(None) => {
-                link.check()?;
-                park(link.waiting.readable.entry(self.id).or_default(), cx)
-            }
-            Ok(Some(_)) | Err(_) => Poll::Ready(Ok(())),
-        }
-    }
-}
-
-impl Drop for Incoming {
-    fn drop(&mut self) {
-        let mut link = lock(&self.link);
-        link.waiting.readable.remove(&self.id);
-        if !self.ended {
-            let _ = link.connection.recv_stream(self.id).stop(self.codes.on_the_wire(0));
-        }
-    }
-}
-
-/// Why a connection or a stream does not go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// The connection has ended, with a code and a reason if either side gave them.
-    Ended(Option<(u32, String)>),
-    /// The relay has given the stream up, with this code.
-    Stream(u32),
-    /// The stream had ended already.
-    Over,
-}
-
-impl From<&ConnectionError> for Fault {
-    fn from(error: &ConnectionError) -> Self {
-        Self::Ended(match error {
-            ConnectionError::ApplicationClosed(close) => {
-                Some((short(close.error_code), String::from_utf8_lossy(&close.reason).into_owned()))
-            }
-            _ => None,
-        })
-    }
-}
-
-impl Error for Fault {
-    fn session_error(&self) -> Option<(u32, String)> {
-        match self {
-            Self::Ended(why) => why.clone(),
-            _ => None,
-        }
-    }
-
-    fn stream_error(&self) -> Option<u32> {
-        match self {
-            Self::Stream(code) => Some(*code),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ended(Some((code, _))) => write!(f, "the connection was ended with code {code}"),
-            Self::Ended(None) => f.write_str("the connection was lost"),
-            Self::Stream(code) => write!(f, "the stream was given up with code {code}"),
-            Self::Over => f.write_str("the stream had ended"),
-        }
-    }
-}
-
-impl std::error::Error for Fault {}
-
 // Nothing panics while it holds the lock, and what it guards is valid after every statement.
 pub(super) fn lock(link: &Mutex<Link>) -> MutexGuard<'_, Link> {
     link.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Registers who waits, once.
-fn park<T>(waiting: &mut Vec<Waker>, cx: &Context<'_>) -> Poll<T> {
+pub(super) fn park<T>(waiting: &mut Vec<Waker>, cx: &Context<'_>) -> Poll<T> {
     if !waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
         waiting.push(cx.waker().clone());
     }
@@ -503,16 +264,4 @@ fn wake(waiting: &mut Vec<Waker>) {
 
 fn wake_stream(waiting: &mut HashMap<StreamId, Vec<Waker>>, id: StreamId) {
     waiting.remove(&id).into_iter().flatten().for_each(Waker::wake);
-}
-
-fn index(dir: Dir) -> usize {
-    match dir {
-        Dir::Bi => 0,
-        Dir::Uni => 1,
-    }
-}
-
-/// Codes of MoQ are short; one that is not means nothing to us.
-fn short(code: VarInt) -> u32 {
-    u32::try_from(code.into_inner()).unwrap_or(u32::MAX)
 }

@@ -7,8 +7,7 @@ use std::{
 
 use moq_net::Versions;
 use quinn_proto::{
-    ClientConfig, EndpointConfig, IdleTimeout, NoneTokenStore, TransportConfig, VarInt,
-    crypto::rustls::QuicClientConfig,
+    ClientConfig, IdleTimeout, NoneTokenStore, TransportConfig, VarInt, crypto::rustls::QuicClientConfig,
 };
 
 use crate::transport::certificate::{self, Pin};
@@ -45,11 +44,6 @@ pub(super) fn client(pin: Option<Pin>) -> Option<(ClientConfig, Arc<AtomicBool>)
         .allow_spin(false);
     config.transport_config(Arc::new(transport)).token_store(Arc::new(NoneTokenStore));
     Some((config, rejected))
-}
-
-/// What is the same for all connections.
-pub(super) fn endpoint() -> Arc<EndpointConfig> {
-    Arc::new(EndpointConfig::default())
 }
 
 /// Streams of the relay's at a time: one for each message that is under way.

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     pin::{Pin, pin},
     rc::Rc,
     sync::{
@@ -17,23 +17,22 @@ use std::{
 
 use bytes::Bytes;
 use moq_net::{Client, Driver, Error, kio::Park, origin};
-use quinn_proto::{
-    ClientConfig, ConnectionError, ConnectionHandle, DatagramEvent, Endpoint, TransportErrorCode, VarInt,
-    crypto::rustls::HandshakeData,
-};
+use quinn_proto::{ClientConfig, VarInt, crypto::rustls::HandshakeData};
 
 use super::{
     Lane,
     clock::Clock,
-    room::{self, Others, Place, Voice},
-    session::{Codes, Link, Session, lock},
+    publish::{self, Place, Voice},
+    room::{self, Others},
+    session::{Link, Session, lock},
+    streams::Codes,
     tls,
 };
 use crate::transport::{
     TransportError,
     quic::{
         line::{End, Line},
-        socket::Socket,
+        pipe::{Pipe, why},
     },
 };
 
@@ -64,9 +63,7 @@ pub(super) enum Lanes {
 
 /// The part that is made on the caller's thread, so that it can say what is wrong.
 pub(super) struct Prepared {
-    socket: Socket,
-    endpoint: Endpoint,
-    handle: ConnectionHandle,
+    pipe: Pipe,
     link: Arc<Mutex<Link>>,
     line: Arc<Line>,
     plan: Plan,
@@ -75,19 +72,10 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Prepares to reach the relay, and sends nothing yet.
     pub(super) fn new(plan: Plan) -> Result<Self, TransportError> {
-        let any = match plan.remote {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        let socket = Socket::bind(any, BATCH).map_err(|_| TransportError::Exhausted)?;
-        let mut endpoint = Endpoint::new(tls::endpoint(), None, true, None);
-        let now = Instant::now();
-        let connected = endpoint.connect(now, plan.config.clone(), plan.remote, &plan.host);
-        // The host is no name that a certificate could be for, or the address none that could be reached.
-        let (handle, connection) = connected.map_err(|_| TransportError::Unreachable)?;
-        let link = Arc::new(Mutex::new(Link::new(connection, now)));
-        let line = Arc::new(Line::new(socket.waker()));
-        Ok(Self { socket, endpoint, handle, link, line, plan })
+        let (pipe, connection) = Pipe::open(plan.remote, &plan.host, plan.config.clone())?;
+        let link = Arc::new(Mutex::new(Link::new(connection, Instant::now())));
+        let line = Arc::new(Line::new(pipe.waker()));
+        Ok(Self { pipe, link, line, plan })
     }
 
     pub(super) fn line(&self) -> Arc<Line> {
@@ -101,9 +89,7 @@ impl Prepared {
 }
 
 struct Worker {
-    socket: Socket,
-    endpoint: Endpoint,
-    handle: ConnectionHandle,
+    pipe: Pipe,
     link: Arc<Mutex<Link>>,
     line: Arc<Line>,
     plan: Plan,
@@ -113,7 +99,6 @@ struct Worker {
     waker: Waker,
     joined: Option<Joined>,
     packets: VecDeque<Bytes>,
-    transmit: Vec<u8>,
     /// When to look again whether a connection that has said everything can end.
     leave_at: Option<Instant>,
 }
@@ -131,8 +116,11 @@ struct Joined {
     due: Option<Instant>,
     /// Since when the application has said everything.
     finished: Option<Instant>,
-    leaving: Option<Pin<Box<dyn Future<Output = Result<(), Error>>>>>,
+    leaving: Option<Leaving>,
 }
+
+/// Ends when the session has.
+type Leaving = Pin<Box<dyn Future<Output = Result<(), Error>>>>;
 
 /// Notes that something is to be polled again.
 struct Again(AtomicBool);
@@ -145,12 +133,10 @@ impl Wake for Again {
 
 impl Worker {
     fn new(prepared: Prepared, told: Told) -> Self {
-        let Prepared { socket, endpoint, handle, link, line, plan } = prepared;
+        let Prepared { pipe, link, line, plan } = prepared;
         let again = Arc::new(Again(AtomicBool::new(false)));
         Self {
-            socket,
-            endpoint,
-            handle,
+            pipe,
             link,
             line,
             plan,
@@ -160,7 +146,6 @@ impl Worker {
             again,
             joined: None,
             packets: VecDeque::new(),
-            transmit: Vec::new(),
             leave_at: None,
         }
     }
@@ -172,13 +157,13 @@ impl Worker {
             self.clock.advance(now);
             let lost = self.handle_events(now);
             let over = lost.or_else(|| self.turn(now).err());
-            self.flush(now);
+            self.pipe.flush(&mut lock(&self.link).connection, now);
             if let Some(over) = over {
                 break over;
             }
             let until = self.poll_timeout().unwrap_or(now + TICK).min(now + TICK);
-            self.socket.wait(until);
-            self.receive();
+            self.pipe.wait(until);
+            self.pipe.receive(&mut lock(&self.link).connection);
         };
         let now = Instant::now();
         let mut link = lock(&self.link);
@@ -186,32 +171,10 @@ impl Worker {
             link.connection.close(now, DONE, Bytes::new());
         }
         drop(link);
-        self.flush(now);
+        self.pipe.flush(&mut lock(&self.link).connection, now);
         // Whoever asked may have given up in the meantime.
         let _ = self.told.take().map(|told| told.send(Err(why)));
         self.line.hang_up();
-    }
-
-    fn receive(&mut self) {
-        let now = Instant::now();
-        let Self { socket, endpoint, handle, link, transmit, .. } = self;
-        let mut link = lock(link);
-        for _ in 0..BATCHES {
-            let more = socket.receive(|arrived| {
-                transmit.clear();
-                let event =
-                    endpoint.handle(now, arrived.from, arrived.to, arrived.ecn, arrived.bytes, transmit);
-                // What is for no connection of ours gets no answer.
-                if let Some(DatagramEvent::ConnectionEvent(to, event)) = event
-                    && to == *handle
-                {
-                    link.connection.handle_event(event);
-                }
-            });
-            if !more {
-                return;
-            }
-        }
     }
 
     /// Gives the reason if the connection is lost.
@@ -277,7 +240,7 @@ impl Worker {
             data.and_then(|data| data.protocol).and_then(|protocol| String::from_utf8(protocol).ok())
         };
         let protocol = protocol.ok_or(TransportError::Refused)?;
-        let (mouth, mouth_driver) = room::mouth();
+        let (mouth, mouth_driver) = publish::mouth();
         let (ears, ears_driver) = room::ears();
         let place = &self.plan.place;
         let ears = room::of_room(&ears, place).ok_or(TransportError::Refused)?;
@@ -316,23 +279,6 @@ impl Worker {
             self.joined.as_ref().map(|joined| joined.voice.ready_at()).filter(|at| *at > self.clock.now());
         let link = lock(&self.link).connection.poll_timeout();
         [due, says, link, self.clock.next(), self.leave_at].into_iter().flatten().min()
-    }
-
-    fn flush(&mut self, now: Instant) {
-        let mut link = lock(&self.link);
-        while let Some(event) = link.connection.poll_endpoint_events() {
-            if let Some(event) = self.endpoint.handle_event(self.handle, event) {
-                link.connection.handle_event(event);
-            }
-        }
-        let segments = self.socket.max_segments();
-        loop {
-            self.transmit.clear();
-            match link.connection.poll_transmit(now, segments, &mut self.transmit) {
-                Some(transmit) => self.socket.send(&transmit, &self.transmit),
-                None => return,
-            }
-        }
     }
 }
 
@@ -379,30 +325,10 @@ fn datagrams_fit(link: &Mutex<Link>) -> bool {
     most.is_some_and(|most| most >= crate::transport::MAX_MEDIA + DATAGRAM_HEADER)
 }
 
-/// What a connection that was lost before the relay let us in means to whoever wanted it.
-fn why(reason: &ConnectionError, rejected: bool) -> TransportError {
-    match reason {
-        _ if rejected => TransportError::WrongCertificate,
-        ConnectionError::ConnectionClosed(close)
-            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
-        {
-            TransportError::Busy
-        }
-        ConnectionError::ConnectionClosed(_)
-        | ConnectionError::ApplicationClosed(_)
-        | ConnectionError::TransportError(_)
-        | ConnectionError::VersionMismatch => TransportError::Refused,
-        _ => TransportError::Unreachable,
-    }
-}
-
 /// The error code of a connection that ends because all is said.
 const DONE: VarInt = VarInt::from_u32(0);
 /// How long the thread may take to notice what it was not woken for.
 const TICK: Duration = Duration::from_secs(1);
-/// Runs of datagrams read in one call, and calls in a row.
-const BATCH: usize = 4;
-const BATCHES: usize = 16;
 /// How often everything is polled in one turn before the socket has its own.
 const ROUNDS: usize = 64;
 /// How long what was said last is given to be read by the relay, and somebody to subscribe to it.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,15 +12,11 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use quinn_proto::{
-    ClientConfig, Connection, ConnectionError, ConnectionHandle, DatagramEvent, Dir, Endpoint, Event,
-    ReadError, StreamEvent, StreamId, TransportErrorCode, VarInt,
-};
+use quinn_proto::{ClientConfig, Connection, Dir, Event, ReadError, StreamEvent, StreamId, VarInt};
 
 use super::{
     line::{End, Line},
-    socket::Socket,
-    tls,
+    pipe::{Pipe, why},
 };
 use crate::{
     relay::wire::{self, Frames},
@@ -37,9 +33,7 @@ pub(super) enum Purpose {
 }
 
 pub(super) struct Worker {
-    socket: Socket,
-    endpoint: Endpoint,
-    handle: ConnectionHandle,
+    pipe: Pipe,
     connection: Connection,
     line: Arc<Line>,
     purpose: Purpose,
@@ -59,7 +53,6 @@ pub(super) struct Worker {
     finished: bool,
     /// The relay has said everything.
     ended: bool,
-    transmit: Vec<u8>,
     lost: Option<TransportError>,
 }
 
@@ -74,20 +67,10 @@ impl Worker {
         purpose: Purpose,
         told: mpsc::Sender<Result<(), TransportError>>,
     ) -> Result<Self, TransportError> {
-        let any = match remote {
-            SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
-            SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
-        };
-        let socket = Socket::bind(any, BATCH).map_err(|_| TransportError::Exhausted)?;
-        let mut endpoint = Endpoint::new(tls::endpoint(), None, true, None);
-        let connected = endpoint.connect(Instant::now(), config, remote, host);
-        // The host is no name that a certificate could be for, or the address none that could be reached.
-        let (handle, connection) = connected.map_err(|_| TransportError::Unreachable)?;
-        let line = Arc::new(Line::new(socket.waker()));
+        let (pipe, connection) = Pipe::open(remote, host, config)?;
+        let line = Arc::new(Line::new(pipe.waker()));
         Ok(Self {
-            socket,
-            endpoint,
-            handle,
+            pipe,
             connection,
             line,
             purpose,
@@ -101,7 +84,6 @@ impl Worker {
             packets: VecDeque::new(),
             finished: false,
             ended: false,
-            transmit: Vec::new(),
             lost: None,
         })
     }
@@ -120,7 +102,7 @@ impl Worker {
             if self.line.how_to_end() == End::GiveUp && !self.connection.is_closed() {
                 self.connection.close(now, DONE, Bytes::new());
             }
-            self.flush(now);
+            self.pipe.flush(&mut self.connection, now);
             if let Some(lost) = self.lost {
                 // What had come before was read above.
                 self.fail(lost);
@@ -129,35 +111,14 @@ impl Worker {
                 break;
             }
             let until = self.connection.poll_timeout().unwrap_or(now + TICK).min(now + TICK);
-            self.socket.wait(until);
-            self.receive();
+            self.pipe.wait(until);
+            self.pipe.receive(&mut self.connection);
             let now = Instant::now();
             if self.connection.poll_timeout().is_some_and(|due| due <= now) {
                 self.connection.handle_timeout(now);
             }
         }
         self.fail(TransportError::Closed);
-    }
-
-    fn receive(&mut self) {
-        let now = Instant::now();
-        let Self { socket, endpoint, handle, connection, transmit, .. } = self;
-        for _ in 0..BATCHES {
-            let more = socket.receive(|arrived| {
-                transmit.clear();
-                let event =
-                    endpoint.handle(now, arrived.from, arrived.to, arrived.ecn, arrived.bytes, transmit);
-                // What is for no connection of ours gets no answer.
-                if let Some(DatagramEvent::ConnectionEvent(to, event)) = event
-                    && to == *handle
-                {
-                    connection.handle_event(event);
-                }
-            });
-            if !more {
-                return;
-            }
-        }
     }
 
     fn handle_events(&mut self, now: Instant) {
@@ -305,22 +266,6 @@ impl Worker {
         }
     }
 
-    fn flush(&mut self, now: Instant) {
-        while let Some(event) = self.connection.poll_endpoint_events() {
-            if let Some(event) = self.endpoint.handle_event(self.handle, event) {
-                self.connection.handle_event(event);
-            }
-        }
-        let segments = self.socket.max_segments();
-        loop {
-            self.transmit.clear();
-            match self.connection.poll_transmit(now, segments, &mut self.transmit) {
-                Some(transmit) => self.socket.send(&transmit, &self.transmit),
-                None => return,
-            }
-        }
-    }
-
     /// Ends the connection from this side, and says why if anybody still asks.
     fn end(&mut self, now: Instant, why: TransportError) {
         self.fail(why);
@@ -334,30 +279,10 @@ impl Worker {
     }
 }
 
-/// What a connection that was lost before its answer means to whoever wanted it.
-fn why(reason: &ConnectionError, rejected: bool) -> TransportError {
-    match reason {
-        _ if rejected => TransportError::WrongCertificate,
-        ConnectionError::ConnectionClosed(close)
-            if close.error_code == TransportErrorCode::CONNECTION_REFUSED =>
-        {
-            TransportError::Busy
-        }
-        ConnectionError::ConnectionClosed(_)
-        | ConnectionError::ApplicationClosed(_)
-        | ConnectionError::TransportError(_)
-        | ConnectionError::VersionMismatch => TransportError::Refused,
-        _ => TransportError::Unreachable,
-    }
-}
-
 /// The error code of a connection that ends because all is said.
 const DONE: VarInt = VarInt::from_u32(0);
 /// How long the thread may take to notice what it was not woken for.
 const TICK: Duration = Duration::from_secs(1);
-/// Runs of datagrams read in one call, and calls in a row.
-const BATCH: usize = 4;
-const BATCHES: usize = 16;
 /// Bytes, and pieces of the stream, that are handled at a time.
 const CHUNK: usize = 16 * 1024;
 const CHUNKS: usize = 8;

@@ -1,0 +1,134 @@
+//! What this member publishes at a MoQ relay (SPEC section 8.8).
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use moq_net::{Error, Timestamp, broadcast, cache, group, origin, track};
+
+use super::room::{BACK, CONTROL, EXPIRY, KEPT, LATE, MEDIA};
+use crate::{keys::derive::hkdf_sha256, transport::RoomHandle};
+
+/// Where everything of a room is at a relay, which learns nothing else of it.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// The path of the room.
+    pub(super) room: String,
+    /// The path of this connection in the room.
+    pub(super) own: String,
+}
+
+impl Place {
+    pub(super) fn new(handle: RoomHandle, nonce: [u8; 16]) -> Self {
+        let mut room = [0; 16];
+        hkdf_sha256(&[], handle.as_bytes(), &[b"sottovoce 1 moq"], &mut room);
+        let room = hex(&room);
+        let own = format!("{room}/{}", hex(&nonce));
+        Self { room, own }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What this member says.
+pub(super) struct Voice {
+    /// Announced for as long as this is there.
+    _broadcast: broadcast::Producer,
+    control: track::Producer,
+    media: track::Producer,
+    begun: Instant,
+    /// How many messages were sent.
+    said: u64,
+    /// When the messages of the last moments were sent, the newest last.
+    recent: VecDeque<Instant>,
+    /// Bytes of messages that may be sent, and when that was so.
+    budget: (f64, Instant),
+}
+
+impl Voice {
+    /// Begins to publish. `None` if `moq-net` will not have it.
+    pub(super) fn new(origin: &origin::Producer, place: &Place, now: Instant) -> Option<Self> {
+        let broadcast = origin.create_broadcast(place.own.as_str()).ok()?;
+        let track = |name: &str, age, priority| {
+            let info = track::Info::default().with_max_age(age).with_priority(priority);
+            broadcast.create_track(name, info).ok()
+        };
+        let (control, media) = (track(CONTROL, KEPT, 1)?, track(MEDIA, LATE, 2)?);
+        broadcast.announce(origin::Route::default()).ok()?;
+        let (recent, budget) = (VecDeque::new(), (BURST, now));
+        Some(Self { _broadcast: broadcast, control, media, begun: now, said: 0, recent, budget })
+    }
+
+    /// When the next message may be sent.
+    pub(super) fn ready_at(&self) -> Instant {
+        let (bytes, since) = self.budget;
+        since + Duration::from_secs_f64((-bytes / RATE).max(0.0))
+    }
+
+    pub(super) fn say(&mut self, message: &[u8], now: Instant) -> Result<(), Error> {
+        let (bytes, since) = self.budget;
+        let earned = now.saturating_duration_since(since).as_secs_f64() * RATE;
+        self.budget = ((bytes + earned).min(BURST) - (message.len() + OVERHEAD) as f64, now);
+        while self.recent.front().is_some_and(|sent| now.saturating_duration_since(*sent) > RECENT) {
+            self.recent.pop_front();
+        }
+        let back = u32::try_from(self.recent.len()).unwrap_or(u32::MAX);
+        self.recent.push_back(now);
+        let mut frame = BytesMut::with_capacity(BACK + message.len());
+        frame.put_u32(back);
+        frame.put_slice(message);
+        let mut group = self.control.create_group(group::Info { sequence: self.said })?;
+        self.said += 1;
+        group.write_frame(self.timestamp(now)?, frame.freeze())?;
+        group.finish()
+    }
+
+    /// Sends a packet in a datagram, or on a stream where datagrams cannot go.
+    pub(super) fn speak(&mut self, packet: Bytes, datagrams: bool, now: Instant) -> Result<(), Error> {
+        if packet.is_empty() {
+            // In IETF MoQ transport what is empty means something else.
+            return Ok(());
+        }
+        let timestamp = self.timestamp(now)?;
+        match datagrams {
+            true => self.media.append_datagram(timestamp, packet).map(|_| ()),
+            false => self.media.write_frame(timestamp, packet),
+        }
+    }
+
+    /// Whether somebody hears what is said, or nothing was said.
+    pub(super) fn is_heard(&self) -> bool {
+        self.said == 0 || self.control.is_used()
+    }
+
+    /// Says that nothing more comes.
+    pub(super) fn finish(&self) {
+        // It fails if the relay has ended it, which comes to the same.
+        let _ = self.control.finish();
+        let _ = self.media.finish();
+    }
+
+    fn timestamp(&self, now: Instant) -> Result<Timestamp, Error> {
+        let passed = now.saturating_duration_since(self.begun).as_millis();
+        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
+        Timestamp::from_millis(passed).map_err(|_| Error::Closed)
+    }
+}
+
+/// The origin that keeps what this member says.
+pub(super) fn mouth() -> (origin::Producer, origin::Driver) {
+    let mut config = origin::Config::default();
+    config.pool = cache::Pool::new(cache::Config::default().with_expiry(EXPIRY));
+    origin::Producer::new(config)
+}
+
+/// Up to which age messages are asked for by whoever comes in: with time to spare before they are gone.
+const RECENT: Duration = Duration::from_secs(5);
+/// Bytes of messages that may be sent at once, and in each second after that; each counts for more than its length.
+const BURST: f64 = 1024.0 * 1024.0;
+const RATE: f64 = 256.0 * 1024.0;
+const OVERHEAD: usize = 66;
