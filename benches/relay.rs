@@ -1,11 +1,12 @@
-//! `cargo bench --features quic,rtp --bench relay`: what a relay costs for each packet that it delivers.
+//! `cargo bench --features quic,rtp,webrtc,moq --bench relay`: what a relay costs for each packet that it delivers.
 //!
 //! ```text
 //! speaker > relay, a process of its own > 10, 100, 300, 1000 receivers      25 and 50 packets a second
 //! ```
 //!
-//! Bare `sendto`, our relay by UDP and by QUIC, and rtpengine if it is installed, take turns within the same run, so
-//! that all see the same machine. Cost is the CPU time of the relay's process (all threads, from the scheduler's own
+//! Bare `sendto`, our relay by UDP and by QUIC, and those of rtpengine, Janus and moq-relay that are installed, take turns within
+//! the same run, so that all see the same machine. The last two are reached by the library's adapters, which have a thread for each
+//! receiver, and are tried with 100 of them at most: at moq-relay every member subscribes to every other one. Cost is the CPU time of the relay's process (all threads, from the scheduler's own
 //! accounts), so it holds on a busy machine; latency and loss include the receivers, which are one thread here, the
 //! same for all. What sealing adds is measured by the same clock. `SOTTOVOCE_BENCH_ROUNDS`, `SOTTOVOCE_BENCH_SECONDS` and
 //! `SOTTOVOCE_BENCH_RECEIVERS` make it longer or shorter. Saves `relay.json` in `target/bench`.
@@ -16,6 +17,8 @@ mod support {
     pub mod alloc;
     pub mod arena;
     pub mod batch;
+    #[cfg(any(feature = "moq", feature = "webrtc"))]
+    pub mod clients;
     pub mod contest;
     pub mod crowd;
     pub mod median;
@@ -43,12 +46,22 @@ use support::{
     swarm::OurQuic,
 };
 
+#[cfg(feature = "webrtc")]
+#[path = "../tests/support/janus.rs"]
+mod janus;
+#[cfg(feature = "moq")]
+#[path = "../tests/support/moq.rs"]
+#[allow(dead_code)]
+mod moq;
+
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 /// Bytes of a packet on the wire: 40 ms of Opus, signed.
 const PACKET: usize = 263;
 const RATES: [u32; 2] = [25, 50];
+/// The most receivers with a thread each.
+const CLIENTS_MAX: usize = 100;
 
 /// One way from a speaker to receivers, through a relay in a process of its own.
 pub trait Way {
@@ -90,6 +103,9 @@ fn main() {
             Some(way) => ways.push(Box::new(way)),
             None => println!("*** skipped: rtpengine is not installed"),
         }
+        if receivers <= CLIENTS_MAX {
+            others(receivers, &mut ways);
+        }
         for rate in RATES {
             let mut tracks: Vec<Track> = ways.iter().map(|_| Track::default()).collect();
             for round in 0..rounds as usize {
@@ -114,6 +130,26 @@ fn main() {
     if rows.iter().any(|row| row.delivered == 0) {
         println!("a way delivered nothing");
         process::exit(1);
+    }
+}
+
+/// The ways that are gone by the library's own adapters.
+#[cfg_attr(not(any(feature = "moq", feature = "webrtc")), allow(unused_variables))]
+fn others(receivers: usize, ways: &mut Vec<Box<dyn Way>>) {
+    #[cfg(any(feature = "moq", feature = "webrtc"))]
+    use support::clients::Clients;
+    #[cfg(feature = "webrtc")]
+    if let Some(relay) = janus::Janus::start() {
+        // What runs is a shell that has become Janus.
+        let (name, pid) = (relay.name(), relay.pid());
+        let member = move || sottovoce::transport::webrtc::Client::new(name.clone()).expect("a name");
+        ways.push(Box::new(Clients::gather("Janus", pid, Box::new(relay), receivers, member)));
+    }
+    #[cfg(feature = "moq")]
+    if let Some(relay) = moq::Moq::start(moq::Kind::Lite) {
+        let (name, pid) = (relay.name(), relay.pid());
+        let member = move || sottovoce::transport::moq::Client::new(name.clone()).expect("a name");
+        ways.push(Box::new(Clients::gather("moq-relay", pid, Box::new(relay), receivers, member)));
     }
 }
 
