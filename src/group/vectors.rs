@@ -2,6 +2,7 @@
 
 use super::{
     Identity, Invite, Name, PairCode, RoomCode,
+    announcement::Announcement,
     chain::{Certificate, HandOver},
     envelope::{Inbox, LaneKey},
     invite::UnixTime,
@@ -9,9 +10,10 @@ use super::{
     mls::{JoinSecret, Purpose, knock_aad, petition_aad},
     order::Order,
     state::RoomState,
+    vouch::{Lost, Vouch},
 };
 use crate::{
-    Authenticity, Epoch, Suite,
+    Authenticity, Epoch, Leaf, Suite,
     group::Role,
     id::MemberId,
     keys::{
@@ -148,6 +150,61 @@ fn petitions() {
         };
         assert_eq!(Plea::decode(&plain), Ok(expected));
         assert_eq!(Message::Petition(petition).encode(), case.bytes("message"));
+    }
+}
+
+/// Decodes the message of a case, unless a reader has to refuse it.
+fn taken(case: &Case, expected: Message) {
+    let decoded = Message::decode(&case.bytes("message"));
+    if case.number("taken") == 1 {
+        assert_eq!(decoded, Ok(expected));
+    } else {
+        assert!(decoded.is_err());
+    }
+}
+
+#[test]
+fn those_who_are_lost_and_those_who_know() {
+    for case in cases("room.txt", "lost", 4) {
+        let asks = case.list("asks").into_iter().filter(|ask| !ask.is_empty());
+        let asks = asks.map(|ask| MemberId::from_bytes(ask.try_into().unwrap()));
+        let group_id = case.bytes("group_id");
+        let lost = Lost::new(&identity(&case), &group_id, case.number("at"), asks.collect());
+        assert!(lost.is_genuine(&group_id));
+        let message = Message::Lost(lost);
+        assert_eq!(message.encode(), case.bytes("message"));
+        taken(&case, message);
+    }
+    for case in cases("room.txt", "vouch", 1) {
+        let (group_id, keeper) = (case.bytes("group_id"), member(&case, "keeper"));
+        let vouch = Vouch::new(&identity(&case), &group_id, keeper, case.number("at"));
+        assert_eq!(Message::Vouch(vouch.clone()).encode(), case.bytes("message"));
+        assert_eq!(Message::decode(&case.bytes("message")), Ok(Message::Vouch(vouch)));
+    }
+    for case in cases("room.txt", "shown", 3) {
+        let bans = case.number("bans");
+        let target = member(&case, "target");
+        let order =
+            Order::new(&identity(&case), &case.bytes("group_id"), target, case.number("serial"), bans == 1);
+        if bans < 2 {
+            assert_eq!(Message::Order(order).encode(), case.bytes("message"));
+        }
+        taken(&case, Message::Order(order));
+    }
+}
+
+#[test]
+fn echoes_and_missing_keys() {
+    let both_ways = |case: &Case, announcement: Announcement| {
+        assert_eq!(announcement.encode(), case.bytes("announcement"));
+        assert_eq!(Announcement::decode(&case.bytes("announcement")), Ok(announcement));
+    };
+    for case in cases("room.txt", "echo", 1) {
+        both_ways(&case, Announcement::Echo { heard_ms: case.number("heard"), at_ms: case.number("at") });
+    }
+    for case in cases("room.txt", "missing", 2) {
+        let leaves = case.numbers("leaves").into_iter().map(|leaf| Leaf(leaf.try_into().unwrap()));
+        both_ways(&case, Announcement::Missing(leaves.collect()));
     }
 }
 
