@@ -90,6 +90,8 @@ pub enum Violation {
     Lifetime,
     /// The committer's new leaf belongs to another identity.
     Succession,
+    /// It is signed by a member, and MLS cannot process it: its update path is wrong for us, or for everybody.
+    BrokenCommit,
     /// The committer's role does not permit this kind of change to anybody.
     NoRight,
     /// The committer's role does not permit it to this member.
@@ -134,6 +136,7 @@ impl fmt::Display for Violation {
             Self::Credential(_) => "a credential that is not believed",
             Self::Lifetime => "a leaf that is valid for too long",
             Self::Succession => "a leaf that passes to another identity",
+            Self::BrokenCommit => "a commit that cannot be processed",
             Self::NoRight => "the role does not permit this",
             Self::Rank => "the role does not permit this to that member",
             Self::Host => "the host cannot be removed or banned",

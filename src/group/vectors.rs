@@ -6,7 +6,7 @@ use super::{
     chain::{Certificate, HandOver},
     envelope::{Inbox, LaneKey},
     invite::UnixTime,
-    message::{Beat, Heartbeat, Message, Plea, RefuseReason, Refused, branch},
+    message::{Beat, Broken, Heartbeat, Message, Plea, RefuseReason, Refused, branch},
     mls::{JoinSecret, Purpose, knock_aad, petition_aad},
     order::Order,
     state::RoomState,
@@ -129,7 +129,7 @@ fn refusals_and_heartbeats() {
 
 #[test]
 fn petitions() {
-    for case in cases("room.txt", "petition", 2) {
+    for case in cases("room.txt", "petition", 3) {
         let secret = JoinSecret::derive(&Secret::wrap(case.bytes("ikm"))).unwrap();
         let door_key = secret.public().0;
         assert_eq!(door_key, case.array("door_key"));
@@ -141,10 +141,12 @@ fn petitions() {
         let plain = secret.open(Purpose::Petition, &petition.kem_output, &petition.sealed, &aad).unwrap();
         let signer = identity(&case);
         let expected = match case.number("kind") {
-            1 => {
+            kind @ (1 | 3) => {
                 let order =
                     Order::new(&signer, &group_id, member(&case, "target"), case.number("serial"), true);
-                Plea::Return { key_package: case.bytes("key_package"), orders: vec![order] }
+                let broken = (kind == 3)
+                    .then(|| Broken { by: member(&case, "broken_by"), epoch: Epoch(case.number("epoch")) });
+                Plea::Return { key_package: case.bytes("key_package"), orders: vec![order], broken }
             }
             _ => Plea::leave(&signer, &group_id, &door_key),
         };

@@ -23,7 +23,7 @@ use crate::{
     group::{
         announcement::Announcement,
         chain,
-        message::Heartbeat,
+        message::{Broken, Heartbeat},
         mls::{Failure, JoinKey},
         state::MAX_LEAP,
     },
@@ -227,7 +227,12 @@ impl Seat {
             self.returning = Some(Returning::new(core, self.group.id(), self.group.key_exchange(), now)?);
         }
         match &mut self.returning {
-            Some(returning) => returning.tend(core, rival, self.group.id(), self.group.state().orders(), now),
+            Some(returning) => {
+                let (id, orders) = (self.group.id(), self.group.state().orders());
+                let here = |broken: &Broken| broken.epoch == self.group.epoch() && rival.epoch > broken.epoch;
+                let broken = self.broken_commit.filter(here);
+                returning.tend(core, rival, id, orders, broken, now)
+            }
             None => Ok(()),
         }
     }

@@ -17,6 +17,7 @@ use super::{
     core::Core,
     door::{Admitted, BATCH},
     error::{CommandError, ControlError},
+    event::Event,
     liveness::HEARTBEAT,
     naming::Naming,
     seat::{Seat, carry_out},
@@ -266,7 +267,7 @@ impl Seat {
                 self.handle_leave(core, member, now);
                 Ok(())
             }
-            Plea::Return { key_package, orders } => {
+            Plea::Return { key_package, orders, broken } => {
                 let unix = core.clock.unix(now);
                 let (id, exchange) = (self.group.id(), self.group.key_exchange());
                 let candidate =
@@ -286,6 +287,9 @@ impl Seat {
                     keeping.note_answered(petition.reference);
                     self.refuse(core, petition.reference, reason);
                     return Ok(());
+                }
+                if let Some(broken) = broken.filter(|broken| keeping.naming.distrust(broken, now)) {
+                    core.events.push_back(Event::Accused { member: broken.by, by: member });
                 }
                 keeping.let_return(candidate, now);
                 self.adopt(core, &orders, now);

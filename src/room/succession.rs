@@ -40,6 +40,7 @@ impl Seat {
         match (standing, &mut self.keeping) {
             (Standing::Keeper, _) => return Ok(self.merge(core, by, staged, permit, now)),
             (Standing::Named, Some(keeping)) if keeping.naming.ordered(from, &staged.change) => {
+                keeping.naming.note_done(by, self.group.epoch());
                 let outcome = self.merge(core, by, staged, permit, now);
                 // What makes it count for everybody else.
                 self.send_heartbeat(core, now);

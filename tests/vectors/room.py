@@ -186,9 +186,10 @@ def heartbeat(case):
 def petition(case):
     signer, group_id = key(case["seed"]), case["group_id"]
     door_key = raw(derive_key_pair(case["ikm"]).public_key())
-    if case["kind"] == 1:
+    if case["kind"] in (1, 3):
         orders = be(1, 2) + order(signer, group_id, case["target"], case["serial"], 1)
-        plea = b"\1" + be(len(case["key_package"]), 4) + case["key_package"] + orders
+        kind = b"\1" if case["kind"] == 1 else b"\3" + case["broken_by"] + be(case["epoch"], 8)
+        plea = kind + be(len(case["key_package"]), 4) + case["key_package"] + orders
     else:
         plea = b"\2" + raw(signer.public_key()) + signer.sign(b"sottovoce 1 leave" + v8(group_id) + door_key)
     aad = v8(group_id) + door_key + case["reference"]
@@ -275,8 +276,10 @@ def inputs():
     said = dict(authenticator=b("auth", 32), term=3, epoch=258, elapsed=15_000, at=1_800_000_000_123, door_key=b("door", 32), next=b("next", 32))
     yield "heartbeat", dict(seed=b("seed a", 32), group_id=group_id) | said
     asked = dict(seed=b("seed a", 32), ikm=b("ikm", 32), group_id=group_id, reference=b("reference", 32), ephemeral=b("ephemeral", 32))
-    yield "petition", asked | dict(kind=1, key_package=b("key package", 300), target=b("banned", 32), serial=1_800_000_000)
+    returns = dict(key_package=b("key package", 300), target=b("banned", 32), serial=1_800_000_000)
+    yield "petition", asked | dict(kind=1) | returns
     yield "petition", asked | dict(kind=2)
+    yield "petition", asked | dict(kind=3, broken_by=b("committer", 32), epoch=258) | returns
     at, others = dict(at=1_800_000_000_123), [b(f"member {n}", 32) for n in range(9)]
     for count in (1, 8, 0, 9):
         yield "lost", dict(seed=b("seed a", 32), group_id=group_id, asks=others[:count]) | at

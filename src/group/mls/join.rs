@@ -6,7 +6,7 @@ use openmls::prelude::{
     MlsMessageOut, ProtocolVersion, StagedWelcome, Welcome,
 };
 use openmls_rust_crypto::RustCrypto;
-use openmls_traits::{OpenMlsProvider, storage::StorageProvider};
+use openmls_traits::{OpenMlsProvider, crypto::OpenMlsCrypto, storage::StorageProvider};
 use tls_codec::{DeserializeBytes, Serialize};
 
 use super::{Failure, Group, ciphersuite, inspect, provider::Provider};
@@ -258,7 +258,7 @@ pub(super) fn join_config() -> MlsGroupJoinConfig {
         .build()
 }
 
-fn reference(key_package: &KeyPackage, crypto: &RustCrypto) -> Result<[u8; 32], Failure> {
+fn reference(key_package: &KeyPackage, crypto: &impl OpenMlsCrypto) -> Result<[u8; 32], Failure> {
     let reference = key_package.hash_ref(crypto).map_err(Failure::of)?;
     reference.as_slice().try_into().map_err(Failure::of)
 }

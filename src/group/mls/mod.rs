@@ -22,8 +22,8 @@ use std::{
 
 use openmls::prelude::{
     Ciphersuite, GroupId, KeyPackage, LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsMessageBodyIn,
-    MlsMessageIn, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessedMessageContent, ProtocolMessage, Sender,
-    StagedCommit, WireFormatPolicy,
+    MlsMessageIn, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessMessageError, ProcessedMessageContent,
+    ProtocolMessage, Sender, StagedCommit, WireFormatPolicy,
 };
 use openmls_traits::OpenMlsProvider;
 use tls_codec::{DeserializeBytes, Serialize};
@@ -243,8 +243,12 @@ impl Group {
             std::cmp::Ordering::Greater => return Err(ProcessError::Future(Epoch(epoch))),
             std::cmp::Ordering::Equal => {}
         }
-        let processed =
-            self.mls.process_message(&self.provider, message).map_err(|_| ProcessError::Undecryptable)?;
+        self.provider.crypto().forget_signer();
+        let processed = self.mls.process_message(&self.provider, message).map_err(|error| match error {
+            // All of what is wrong with a commit is found out after its signature was checked.
+            ProcessMessageError::InvalidCommit(_) => self.broken_commit(),
+            _ => ProcessError::Undecryptable,
+        })?;
         let from = match processed.sender() {
             Sender::Member(leaf) => Leaf(leaf.u32()),
             _ => return Err(ProcessError::Violation(None, Violation::ExternalCommit)),
@@ -266,6 +270,14 @@ impl Group {
                 Err(ProcessError::Violation(Some(from), Violation::ForeignProposal))
             }
         }
+    }
+
+    /// Somebody signed a commit that MLS cannot process.
+    fn broken_commit(&self) -> ProcessError {
+        let Some(signer) = self.provider.crypto().signer() else { return ProcessError::Undecryptable };
+        let by = self.mls.members().find(|member| member.signature_key == signer);
+        let by = by.map(|member| Leaf(member.index.u32()));
+        ProcessError::Violation(by, Violation::BrokenCommit)
     }
 
     /// Merges what was permitted. If it removed us, the group is of no use afterwards.

@@ -1,0 +1,194 @@
+//! Members whose commits have update paths that are wrong for some of the others (SPEC sections 7.4 and 7.7).
+
+use super::*;
+use crate::{
+    Opener, Sealer, Stamp,
+    group::{
+        message::{Broken, Plea},
+        mls::forge::Spoil,
+    },
+    media::{HEADROOM, TAILROOM},
+};
+
+const BROKEN: Violation = Violation::BrokenCommit;
+
+impl Party {
+    /// From now on the update paths of `from` are wrong for `to`.
+    fn spoils(&mut self, from: usize, to: &[usize], spoil: Spoil) {
+        let leaves: Vec<_> = to.iter().map(|n| self.group(*n).own_leaf()).collect();
+        self.group(from).spoil_paths_to(&leaves, false, spoil);
+    }
+
+    /// From now on the update paths of `from` are wrong for everybody but `to`.
+    fn spoils_all_but(&mut self, from: usize, to: usize) {
+        let leaf = self.group(to).own_leaf();
+        self.group(from).spoil_paths_to(&[leaf], true, Spoil::Another);
+    }
+
+    /// `n` wants its turn to renew its leaf, now.
+    fn renews(&mut self, n: usize) {
+        let now = self.now;
+        let Room { core, phase: Phase::Present(seat), .. } = &mut self.rooms[n] else {
+            panic!("{n} is not in the room")
+        };
+        seat.act(core, Action::Renew, now).unwrap();
+        self.deliver();
+    }
+
+    fn events(&mut self, n: usize) -> Vec<Event> {
+        std::iter::from_fn(|| self.rooms[n].poll_event()).collect()
+    }
+
+    /// Whether everybody is in one epoch of one branch.
+    fn together(&self) -> bool {
+        self.rooms.iter().all(|room| room.status() == Status::Present && room.code() == self.rooms[0].code())
+    }
+
+    /// Lets time pass until everybody is together, and says how long that took.
+    fn reunites(&mut self, within: Duration) -> Duration {
+        let began = self.now;
+        while !self.together() {
+            assert!(self.now - began < within, "not together after {within:?}");
+            self.pass(SECOND / 10);
+        }
+        self.now - began
+    }
+
+    /// What the host and the speaker say is heard by everybody, in an epoch that begins now.
+    fn all_hear(&mut self) {
+        self.settle();
+        let mut lines: Vec<_> = self.rooms.iter().map(|_| (Sealer::new(), Opener::new())).collect();
+        let (stranger, now) = (MemberId::from_bytes(random(&mut self.rooms[HOST].core.rng)), self.now);
+        self.rooms[HOST].ban(stranger, now).unwrap();
+        self.deliver();
+        for (room, (sealer, opener)) in self.rooms.iter_mut().zip(&mut lines) {
+            while let Some(rekey) = room.poll_rekey() {
+                match rekey {
+                    Rekey::Seal(rekey) => drop(sealer.install(rekey)),
+                    Rekey::Open(rekey) => drop(opener.install(rekey)),
+                }
+            }
+        }
+        for from in [HOST, SPEAKER] {
+            let mut buffer = [0x78; HEADROOM + 240 + TAILROOM];
+            let frame = lines[from].0.seal(&mut buffer, 20, Stamp::default()).unwrap().to_vec();
+            for to in (0..lines.len()).filter(|to| *to != from) {
+                let mut frame = frame.clone();
+                lines[to]
+                    .1
+                    .open(&mut frame)
+                    .unwrap_or_else(|why| panic!("{to} does not hear {from}: {why:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn who_gets_a_broken_commit_knows_whose_it_is_and_is_back_within_four_seconds() {
+    for spoil in [Spoil::Garbage, Spoil::Another] {
+        let mut party = Party::new().without_renewals();
+        let ids = party.ids();
+        party.spoils(LISTENER, &[SPEAKER], spoil);
+        party.renews(LISTENER);
+        let violation = Event::Violation { by: Some(ids[LISTENER]), violation: BROKEN };
+        let events = party.events(SPEAKER);
+        assert_eq!(events[0], violation);
+        // The keeper and the others could not know, and have merged it.
+        assert_eq!(events[1], Event::Silent { reason: Silence::CommitWithheld });
+        assert_eq!(party.rooms[MODERATOR].epoch(), party.rooms[HOST].epoch());
+        assert_ne!(party.rooms[SPEAKER].epoch(), party.rooms[HOST].epoch());
+        party.reunites(4 * SECOND);
+        let accused = Event::Accused { member: ids[LISTENER], by: ids[SPEAKER] };
+        assert_eq!(party.events(HOST).iter().filter(|event| **event == accused).count(), 1);
+        assert!(!party.events(MODERATOR).contains(&violation), "it was fine for all others");
+        assert_eq!(party.rooms[SPEAKER].role(), Some(Role::Speaker));
+        party.all_hear();
+
+        // It is not named again for ten minutes, however often it wants to be.
+        let epoch = party.rooms[HOST].epoch();
+        for _ in 0..19 {
+            party.pass(30 * SECOND);
+            party.renews(LISTENER);
+            assert_eq!(party.rooms[HOST].epoch(), epoch);
+            assert!(party.together());
+        }
+        party.goes_on();
+    }
+}
+
+#[test]
+fn a_commit_that_is_broken_for_the_keeper_never_counts() {
+    let mut party = Party::new().without_renewals();
+    let ids = party.ids();
+    let before = party.rooms[HOST].epoch();
+    party.spoils_all_but(LISTENER, SPEAKER);
+    party.renews(LISTENER);
+    let violation = Event::Violation { by: Some(ids[LISTENER]), violation: BROKEN };
+    for n in [HOST, MODERATOR] {
+        assert!(party.events(n).contains(&violation), "{n}");
+    }
+    assert!(!party.events(SPEAKER).contains(&violation));
+    party.pass(20 * SECOND);
+    assert!(party.together());
+    assert_eq!(party.rooms[SPEAKER].epoch(), before);
+    party.all_hear();
+}
+
+#[test]
+fn a_keeper_whose_commits_are_broken_for_somebody_has_it_back_within_nine_seconds() {
+    for to in [MODERATOR, SPEAKER, LISTENER] {
+        let mut party = Party::new().without_renewals();
+        let (ids, now) = (party.ids(), party.now);
+        party.spoils(HOST, &[to], Spoil::Garbage);
+        party.rooms[HOST].set_role(ids[LISTENER], Role::Speaker, now).unwrap();
+        party.deliver();
+        let violation = Event::Violation { by: Some(ids[HOST]), violation: BROKEN };
+        assert!(party.events(to).contains(&violation), "{to}");
+        party.reunites(9 * SECOND);
+        let none = party.events(HOST).iter().all(|event| !matches!(event, Event::Accused { .. }));
+        assert!(none, "it knows");
+        party.spoils(HOST, &[], Spoil::Garbage);
+        party.all_hear();
+    }
+}
+
+#[test]
+fn a_takeover_that_is_broken_for_some_splits_nobody_off_for_good() {
+    let mut party = Party::new().without_renewals();
+    let ids = party.ids();
+    party.spoils(LISTENER, &[SPEAKER], Spoil::Garbage);
+    let taken = party.group(LISTENER).state().with_keeper(ids[LISTENER], 0);
+    let commit = party.group(LISTENER).forge(vec![Forgery::State(taken)]).commit;
+    let answers = party.tell(LISTENER, Message::Mls(commit));
+    let by = Some(ids[LISTENER]);
+    assert_eq!(answers[SPEAKER], Err(ControlError::NotPermitted { by, violation: BROKEN }));
+    party.deliver();
+    party.spoils(LISTENER, &[], Spoil::Garbage);
+    party.reunites(9 * SECOND);
+    assert_eq!(party.rooms[SPEAKER].keeper(), Some(ids[HOST]));
+    party.all_hear();
+}
+
+#[test]
+fn nobody_is_distrusted_for_what_it_did_not_commit() {
+    let mut party = Party::new().without_renewals();
+    let ids = party.ids();
+    party.pass(6 * SECOND);
+    let group = party.group(HOST);
+    let (id, epoch) = (group.id().to_vec(), group.epoch());
+    for (seed, broken) in [(41, Broken { by: ids[LISTENER], epoch }), (42, Broken { by: ids[HOST], epoch })] {
+        let applicant =
+            Applicant::new(&identity(2), &id, X25519, [seed; 32], [seed; 32], party.unix).unwrap();
+        let key_package = applicant.key_package().to_vec();
+        let plea = Plea::Return { key_package, orders: Vec::new(), broken: Some(broken) };
+        let petition = keepers::sealed(&mut party, &plea, *applicant.reference());
+        assert_eq!(party.tell(MODERATOR, petition)[HOST], Ok(()));
+        assert!(party.events(HOST).iter().all(|event| !matches!(event, Event::Accused { .. })));
+    }
+    party.pass(10 * SECOND);
+    assert!(party.together());
+    let before = party.rooms[HOST].epoch();
+    party.renews(LISTENER);
+    assert!(party.rooms[HOST].epoch() > before, "it still has its turn");
+    party.all_hear();
+}
