@@ -222,8 +222,17 @@ pub(crate) fn check(change: &Change, before: &Before<'_>) -> Result<(Permit, Sta
     Ok((Permit(()), standing))
 }
 
-/// Checks what one member asks for, before it is made into a change.
+/// Checks what another member asks for, before it is made into a change.
 pub(crate) fn check_action(action: Action, asker: MemberId, before: &Before<'_>) -> Result<(), Violation> {
+    check_right(action, asker, before)?;
+    match action {
+        Action::Order(order) if !order.is_genuine(before.group_id) => Err(Violation::Order),
+        _ => Ok(()),
+    }
+}
+
+/// The same, but for the signature of an order: for what we ask for ourselves, which we have just signed.
+pub(crate) fn check_right(action: Action, asker: MemberId, before: &Before<'_>) -> Result<(), Violation> {
     let Before { roster, state, .. } = *before;
     let here = |member| roster.iter().any(|other| other.id == member);
     if !here(asker) {
@@ -238,7 +247,7 @@ pub(crate) fn check_action(action: Action, asker: MemberId, before: &Before<'_>)
     outranks(rank, state.role(target))?;
     match action {
         // A ban may be for somebody who is not here yet.
-        Action::Order(order) if order.issuer() == asker && order.is_genuine(before.group_id) => Ok(()),
+        Action::Order(order) if order.issuer() == asker => Ok(()),
         Action::Order(_) => Err(Violation::Order),
         _ if !here(target) => Err(Violation::UnknownMember),
         Action::Assign(_, role) => outranks(rank, role),
@@ -248,10 +257,16 @@ pub(crate) fn check_action(action: Action, asker: MemberId, before: &Before<'_>)
 
 /// Whether an order that somebody brings from elsewhere counts here.
 pub(crate) fn check_order(order: &Order, before: &Before<'_>) -> Result<(), Violation> {
-    let state = before.state;
+    if !counts(order, before.state) || !order.is_genuine(before.group_id) {
+        return Err(Violation::Order);
+    }
+    Ok(())
+}
+
+/// Whether an order is news, of somebody of rank. Whether its issuer said so is another question.
+fn counts(order: &Order, state: &RoomState) -> bool {
     let newer = state.order(order.target).is_none_or(|known| known.serial < order.serial);
-    let ranked = outranks(state.role(order.issuer()), state.role(order.target)).is_ok();
-    if newer && ranked && order.is_genuine(before.group_id) { Ok(()) } else { Err(Violation::Order) }
+    newer && outranks(state.role(order.issuer()), state.role(order.target)).is_ok()
 }
 
 fn standing(committer: MemberId, old: &RoomState, new: &RoomState) -> Result<Standing, Violation> {
@@ -285,9 +300,10 @@ fn check_state(
             return Err(Violation::HandOver);
         }
     }
+    // With the signatures of all orders that are new.
     new.verify(before.group_id, Some(old))?;
-    for order in new.orders().iter().filter(|order| old.order(order.target) != Some(*order)) {
-        check_order(order, before)?;
+    if new.orders().iter().any(|order| old.order(order.target) != Some(order) && !counts(order, old)) {
+        return Err(Violation::Order);
     }
     if old.orders().iter().any(|order| new.order(order.target).is_none()) {
         return Err(Violation::Order);

@@ -277,7 +277,7 @@ impl Seat {
     /// Does what our role permits: commits it as the keeper, asks the keeper otherwise.
     pub(super) fn act(&mut self, core: &mut Core, action: Action, now: Instant) -> Result<(), CommandError> {
         let own = core.identity.id();
-        policy::check_action(action, own, &self.group.before()).map_err(CommandError::NotPermitted)?;
+        policy::check_right(action, own, &self.group.before()).map_err(CommandError::NotPermitted)?;
         // Remembered until it is done, by us or by whoever keeps the room then.
         match action {
             Action::Renew => self.renew_at = now + RENEW_AGAIN,

@@ -341,7 +341,7 @@ impl Group {
             None => None,
         };
         let pending = self.mls.pending_commit().ok_or_else(|| CommitError::mls("no commit is pending"))?;
-        let change = inspect::change(pending, Some(own_leaf), self.mls.group_id().as_slice());
+        let change = inspect::own_change(pending, own_leaf);
         let (permit, _) = policy::check(&change, &self.before()).map_err(CommitError::Violation)?;
         Ok(Proposed { commit, welcome, change, _permit: permit })
     }

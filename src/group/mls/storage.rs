@@ -36,6 +36,11 @@ impl Storage {
         self.kept().get(name).map_or(Ok(Vec::new()), |values| serde_json::from_slice(values.bytes()))
     }
 
+    /// Whether there is a KeyPackage with this reference.
+    pub(super) fn has_key_package(&self, reference: &impl Key<V>) -> Result<bool, Error> {
+        Ok(self.kept().contains_key(&name(KEY_PACKAGE, reference)?))
+    }
+
     fn drop(&self, name: &[u8]) {
         self.kept().remove(name);
     }
