@@ -49,6 +49,8 @@ static ALLOCATOR: Counting = Counting;
 const SIZES: [u32; 5] = [2, 10, 50, 128, 250];
 /// What a room may cost, as a multiple of openmls with the same checks of identities.
 const BOUND: f64 = 1.15;
+/// How many are banned before the rooms are made anew: each ban makes the state larger, on all sides.
+const BANS: u32 = 12;
 
 fn main() -> Result<(), Failed> {
     // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not how fast.
@@ -102,43 +104,67 @@ enum Change {
 /// One change, round by round: the room's cost, that of openmls with the same checks of identities, and without.
 type Rounds = Vec<[Cost; 3]>;
 
+/// The same room three times: ours, and with openmls alone.
+struct Trio {
+    room: Party,
+    checking: Bare,
+    bare: Bare,
+}
+
+impl Trio {
+    fn new(key_exchange: KeyExchange, size: u32) -> Result<Self, Failed> {
+        let bare = |checks| Bare::new(key_exchange, size, checks);
+        let room = Party::new(key_exchange, size)?;
+        Ok(Self { room, checking: bare(Checks::Identities)?, bare: bare(Checks::Nothing)? })
+    }
+
+    /// The same change in all three. In turns: whoever comes later finds the caches warm.
+    fn make(&mut self, change: Change, round: u32) -> Result<[Cost; 3], Failed> {
+        let last = self.room.newest()?;
+        let ours = match change {
+            Change::Join => self.room.join()?,
+            Change::Leave => self.room.leave()?,
+            Change::Ban => self.room.ban()?,
+        };
+        let make = |group: &mut Bare| match change {
+            Change::Join => group.join(ours.committer, 1),
+            Change::Leave => group.remove(ours.committer, last),
+            Change::Ban => group.ban(ours.committer, last),
+        };
+        if round.is_multiple_of(2) {
+            let (checked, unchecked) = (make(&mut self.checking)?, make(&mut self.bare)?);
+            return Ok([ours, checked, unchecked]);
+        }
+        let (unchecked, checked) = (make(&mut self.bare)?, make(&mut self.checking)?);
+        Ok([ours, checked, unchecked])
+    }
+}
+
+/// Of each kind the first round is for the caches, and is dropped. Nobody is banned while joining and leaving are
+/// measured, and a few are while banning is.
 fn measure(key_exchange: KeyExchange, size: u32, rounds: u32) -> Result<Outcome, Failed> {
-    let mut room = Party::new(key_exchange, size)?;
-    let mut checking = Bare::new(key_exchange, size, Checks::Identities)?;
-    let mut bare = Bare::new(key_exchange, size, Checks::Nothing)?;
-    let mut changes = vec![(Change::Join, vec![]), (Change::Leave, vec![]), (Change::Ban, vec![])];
-    // Of each kind the first round is for the caches, and is dropped. Nobody is banned while joining is measured.
-    for (round, kinds) in (0..=rounds)
-        .map(|round| (round, [Change::Leave, Change::Join]))
-        .chain((0..=rounds).map(|round| (round, [Change::Ban, Change::Join])))
-    {
-        for change in kinds {
-            let last = room.newest()?;
-            let ours = match change {
-                Change::Join => room.join()?,
-                Change::Leave => room.leave()?,
-                Change::Ban => room.ban()?,
-            };
-            let change_of = |group: &mut Bare| match change {
-                Change::Join => group.join(ours.committer, 1),
-                Change::Leave => group.remove(ours.committer, last),
-                Change::Ban => group.ban(ours.committer, last),
-            };
-            // In turns: whoever comes later finds the caches warm.
-            let (checked, unchecked) = if round % 2 == 0 {
-                (change_of(&mut checking)?, change_of(&mut bare)?)
-            } else {
-                let unchecked = change_of(&mut bare)?;
-                (change_of(&mut checking)?, unchecked)
-            };
-            if round > 0
-                && (change != Change::Join || kinds[0] == Change::Leave)
-                && let Some((_, rounds)) = changes.iter_mut().find(|(kind, _)| *kind == change)
-            {
-                rounds.push([ours, checked, unchecked]);
-            }
+    let (mut joins, mut leaves, mut bans) = (vec![], vec![], vec![]);
+    let mut trio = Trio::new(key_exchange, size)?;
+    for round in 0..=rounds {
+        let (left, joined) = (trio.make(Change::Leave, round)?, trio.make(Change::Join, round)?);
+        if round > 0 {
+            leaves.push(left);
+            joins.push(joined);
         }
     }
+    while bans.len() < rounds as usize {
+        for round in 0..=BANS.min(rounds) {
+            let banned = trio.make(Change::Ban, round)?;
+            trio.make(Change::Join, round)?;
+            if round > 0 {
+                bans.push(banned);
+            }
+        }
+        if bans.len() < rounds as usize {
+            trio = Trio::new(key_exchange, size)?;
+        }
+    }
+    let Trio { mut room, mut bare, .. } = trio;
     let stored = bare.stored();
     let weighed = |dropped: &mut dyn FnMut()| {
         let before = live_bytes();
@@ -146,6 +172,7 @@ fn measure(key_exchange: KeyExchange, size: u32, rounds: u32) -> Result<Outcome,
         before - live_bytes()
     };
     let heap = [weighed(&mut || room.drop_last()), weighed(&mut || bare.drop_last())];
+    let changes = vec![(Change::Join, joins), (Change::Leave, leaves), (Change::Ban, bans)];
     Ok(Outcome { key_exchange, size, changes, heap, stored })
 }
 
