@@ -5,6 +5,7 @@
 //! candidates, removals, state > commit > policy::check on our own > merge > bytes for the others
 //! ```
 
+mod compact;
 #[cfg(test)]
 pub(crate) mod forge;
 mod hpke;
