@@ -220,6 +220,7 @@ impl Absent {
             door: JoinKey(heartbeat.door_key),
             epoch: heartbeat.epoch,
             branch: heartbeat.branch,
+            same_host: heartbeat.chain == state.chain(),
             ask_at: now,
             heard_at: now,
             proved: core.times.hear(keeper, heartbeat.at_ms, Duration::ZERO, now),

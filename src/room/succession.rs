@@ -127,9 +127,13 @@ impl Seat {
             self.awake_at = now + TO_READ;
             return;
         }
+        self.take_over(core, now);
+    }
+
+    /// Makes itself the keeper. Where it fails the next in line takes over.
+    pub(super) fn take_over(&mut self, core: &mut Core, now: Instant) {
         self.took_over = true;
         let next = self.group.state().with_keeper(core.identity.id(), self.highest_term);
-        // Where it fails the next in line takes over.
         let _ = self.commit_draft(core, &Draft { state: Some(&next), ..Draft::default() }, now);
     }
 

@@ -5,7 +5,7 @@ use crate::{
     Opener, Sealer, Stamp,
     group::{
         message::{Broken, Plea},
-        mls::forge::Spoil,
+        mls::{Draft, forge::Spoil},
     },
     media::{HEADROOM, TAILROOM},
 };
@@ -33,6 +33,29 @@ impl Party {
         };
         seat.act(core, Action::Renew, now).unwrap();
         self.deliver();
+    }
+
+    /// `n` makes a commit of its own, merges it, and says so as a keeper does.
+    fn commits(&mut self, n: usize, draft: &Draft<'_>) {
+        let now = self.now;
+        let Room { core, phase: Phase::Present(seat), .. } = &mut self.rooms[n] else {
+            panic!("{n} is not in the room")
+        };
+        seat.commit_draft(core, draft, now).unwrap();
+        seat.send_heartbeat(core, now);
+    }
+
+    /// Delivers all but what `from` says to `to`.
+    fn deliver_but(&mut self, from: usize, to: usize) {
+        while let Some((by, message)) =
+            self.rooms.iter_mut().enumerate().find_map(|(by, room)| Some((by, room.poll_transmit()?)))
+        {
+            for (at, room) in self.rooms.iter_mut().enumerate() {
+                if at != by && (by, at) != (from, to) {
+                    let _ = room.handle_control(&message, self.now);
+                }
+            }
+        }
     }
 
     fn events(&mut self, n: usize) -> Vec<Event> {
@@ -191,4 +214,33 @@ fn nobody_is_distrusted_for_what_it_did_not_commit() {
     party.renews(LISTENER);
     assert!(party.rooms[HOST].epoch() > before, "it still has its turn");
     party.all_hear();
+}
+
+/// Somebody without a rank takes the keeping, throws the host out by a commit that is broken for it, and does not hear it.
+#[test]
+fn a_keeper_does_not_keep_out_who_is_above_it() {
+    let mut party = Party::new().without_renewals();
+    let (ids, now) = (party.ids(), party.now);
+    party.rooms[HOST].set_role(ids[MODERATOR], Role::Listener, now).unwrap();
+    party.deliver();
+    party.settle();
+    let taken = party.group(LISTENER).state().with_keeper(ids[LISTENER], 0);
+    party.commits(LISTENER, &Draft { state: Some(&taken), ..Draft::default() });
+    party.spoils_all_but(LISTENER, SPEAKER);
+    party.commits(LISTENER, &Draft { renews: Some(&identity(LISTENER as u8)), ..Draft::default() });
+    party.deliver_but(HOST, LISTENER);
+    let violation = Event::Violation { by: Some(ids[LISTENER]), violation: BROKEN };
+    assert!(party.events(HOST).contains(&violation));
+    assert_ne!(party.rooms[HOST].epoch(), party.rooms[SPEAKER].epoch());
+    let began = party.now;
+    while [MODERATOR, SPEAKER].iter().any(|n| party.rooms[*n].code() != party.rooms[HOST].code()) {
+        assert!(party.now - began < 15 * SECOND, "the host is locked out");
+        party.now += SECOND / 10;
+        let now = party.now;
+        for room in &mut party.rooms {
+            room.handle_timeout(now);
+        }
+        party.deliver_but(HOST, LISTENER);
+    }
+    assert_eq!(party.rooms[SPEAKER].keeper(), Some(ids[HOST]));
 }
