@@ -244,3 +244,47 @@ fn a_keeper_does_not_keep_out_who_is_above_it() {
     }
     assert_eq!(party.rooms[SPEAKER].keeper(), Some(ids[HOST]));
 }
+
+#[test]
+fn half_a_room_that_is_thrown_out_by_the_commit_of_a_ban_is_back_within_five_seconds() {
+    let mut party = Party::new();
+    let invite = party.invite();
+    (4..28).for_each(|n| party.knock(n, &invite));
+    party.pass(2 * SECOND);
+    let mut party = party.without_renewals();
+    assert_eq!(party.rooms[HOST].roster().len(), 28);
+    let ids = party.ids();
+    let leaf = |party: &mut Party, n: usize| party.group(n).own_leaf().0;
+    let banned = 27;
+    let target = leaf(&mut party, banned);
+    let nearest = (0..banned).min_by_key(|n| leaf(&mut party, *n) ^ target).unwrap();
+    let out: Vec<usize> = (4..banned).filter(|n| n % 2 == 0 && *n != nearest).collect();
+    party.spoils(nearest, &out, Spoil::Garbage);
+    party.settle();
+    let now = party.now;
+    party.rooms[HOST].ban(ids[banned], now).unwrap();
+    party.deliver();
+    assert_eq!(party.rooms[banned].status(), Status::Over, "the ban waits for nobody");
+    party.rooms.truncate(banned);
+    let violation = Event::Violation { by: Some(ids[nearest]), violation: BROKEN };
+    for n in 0..banned {
+        assert_eq!(party.events(n).contains(&violation), out.contains(&n), "{n}");
+    }
+    party.reunites(5 * SECOND);
+    let accused: Vec<_> = party.events(HOST);
+    let accused = accused
+        .iter()
+        .filter(|event| matches!(event, Event::Accused { member, .. } if *member == ids[nearest]));
+    assert_eq!(accused.count(), out.len());
+    party.all_hear();
+    // The next commit beside it is not left to it.
+    let next = (0..banned)
+        .filter(|n| *n != nearest)
+        .min_by_key(|n| leaf(&mut party, *n) ^ leaf(&mut party, nearest));
+    let (next, now) = (next.unwrap(), party.now);
+    party.spoils(nearest, &out, Spoil::Garbage);
+    party.settle();
+    party.rooms[HOST].ban(ids[next], now).unwrap();
+    party.deliver();
+    assert!((0..banned).all(|n| !party.events(n).contains(&violation)));
+}
