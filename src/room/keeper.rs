@@ -165,7 +165,7 @@ impl Seat {
         }
     }
 
-    /// Carries out an action that was checked.
+    /// Carries out an action that was checked, the signature of an order as well, unless it is ours.
     pub(super) fn commit_action(
         &mut self,
         core: &mut Core,
@@ -175,6 +175,9 @@ impl Seat {
         let own = core.identity.id();
         if action == Action::Renew {
             return self.note_renewal(core, own, now);
+        }
+        if let Action::Order(order) = action {
+            self.group.believe(order);
         }
         let Some(keeping) = &self.keeping else { return Err(CommandError::HostOnly) };
         let (present, state) = (self.group.state(), self.intended());

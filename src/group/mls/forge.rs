@@ -164,6 +164,7 @@ pub(crate) fn group_with_credential(
         state,
         roster,
         leaving,
+        believed: Vec::new(),
         made: Default::default(),
         pending: None,
     }

@@ -39,6 +39,7 @@ use super::{
     invite::UnixTime,
     key_exchange::KeyExchange,
     message,
+    order::Order,
     policy::{self, Before, Change, Permit, Standing, Violation},
     signing::SigningKey,
     state::RoomState,
@@ -60,6 +61,8 @@ pub(crate) struct Group {
     roster: Vec<Member>,
     /// Members who said that they leave, and are not removed yet.
     leaving: BTreeSet<MemberId>,
+    /// Orders that are about to be committed, and whose signatures are known to hold.
+    believed: Vec<Order>,
     /// When the KeyPackages were made by which members came in since we are here.
     made: BTreeMap<MemberId, UnixTime>,
     /// What our commit that waits for the keeper's word would change.
@@ -104,8 +107,9 @@ impl Group {
     ) -> Result<Self, Failure> {
         let state = inspect::read_state(mls.extensions()).map_err(Failure::of)?;
         let (roster, leaving, made) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
-        let pending = None;
-        let mut group = Self { mls, provider, leaf_key, key_exchange, state, roster, leaving, made, pending };
+        let (pending, believed) = (None, Vec::new());
+        let mut group =
+            Self { mls, provider, leaf_key, key_exchange, state, roster, leaving, believed, made, pending };
         group.read_roster();
         Ok(group)
     }
@@ -154,7 +158,15 @@ impl Group {
 
     /// What changes are held against.
     pub(crate) fn before(&self) -> Before<'_> {
-        Before { group_id: self.id(), roster: &self.roster, state: &self.state, leaving: &self.leaving }
+        let Self { roster, state, leaving, believed, .. } = self;
+        Before { group_id: self.id(), roster, state, leaving, believed }
+    }
+
+    /// Notes that the signature of an order was checked, or made: it is not checked again in this epoch.
+    pub(crate) fn believe(&mut self, order: Order) {
+        if self.believed.len() < MAX_BELIEVED {
+            self.believed.push(order);
+        }
     }
 
     /// Notes that a member said it leaves.
@@ -354,6 +366,7 @@ impl Group {
             self.state = state.clone();
         }
         self.pending = None;
+        self.believed.clear();
         self.read_roster();
         self.leaving.retain(|member| !change.adds.contains(member));
         let roster = &self.roster;
@@ -494,6 +507,8 @@ fn ciphersuite(key_exchange: KeyExchange) -> Ciphersuite {
 }
 
 const WIRE_FORMAT: WireFormatPolicy = PURE_CIPHERTEXT_WIRE_FORMAT_POLICY;
+/// Orders of which one commit is made at most without checking their signatures again.
+const MAX_BELIEVED: usize = 16;
 /// The component of the safe exporter, in the range for private use.
 const COMPONENT: u16 = 0xF50A;
 
@@ -502,7 +517,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::group::{Name, order::Order, state::tests::state};
+    use crate::group::{Name, state::tests::state};
 
     #[test]
     fn a_key_exchange_and_its_cipher_suite_have_one_number() {
