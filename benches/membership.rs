@@ -12,8 +12,9 @@
 //! - openmls: validates a KeyPackage, makes, processes and merges a commit, enters by a Welcome, exports the epoch's secret.
 //! - openmls that checks identities, what MLS demands of every application (RFC 9420 section 5.3.1): all that, and the
 //!   signature of an identity in each credential, whenever somebody enters a tree or a leaf is added or replaced.
-//! - the room, all that and: opens and seals envelopes, opens the knock, checks the policy, keeps the roster, starts the key schedule, makes the speaker key of the host and gives it to the others, and for
-//!   whoever joins installs the keys and opens the first packet. For a leave also: the message that asks for it.
+//! - the room, all that and: opens and seals envelopes, opens the knock, checks the policy, keeps the roster, starts the key
+//!   schedule, makes the speaker key of the host and gives it to the others, and for whoever joins seals the knock, installs
+//!   the keys and opens the first packet. For a leave also: the message that asks for it.
 //!
 //! The tree is as the adds left it: no member but the committer has ever committed, so a removal is encrypted to every
 //! leaf, the worst case. Who commits is found out, not assumed. No wait and no network counts: the room's time is virtual, and
