@@ -10,9 +10,11 @@
 //! brings, which writes a group out at every step, the room one that keeps private keys alone. What each side does:
 //!
 //! - openmls: validates a KeyPackage, makes, processes and merges a commit, enters by a Welcome, exports the epoch's secret.
-//! - the room, all that and: opens and seals envelopes, opens the knock, checks every credential and the policy, keeps
-//!   the roster, starts the key schedule, makes the speaker key of the host and gives it to the others, and for
-//!   whoever joins installs the keys and opens the first packet. For a leave also: the message that asks for it.
+//! - openmls that checks identities, what MLS demands of every application (RFC 9420 section 5.3.1): all that, and the
+//!   signature of an identity in each credential, whenever somebody enters a tree or a leaf is added or replaced.
+//! - the room, all that and: opens and seals envelopes, opens the knock, checks the policy, keeps the roster, starts the key
+//!   schedule, makes the speaker key of the host and gives it to the others, and for whoever joins seals the knock, installs
+//!   the keys and opens the first packet. For a leave also: the message that asks for it.
 //!
 //! The tree is as the adds left it: no member but the committer has ever committed, so a removal is encrypted to every
 //! leaf, the worst case. Who commits is found out, not assumed. No wait and no network counts: the room's time is virtual, and
@@ -35,7 +37,7 @@ use std::{env, time::Duration};
 use sottovoce::group::KeyExchange;
 use support::{
     alloc::{Counting, live_bytes},
-    bare::Bare,
+    bare::{Bare, Checks},
     median::median,
     output::{self, Json},
     party::{Cost, Failed, Party},
@@ -46,8 +48,10 @@ use support::{
 static ALLOCATOR: Counting = Counting;
 
 const SIZES: [u32; 5] = [2, 10, 50, 128, 250];
-/// What a room may cost, as a multiple of openmls alone.
+/// What a room may cost, as a multiple of openmls with the same checks of identities.
 const BOUND: f64 = 1.15;
+/// How many are banned before the rooms are made anew: each ban makes the state larger, on all sides.
+const BANS: u32 = 12;
 
 fn main() -> Result<(), Failed> {
     // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not how fast.
@@ -84,7 +88,7 @@ fn sizes(measuring: bool) -> Result<Vec<u32>, Failed> {
 struct Outcome {
     key_exchange: KeyExchange,
     size: u32,
-    changes: Vec<(Change, Pairs)>,
+    changes: Vec<(Change, Rounds)>,
     /// Bytes of heap that one member's room holds, and one member's group with its storage.
     heap: [i64; 2],
     /// Bytes of one member's group as openmls stores it.
@@ -98,33 +102,70 @@ enum Change {
     Ban,
 }
 
-/// One change, round by round: the room's cost and that of openmls.
-type Pairs = Vec<(Cost, Cost)>;
+/// One change, round by round: the room's cost, that of openmls with the same checks of identities, and without.
+type Rounds = Vec<[Cost; 3]>;
 
+/// The same room three times: ours, and with openmls alone.
+struct Trio {
+    room: Party,
+    checking: Bare,
+    bare: Bare,
+}
+
+impl Trio {
+    fn new(key_exchange: KeyExchange, size: u32) -> Result<Self, Failed> {
+        let bare = |checks| Bare::new(key_exchange, size, checks);
+        let room = Party::new(key_exchange, size)?;
+        Ok(Self { room, checking: bare(Checks::Identities)?, bare: bare(Checks::Nothing)? })
+    }
+
+    /// The same change in all three. In turns: whoever comes later finds the caches warm.
+    fn make(&mut self, change: Change, round: u32) -> Result<[Cost; 3], Failed> {
+        let last = self.room.newest()?;
+        let ours = match change {
+            Change::Join => self.room.join()?,
+            Change::Leave => self.room.leave()?,
+            Change::Ban => self.room.ban()?,
+        };
+        let make = |group: &mut Bare| match change {
+            Change::Join => group.join(ours.committer, 1),
+            Change::Leave => group.remove(ours.committer, last),
+            Change::Ban => group.ban(ours.committer, last),
+        };
+        if round.is_multiple_of(2) {
+            let (checked, unchecked) = (make(&mut self.checking)?, make(&mut self.bare)?);
+            return Ok([ours, checked, unchecked]);
+        }
+        let (unchecked, checked) = (make(&mut self.bare)?, make(&mut self.checking)?);
+        Ok([ours, checked, unchecked])
+    }
+}
+
+/// Of each kind the first round is for the caches, and is dropped. Nobody is banned while joining and leaving are
+/// measured, and a few are while banning is.
 fn measure(key_exchange: KeyExchange, size: u32, rounds: u32) -> Result<Outcome, Failed> {
-    let (mut room, mut bare) = (Party::new(key_exchange, size)?, Bare::new(key_exchange, size)?);
-    let mut changes = vec![(Change::Join, vec![]), (Change::Leave, vec![]), (Change::Ban, vec![])];
-    // The first round is for the caches, and is dropped.
+    let (mut joins, mut leaves, mut bans) = (vec![], vec![], vec![]);
+    let mut trio = Trio::new(key_exchange, size)?;
     for round in 0..=rounds {
-        for change in [Change::Leave, Change::Join, Change::Ban, Change::Join] {
-            let last = room.newest()?;
-            let ours = match change {
-                Change::Join => room.join()?,
-                Change::Leave => room.leave()?,
-                Change::Ban => room.ban()?,
-            };
-            let theirs = match change {
-                Change::Join => bare.join(ours.committer, 1)?,
-                Change::Leave => bare.remove(ours.committer, last)?,
-                Change::Ban => bare.ban(ours.committer, last)?,
-            };
-            if round > 0
-                && let Some((_, pairs)) = changes.iter_mut().find(|(kind, _)| *kind == change)
-            {
-                pairs.push((ours, theirs));
-            }
+        let (left, joined) = (trio.make(Change::Leave, round)?, trio.make(Change::Join, round)?);
+        if round > 0 {
+            leaves.push(left);
+            joins.push(joined);
         }
     }
+    while bans.len() < rounds as usize {
+        for round in 0..=BANS.min(rounds) {
+            let banned = trio.make(Change::Ban, round)?;
+            trio.make(Change::Join, round)?;
+            if round > 0 {
+                bans.push(banned);
+            }
+        }
+        if bans.len() < rounds as usize {
+            trio = Trio::new(key_exchange, size)?;
+        }
+    }
+    let Trio { mut room, mut bare, .. } = trio;
     let stored = bare.stored();
     let weighed = |dropped: &mut dyn FnMut()| {
         let before = live_bytes();
@@ -132,6 +173,7 @@ fn measure(key_exchange: KeyExchange, size: u32, rounds: u32) -> Result<Outcome,
         before - live_bytes()
     };
     let heap = [weighed(&mut || room.drop_last()), weighed(&mut || bare.drop_last())];
+    let changes = vec![(Change::Join, joins), (Change::Leave, leaves), (Change::Ban, bans)];
     Ok(Outcome { key_exchange, size, changes, heap, stored })
 }
 
@@ -153,23 +195,24 @@ fn parts(change: Change) -> &'static [Part] {
     }
 }
 
-/// Medians of one part over the rounds: the room's nanoseconds, those of openmls, and the ratio.
+/// Medians of one part over the rounds: nanoseconds of the room, of openmls with the same checks and without, and the
+/// ratios of the first to the others.
 struct Figures {
-    ours: f64,
-    bare: f64,
+    spent: [f64; 3],
     ratio: f64,
+    ratio_unchecked: f64,
 }
 
 impl Figures {
-    fn of(pairs: &Pairs, of: impl Fn(&Cost) -> Option<Duration>) -> Option<Self> {
-        let both: Vec<(f64, f64)> = pairs
-            .iter()
-            .filter_map(|(ours, bare)| Some((of(ours)?.as_nanos() as f64, of(bare)?.as_nanos() as f64)))
-            .collect();
+    fn of(rounds: &Rounds, of: impl Fn(&Cost) -> Option<Duration>) -> Option<Self> {
+        let ns = |cost: &Cost| Some(of(cost)?.as_nanos() as f64);
+        let all: Vec<[f64; 3]> =
+            rounds.iter().filter_map(|[a, b, c]| Some([ns(a)?, ns(b)?, ns(c)?])).collect();
+        let of_all = |of: fn(&[f64; 3]) -> f64| median(all.iter().map(of).collect());
         Some(Self {
-            ours: median(both.iter().map(|(ours, _)| *ours).collect())?,
-            bare: median(both.iter().map(|(_, bare)| *bare).collect())?,
-            ratio: median(both.iter().map(|(ours, bare)| ours / bare).collect())?,
+            spent: [of_all(|spent| spent[0])?, of_all(|spent| spent[1])?, of_all(|spent| spent[2])?],
+            ratio: of_all(|[ours, checked, _]| ours / checked)?,
+            ratio_unchecked: of_all(|[ours, _, unchecked]| ours / unchecked)?,
         })
     }
 
@@ -178,8 +221,9 @@ impl Figures {
     }
 }
 
-fn bytes(pairs: &Pairs, of: impl Fn(&(Cost, Cost)) -> usize) -> Option<f64> {
-    median(pairs.iter().map(|pair| of(pair) as f64).collect())
+/// The median of what was sent: of a room 0, of openmls 2.
+fn sent(rounds: &Rounds, side: usize) -> Option<f64> {
+    median(rounds.iter().filter_map(|round| Some(round.get(side)?.sent as f64)).collect())
 }
 
 /// A line for each part of each change, with the sizes behind the first.
@@ -187,34 +231,34 @@ fn table(results: &[Outcome]) -> String {
     let mut out = String::new();
     for outcome in results {
         out += &format!(
-            "\n{} members, {}\n{:<8}{:<18}{:>10}{:>10}{:>8}        {:>10}{:>10}\n",
+            "\n{} members, {}\n{:<8}{:<18}{:>10}{:>10}{:>8}        {:>10}{:>8}{:>10}{:>10}\n",
             outcome.size,
             name(outcome.key_exchange),
             "",
             "",
             "room",
+            "checking",
+            "x",
             "openmls",
             "x",
             "sent",
             "openmls",
         );
-        for (change, pairs) in &outcome.changes {
+        for (change, rounds) in &outcome.changes {
             for (index, (part, time)) in parts(*change).iter().enumerate() {
-                let Some(figures) = Figures::of(pairs, time) else { continue };
+                let Some(figures) = Figures::of(rounds, time) else { continue };
                 let verdict = if figures.passes() { "pass" } else { "FAIL" };
-                let readable = |ns: f64| readable(ns as u64);
+                let [ours, checked, unchecked] = figures.spent.map(|ns| readable(ns as u64));
                 out += &format!(
-                    "{:<8}{part:<18}{:>10}{:>10}{:>8.3}  {verdict}",
+                    "{:<8}{part:<18}{ours:>10}{checked:>10}{:>8.3}  {verdict}  {unchecked:>10}{:>8.3}",
                     if index == 0 { change.name() } else { "" },
-                    readable(figures.ours),
-                    readable(figures.bare),
                     figures.ratio,
+                    figures.ratio_unchecked,
                 );
                 if *part == "committer" {
-                    let sent = |of: fn(&(Cost, Cost)) -> usize| {
-                        bytes(pairs, of).map_or(String::from("-"), |bytes| format!("{bytes:.0}"))
-                    };
-                    out += &format!("  {:>10}{:>10}", sent(|pair| pair.0.sent), sent(|pair| pair.1.sent));
+                    let sent =
+                        |side| sent(rounds, side).map_or(String::from("-"), |bytes| format!("{bytes:.0}"));
+                    out += &format!("{:>10}{:>10}", sent(0), sent(2));
                 }
                 out.push('\n');
             }
@@ -229,9 +273,11 @@ fn table(results: &[Outcome]) -> String {
 }
 
 const FOOT: &str = "
-x:      median over the rounds of (room / openmls in the same round); pass is at most 1.15.
+checking: openmls that checks the signature of an identity in each credential, as a room does and every application has to.
+x:      median over the rounds of (room / the openmls to its left in the same round); pass is at most 1.15 of the one that checks.
 sent:   bytes of the committer's control messages, all of 1, 2, 4, 8 or 16 KiB, and of the commit (and Welcome) of openmls.
-join:   knock to packet is newcomer + committer, from the first call to the first packet opened.
+join:   knock to packet is newcomer + committer, from the first call to the first packet opened. Nobody is banned: each ban in
+        the state of a room is one more signature that a newcomer checks.
 leave:  the committer is told by a message of the leaver, openmls by nobody.
 ";
 
@@ -239,20 +285,23 @@ leave:  the committer is told by a message of the leaver, openmls by nobody.
 fn json(results: &[Outcome]) -> String {
     let mut rows = vec![];
     for outcome in results {
-        for (change, pairs) in &outcome.changes {
+        for (change, rounds) in &outcome.changes {
             for (part, time) in parts(*change) {
-                let Some(figures) = Figures::of(pairs, time) else { continue };
+                let Some(figures) = Figures::of(rounds, time) else { continue };
+                let [room, checked, unchecked] = figures.spent;
                 rows.push(vec![
                     ("key_exchange", Json::Text(name(outcome.key_exchange).into())),
                     ("members", Json::Number(outcome.size.into(), 0)),
                     ("change", Json::Text(change.name().into())),
                     ("part", Json::Text((*part).into())),
-                    ("rounds", Json::Number(pairs.len() as f64, 0)),
-                    ("room_ns", Json::Number(figures.ours, 0)),
-                    ("openmls_ns", Json::Number(figures.bare, 0)),
+                    ("rounds", Json::Number(rounds.len() as f64, 0)),
+                    ("room_ns", Json::Number(room, 0)),
+                    ("openmls_checking_ns", Json::Number(checked, 0)),
                     ("ratio", Json::Number(figures.ratio, 3)),
-                    ("room_sent", Json::number(bytes(pairs, |pair| pair.0.sent), 0)),
-                    ("openmls_sent", Json::number(bytes(pairs, |pair| pair.1.sent), 0)),
+                    ("openmls_ns", Json::Number(unchecked, 0)),
+                    ("ratio_unchecked", Json::Number(figures.ratio_unchecked, 3)),
+                    ("room_sent", Json::number(sent(rounds, 0), 0)),
+                    ("openmls_sent", Json::number(sent(rounds, 2), 0)),
                     ("room_heap", Json::Number(outcome.heap[0] as f64, 0)),
                     ("openmls_heap", Json::Number(outcome.heap[1] as f64, 0)),
                     ("stored", Json::Number(outcome.stored as f64, 0)),

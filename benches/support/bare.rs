@@ -2,22 +2,26 @@
 //!
 //! The cryptography, the cipher suite, who commits, the shape of the tree, and the sizes of credentials and of the
 //! group context are those of the room beside it. Storage is what openmls brings. Messages are handed over as they are.
+//!
+//! MLS leaves to the application whether a credential belongs to a leaf (RFC 9420 section 5.3.1), and no application can go
+//! without that: so there are two of these, one that checks the signature of an identity in each credential at the points
+//! at which a room does, and one that believes everybody.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use openmls::prelude::{
-    BasicCredential, Capabilities, Ciphersuite, CredentialType, CredentialWithKey, Extension, ExtensionType,
-    Extensions, GroupContext, KeyPackage, LeafNodeIndex, MlsGroup, MlsGroupJoinConfig, MlsMessageBodyIn,
-    MlsMessageIn, MlsMessageOut, OpenMlsProvider, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY,
-    ProcessedMessageContent, ProposalType, ProtocolVersion, RequiredCapabilitiesExtension, StagedWelcome,
-    UnknownExtension,
+    BasicCredential, Capabilities, Ciphersuite, Credential, CredentialType, CredentialWithKey, Extension,
+    ExtensionType, Extensions, GroupContext, GroupId, KeyPackage, LeafNode, LeafNodeIndex, MlsGroup,
+    MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, OpenMlsProvider,
+    PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessedMessageContent, ProposalType, ProtocolVersion,
+    RequiredCapabilitiesExtension, StagedWelcome, UnknownExtension,
 };
 use openmls_rust_crypto::OpenMlsRustCrypto;
 use openmls_traits::{
     signatures::{Signer, SignerError},
     types::SignatureScheme,
 };
-use ring::signature::{Ed25519KeyPair, KeyPair};
+use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use sottovoce::group::KeyExchange;
 use tls_codec::{DeserializeBytes, Serialize};
 
@@ -29,13 +33,22 @@ use super::{
 /// All members of one group, by leaf.
 pub struct Bare {
     suite: Ciphersuite,
+    checks: Checks,
     members: BTreeMap<u32, Member>,
     /// Identities that were banned: each makes the group context longer.
     bans: usize,
     next: u32,
 }
 
+/// Whether credentials are checked: all of a tree that somebody enters, those of leaves that are added or replaced after that.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Checks {
+    Identities,
+    Nothing,
+}
+
 struct Member {
+    checks: Checks,
     provider: OpenMlsRustCrypto,
     key: LeafKey,
     group: MlsGroup,
@@ -43,6 +56,7 @@ struct Member {
 
 /// Somebody who is about to come in.
 struct Newcomer {
+    checks: Checks,
     provider: OpenMlsRustCrypto,
     key: LeafKey,
     key_package: Vec<u8>,
@@ -58,10 +72,11 @@ struct Committed {
 
 impl Bare {
     /// A group of `size`, made as the room of `Party::new` is.
-    pub fn new(key_exchange: KeyExchange, size: u32) -> Result<Self, Failed> {
+    pub fn new(key_exchange: KeyExchange, size: u32, checks: Checks) -> Result<Self, Failed> {
         let suite = Ciphersuite::try_from(key_exchange.id())?;
-        let (provider, key) = (OpenMlsRustCrypto::default(), LeafKey::new(0)?);
+        let (provider, key) = (OpenMlsRustCrypto::default(), LeafKey::new(0, &identity(0)?)?);
         let group = MlsGroup::builder()
+            .with_group_id(GroupId::from_slice(&GROUP))
             .ciphersuite(suite)
             .with_wire_format_policy(PURE_CIPHERTEXT_WIRE_FORMAT_POLICY)
             .use_ratchet_tree_extension(true)
@@ -70,8 +85,8 @@ impl Bare {
             .with_capabilities(capabilities(suite))
             .with_group_context_extensions(context(0)?)
             .build(&provider, &key, key.credential())?;
-        let mut bare =
-            Self { suite, members: BTreeMap::from([(0, Member { provider, key, group })]), bans: 0, next: 1 };
+        let mut bare = Self { suite, checks, members: BTreeMap::new(), bans: 0, next: 1 };
+        bare.members.insert(0, Member { checks, provider, key, group });
         for crowd in crowds(size) {
             bare.join(0, crowd)?;
         }
@@ -121,8 +136,9 @@ impl Bare {
     fn newcomer(&mut self) -> Result<Newcomer, Failed> {
         let number = self.next;
         self.next += 1;
+        let identity = identity(number)?;
         let start = spent();
-        let (provider, key) = (OpenMlsRustCrypto::default(), LeafKey::new(number)?);
+        let (provider, key) = (OpenMlsRustCrypto::default(), LeafKey::new(number, &identity)?);
         let bundle = KeyPackage::builder().leaf_node_capabilities(capabilities(self.suite)).build(
             self.suite,
             &provider,
@@ -130,7 +146,7 @@ impl Bare {
             key.credential(),
         )?;
         let key_package = MlsMessageOut::from(bundle.key_package().clone()).tls_serialize_detached()?;
-        Ok(Newcomer { provider, key, key_package, spent: spent() - start })
+        Ok(Newcomer { checks: self.checks, provider, key, key_package, spent: spent() - start })
     }
 
     fn commit(
@@ -140,7 +156,7 @@ impl Bare {
         remove: Option<u32>,
         bans: Option<usize>,
     ) -> Result<Committed, Failed> {
-        let Member { provider, key, group } =
+        let Member { checks, provider, key, group } =
             self.members.get_mut(&committer).ok_or("the committer is not there")?;
         let start = spent();
         let mut packages = vec![];
@@ -148,7 +164,9 @@ impl Bare {
             let MlsMessageBodyIn::KeyPackage(package) = received(bytes)?.extract() else {
                 return Err("not a KeyPackage".into());
             };
-            packages.push(package.validate(provider.crypto(), ProtocolVersion::Mls10)?);
+            let package = package.validate(provider.crypto(), ProtocolVersion::Mls10)?;
+            checks.leaf(package.leaf_node())?;
+            packages.push(package);
         }
         let mut builder =
             group.commit_builder().propose_adds(packages).propose_removals(remove.map(LeafNodeIndex::new));
@@ -191,7 +209,7 @@ impl Bare {
 
 impl Member {
     fn follow(&mut self, commit: &[u8]) -> Result<Duration, Failed> {
-        let Self { provider, group, .. } = self;
+        let Self { checks, provider, group, .. } = self;
         let start = spent();
         let message = received(commit)?.try_into_protocol_message()?;
         let ProcessedMessageContent::StagedCommitMessage(staged) =
@@ -199,6 +217,12 @@ impl Member {
         else {
             return Err("not a commit".into());
         };
+        for added in staged.add_proposals() {
+            checks.leaf(added.add_proposal().key_package().leaf_node())?;
+        }
+        if let Some(leaf) = staged.update_path_leaf_node() {
+            checks.leaf(leaf)?;
+        }
         group.merge_staged_commit(provider, *staged)?;
         export(provider, group)?;
         Ok(spent() - start)
@@ -207,7 +231,7 @@ impl Member {
 
 impl Newcomer {
     fn enter(self, welcome: &[u8]) -> Result<(Member, Duration), Failed> {
-        let Self { provider, key, spent: knocked, .. } = self;
+        let Self { checks, provider, key, spent: knocked, .. } = self;
         let start = spent();
         let MlsMessageBodyIn::Welcome(welcome) = received(welcome)?.extract() else {
             return Err("not a Welcome".into());
@@ -218,13 +242,40 @@ impl Newcomer {
             .max_past_epochs(0)
             .number_of_resumption_psks(0)
             .build();
-        let mut group = StagedWelcome::build_from_welcome(&provider, &config, welcome)?
+        let staged = StagedWelcome::build_from_welcome(&provider, &config, welcome)?
             .skip_lifetime_validation()
-            .build()?
-            .into_group(&provider)?;
+            .build()?;
+        for member in staged.members() {
+            checks.credential(&member.credential, &member.signature_key)?;
+        }
+        let mut group = staged.into_group(&provider)?;
         export(&provider, &mut group)?;
-        Ok((Member { provider, key, group }, knocked + (spent() - start)))
+        Ok((Member { checks, provider, key, group }, knocked + (spent() - start)))
     }
+}
+
+impl Checks {
+    fn leaf(self, leaf: &LeafNode) -> Result<(), Failed> {
+        self.credential(leaf.credential(), leaf.signature_key().as_slice())
+    }
+
+    /// Whether the identity in a credential has signed for the leaf key.
+    fn credential(self, credential: &Credential, leaf_key: &[u8]) -> Result<(), Failed> {
+        if self == Self::Nothing {
+            return Ok(());
+        }
+        let bytes = credential.serialized_content();
+        let (said, signature) = bytes.split_at_checked(CREDENTIAL - 64).ok_or("the credential is cut")?;
+        let (key, name) = said.split_at_checked(33).ok_or("the credential is cut")?;
+        let identity = UnparsedPublicKey::new(&ED25519, &key[1..]);
+        identity.verify(&signed(leaf_key, name), signature).map_err(|_| "a forged credential")?;
+        Ok(())
+    }
+}
+
+/// What an identity signs for a leaf key, as in a room.
+fn signed(leaf_key: &[u8], name: &[u8]) -> Vec<u8> {
+    [&b"sottovoce 1 credential"[..], &[GROUP.len() as u8], &GROUP, leaf_key, name].concat()
 }
 
 /// Takes the epoch's secret, as a room does.
@@ -260,25 +311,35 @@ fn capabilities(suite: Ciphersuite) -> Capabilities {
 /// A leaf's signature key, by `ring` as in a room.
 struct LeafKey {
     pair: Ed25519KeyPair,
-    number: u32,
+    credential: Vec<u8>,
 }
 
 impl LeafKey {
-    fn new(number: u32) -> Result<Self, Failed> {
-        let mut seed = [0x1f; 32];
-        seed[..4].copy_from_slice(&number.to_be_bytes());
-        let pair = Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| "32 bytes are a seed")?;
-        Ok(Self { pair, number })
+    fn new(number: u32, identity: &Ed25519KeyPair) -> Result<Self, Failed> {
+        let pair = pair_of(number, 0x1f)?;
+        let name = [&[11][..], format!("member {number:04}").as_bytes()].concat();
+        let signature = identity.sign(&signed(pair.public_key().as_ref(), &name));
+        let credential = [&[1][..], identity.public_key().as_ref(), &name, signature.as_ref()].concat();
+        assert_eq!(credential.len(), CREDENTIAL);
+        Ok(Self { pair, credential })
     }
 
     fn credential(&self) -> CredentialWithKey {
-        let mut identity = vec![0x1d; CREDENTIAL];
-        identity[..4].copy_from_slice(&self.number.to_be_bytes());
         CredentialWithKey {
-            credential: BasicCredential::new(identity).into(),
+            credential: BasicCredential::new(self.credential.clone()).into(),
             signature_key: self.pair.public_key().as_ref().into(),
         }
     }
+}
+
+fn identity(number: u32) -> Result<Ed25519KeyPair, Failed> {
+    pair_of(number, 0x1d)
+}
+
+fn pair_of(number: u32, use_: u8) -> Result<Ed25519KeyPair, Failed> {
+    let mut seed = [use_; 32];
+    seed[..4].copy_from_slice(&number.to_be_bytes());
+    Ok(Ed25519KeyPair::from_seed_unchecked(&seed).map_err(|_| "32 bytes are a seed")?)
 }
 
 impl Signer for LeafKey {
@@ -300,5 +361,6 @@ const COMPONENT: u16 = 0xF50A;
 const STATE_EXTENSION: u16 = 0xF50A;
 /// Bytes of a room's credential, of its state without bans, and of a ban.
 const CREDENTIAL: usize = 109;
+const GROUP: [u8; 16] = [0x60; 16];
 const STATE: usize = 92;
 const BAN: usize = 137;

@@ -67,10 +67,20 @@ pub(crate) struct Petition {
 /// What is inside a petition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Plea {
-    /// The sender lost the thread and wants its place again, under a new leaf. It brings the orders it knows.
-    Return { key_package: Vec<u8>, orders: Vec<Order> },
+    /// The sender lost the thread and wants its place again, under a new leaf. It brings the orders it knows, and says
+    /// whose commit it could not process, if that is why.
+    Return { key_package: Vec<u8>, orders: Vec<Order>, broken: Option<Broken> },
     /// The sender is gone: it could not say so in the present epoch.
     Leave { identity_key: [u8; 32], signature: [u8; 64] },
+}
+
+/// A commit that was signed and could not be processed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// Who signed it.
+    pub(crate) by: MemberId,
+    /// The epoch that it was to end.
+    pub(crate) epoch: Epoch,
 }
 
 /// The answer to a knock that is not let in.
@@ -294,8 +304,12 @@ impl Plea {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let out = Writer::new();
         match self {
-            Self::Return { key_package, orders } => {
-                let out = out.u8(1).vec32(key_package).u16(orders.len() as u16);
+            Self::Return { key_package, orders, broken } => {
+                let out = match broken {
+                    None => out.u8(1),
+                    Some(Broken { by, epoch }) => out.u8(3).bytes(by.as_bytes()).u64(epoch.0),
+                };
+                let out = out.vec32(key_package).u16(orders.len() as u16);
                 orders.iter().fold(out, |out, order| order.write(out))
             }
             Self::Leave { identity_key, signature } => out.u8(2).bytes(identity_key).bytes(signature),
@@ -306,14 +320,21 @@ impl Plea {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let plea = match reader.u8()? {
-            1 => {
+            kind @ (1 | 3) => {
+                let broken = match kind {
+                    1 => None,
+                    _ => {
+                        let by = MemberId::from_bytes(reader.array()?);
+                        Some(Broken { by, epoch: Epoch(reader.u64()?) })
+                    }
+                };
                 let key_package = reader.vec32(MAX_KEY_PACKAGE)?.to_vec();
                 let count = usize::from(reader.u16()?);
                 if count > MAX_ORDERS {
                     return Err(Malformed);
                 }
                 let orders = (0..count).map(|_| Order::read(&mut reader)).collect::<Result<_, _>>()?;
-                Self::Return { key_package, orders }
+                Self::Return { key_package, orders, broken }
             }
             2 => Self::Leave { identity_key: reader.array()?, signature: reader.array()? },
             _ => return Err(Malformed),
@@ -453,8 +474,12 @@ mod tests {
     #[test]
     fn pleas_round_trip_and_every_truncation_is_refused() {
         let orders = vec![ban(1, 2), ban(1, 3)];
-        let pleas =
-            [Plea::Return { key_package: vec![7; 40], orders }, Plea::leave(&host(), b"group", &[5; 32])];
+        let broken = Some(Broken { by: host().id(), epoch: Epoch(7) });
+        let pleas = [
+            Plea::Return { key_package: vec![7; 40], orders: orders.clone(), broken: None },
+            Plea::Return { key_package: vec![7; 40], orders, broken },
+            Plea::leave(&host(), b"group", &[5; 32]),
+        ];
         for plea in pleas {
             let bytes = plea.encode();
             assert_eq!(Plea::decode(&bytes), Ok(plea));

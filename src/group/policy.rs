@@ -42,6 +42,8 @@ pub(crate) struct Before<'a> {
     pub(crate) state: &'a RoomState,
     /// Who said that it leaves.
     pub(crate) leaving: &'a BTreeSet<MemberId>,
+    /// Orders whose signatures were checked in this epoch, or made.
+    pub(crate) believed: &'a [Order],
 }
 
 /// Proof that a change was checked. Only [`check`] makes one.
@@ -90,6 +92,8 @@ pub enum Violation {
     Lifetime,
     /// The committer's new leaf belongs to another identity.
     Succession,
+    /// It is signed by a member, and MLS cannot process it: its update path is wrong for us, or for everybody.
+    BrokenCommit,
     /// The committer's role does not permit this kind of change to anybody.
     NoRight,
     /// The committer's role does not permit it to this member.
@@ -134,6 +138,7 @@ impl fmt::Display for Violation {
             Self::Credential(_) => "a credential that is not believed",
             Self::Lifetime => "a leaf that is valid for too long",
             Self::Succession => "a leaf that passes to another identity",
+            Self::BrokenCommit => "a commit that cannot be processed",
             Self::NoRight => "the role does not permit this",
             Self::Rank => "the role does not permit this to that member",
             Self::Host => "the host cannot be removed or banned",
@@ -219,8 +224,17 @@ pub(crate) fn check(change: &Change, before: &Before<'_>) -> Result<(Permit, Sta
     Ok((Permit(()), standing))
 }
 
-/// Checks what one member asks for, before it is made into a change.
+/// Checks what another member asks for, before it is made into a change.
 pub(crate) fn check_action(action: Action, asker: MemberId, before: &Before<'_>) -> Result<(), Violation> {
+    check_right(action, asker, before)?;
+    match action {
+        Action::Order(order) if !order.is_genuine(before.group_id) => Err(Violation::Order),
+        _ => Ok(()),
+    }
+}
+
+/// The same, but for the signature of an order: for what we ask for ourselves, which we have just signed.
+pub(crate) fn check_right(action: Action, asker: MemberId, before: &Before<'_>) -> Result<(), Violation> {
     let Before { roster, state, .. } = *before;
     let here = |member| roster.iter().any(|other| other.id == member);
     if !here(asker) {
@@ -235,7 +249,7 @@ pub(crate) fn check_action(action: Action, asker: MemberId, before: &Before<'_>)
     outranks(rank, state.role(target))?;
     match action {
         // A ban may be for somebody who is not here yet.
-        Action::Order(order) if order.issuer() == asker && order.is_genuine(before.group_id) => Ok(()),
+        Action::Order(order) if order.issuer() == asker => Ok(()),
         Action::Order(_) => Err(Violation::Order),
         _ if !here(target) => Err(Violation::UnknownMember),
         Action::Assign(_, role) => outranks(rank, role),
@@ -245,10 +259,16 @@ pub(crate) fn check_action(action: Action, asker: MemberId, before: &Before<'_>)
 
 /// Whether an order that somebody brings from elsewhere counts here.
 pub(crate) fn check_order(order: &Order, before: &Before<'_>) -> Result<(), Violation> {
-    let state = before.state;
+    if !counts(order, before.state) || !order.is_genuine(before.group_id) {
+        return Err(Violation::Order);
+    }
+    Ok(())
+}
+
+/// Whether an order is news, of somebody of rank. Whether its issuer said so is another question.
+fn counts(order: &Order, state: &RoomState) -> bool {
     let newer = state.order(order.target).is_none_or(|known| known.serial < order.serial);
-    let ranked = outranks(state.role(order.issuer()), state.role(order.target)).is_ok();
-    if newer && ranked && order.is_genuine(before.group_id) { Ok(()) } else { Err(Violation::Order) }
+    newer && outranks(state.role(order.issuer()), state.role(order.target)).is_ok()
 }
 
 fn standing(committer: MemberId, old: &RoomState, new: &RoomState) -> Result<Standing, Violation> {
@@ -282,9 +302,10 @@ fn check_state(
             return Err(Violation::HandOver);
         }
     }
-    new.verify(before.group_id, Some(old))?;
-    for order in new.orders().iter().filter(|order| old.order(order.target) != Some(*order)) {
-        check_order(order, before)?;
+    // With the signatures of all orders that are new.
+    new.verify_but(before.group_id, Some(old), before.believed)?;
+    if new.orders().iter().any(|order| old.order(order.target) != Some(order) && !counts(order, old)) {
+        return Err(Violation::Order);
     }
     if old.orders().iter().any(|order| new.order(order.target).is_none()) {
         return Err(Violation::Order);
@@ -367,7 +388,8 @@ mod tests {
         let mut proposed = Change { committer: Some(committer), ..Change::default() };
         change(&mut proposed, &state);
         let leaving = leaving.iter().map(|n| id(*n)).collect();
-        let before = Before { group_id: GROUP, roster: &roster, state: &state, leaving: &leaving };
+        let before =
+            Before { group_id: GROUP, roster: &roster, state: &state, leaving: &leaving, believed: &[] };
         check(&proposed, &before).map(|(_, standing)| standing)
     }
 
@@ -558,7 +580,8 @@ mod tests {
     fn actions_follow_the_same_ranks() {
         let (roster, state) = room();
         let leaving = BTreeSet::new();
-        let before = Before { group_id: GROUP, roster: &roster, state: &state, leaving: &leaving };
+        let before =
+            Before { group_id: GROUP, roster: &roster, state: &state, leaving: &leaving, believed: &[] };
         let allowed = |asker, action| check_action(action, asker, &before);
         assert_eq!(allowed(id(2), Action::Remove(id(4))), Ok(()));
         assert_eq!(allowed(id(2), Action::Order(ban(2, 77))), Ok(()));
@@ -573,5 +596,25 @@ mod tests {
         assert_eq!(allowed(id(3), Action::Order(ban(3, 4))), Err(Violation::NoRight));
         assert_eq!(allowed(id(99), Action::Order(ban(99, 4))), Err(Violation::UnknownMember));
         assert_eq!(allowed(id(4), Action::Renew), Ok(()));
+    }
+
+    #[test]
+    fn the_signature_of_an_order_is_checked_unless_it_was_already() {
+        let (roster, state) = room();
+        let leaving = BTreeSet::new();
+        let elsewhere = Order::new(&identity(2), b"another group", id(77), 1, true);
+        let change = Change {
+            committer: Some(HOST),
+            state: Some(state.with_order(elsewhere).unwrap()),
+            ..Change::default()
+        };
+        let checked = |believed: &[Order]| {
+            let before =
+                Before { group_id: GROUP, roster: &roster, state: &state, leaving: &leaving, believed };
+            check(&change, &before).map(|_| ())
+        };
+        assert_eq!(checked(&[]), Err(Violation::Order));
+        assert_eq!(checked(&[ban(2, 77)]), Err(Violation::Order), "another order about the same");
+        assert_eq!(checked(&[elsewhere]), Ok(()));
     }
 }

@@ -1,15 +1,17 @@
 //! Ed25519 for identities and leaves (RFC 8032, SPEC section 6.1). Speaker keys are in `keys`.
 
+use std::hint::black_box;
+
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use zeroize::Zeroize;
 
-use crate::keys::secret::Secret;
+use crate::keys::secret::{DEEP, Secret, scrub_stack};
 
-/// A private Ed25519 key, kept as its seed so that it can be wiped.
-///
-/// Expanding the seed at each signature costs microseconds, on a path that signs a few times a minute.
+/// A private Ed25519 key. Expanding the seed costs as much as a signature, so it is expanded once.
 pub(crate) struct SigningKey {
     seed: Secret,
+    /// On the heap, so that moving the key leaves no copy behind.
+    pair: Box<Ed25519KeyPair>,
     public: [u8; 32],
 }
 
@@ -17,9 +19,11 @@ impl SigningKey {
     pub(crate) fn from_seed(mut seed: [u8; 32]) -> Self {
         let kept = Secret::filled(seed.len(), |out| out.copy_from_slice(&seed));
         seed.zeroize();
+        let pair = Box::new(expand(kept.bytes()));
         let mut public = [0; 32];
-        public.copy_from_slice(expand(&kept).public_key().as_ref());
-        Self { seed: kept, public }
+        public.copy_from_slice(pair.public_key().as_ref());
+        scrub_stack::<DEEP>();
+        Self { seed: kept, pair, public }
     }
 
     pub(crate) fn seed(&self) -> &Secret {
@@ -32,8 +36,17 @@ impl SigningKey {
 
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
         let mut signature = [0; 64];
-        signature.copy_from_slice(expand(&self.seed).sign(message).as_ref());
+        signature.copy_from_slice(self.pair.sign(message).as_ref());
         signature
+    }
+}
+
+/// `ring` does not wipe its key pairs, so the pair of a public seed takes the place of this one.
+impl Drop for SigningKey {
+    fn drop(&mut self) {
+        *self.pair = expand(&[0; 32]);
+        black_box(&self.pair);
+        scrub_stack::<DEEP>();
     }
 }
 
@@ -46,6 +59,6 @@ pub(crate) fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) ->
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadSignature;
 
-fn expand(seed: &Secret) -> Ed25519KeyPair {
-    Ed25519KeyPair::from_seed_unchecked(seed.bytes()).expect("every 32 bytes are a seed")
+fn expand(seed: &[u8]) -> Ed25519KeyPair {
+    Ed25519KeyPair::from_seed_unchecked(seed).expect("every 32 bytes are a seed")
 }

@@ -253,6 +253,16 @@ impl RoomState {
 
     /// Checks every signature in it that is not in `known` already.
     pub(crate) fn verify(&self, group_id: &[u8], known: Option<&RoomState>) -> Result<(), Violation> {
+        self.verify_but(group_id, known, &[])
+    }
+
+    /// The same, but for orders that were verified a moment ago.
+    pub(crate) fn verify_but(
+        &self,
+        group_id: &[u8],
+        known: Option<&RoomState>,
+        believed: &[Order],
+    ) -> Result<(), Violation> {
         let known_chain = known.map_or(&[][..], |known| &known.chain);
         if !chain::is_genuine(&self.chain, self.terms.founder, group_id, known_chain) {
             return Err(Violation::HandOver);
@@ -265,7 +275,9 @@ impl RoomState {
                 return Err(Violation::Certificate);
             }
         }
-        let is_known = |order: &&Order| known.is_some_and(|known| known.order(order.target) == Some(*order));
+        let is_known = |order: &&Order| {
+            believed.contains(order) || known.is_some_and(|known| known.order(order.target) == Some(*order))
+        };
         let genuine = self.orders.iter().all(|order| is_known(&order) || order.is_genuine(group_id));
         if genuine { Ok(()) } else { Err(Violation::Order) }
     }

@@ -2,16 +2,18 @@
 
 use super::{
     Identity, Invite, Name, PairCode, RoomCode,
+    announcement::Announcement,
     chain::{Certificate, HandOver},
     envelope::{Inbox, LaneKey},
     invite::UnixTime,
-    message::{Beat, Heartbeat, Message, Plea, RefuseReason, Refused, branch},
+    message::{Beat, Broken, Heartbeat, Message, Plea, RefuseReason, Refused, branch},
     mls::{JoinSecret, Purpose, knock_aad, petition_aad},
     order::Order,
     state::RoomState,
+    vouch::{Lost, Vouch},
 };
 use crate::{
-    Authenticity, Epoch, Suite,
+    Authenticity, Epoch, Leaf, Suite,
     group::Role,
     id::MemberId,
     keys::{
@@ -127,7 +129,7 @@ fn refusals_and_heartbeats() {
 
 #[test]
 fn petitions() {
-    for case in cases("room.txt", "petition", 2) {
+    for case in cases("room.txt", "petition", 3) {
         let secret = JoinSecret::derive(&Secret::wrap(case.bytes("ikm"))).unwrap();
         let door_key = secret.public().0;
         assert_eq!(door_key, case.array("door_key"));
@@ -139,15 +141,72 @@ fn petitions() {
         let plain = secret.open(Purpose::Petition, &petition.kem_output, &petition.sealed, &aad).unwrap();
         let signer = identity(&case);
         let expected = match case.number("kind") {
-            1 => {
+            kind @ (1 | 3) => {
                 let order =
                     Order::new(&signer, &group_id, member(&case, "target"), case.number("serial"), true);
-                Plea::Return { key_package: case.bytes("key_package"), orders: vec![order] }
+                let broken = (kind == 3)
+                    .then(|| Broken { by: member(&case, "broken_by"), epoch: Epoch(case.number("epoch")) });
+                Plea::Return { key_package: case.bytes("key_package"), orders: vec![order], broken }
             }
             _ => Plea::leave(&signer, &group_id, &door_key),
         };
         assert_eq!(Plea::decode(&plain), Ok(expected));
         assert_eq!(Message::Petition(petition).encode(), case.bytes("message"));
+    }
+}
+
+/// Decodes the message of a case, unless a reader has to refuse it.
+fn taken(case: &Case, expected: Message) {
+    let decoded = Message::decode(&case.bytes("message"));
+    if case.number("taken") == 1 {
+        assert_eq!(decoded, Ok(expected));
+    } else {
+        assert!(decoded.is_err());
+    }
+}
+
+#[test]
+fn those_who_are_lost_and_those_who_know() {
+    for case in cases("room.txt", "lost", 4) {
+        let asks = case.list("asks").into_iter().filter(|ask| !ask.is_empty());
+        let asks = asks.map(|ask| MemberId::from_bytes(ask.try_into().unwrap()));
+        let group_id = case.bytes("group_id");
+        let lost = Lost::new(&identity(&case), &group_id, case.number("at"), asks.collect());
+        assert!(lost.is_genuine(&group_id));
+        let message = Message::Lost(lost);
+        assert_eq!(message.encode(), case.bytes("message"));
+        taken(&case, message);
+    }
+    for case in cases("room.txt", "vouch", 1) {
+        let (group_id, keeper) = (case.bytes("group_id"), member(&case, "keeper"));
+        let vouch = Vouch::new(&identity(&case), &group_id, keeper, case.number("at"));
+        assert_eq!(Message::Vouch(vouch.clone()).encode(), case.bytes("message"));
+        assert_eq!(Message::decode(&case.bytes("message")), Ok(Message::Vouch(vouch)));
+    }
+    for case in cases("room.txt", "shown", 3) {
+        let bans = case.number("bans");
+        let target = member(&case, "target");
+        let order =
+            Order::new(&identity(&case), &case.bytes("group_id"), target, case.number("serial"), bans == 1);
+        if bans < 2 {
+            assert_eq!(Message::Order(order).encode(), case.bytes("message"));
+        }
+        taken(&case, Message::Order(order));
+    }
+}
+
+#[test]
+fn echoes_and_missing_keys() {
+    let both_ways = |case: &Case, announcement: Announcement| {
+        assert_eq!(announcement.encode(), case.bytes("announcement"));
+        assert_eq!(Announcement::decode(&case.bytes("announcement")), Ok(announcement));
+    };
+    for case in cases("room.txt", "echo", 1) {
+        both_ways(&case, Announcement::Echo { heard_ms: case.number("heard"), at_ms: case.number("at") });
+    }
+    for case in cases("room.txt", "missing", 2) {
+        let leaves = case.numbers("leaves").into_iter().map(|leaf| Leaf(leaf.try_into().unwrap()));
+        both_ways(&case, Announcement::Missing(leaves.collect()));
     }
 }
 

@@ -1,5 +1,5 @@
 //! Whether somebody that a member does not know keeps its room: it asks those whom it knows, outside MLS
-//! (SPEC section 8.4.1).
+//! (SPEC sections 7.7 and 8.4).
 
 use super::{
     Identity,

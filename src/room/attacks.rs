@@ -26,6 +26,7 @@ use crate::group::{
 use crate::media::Silence;
 
 mod keepers;
+mod paths;
 mod speakers;
 
 /// Rooms whose messages all arrive at once.

@@ -50,6 +50,13 @@ pub enum Event {
         /// Whom it was about.
         member: MemberId,
     },
+    /// A member came back that could not process a commit of another: so it says, and nobody can check it.
+    Accused {
+        /// Who made the commit.
+        member: MemberId,
+        /// Who says so.
+        by: MemberId,
+    },
     /// A member tried something that it may not do. Nothing of it took effect.
     Violation {
         /// Who; `None` for somebody outside the group.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use super::{
     core::Core,
     error::ControlError,
-    lineage::{Claim, successors},
+    lineage::{Claim, reclaims, successors},
     liveness::{Doubt, PROOF_HOLDS},
     returning::Returning,
     seat::{Outcome, Seat, carry_out},
@@ -23,7 +23,7 @@ use crate::{
     group::{
         announcement::Announcement,
         chain,
-        message::Heartbeat,
+        message::{Broken, Heartbeat},
         mls::{Failure, JoinKey},
         state::MAX_LEAP,
     },
@@ -36,6 +36,8 @@ pub(super) struct Rival {
     pub(super) door: JoinKey,
     pub(super) epoch: Epoch,
     pub(super) branch: [u8; 32],
+    /// Whether its host is ours, as far as it says.
+    pub(super) same_host: bool,
     /// When we ask to be let in, unless what we lack comes before.
     pub(super) ask_at: Instant,
     pub(super) heard_at: Instant,
@@ -184,6 +186,7 @@ impl Seat {
             door: JoinKey(heartbeat.door_key),
             epoch: heartbeat.epoch,
             branch: heartbeat.branch,
+            same_host: heartbeat.chain == state.chain(),
             ask_at,
             heard_at: now,
             proved,
@@ -223,13 +226,35 @@ impl Seat {
         if now < rival.ask_at {
             return Ok(());
         }
+        if now.saturating_duration_since(rival.ask_at) >= IN_VAIN_AFTER && self.is_above(rival) {
+            self.rival = None;
+            self.returning = None;
+            let verdict = self.liveness.settle(now);
+            carry_out(core, verdict);
+            self.take_over(core, now);
+            return Ok(());
+        }
         if self.returning.is_none() {
             self.returning = Some(Returning::new(core, self.group.id(), self.group.key_exchange(), now)?);
         }
         match &mut self.returning {
-            Some(returning) => returning.tend(core, rival, self.group.id(), self.group.state().orders(), now),
+            Some(returning) => {
+                let (id, orders) = (self.group.id(), self.group.state().orders());
+                let here = |broken: &Broken| broken.epoch == self.group.epoch() && rival.epoch > broken.epoch;
+                let broken = self.broken_commit.filter(here);
+                returning.tend(core, rival, id, orders, broken, now)
+            }
             None => Ok(()),
         }
+    }
+
+    /// Whether the keeping is ours rather than the rival's, by rank.
+    fn is_above(&self, rival: &Rival) -> bool {
+        let state = self.group.state();
+        // Somebody to whom the room was handed over may have a rank that we do not know of.
+        let ranked = rival.same_host || rival.keeper == state.keeper;
+        let own = self.group.member_at(self.group.own_leaf()).filter(|_| ranked && !self.keeps());
+        own.is_some_and(|own| reclaims(own.role, state.role(rival.keeper)))
     }
 
     pub(super) fn rival_timeout(&self) -> Option<Instant> {
@@ -242,6 +267,8 @@ impl Seat {
 
 /// How long what we lack may take to come by itself.
 pub(super) const BEHIND_FOR: Duration = Duration::from_secs(3);
+/// How long somebody of higher rank asks a keeper to let it return.
+const IN_VAIN_AFTER: Duration = Duration::from_secs(10);
 /// How long a commit to part from another branch is enough.
 const PART_AGAIN: Duration = Duration::from_secs(10);
 /// Who answers a heartbeat: the first successors, who may be gone for good, and others in turn, about eight at a time.

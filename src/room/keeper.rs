@@ -17,6 +17,7 @@ use super::{
     core::Core,
     door::{Admitted, BATCH},
     error::{CommandError, ControlError},
+    event::Event,
     liveness::HEARTBEAT,
     naming::Naming,
     seat::{Seat, carry_out},
@@ -164,7 +165,7 @@ impl Seat {
         }
     }
 
-    /// Carries out an action that was checked.
+    /// Carries out an action that was checked, the signature of an order as well, unless it is ours.
     pub(super) fn commit_action(
         &mut self,
         core: &mut Core,
@@ -174,6 +175,9 @@ impl Seat {
         let own = core.identity.id();
         if action == Action::Renew {
             return self.note_renewal(core, own, now);
+        }
+        if let Action::Order(order) = action {
+            self.group.believe(order);
         }
         let Some(keeping) = &self.keeping else { return Err(CommandError::HostOnly) };
         let (present, state) = (self.group.state(), self.intended());
@@ -258,15 +262,17 @@ impl Seat {
             Plea::Leave { identity_key, signature } => {
                 let member = fingerprint(&identity_key);
                 let content = leave_content(self.group.id(), &door_key);
-                let genuine = signing::verify(&identity_key, &content, &signature).is_ok();
-                if !genuine || self.group.member(member).is_none() {
+                // Most are gone by their announcement before this is looked at.
+                if self.group.member(member).is_none()
+                    || signing::verify(&identity_key, &content, &signature).is_err()
+                {
                     return Err(ControlError::NotAMember);
                 }
                 keeping.note_answered(petition.reference);
                 self.handle_leave(core, member, now);
                 Ok(())
             }
-            Plea::Return { key_package, orders } => {
+            Plea::Return { key_package, orders, broken } => {
                 let unix = core.clock.unix(now);
                 let (id, exchange) = (self.group.id(), self.group.key_exchange());
                 let candidate =
@@ -286,6 +292,9 @@ impl Seat {
                     keeping.note_answered(petition.reference);
                     self.refuse(core, petition.reference, reason);
                     return Ok(());
+                }
+                if let Some(broken) = broken.filter(|broken| keeping.naming.distrust(broken, now)) {
+                    core.events.push_back(Event::Accused { member: broken.by, by: member });
                 }
                 keeping.let_return(candidate, now);
                 self.adopt(core, &orders, now);

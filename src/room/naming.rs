@@ -11,10 +11,11 @@ use super::{core::Core, error::CommandError, seat::Seat};
 use crate::{
     group::{
         announcement::{Announcement, Task},
+        message::Broken,
         policy::Change,
         state::RoomState,
     },
-    id::{Leaf, MemberId},
+    id::{Epoch, Leaf, MemberId},
 };
 
 /// What the keeper has left to others.
@@ -27,6 +28,10 @@ pub(super) struct Naming {
     turns: VecDeque<(MemberId, Instant)>,
     /// Who was named and did not commit, and when.
     failed: VecDeque<(MemberId, Instant)>,
+    /// Who was named and did, and the epoch that it ended.
+    done: VecDeque<(MemberId, Epoch)>,
+    /// Whose commit was broken for somebody else, and when we heard of it.
+    distrusted: VecDeque<(MemberId, Instant)>,
 }
 
 struct Named {
@@ -72,6 +77,33 @@ impl Naming {
         self.failed.iter().any(|(other, _)| *other == member)
     }
 
+    /// Somebody made the commit that it was named for.
+    pub(super) fn note_done(&mut self, member: MemberId, epoch: Epoch) {
+        if self.done.len() == MAX_DONE {
+            self.done.pop_front();
+        }
+        self.done.push_back((member, epoch));
+    }
+
+    /// A commit that somebody was named for was broken for another. Whether it is one of those that we remember.
+    pub(super) fn distrust(&mut self, broken: &Broken, now: Instant) -> bool {
+        let Broken { by, epoch } = *broken;
+        let known = self.done.contains(&(by, epoch));
+        if known {
+            self.distrusted.retain(|(member, _)| *member != by);
+            if self.distrusted.len() == MAX_FAILED {
+                self.distrusted.pop_front();
+            }
+            self.distrusted.push_back((by, now));
+        }
+        known
+    }
+
+    fn distrusts(&self, member: MemberId, now: Instant) -> bool {
+        let recent = |at: Instant| now.saturating_duration_since(at) < DISTRUSTED_FOR;
+        self.distrusted.iter().any(|(other, at)| *other == member && recent(*at))
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.out.as_ref().map(|named| named.until)
     }
@@ -97,6 +129,9 @@ impl Seat {
         let naming = &mut keeping.naming;
         naming.turns.retain(|(_, at)| now.saturating_duration_since(*at) < TURN_AGAIN);
         let had_it = naming.turns.iter().any(|(other, _)| *other == member);
+        if naming.distrusts(member, now) {
+            return Ok(());
+        }
         if !had_it && !naming.renewals.contains(&member) && naming.renewals.len() < MAX_RENEWALS {
             naming.renewals.push_back(member);
             naming.turns.push_back((member, now));
@@ -143,6 +178,7 @@ impl Seat {
             keeping.is_some_and(|keeping| {
                 let recent = |at: Instant| now.saturating_duration_since(at) < FAILED_FOR;
                 keeping.naming.failed.iter().any(|(other, at)| *other == member && recent(*at))
+                    || keeping.naming.distrusts(member, now)
             })
         };
         let fit = self.group.roster().iter().filter(|member| {
@@ -206,3 +242,7 @@ const RENEWS_FOR: Duration = Duration::from_secs(1);
 /// How long somebody is not named who did not commit.
 const FAILED_FOR: Duration = Duration::from_secs(60);
 const MAX_FAILED: usize = 16;
+/// Commits of those who were named that are remembered.
+const MAX_DONE: usize = 16;
+/// How long somebody is not named whose commit was broken for somebody else.
+const DISTRUSTED_FOR: Duration = Duration::from_secs(600);

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::group::{
     chain,
-    message::{Heartbeat, Message, Petition, Plea, Refused},
+    message::{Broken, Heartbeat, Message, Petition, Plea, Refused},
     mls::{Applicant, Because, Entry, Expected, Failure, Group, JoinError, JoinKey, Purpose, petition_aad},
     order::Order,
     state::RoomState,
@@ -61,6 +61,7 @@ impl Returning {
         to: &Rival,
         group_id: &[u8],
         orders: &[Order],
+        broken: Option<Broken>,
         now: Instant,
     ) -> Result<(), Failure> {
         if now < self.again_at {
@@ -74,7 +75,7 @@ impl Returning {
         }
         self.left -= 1;
         let key_package = self.applicant.key_package().to_vec();
-        let plea = Plea::Return { key_package, orders: orders.to_vec() };
+        let plea = Plea::Return { key_package, orders: orders.to_vec(), broken };
         petition(core, &to.door, group_id, *self.applicant.reference(), &plea)
     }
 
@@ -219,6 +220,7 @@ impl Absent {
             door: JoinKey(heartbeat.door_key),
             epoch: heartbeat.epoch,
             branch: heartbeat.branch,
+            same_host: heartbeat.chain == state.chain(),
             ask_at: now,
             heard_at: now,
             proved: core.times.hear(keeper, heartbeat.at_ms, Duration::ZERO, now),
@@ -249,7 +251,7 @@ impl Absent {
         }
         match &mut self.returning {
             Some(returning) => {
-                returning.tend(core, rival, &self.memory.group_id, self.memory.state.orders(), now)
+                returning.tend(core, rival, &self.memory.group_id, self.memory.state.orders(), None, now)
             }
             None => Ok(()),
         }

@@ -31,7 +31,7 @@ use crate::{
     group::{
         Role, Violation,
         announcement::{Announcement, Task},
-        message::Message,
+        message::{Broken, Message},
         mls::{Draft, Failure, Group, Incoming, JoinKey, ProcessError, Summary},
         policy::{self, Action},
     },
@@ -88,6 +88,8 @@ pub(super) struct Seat {
     pub(super) took_over: bool,
     /// When our leaf is to have new keys.
     pub(super) renew_at: Instant,
+    /// The last commit that was signed and that we could not process.
+    pub(super) broken_commit: Option<Broken>,
     /// What failed after a merge, where nothing can fail: the room cannot go on with it.
     pub(super) broken: Option<Failure>,
 }
@@ -144,6 +146,7 @@ impl Seat {
             awake_at: now,
             took_over: false,
             renew_at: now,
+            broken_commit: None,
             broken: None,
         };
         seat.plan_renewal(core, now);
@@ -197,7 +200,13 @@ impl Seat {
                 self.held.keep(message, now).map_err(|_| ControlError::Overflow)?;
                 Ok(Outcome::Stays)
             }
-            Err(ProcessError::Violation(leaf, violation)) => Err(self.report(core, leaf, violation)),
+            Err(ProcessError::Violation(leaf, violation)) => {
+                let by = leaf.and_then(|leaf| self.group.member_at(leaf)).map(|member| member.id);
+                if let (Some(by), Violation::BrokenCommit) = (by, violation) {
+                    self.broken_commit = Some(Broken { by, epoch: self.group.epoch() });
+                }
+                Err(self.report(core, leaf, violation))
+            }
             Err(error) => Err(ControlError::of(error)),
         }
     }
@@ -268,7 +277,7 @@ impl Seat {
     /// Does what our role permits: commits it as the keeper, asks the keeper otherwise.
     pub(super) fn act(&mut self, core: &mut Core, action: Action, now: Instant) -> Result<(), CommandError> {
         let own = core.identity.id();
-        policy::check_action(action, own, &self.group.before()).map_err(CommandError::NotPermitted)?;
+        policy::check_right(action, own, &self.group.before()).map_err(CommandError::NotPermitted)?;
         // Remembered until it is done, by us or by whoever keeps the room then.
         match action {
             Action::Renew => self.renew_at = now + RENEW_AGAIN,

@@ -40,6 +40,7 @@ impl Seat {
         match (standing, &mut self.keeping) {
             (Standing::Keeper, _) => return Ok(self.merge(core, by, staged, permit, now)),
             (Standing::Named, Some(keeping)) if keeping.naming.ordered(from, &staged.change) => {
+                keeping.naming.note_done(by, self.group.epoch());
                 let outcome = self.merge(core, by, staged, permit, now);
                 // What makes it count for everybody else.
                 self.send_heartbeat(core, now);
@@ -126,9 +127,13 @@ impl Seat {
             self.awake_at = now + TO_READ;
             return;
         }
+        self.take_over(core, now);
+    }
+
+    /// Makes itself the keeper. Where it fails the next in line takes over.
+    pub(super) fn take_over(&mut self, core: &mut Core, now: Instant) {
         self.took_over = true;
         let next = self.group.state().with_keeper(core.identity.id(), self.highest_term);
-        // Where it fails the next in line takes over.
         let _ = self.commit_draft(core, &Draft { state: Some(&next), ..Draft::default() }, now);
     }
 

@@ -4,8 +4,8 @@
     python3 tests/vectors/room.py             derives every value of room.txt again, and counts
     python3 tests/vectors/room.py --write     writes room.txt anew, then checks it
 
-A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, `link`, `qr` and `code` are text
-with `_` for a space. Needs Python 3.9 and the package `cryptography` (Ed25519, X25519, AES-GCM).
+A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, lists have commas, `link`, `qr` and
+`code` are text with `_` for a space. `taken` is 0 where a reader has to refuse the message. Needs Python 3.9 and the package `cryptography` (Ed25519, X25519, AES-GCM).
 """
 
 import base64
@@ -20,8 +20,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 FILE = Path(__file__).resolve().parent / "room.txt"
-NUMBERS = {"epoch", "elapsed", "term", "at", "kind", "serial", "certified", "reason", "expires", "uses", "default_role", "suite", "cipher_suite", "authenticity", "packet_size"}
+NUMBERS = {"epoch", "elapsed", "term", "at", "kind", "serial", "certified", "reason", "expires", "uses", "default_role", "suite", "cipher_suite", "authenticity", "packet_size", "bans", "heard", "taken"}
 TEXTS = {"link", "qr", "code"}
+LISTS = {"asks"}
+NUMBER_LISTS = {"leaves"}
 
 
 def be(number, size):
@@ -184,15 +186,43 @@ def heartbeat(case):
 def petition(case):
     signer, group_id = key(case["seed"]), case["group_id"]
     door_key = raw(derive_key_pair(case["ikm"]).public_key())
-    if case["kind"] == 1:
+    if case["kind"] in (1, 3):
         orders = be(1, 2) + order(signer, group_id, case["target"], case["serial"], 1)
-        plea = b"\1" + be(len(case["key_package"]), 4) + case["key_package"] + orders
+        kind = b"\1" if case["kind"] == 1 else b"\3" + case["broken_by"] + be(case["epoch"], 8)
+        plea = kind + be(len(case["key_package"]), 4) + case["key_package"] + orders
     else:
         plea = b"\2" + raw(signer.public_key()) + signer.sign(b"sottovoce 1 leave" + v8(group_id) + door_key)
     aad = v8(group_id) + door_key + case["reference"]
     ephemeral = X25519PrivateKey.from_private_bytes(case["ephemeral"])
     enc, sealed = hpke_seal(door_key, ephemeral, b"sottovoce 1 petition", aad, plea)
     return dict(door_key=door_key, message=b"\6" + case["reference"] + be(len(enc), 2) + enc + be(len(sealed), 4) + sealed)
+
+
+def lost(case):
+    asker, asks = key(case["seed"]), case["asks"]
+    said = raw(asker.public_key()) + be(case["at"], 8) + be(len(asks), 1) + b"".join(asks)
+    signature = asker.sign(b"sottovoce 1 lost" + v8(case["group_id"]) + said)
+    return dict(taken=int(1 <= len(asks) <= 8), message=b"\7" + said + signature)
+
+
+def vouch(case):
+    witness = key(case["seed"])
+    said = raw(witness.public_key()) + case["keeper"] + be(case["at"], 8)
+    return dict(message=b"\x08" + said + witness.sign(b"sottovoce 1 vouch" + v8(case["group_id"]) + said))
+
+
+def shown(case):
+    said = order(key(case["seed"]), case["group_id"], case["target"], case["serial"], case["bans"])
+    return dict(taken=int(case["bans"] in (0, 1)), message=b"\x09" + said)
+
+
+def echo(case):
+    return dict(announcement=b"\x08" + be(case["heard"], 8) + be(case["at"], 8))
+
+
+def missing(case):
+    leaves = case["leaves"]
+    return dict(announcement=b"\x09" + be(len(leaves), 2) + b"".join(be(leaf, 4) for leaf in leaves))
 
 
 def state(case):
@@ -223,7 +253,7 @@ def pair_code(case):
     return dict(code="_".join(digits(b"sottovoce 1 pair code", half) for half in sorted([case["key0"], case["key1"]])))
 
 
-DERIVE = {f.__name__: f for f in (identity, credential, invite, lane, envelope, knock, refused, heartbeat, petition, state, room_code, pair_code)}
+DERIVE = {f.__name__: f for f in (identity, credential, invite, lane, envelope, knock, refused, heartbeat, petition, lost, vouch, shown, echo, missing, state, room_code, pair_code)}
 
 
 def inputs():
@@ -246,8 +276,20 @@ def inputs():
     said = dict(authenticator=b("auth", 32), term=3, epoch=258, elapsed=15_000, at=1_800_000_000_123, door_key=b("door", 32), next=b("next", 32))
     yield "heartbeat", dict(seed=b("seed a", 32), group_id=group_id) | said
     asked = dict(seed=b("seed a", 32), ikm=b("ikm", 32), group_id=group_id, reference=b("reference", 32), ephemeral=b("ephemeral", 32))
-    yield "petition", asked | dict(kind=1, key_package=b("key package", 300), target=b("banned", 32), serial=1_800_000_000)
+    returns = dict(key_package=b("key package", 300), target=b("banned", 32), serial=1_800_000_000)
+    yield "petition", asked | dict(kind=1) | returns
     yield "petition", asked | dict(kind=2)
+    yield "petition", asked | dict(kind=3, broken_by=b("committer", 32), epoch=258) | returns
+    at, others = dict(at=1_800_000_000_123), [b(f"member {n}", 32) for n in range(9)]
+    for count in (1, 8, 0, 9):
+        yield "lost", dict(seed=b("seed a", 32), group_id=group_id, asks=others[:count]) | at
+    yield "vouch", dict(seed=b("seed b", 32), group_id=group_id, keeper=b("keeper", 32)) | at
+    for bans in (1, 0, 2):
+        order = dict(target=b("keeper", 32), serial=1_800_000_000 + bans, bans=bans)
+        yield "shown", dict(seed=b("seed a", 32), group_id=group_id) | order
+    yield "echo", dict(heard=1_799_999_999_876) | at
+    for leaves in ([3], [0, 70_000, 0xFFFF_FFFF]):
+        yield "missing", dict(leaves=leaves)
     fixed = dict(default_role=3, suite=5, authenticity=1, packet_size=240, keeper=b("keeper", 32), term=0x1_0000_0000)
     who = dict(id_speaker=b("speaker", 32), banned=b("banned", 32), lifted=b("lifted", 32), serial=1_800_000_000)
     yield "state", dict(name=b"tea", group_id=group_id, seed=b("seed a", 32), next_seed=b("seed b", 32)) | fixed | who
@@ -258,17 +300,26 @@ def inputs():
 
 
 def text_of(name, value):
+    if name in LISTS:
+        return ",".join(one.hex() for one in value)
+    if name in NUMBER_LISTS:
+        return ",".join(map(str, value))
     return str(value) if name in NUMBERS | TEXTS else value.hex()
 
 
 def value_of(name, text):
+    if name in LISTS:
+        return [bytes.fromhex(one) for one in text.split(",") if one]
+    if name in NUMBER_LISTS:
+        return [int(one) for one in text.split(",")]
     return int(text) if name in NUMBERS else text if name in TEXTS else bytes.fromhex(text)
 
 
 HEADER = """\
 # What the control plane derives, signs and writes (SPEC sections 6 to 8).
 # Written by `python3 tests/vectors/room.py --write`, checked by the same script and by `cargo test`.
-# One case a line: a topic, then name=value pairs. Numbers decimal, bytes hex; in a code `_` stands for a space.
+# One case a line: a topic, then name=value pairs. Numbers decimal, bytes hex, lists with commas; in a code `_` stands for a space.
+# `lost`, `vouch`, `shown` (Order), `echo` and `missing` are those of section 8.4; what has taken=0 has to be refused.
 """
 
 

@@ -7,7 +7,11 @@ use openmls::prelude::{
 use openmls_traits::OpenMlsProvider;
 use tls_codec::{DeserializeBytes, Serialize};
 
-use super::{Candidate, Group, inspect, provider::Provider};
+pub(crate) use super::provider::Spoil;
+use super::{
+    Candidate, Group, inspect,
+    provider::{Provider, Spoiled},
+};
 use crate::{
     group::{Identity, key_exchange::KeyExchange, state::RoomState},
     id::Leaf,
@@ -108,6 +112,14 @@ impl Group {
         bundle.commit().tls_serialize_detached().unwrap()
     }
 
+    /// From now on our update paths are wrong where they are encrypted to these leaves, or where they are encrypted to
+    /// `others`: nodes above leaves too.
+    pub(crate) fn spoil_paths_to(&self, leaves: &[Leaf], others: bool, spoil: Spoil) {
+        let key_of = |leaf: &Leaf| self.mls.member_at(LeafNodeIndex::new(leaf.0)).unwrap().encryption_key;
+        let keys = leaves.iter().map(key_of).collect();
+        *self.provider.crypto().spoiled.lock().unwrap() = Some(Spoiled { keys, others, spoil });
+    }
+
     /// What `identity` would say about our leaf.
     pub(crate) fn credential_by(&self, identity: &Identity) -> Vec<u8> {
         identity.credential(self.id(), self.leaf_key.public()).encode()
@@ -152,6 +164,7 @@ pub(crate) fn group_with_credential(
         state,
         roster,
         leaving,
+        believed: Vec::new(),
         made: Default::default(),
         pending: None,
     }

@@ -21,22 +21,39 @@ use crate::{
     id::Leaf,
 };
 
-/// What a commit would do, with every credential in it verified.
+/// What a commit of another member would do, with every credential in it verified.
 pub(super) fn change(staged: &StagedCommit, committer: Option<Leaf>, group_id: &[u8]) -> Change {
     let suite = staged.group_context().ciphersuite();
+    change_of(staged, committer, |leaf| read_leaf(leaf, suite, group_id))
+}
+
+/// The same of a commit of ours: it adds who was vetted, under credentials that were verified then, and renews our own leaf.
+pub(super) fn own_change(staged: &StagedCommit, own: Leaf) -> Change {
+    let suite = staged.group_context().ciphersuite();
+    change_of(staged, Some(own), |leaf| {
+        check_form(leaf, suite)?;
+        Credential::decode(leaf.credential().serialized_content())
+            .map_err(|_| Violation::Credential(CredentialError::Malformed))
+    })
+}
+
+fn change_of(
+    staged: &StagedCommit,
+    committer: Option<Leaf>,
+    read: impl Fn(&LeafNode) -> Result<Credential, Violation>,
+) -> Change {
     let mut change = Change { committer, ..Change::default() };
     let author = committer.map(|leaf| Sender::Member(LeafNodeIndex::new(leaf.0)));
     for queued in staged.queued_proposals() {
         let outcome = if Some(queued.sender()) == author.as_ref() {
-            read_proposal(queued.proposal(), suite, group_id, &mut change)
+            read_proposal(queued.proposal(), &read, &mut change)
         } else {
             Err(Violation::ForeignProposal)
         };
         note(&mut change, outcome);
     }
     if let Some(leaf) = staged.update_path_leaf_node() {
-        let outcome =
-            read_leaf(leaf, suite, group_id).map(|credential| change.path = Some(credential.member()));
+        let outcome = read(leaf).map(|credential| change.path = Some(credential.member()));
         note(&mut change, outcome);
     }
     change
@@ -48,11 +65,17 @@ pub(super) fn read_leaf(
     suite: Ciphersuite,
     group_id: &[u8],
 ) -> Result<Credential, Violation> {
+    check_form(leaf, suite)?;
+    read_credential(leaf.credential(), leaf.signature_key().as_slice(), group_id)
+        .map_err(Violation::Credential)
+}
+
+/// Whether a leaf is in our form.
+fn check_form(leaf: &LeafNode, suite: Ciphersuite) -> Result<(), Violation> {
     if leaf.extensions().iter().next().is_some() || *leaf.capabilities() != capabilities(suite) {
         return Err(Violation::ForeignExtension);
     }
-    read_credential(leaf.credential(), leaf.signature_key().as_slice(), group_id)
-        .map_err(Violation::Credential)
+    Ok(())
 }
 
 pub(super) fn read_credential(
@@ -128,14 +151,13 @@ pub(super) fn credential_with_key(credential: &Credential, leaf_key: &SigningKey
 
 fn read_proposal(
     proposal: &Proposal,
-    suite: Ciphersuite,
-    group_id: &[u8],
+    read: impl Fn(&LeafNode) -> Result<Credential, Violation>,
     change: &mut Change,
 ) -> Result<(), Violation> {
     match proposal {
         Proposal::Add(add) => {
             let key_package = add.key_package();
-            change.adds.push(read_leaf(key_package.leaf_node(), suite, group_id)?.member());
+            change.adds.push(read(key_package.leaf_node())?.member());
             change.made.push(made(key_package));
             if !key_package.life_time().has_acceptable_range() {
                 return Err(Violation::Lifetime);

@@ -2,8 +2,8 @@
 //! 12.4.3.1, SPEC section 6.4).
 
 use openmls::prelude::{
-    KeyPackage, KeyPackageBundle, KeyPackageIn, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn,
-    MlsMessageOut, ProtocolVersion, StagedWelcome, Welcome,
+    KeyPackage, KeyPackageBundle, KeyPackageIn, KeyPackageRef, MlsGroupJoinConfig, MlsMessageBodyIn,
+    MlsMessageIn, MlsMessageOut, ProtocolVersion, StagedWelcome, Welcome,
 };
 use openmls_rust_crypto::RustCrypto;
 use openmls_traits::{OpenMlsProvider, storage::StorageProvider};
@@ -30,6 +30,8 @@ pub(crate) struct Applicant {
     leaf_key: SigningKey,
     key_exchange: KeyExchange,
     bundle: KeyPackageBundle,
+    /// The KeyPackageRef, as openmls has it and in bytes.
+    kept_under: KeyPackageRef,
     reference: [u8; 32],
     encoded: Vec<u8>,
 }
@@ -70,11 +72,12 @@ impl Applicant {
             .leaf_node_capabilities(inspect::capabilities(suite))
             .build(suite, &provider, &leaf_key, inspect::credential_with_key(&credential, &leaf_key))
             .map_err(Failure::of)?;
-        let reference = reference(bundle.key_package(), provider.crypto())?;
+        let kept_under = bundle.key_package().hash_ref(provider.crypto()).map_err(Failure::of)?;
+        let reference = kept_under.as_slice().try_into().map_err(Failure::of)?;
         let encoded = MlsMessageOut::from(bundle.key_package().clone())
             .tls_serialize_detached()
             .map_err(Failure::of)?;
-        Ok(Self { provider, leaf_key, key_exchange, bundle, reference, encoded })
+        Ok(Self { provider, leaf_key, key_exchange, bundle, kept_under, reference, encoded })
     }
 
     /// The KeyPackageRef (RFC 9420 section 5.2).
@@ -98,8 +101,10 @@ impl Applicant {
             return Err(JoinError::NotForUs);
         }
         // openmls takes the keys out of storage even for a Welcome that turns out to be false.
-        let reference = self.bundle.key_package().hash_ref(self.provider.crypto()).map_err(JoinError::mls)?;
-        self.provider.storage().write_key_package(&reference, &self.bundle).map_err(JoinError::mls)?;
+        let storage = self.provider.storage();
+        if !storage.has_key_package(&self.kept_under).map_err(JoinError::mls)? {
+            storage.write_key_package(&self.kept_under, &self.bundle).map_err(JoinError::mls)?;
+        }
         let staged = StagedWelcome::build_from_welcome(&self.provider, &join_config(), welcome)
             .map_err(JoinError::mls)?
             // Old leaves have no lifetime that says anything; new ones were checked when they were added.
@@ -127,16 +132,21 @@ fn check_room(
     if context.group_id().as_slice() != expected.group_id || context.ciphersuite() != suite {
         return Err(JoinError::OtherGroup);
     }
-    let sender = staged.welcome_sender().map_err(JoinError::mls)?;
-    let sender = inspect::read_leaf(sender, suite, expected.group_id).map_err(JoinError::Room)?;
+    let sender_leaf = staged.welcome_sender().map_err(JoinError::mls)?;
+    let sender = inspect::read_leaf(sender_leaf, suite, expected.group_id).map_err(JoinError::Room)?;
+    let sender_key = sender_leaf.signature_key().as_slice();
     let state = inspect::read_state(context.extensions()).map_err(JoinError::Room)?;
     check_state(&state, sender.member(), expected)?;
     let mut seen = Vec::new();
     for member in staged.members() {
-        let credential =
+        // That of the sender was verified above.
+        let id = if member.signature_key == sender_key && member.credential == *sender_leaf.credential() {
+            sender.member()
+        } else {
             inspect::read_credential(&member.credential, &member.signature_key, expected.group_id)
-                .map_err(|error| JoinError::Room(Violation::Credential(error)))?;
-        let id = credential.member();
+                .map_err(|error| JoinError::Room(Violation::Credential(error)))?
+                .member()
+        };
         if state.is_banned(id) {
             return Err(JoinError::Room(Violation::Banned));
         }

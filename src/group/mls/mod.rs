@@ -5,6 +5,7 @@
 //! candidates, removals, state > commit > policy::check on our own > merge > bytes for the others
 //! ```
 
+mod compact;
 #[cfg(test)]
 pub(crate) mod forge;
 mod hpke;
@@ -22,8 +23,8 @@ use std::{
 
 use openmls::prelude::{
     Ciphersuite, GroupId, KeyPackage, LeafNodeIndex, LeafNodeParameters, MlsGroup, MlsMessageBodyIn,
-    MlsMessageIn, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessedMessageContent, ProtocolMessage, Sender,
-    StagedCommit, WireFormatPolicy,
+    MlsMessageIn, PURE_CIPHERTEXT_WIRE_FORMAT_POLICY, ProcessMessageError, ProcessedMessageContent,
+    ProtocolMessage, Sender, StagedCommit, WireFormatPolicy,
 };
 use openmls_traits::OpenMlsProvider;
 use tls_codec::{DeserializeBytes, Serialize};
@@ -38,6 +39,7 @@ use super::{
     invite::UnixTime,
     key_exchange::KeyExchange,
     message,
+    order::Order,
     policy::{self, Before, Change, Permit, Standing, Violation},
     signing::SigningKey,
     state::RoomState,
@@ -59,6 +61,8 @@ pub(crate) struct Group {
     roster: Vec<Member>,
     /// Members who said that they leave, and are not removed yet.
     leaving: BTreeSet<MemberId>,
+    /// Orders that are about to be committed, and whose signatures are known to hold.
+    believed: Vec<Order>,
     /// When the KeyPackages were made by which members came in since we are here.
     made: BTreeMap<MemberId, UnixTime>,
     /// What our commit that waits for the keeper's word would change.
@@ -103,8 +107,9 @@ impl Group {
     ) -> Result<Self, Failure> {
         let state = inspect::read_state(mls.extensions()).map_err(Failure::of)?;
         let (roster, leaving, made) = (Vec::new(), BTreeSet::new(), BTreeMap::new());
-        let pending = None;
-        let mut group = Self { mls, provider, leaf_key, key_exchange, state, roster, leaving, made, pending };
+        let (pending, believed) = (None, Vec::new());
+        let mut group =
+            Self { mls, provider, leaf_key, key_exchange, state, roster, leaving, believed, made, pending };
         group.read_roster();
         Ok(group)
     }
@@ -153,7 +158,15 @@ impl Group {
 
     /// What changes are held against.
     pub(crate) fn before(&self) -> Before<'_> {
-        Before { group_id: self.id(), roster: &self.roster, state: &self.state, leaving: &self.leaving }
+        let Self { roster, state, leaving, believed, .. } = self;
+        Before { group_id: self.id(), roster, state, leaving, believed }
+    }
+
+    /// Notes that the signature of an order was checked, or made: it is not checked again in this epoch.
+    pub(crate) fn believe(&mut self, order: Order) {
+        if self.believed.len() < MAX_BELIEVED {
+            self.believed.push(order);
+        }
     }
 
     /// Notes that a member said it leaves.
@@ -243,8 +256,12 @@ impl Group {
             std::cmp::Ordering::Greater => return Err(ProcessError::Future(Epoch(epoch))),
             std::cmp::Ordering::Equal => {}
         }
-        let processed =
-            self.mls.process_message(&self.provider, message).map_err(|_| ProcessError::Undecryptable)?;
+        self.provider.crypto().forget_signer();
+        let processed = self.mls.process_message(&self.provider, message).map_err(|error| match error {
+            // All of what is wrong with a commit is found out after its signature was checked.
+            ProcessMessageError::InvalidCommit(_) => self.broken_commit(),
+            _ => ProcessError::Undecryptable,
+        })?;
         let from = match processed.sender() {
             Sender::Member(leaf) => Leaf(leaf.u32()),
             _ => return Err(ProcessError::Violation(None, Violation::ExternalCommit)),
@@ -266,6 +283,14 @@ impl Group {
                 Err(ProcessError::Violation(Some(from), Violation::ForeignProposal))
             }
         }
+    }
+
+    /// Somebody signed a commit that MLS cannot process.
+    fn broken_commit(&self) -> ProcessError {
+        let Some(signer) = self.provider.crypto().signer() else { return ProcessError::Undecryptable };
+        let by = self.mls.members().find(|member| member.signature_key == signer);
+        let by = by.map(|member| Leaf(member.index.u32()));
+        ProcessError::Violation(by, Violation::BrokenCommit)
     }
 
     /// Merges what was permitted. If it removed us, the group is of no use afterwards.
@@ -329,7 +354,7 @@ impl Group {
             None => None,
         };
         let pending = self.mls.pending_commit().ok_or_else(|| CommitError::mls("no commit is pending"))?;
-        let change = inspect::change(pending, Some(own_leaf), self.mls.group_id().as_slice());
+        let change = inspect::own_change(pending, own_leaf);
         let (permit, _) = policy::check(&change, &self.before()).map_err(CommitError::Violation)?;
         Ok(Proposed { commit, welcome, change, _permit: permit })
     }
@@ -341,6 +366,7 @@ impl Group {
             self.state = state.clone();
         }
         self.pending = None;
+        self.believed.clear();
         self.read_roster();
         self.leaving.retain(|member| !change.adds.contains(member));
         let roster = &self.roster;
@@ -481,6 +507,8 @@ fn ciphersuite(key_exchange: KeyExchange) -> Ciphersuite {
 }
 
 const WIRE_FORMAT: WireFormatPolicy = PURE_CIPHERTEXT_WIRE_FORMAT_POLICY;
+/// Orders of which one commit is made at most without checking their signatures again.
+const MAX_BELIEVED: usize = 16;
 /// The component of the safe exporter, in the range for private use.
 const COMPONENT: u16 = 0xF50A;
 
@@ -489,7 +517,7 @@ mod tests {
     use std::time::SystemTime;
 
     use super::*;
-    use crate::group::{Name, order::Order, state::tests::state};
+    use crate::group::{Name, state::tests::state};
 
     #[test]
     fn a_key_exchange_and_its_cipher_suite_have_one_number() {

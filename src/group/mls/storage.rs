@@ -7,18 +7,16 @@
 
 use std::{
     collections::HashMap,
-    io,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use openmls_traits::storage::{CURRENT_VERSION as V, Entity, Key, StorageProvider, traits};
 
+use super::compact::{self, Error};
 use crate::keys::secret::Secret;
 
 #[derive(Default)]
 pub(super) struct Storage(Mutex<HashMap<Vec<u8>, Secret>>);
-
-type Error = serde_json::Error;
 
 /// Kinds of what is kept.
 const KEY_PACKAGE: u8 = 0;
@@ -27,13 +25,18 @@ const EPOCH_KEY_PAIRS: u8 = 2;
 
 impl Storage {
     fn keep(&self, name: Vec<u8>, values: &[impl Entity<V>]) -> Result<(), Error> {
-        let values = secret_json(values)?;
+        let values = written(values)?;
         self.kept().insert(name, values);
         Ok(())
     }
 
     fn find<T: Entity<V>>(&self, name: &[u8]) -> Result<Vec<T>, Error> {
-        self.kept().get(name).map_or(Ok(Vec::new()), |values| serde_json::from_slice(values.bytes()))
+        self.kept().get(name).map_or(Ok(Vec::new()), |values| compact::read(values.bytes()))
+    }
+
+    /// Whether there is a KeyPackage with this reference.
+    pub(super) fn has_key_package(&self, reference: &impl Key<V>) -> Result<bool, Error> {
+        Ok(self.kept().contains_key(&name(KEY_PACKAGE, reference)?))
     }
 
     fn drop(&self, name: &[u8]) {
@@ -48,7 +51,7 @@ impl Storage {
 /// What something is kept under.
 fn name(kind: u8, key: &impl Key<V>) -> Result<Vec<u8>, Error> {
     let mut name = vec![kind];
-    serde_json::to_writer(&mut name, key)?;
+    compact::write(key, &mut name)?;
     Ok(name)
 }
 
@@ -58,31 +61,18 @@ fn name_of_epoch(
     leaf: u32,
 ) -> Result<Vec<u8>, Error> {
     let mut name = name(EPOCH_KEY_PAIRS, group_id)?;
-    serde_json::to_writer(&mut name, epoch)?;
+    compact::write(epoch, &mut name)?;
     name.extend(leaf.to_be_bytes());
     Ok(name)
 }
 
 /// Counted before it is written: memory that grows leaves copies behind.
-fn secret_json(values: &[impl Entity<V>]) -> Result<Secret, Error> {
-    let mut counted = Counter(0);
-    serde_json::to_writer(&mut counted, values)?;
+fn written(values: &[impl Entity<V>]) -> Result<Secret, Error> {
+    let mut len = 0;
+    compact::write(values, &mut len)?;
     let mut outcome = Ok(());
-    let secret = Secret::filled(counted.0, |out| outcome = serde_json::to_writer(out, values));
+    let secret = Secret::filled(len, |mut out| outcome = compact::write(values, &mut out));
     outcome.map(|()| secret)
-}
-
-struct Counter(usize);
-
-impl io::Write for Counter {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
 }
 
 /// Parts of a group, which the group has in memory.
@@ -370,7 +360,7 @@ mod tests {
         let storage = Storage::default();
         let values = [vec![1u8, 2, 3], Vec::new()];
         storage.keep(vec![KEY_PAIR], &values).unwrap();
-        assert_eq!(storage.kept()[&vec![KEY_PAIR]].bytes(), b"[[1,2,3],[]]");
+        assert_eq!(storage.kept()[&vec![KEY_PAIR]].bytes(), b"\x02\0\0\0\x03\0\0\0\x01\x02\x03\0\0\0\0");
         assert_eq!(storage.find::<Vec<u8>>(&[KEY_PAIR]).unwrap(), values);
         storage.drop(&[KEY_PAIR]);
         assert!(storage.find::<Vec<u8>>(&[KEY_PAIR]).unwrap().is_empty());

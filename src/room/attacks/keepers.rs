@@ -153,11 +153,11 @@ fn petition_of(party: &mut Party, n: u8, seed: u8) -> Message {
     let id = party.group(HOST).id().to_vec();
     let applicant = Applicant::new(&identity(n), &id, X25519, [seed; 32], [seed; 32], party.unix).unwrap();
     let key_package = applicant.key_package().to_vec();
-    let plea = Plea::Return { key_package, orders: Vec::new() };
+    let plea = Plea::Return { key_package, orders: Vec::new(), broken: None };
     sealed(party, &plea, *applicant.reference())
 }
 
-fn sealed(party: &mut Party, plea: &Plea, reference: [u8; 32]) -> Message {
+pub(super) fn sealed(party: &mut Party, plea: &Plea, reference: [u8; 32]) -> Message {
     let id = party.group(HOST).id().to_vec();
     let Phase::Present(seat) = &party.rooms[MODERATOR].phase else { panic!("not in the room") };
     let door: JoinKey = seat.door_key.expect("a heartbeat has come");
