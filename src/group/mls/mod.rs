@@ -5,7 +5,6 @@
 //! candidates, removals, state > commit > policy::check on our own > merge > bytes for the others
 //! ```
 
-mod compact;
 #[cfg(test)]
 pub(crate) mod forge;
 mod hpke;

@@ -11,8 +11,8 @@ use std::{
 };
 
 use openmls_traits::storage::{CURRENT_VERSION as V, Entity, Key, StorageProvider, traits};
+use postcard::{Error, experimental::serialized_size, from_bytes, to_extend, to_slice};
 
-use super::compact::{self, Error};
 use crate::keys::secret::Secret;
 
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl Storage {
     }
 
     fn find<T: Entity<V>>(&self, name: &[u8]) -> Result<Vec<T>, Error> {
-        self.kept().get(name).map_or(Ok(Vec::new()), |values| compact::read(values.bytes()))
+        self.kept().get(name).map_or(Ok(Vec::new()), |values| from_bytes(values.bytes()))
     }
 
     /// Whether there is a KeyPackage with this reference.
@@ -50,9 +50,7 @@ impl Storage {
 
 /// What something is kept under.
 fn name(kind: u8, key: &impl Key<V>) -> Result<Vec<u8>, Error> {
-    let mut name = vec![kind];
-    compact::write(key, &mut name)?;
-    Ok(name)
+    to_extend(key, vec![kind])
 }
 
 fn name_of_epoch(
@@ -60,18 +58,15 @@ fn name_of_epoch(
     epoch: &impl traits::EpochKey<V>,
     leaf: u32,
 ) -> Result<Vec<u8>, Error> {
-    let mut name = name(EPOCH_KEY_PAIRS, group_id)?;
-    compact::write(epoch, &mut name)?;
+    let mut name = to_extend(epoch, name(EPOCH_KEY_PAIRS, group_id)?)?;
     name.extend(leaf.to_be_bytes());
     Ok(name)
 }
 
 /// Counted before it is written: memory that grows leaves copies behind.
 fn written(values: &[impl Entity<V>]) -> Result<Secret, Error> {
-    let mut len = 0;
-    compact::write(values, &mut len)?;
     let mut outcome = Ok(());
-    let secret = Secret::filled(len, |mut out| outcome = compact::write(values, &mut out));
+    let secret = Secret::filled(serialized_size(values)?, |out| outcome = to_slice(values, out).map(drop));
     outcome.map(|()| secret)
 }
 
@@ -360,7 +355,7 @@ mod tests {
         let storage = Storage::default();
         let values = [vec![1u8, 2, 3], Vec::new()];
         storage.keep(vec![KEY_PAIR], &values).unwrap();
-        assert_eq!(storage.kept()[&vec![KEY_PAIR]].bytes(), b"\x02\0\0\0\x03\0\0\0\x01\x02\x03\0\0\0\0");
+        assert_eq!(storage.kept()[&vec![KEY_PAIR]].bytes(), b"\x02\x03\x01\x02\x03\0");
         assert_eq!(storage.find::<Vec<u8>>(&[KEY_PAIR]).unwrap(), values);
         storage.drop(&[KEY_PAIR]);
         assert!(storage.find::<Vec<u8>>(&[KEY_PAIR]).unwrap().is_empty());
