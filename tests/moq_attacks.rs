@@ -171,7 +171,7 @@ fn serve(socket: &UdpSocket, config: ServerConfig, mut script: Script, stop: &At
 
 /// Somebody in the room, who publishes what the script says.
 struct Somebody {
-    _broadcast: broadcast::Producer,
+    broadcast: broadcast::Producer,
     control: track::Producer,
     media: track::Producer,
 }
@@ -184,7 +184,7 @@ impl Somebody {
         let (control, media) =
             (broadcast.create_track("c", info.clone()).unwrap(), broadcast.create_track("m", info).unwrap());
         broadcast.announce(origin::Route::default()).unwrap();
-        Self { _broadcast: broadcast, control, media }
+        Self { broadcast, control, media }
     }
 
     /// A group of the control track with this number and these frames.
@@ -285,6 +285,50 @@ fn a_message_that_cannot_be_read_is_lost_and_so_is_the_connection_once_another_o
         }
     }
     assert!(start.elapsed() > Duration::from_secs(4), "it was not waited for");
+}
+
+#[test]
+fn somebody_who_is_withdrawn_and_announced_again_is_heard_once_and_without_a_gap() {
+    let (mut somebody, mut done) = (None, 0u64);
+    let relay = Pretender::start(Box::new(move |mouth, since| {
+        let somebody = somebody.get_or_insert_with(|| Somebody::new(mouth, 7));
+        let step = u64::try_from(since.as_millis()).unwrap() / 500;
+        while done <= step && done < 9 {
+            match done {
+                0 | 1 | 5 | 8 => {
+                    let number = [0, 1, 5, 8].iter().position(|at| *at == done).unwrap() as u64;
+                    somebody.group(number, &[&framed(0, &[number as u8])]);
+                    let mut media = somebody.media.clone();
+                    media
+                        .append_datagram(
+                            Timestamp::from_millis(done).unwrap(),
+                            Bytes::from(vec![number as u8]),
+                        )
+                        .unwrap();
+                }
+                2 | 6 => somebody.broadcast.unannounce(),
+                4 | 7 => somebody.broadcast.announce(origin::Route::default()).unwrap(),
+                _ => {}
+            }
+            done += 1;
+        }
+    }));
+    let mut member = relay.member();
+    let (mut said, mut heard) = (vec![], vec![]);
+    let until = Instant::now() + Duration::from_secs(7);
+    while Instant::now() < until {
+        match next(&mut member, MOMENT).unwrap() {
+            Inbound::Control(message) => said.push(message[0]),
+            Inbound::Media(packet) => heard.push(packet[0]),
+            Inbound::Idle => {}
+        }
+    }
+    assert_eq!(said, [0, 1, 2, 3]);
+    heard.sort_unstable();
+    heard.dedup_by(|a, b| {
+        assert_ne!(a, b, "a packet was heard twice");
+        false
+    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
     rc::Rc,
     sync::Arc,
     task::{Poll, Waker},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -54,12 +54,20 @@ struct Heard {
     line: Arc<Line>,
     origin: origin::Consumer,
     clock: Rc<Clock>,
-    /// The paths of those who are there, and what changes with each time that they come.
-    there: RefCell<HashMap<String, u64>>,
+    /// Those who are heard, by their paths.
+    there: RefCell<HashMap<String, Presence>>,
     /// Who has a message for which the inbox has no room.
     stalled: RefCell<Vec<Waker>>,
     /// A message is lost, so the connection is.
     lost: Cell<bool>,
+}
+
+struct Presence {
+    /// Since when it is no longer announced. What is known of its messages is kept for a while: a relay that takes another way to it
+    /// may withdraw it first, and nothing of what it says meanwhile may be passed over.
+    gone: Option<Instant>,
+    /// Tasks that hear it.
+    tasks: u8,
 }
 
 struct Job(Pin<Box<dyn Future<Output = ()>>>);
@@ -96,15 +104,18 @@ impl Others {
         while let Poll::Ready(update) = self.announced.poll_next(waiter) {
             let update = update.ok_or(Lost)?;
             let path = update.prefix.as_str();
-            let mut there = self.heard.there.borrow_mut();
-            if !update.kind.is_active() {
-                there.remove(path);
-            } else if path != self.own && !there.contains_key(path) {
+            if path == self.own {
+                continue;
+            }
+            let (mut there, now) = (self.heard.there.borrow_mut(), self.heard.clock.now());
+            if let Some(presence) = there.get_mut(path) {
+                presence.gone = (!update.kind.is_active()).then_some(now);
+            } else if update.kind == announce::Kind::Announced {
                 if there.len() >= MEMBERS {
                     return Err(Lost);
                 }
-                there.insert(path.to_owned(), 0);
-                drop(there);
+                let tasks = if self.lanes == Lanes::Both { 2 } else { 1 };
+                there.insert(path.to_owned(), Presence { gone: None, tasks });
                 let (heard, path) = (&self.heard, path.to_owned());
                 if self.lanes == Lanes::Both {
                     self.tasks.push(Job(Box::pin(hear_control(Rc::clone(heard), path.clone()))));
@@ -121,7 +132,19 @@ impl Others {
 
 impl Heard {
     fn is_there(&self, path: &str) -> bool {
-        self.there.borrow().contains_key(path)
+        let there = self.there.borrow();
+        let recent = |gone: Instant| self.clock.now().saturating_duration_since(gone) < ABSENT;
+        there.get(path).is_some_and(|presence| presence.gone.is_none_or(recent))
+    }
+
+    /// One of the tasks that hear it has ended.
+    fn end(&self, path: &str) {
+        let mut there = self.there.borrow_mut();
+        let Some(presence) = there.get_mut(path) else { return };
+        presence.tasks = presence.tasks.saturating_sub(1);
+        if presence.tasks == 0 {
+            there.remove(path);
+        }
     }
 
     /// Gives the application a message, and waits for room if there is none.
@@ -183,12 +206,16 @@ async fn hear_control(heard: Rc<Heard>, path: String) {
         let from = order.next();
         match hear_messages(&heard, &path, &mut order).await {
             Err(End::Failed) => {}
-            Err(End::Lost) => return heard.lost.set(true),
-            Ok(()) | Err(End::Finished) => return,
+            Err(End::Lost) => {
+                heard.lost.set(true);
+                break;
+            }
+            Ok(()) | Err(End::Finished) => break,
         }
         failures = if order.next() == from { failures + 1 } else { 0 };
         heard.back_off(failures).await;
     }
+    heard.end(&path);
 }
 
 async fn hear_messages(heard: &Heard, path: &str, order: &mut Order) -> Result<(), End> {
@@ -269,10 +296,11 @@ async fn hear_media(heard: Rc<Heard>, path: String) {
     while heard.is_there(&path) {
         match hear_packets(&heard, &path, &mut window, &mut failures).await {
             Err(End::Failed) => failures += 1,
-            _ => return,
+            _ => break,
         }
         heard.back_off(failures).await;
     }
+    heard.end(&path);
 }
 
 async fn hear_packets(heard: &Heard, path: &str, window: &mut Window, failures: &mut u32) -> Result<(), End> {
@@ -330,6 +358,8 @@ const HEARD: u64 = 8 * 1024 * 1024;
 pub(super) const BACK: usize = 4;
 /// Members of a room, as a relay announces them.
 const MEMBERS: usize = 1_024;
+/// How long it is waited for somebody who is no longer announced.
+const ABSENT: Duration = Duration::from_secs(60);
 /// How long a message may take to come whole, once it has begun.
 const STALLED: Duration = Duration::from_secs(5);
 /// Packets on streams that are read at a time, of one member.

@@ -213,7 +213,7 @@ impl Worker {
                 // What has arrived at a relay is not yet read there, and is lost with the connection; and a track that is ended
                 // at once leaves groups behind.
                 let wait = if joined.voice.is_heard() { ON_ITS_WAY } else { UNHEARD };
-                self.leave_at = Some(since + wait);
+                self.leave_at = Some((since + wait).max(now + LOOK_AGAIN));
                 if now >= since + wait && lock(&self.link).has_arrived() {
                     joined.voice.finish();
                     joined.leaving = Some(Box::pin(joined.session.clone().close()));
@@ -334,5 +334,7 @@ const ROUNDS: usize = 64;
 /// How long what was said last is given to be read by the relay, and somebody to subscribe to it.
 const ON_ITS_WAY: Duration = Duration::from_millis(250);
 const UNHEARD: Duration = Duration::from_millis(500);
+/// How often it is looked whether all has arrived.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// The most that MoQ puts before a packet in a datagram.
 const DATAGRAM_HEADER: usize = 48;
