@@ -10,7 +10,7 @@ use net::{Net, Peer, options, room_of};
 use sottovoce::{
     Refusal, Silence,
     group::Role,
-    room::{CommandError, Ending, Event, RefuseReason, Status},
+    room::{Admission, CommandError, Ending, Event, RefuseReason, Status},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -132,6 +132,36 @@ fn one_epoch_means_one_roster_and_one_code_however_the_lanes_behave() {
         }
         assert_eq!(net.room(peers[3]).status(), Status::Over);
     }
+}
+
+#[test]
+fn a_host_goes_on_speaking_while_somebody_comes_in_all_the_time() {
+    let mut net = Net::new(7);
+    // An answer to a heartbeat is later than the next commit.
+    net.control.delay = Duration::from_millis(300)..Duration::from_millis(310);
+    let mut open = options("crowded");
+    open.admission = Admission::Open;
+    let host = net.create("host", open);
+    let invite = net.invite(host);
+    let listener = net.knock("listener", &invite);
+    net.run_until("the listener is in", |net| net.is_present(listener));
+    net.speak(host, true);
+    net.run_for(SECOND);
+    let (silent, epoch) = (net.device(host).silent, net.room(host).epoch());
+    let mut guests = Vec::new();
+    for round in 0..160 {
+        guests.push(net.knock(&format!("guest {round}"), &invite));
+        net.run_for(Duration::from_millis(200));
+        // They stay in the room, and are spared the commits that follow.
+        if let Some(early) = guests.len().checked_sub(12).and_then(|at| guests.get(at)) {
+            net.switch_off(*early);
+        }
+        let device = net.device(host);
+        assert_eq!(device.silent, silent, "round {round}: {:?}", device.why_silent);
+    }
+    let commits = net.room(host).epoch().unwrap().0 - epoch.unwrap().0;
+    assert!(commits > 60, "{commits} commits in 32 s are no crowd");
+    assert!(net.room(host).roster().len() > 140);
 }
 
 #[test]

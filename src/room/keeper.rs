@@ -133,7 +133,11 @@ impl Seat {
     fn batch_timeout(&self) -> Option<Instant> {
         let keeping = self.keeping.as_ref().filter(|_| self.rival.is_none())?;
         let door = self.door.as_ref().and_then(|door| door.poll_timeout());
-        [keeping.batch_at, door].into_iter().flatten().min()
+        let due = [keeping.batch_at, door].into_iter().flatten().min()?;
+        // An Echo of an epoch that is over cannot be read: with joins all the time none would ever be.
+        let beat = keeping.beats.back().filter(|_| self.group.roster().len() > 1);
+        let answered_by = beat.and_then(|(_, sent)| self.liveness.waits_for_answer(*sent));
+        Some(answered_by.map_or(due, |until| due.max(until)))
     }
 
     /// Somebody follows us, or so an authentic message of this epoch says: it is later than our commit.

@@ -87,6 +87,13 @@ impl Liveness {
         self.proved = self.proved.max(at.min(now));
     }
 
+    /// Until when a keeper that sent a heartbeat at `sent` waits for an answer to it before it adds anybody: if the one before was
+    /// not answered either.
+    pub(super) fn waits_for_answer(&self, sent: Instant) -> Option<Instant> {
+        let missed = sent.saturating_duration_since(self.proved) > HEARTBEAT;
+        missed.then_some(sent + ANSWER)
+    }
+
     /// Whether nobody has gone along with us for so long that we might be alone.
     pub(super) fn is_deserted(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.proved) >= DESERTED_AFTER
@@ -163,6 +170,9 @@ pub(super) struct Repeat;
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How long one proof holds.
 pub(super) const PROOF_HOLDS: Duration = Duration::from_secs(15);
+
+/// How long an answer to a heartbeat may take.
+const ANSWER: Duration = Duration::from_secs(1);
 
 /// A keeper that nobody followed for so long follows any other.
 const DESERTED_AFTER: Duration = Duration::from_secs(45);
