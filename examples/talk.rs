@@ -7,12 +7,15 @@
 //! ```
 //!
 //! Where there is no microphone or no loudspeaker, or without the feature `devices`, a WAV file stands in:
-//! `--play FILE` is said instead, `--record FILE` keeps what is heard. `--help` lists the rest.
+//! `--play FILE` is said instead, `--record FILE` keeps what is heard. With `--keep DIR` it can be interrupted, and goes on with
+//! `talk back --keep DIR`. `--help` lists the rest.
 
 #[path = "talk/args.rs"]
 mod args;
 #[path = "talk/ends.rs"]
 mod ends;
+#[path = "talk/kept.rs"]
+mod kept;
 #[path = "room/resample.rs"]
 #[allow(dead_code, reason = "the room's example uses the rest")]
 mod resample;
@@ -28,9 +31,10 @@ use std::{
 
 use args::{Args, Part};
 use ends::{Ear, Mouth};
+use kept::Kept;
 use sottovoce::{
     driver::{Call, Next},
-    group::{Identity, Invite, Name, Role},
+    group::{Invite, Name, Role},
     room::{Event, InviteOptions, RoomOptions, UnixTime},
     transport::{block_on, socket::Client},
     voice::{Heard, Listener, ListenerOptions, Speaker, SpeakerOptions},
@@ -58,7 +62,8 @@ fn main() -> ExitCode {
 }
 
 fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
-    let identity = Identity::from_seed(rand::random(), Name::new(&args.name)?);
+    let mut kept = Kept::open(args.keep.as_deref())?;
+    let identity = kept.identity(&args.name)?;
     let mut call = match &args.part {
         Part::Host(relay) => {
             let mut options = RoomOptions::new(Name::new("Talk")?, [relay.clone()]);
@@ -74,7 +79,13 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
             let relay = invite.relays().first().ok_or("the invite names no relay")?.clone();
             block_on(Call::join(Client::new(relay), identity, invite, rand::random(), unix()))?
         }
+        Part::Back => {
+            let membership = kept.membership()?.ok_or("there is no room to go back to")?;
+            let relay = membership.relays().first().ok_or("the room names no relay")?.clone();
+            block_on(Call::resume(Client::new(relay), identity, &membership, rand::random(), unix()))?
+        }
     };
+    kept.keep(call.room())?;
 
     let mut mouth = Mouth::open(args.play.as_deref())?;
     let mut ear = Ear::open(args.record.as_deref())?;
@@ -112,6 +123,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
                 }
             }
             Next::Event(event) => {
+                kept.keep(call.room())?;
                 if !handle(&mut call, &mut speaker, event)? {
                     break;
                 }
@@ -128,9 +140,10 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
         speaker.stats().packets
     );
     match args.part {
+        _ if kept.is_some() => {}
         Part::Host(_) => call.room_mut().close()?,
         // Somebody who was never in has nothing to leave.
-        Part::Join(_) => drop(call.room_mut().leave()),
+        Part::Join(_) | Part::Back => drop(call.room_mut().leave()),
     }
     Ok(block_on(call.close())?)
 }
@@ -143,7 +156,7 @@ fn handle(call: &mut Call<Client>, speaker: &mut Speaker, event: Event) -> Resul
             println!("{name} comes in");
             call.room_mut().admit(knock, now)?;
         }
-        Event::Changed { .. } | Event::Joined { .. } => {
+        Event::Changed { .. } | Event::Joined { .. } | Event::Returned { .. } => {
             // Both have the same code, or somebody is between them.
             if let Some(code) = call.room().code() {
                 println!("{} in the room; code {code}", call.room().roster().len());

@@ -7,10 +7,12 @@ use sottovoce::transport::RelayName;
 pub const USAGE: &str = "\
 talk host RELAY [options]     makes a room at a relay, and prints an invite
 talk join INVITE [options]    comes in
+talk back --keep DIR          goes on in the room that it was in when it ended
 
   --name NAME       what the others see (default: Somebody)
   --play FILE       a WAV file is said, instead of what the microphone hears
   --record FILE     what is heard goes into a WAV file, instead of to the loudspeaker
+  --keep DIR        who we are and the room that we are in are kept there, sealed, and the room is not left at the end
   --seconds N       ends after so long (default: when it is interrupted, or the room is over)
 ";
 
@@ -20,6 +22,7 @@ pub struct Args {
     pub name: String,
     pub play: Option<PathBuf>,
     pub record: Option<PathBuf>,
+    pub keep: Option<PathBuf>,
     pub seconds: Option<u64>,
 }
 
@@ -27,27 +30,32 @@ pub enum Part {
     Host(RelayName),
     /// The invite's text: it is secret, and read when it is used.
     Join(String),
+    Back,
 }
 
 impl Args {
     /// `None` if only help is wanted; else what is wrong.
     pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut arguments = arguments.peekable();
-        let part = match (arguments.next().as_deref(), arguments.next()) {
-            (Some("--help" | "-h"), _) => return Ok(None),
-            (Some("host"), Some(relay)) => {
+        let mut arguments = arguments;
+        let part = match arguments.next().as_deref() {
+            Some("--help" | "-h") => return Ok(None),
+            Some("host") => {
+                let relay = arguments.next().ok_or("host needs a relay")?;
                 Part::Host(relay.parse().map_err(|why| format!("{relay}: {why}"))?)
             }
-            (Some("join"), Some(invite)) => Part::Join(invite),
-            _ => return Err("say host RELAY or join INVITE".to_owned()),
+            Some("join") => Part::Join(arguments.next().ok_or("join needs an invite")?),
+            Some("back") => Part::Back,
+            _ => return Err("say host RELAY, join INVITE, or back --keep DIR".to_owned()),
         };
-        let mut args = Self { part, name: "Somebody".to_owned(), play: None, record: None, seconds: None };
+        let name = "Somebody".to_owned();
+        let mut args = Self { part, name, play: None, record: None, keep: None, seconds: None };
         while let Some(option) = arguments.next() {
             let value = arguments.next().ok_or_else(|| format!("{option} needs a value"))?;
             match option.as_str() {
                 "--name" => args.name = value,
                 "--play" => args.play = Some(value.into()),
                 "--record" => args.record = Some(value.into()),
+                "--keep" => args.keep = Some(value.into()),
                 "--seconds" => {
                     args.seconds = Some(value.parse().map_err(|_| format!("{value} is no number"))?)
                 }

@@ -68,6 +68,13 @@ impl Membership {
         Ok(membership)
     }
 
+    /// The relays that the room allows, best first: a transport to one of them, or to two, is what
+    /// [`Call::resume`](crate::driver::Call::resume) needs.
+    pub fn relays(&self) -> Vec<RelayName> {
+        // Its bytes were read when it was made.
+        self.read().map(|record| record.relays).unwrap_or_default()
+    }
+
     pub(super) fn new(
         own: MemberId,
         lane: &LaneKey,
