@@ -14,6 +14,7 @@
 mod clock;
 mod name;
 mod order;
+mod place;
 mod publish;
 mod room;
 mod session;
@@ -39,8 +40,8 @@ use super::{
 };
 use name::Address;
 pub use name::InvalidMoqName;
-use publish::Place;
-use worker::{Lanes, Plan, Prepared};
+use place::{Lanes, Place};
+use worker::{Plan, Prepared};
 
 /// A member's connection to a MoQ relay, or to the node of a cluster of them.
 ///

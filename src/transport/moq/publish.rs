@@ -8,31 +8,7 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use moq_net::{Error, Timestamp, broadcast, cache, group, origin, track};
 
-use super::room::{BACK, CONTROL, EXPIRY, KEPT, LATE, MEDIA};
-use crate::{keys::derive::hkdf_sha256, transport::RoomHandle};
-
-/// Where everything of a room is at a relay, which learns nothing else of it.
-#[derive(Debug)]
-pub(super) struct Place {
-    /// The path of the room.
-    pub(super) room: String,
-    /// The path of this connection in the room.
-    pub(super) own: String,
-}
-
-impl Place {
-    pub(super) fn new(handle: RoomHandle, nonce: [u8; 16]) -> Self {
-        let mut room = [0; 16];
-        hkdf_sha256(&[], handle.as_bytes(), &[b"sottovoce 1 moq"], &mut room);
-        let room = hex(&room);
-        let own = format!("{room}/{}", hex(&nonce));
-        Self { room, own }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use super::place::{BACK, CONTROL, EXPIRY, KEPT, LATE, MEDIA, Place};
 
 /// What this member says.
 pub(super) struct Voice {

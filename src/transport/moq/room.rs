@@ -22,8 +22,7 @@ use moq_net::{
 use super::{
     clock::Clock,
     order::{Lost, Order, Window},
-    publish::Place,
-    worker::Lanes,
+    place::{BACK, CONTROL, EXPIRY, KEPT, LATE, Lanes, MEDIA, Place},
 };
 use crate::transport::{MAX_CONTROL, MAX_MEDIA, quic::line::Line};
 
@@ -343,19 +342,8 @@ async fn hear_packets(heard: &Heard, path: &str, window: &mut Window, failures: 
     }
 }
 
-/// The tracks of a member.
-pub(super) const CONTROL: &str = "c";
-pub(super) const MEDIA: &str = "m";
-/// How long a message can be had: who comes in is behind those who are there by less.
-pub(super) const KEPT: Duration = Duration::from_secs(10);
-/// How late a packet may be that comes on a stream.
-pub(super) const LATE: Duration = Duration::from_millis(500);
-/// How long what nobody reads is kept.
-pub(super) const EXPIRY: Duration = Duration::from_secs(30);
 /// What the others have said and was not read, in bytes. Above it the oldest is lost, and with it the connection.
 const HEARD: u64 = 8 * 1024 * 1024;
-/// The number before each message: how many were said before it in the last moments.
-pub(super) const BACK: usize = 4;
 /// Members of a room, as a relay announces them.
 const MEMBERS: usize = 1_024;
 /// How long it is waited for somebody who is no longer announced.

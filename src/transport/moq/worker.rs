@@ -22,7 +22,8 @@ use quinn_proto::{ClientConfig, VarInt, crypto::rustls::HandshakeData};
 use super::{
     Lane,
     clock::Clock,
-    publish::{self, Place, Voice},
+    place::{Lanes, Place},
+    publish::{self, Voice},
     room::{self, Others},
     session::{Link, Session, lock},
     streams::Codes,
@@ -52,14 +53,6 @@ pub(super) struct Plan {
 
 /// Where to tell whether there is a connection, and what it carries; taken when that is clear.
 pub(super) type Told = mpsc::Sender<Result<Lanes, TransportError>>;
-
-/// What a connection carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lanes {
-    Both,
-    /// IETF MoQ transport has no way to ask for what was said a moment ago.
-    MediaOnly,
-}
 
 /// The part that is made on the caller's thread, so that it can say what is wrong.
 pub(super) struct Prepared {
