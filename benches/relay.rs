@@ -104,7 +104,7 @@ fn main() {
             None => println!("*** skipped: rtpengine is not installed"),
         }
         if receivers <= CLIENTS_MAX {
-            others(receivers, &mut ways);
+            ways.extend(others(receivers));
         }
         for rate in RATES {
             let mut tracks: Vec<Track> = ways.iter().map(|_| Track::default()).collect();
@@ -134,10 +134,10 @@ fn main() {
 }
 
 /// The ways that are gone by the library's own adapters.
-#[cfg_attr(not(any(feature = "moq", feature = "webrtc")), allow(unused_variables))]
-fn others(receivers: usize, ways: &mut Vec<Box<dyn Way>>) {
-    #[cfg(any(feature = "moq", feature = "webrtc"))]
+#[cfg(any(feature = "moq", feature = "webrtc"))]
+fn others(receivers: usize) -> Vec<Box<dyn Way>> {
     use support::clients::Clients;
+    let mut ways: Vec<Box<dyn Way>> = Vec::new();
     #[cfg(feature = "webrtc")]
     if let Some(relay) = janus::Janus::start() {
         // What runs is a shell that has become Janus.
@@ -151,6 +151,13 @@ fn others(receivers: usize, ways: &mut Vec<Box<dyn Way>>) {
         let member = move || sottovoce::transport::moq::Client::new(name.clone()).expect("a name");
         ways.push(Box::new(Clients::gather("moq-relay", pid, Box::new(relay), receivers, member)));
     }
+    ways
+}
+
+/// Without them there are none.
+#[cfg(not(any(feature = "moq", feature = "webrtc")))]
+fn others(_: usize) -> Vec<Box<dyn Way>> {
+    Vec::new()
 }
 
 /// What was measured on one way, round by round.
