@@ -2,8 +2,8 @@
 
 use std::{
     error::Error,
-    fs::{self, OpenOptions},
-    io::Write,
+    fs::{File, OpenOptions},
+    io::{Read, Write},
     path::Path,
 };
 
@@ -12,6 +12,7 @@ use sottovoce::{
     room::{Membership, Room},
     store::{FileStore, Store, StoreKey},
 };
+use zeroize::Zeroizing;
 
 /// A store in a directory, or none.
 pub struct Kept(Option<FileStore>);
@@ -27,10 +28,12 @@ impl Kept {
             options.write(true).create_new(true);
             #[cfg(unix)]
             std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-            options.open(&path)?.write_all(&rand::random::<[u8; 32]>())?;
+            let key = Zeroizing::new(rand::random::<[u8; 32]>());
+            options.open(&path)?.write_all(key.as_ref())?;
         }
-        let key = fs::read(&path)?.try_into().map_err(|_| format!("{}: not 32 bytes", path.display()))?;
-        Ok(Self(Some(FileStore::open(directory, &StoreKey::new(key))?)))
+        let mut key = Zeroizing::new([0; 32]);
+        File::open(&path)?.read_exact(key.as_mut())?;
+        Ok(Self(Some(FileStore::open(directory, &StoreKey::new(*key))?)))
     }
 
     /// Who we were the last time, or somebody new of this name.

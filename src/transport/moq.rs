@@ -94,8 +94,8 @@ impl Client {
         if valid { Ok(Self { token: Some(token.to_owned()), ..self }) } else { Err(InvalidMoqToken) }
     }
 
-    /// The same, but packets go on streams, each on its own, as they do to a relay that takes no datagrams. They are never late by
-    /// more than half a second, and cost the relay about twice as much.
+    /// The same, but packets go on streams, each on its own, as they do to a relay that takes no datagrams. It costs the
+    /// relay more, and one that is late by more than half a second is given up.
     pub fn on_streams(self) -> Self {
         Self { lane: Lane::Streams, ..self }
     }

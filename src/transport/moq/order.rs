@@ -19,6 +19,8 @@ pub(super) struct Order {
     /// Messages below this one were said before we came: they are waited for, but not missed.
     beginning: u64,
     held: BTreeMap<u64, Bytes>,
+    /// Bytes of what is held.
+    bytes: usize,
     /// Since when something is missing below what is held.
     since: Option<Instant>,
 }
@@ -37,8 +39,9 @@ impl Order {
             oldest.min(number)
         });
         // What is below has been handed on, or was given up.
-        if number >= next {
-            self.held.entry(number).or_insert(message);
+        if number >= next && !self.held.contains_key(&number) {
+            self.bytes += message.len();
+            self.held.insert(number, message);
         }
         if !self.held.is_empty() && !self.held.contains_key(&next) {
             self.since.get_or_insert(now);
@@ -50,6 +53,7 @@ impl Order {
     pub(super) fn pop(&mut self, now: Instant) -> Option<Bytes> {
         let next = self.next?;
         let message = self.held.remove(&next)?;
+        self.bytes -= message.len();
         self.next = next.checked_add(1);
         let waits = !self.held.is_empty() && self.next.is_some_and(|next| !self.held.contains_key(&next));
         self.since = waits.then_some(now);
@@ -61,6 +65,17 @@ impl Order {
         self.next
     }
 
+    /// Bytes of messages that wait for an earlier one.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Nothing more comes than what is before message `end`. Says whether something of it is lost.
+    pub(super) fn finish(&self, end: u64) -> Result<(), Lost> {
+        let due = self.next.is_some_and(|next| next < end);
+        if due || !self.held.is_empty() { Err(Lost) } else { Ok(()) }
+    }
+
     /// Until when what is missing is waited for.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.since.map(|since| since + PATIENCE)
@@ -68,11 +83,13 @@ impl Order {
 
     /// Gives up what was said before we came, or says that something is lost, if its time has come.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), Lost> {
-        if self.deadline().is_none_or(|deadline| now < deadline) {
-            return Ok(());
-        }
+        if self.deadline().is_none_or(|deadline| now < deadline) { Ok(()) } else { self.pass_over() }
+    }
+
+    /// Goes on with what is held, if nothing is missing but what was said before we came.
+    pub(super) fn pass_over(&mut self) -> Result<(), Lost> {
         let Some((lowest, _)) = self.held.first_key_value() else { return Ok(()) };
-        if *lowest > self.beginning {
+        if *lowest > self.beginning && self.next != Some(*lowest) {
             return Err(Lost);
         }
         self.next = Some(*lowest);
@@ -168,6 +185,28 @@ mod tests {
         push(&mut order, 11, 6, deadline);
         assert_eq!(all(&mut order, deadline), [0u8; 0]);
         assert_eq!(order.handle_timeout(deadline + PATIENCE), Err(Lost));
+    }
+
+    #[test]
+    fn an_end_before_which_something_is_missing_is_a_loss() {
+        let now = Instant::now();
+        let mut order = Order::default();
+        // Nothing was heard of it, so nothing is missed.
+        assert_eq!(order.finish(9), Ok(()));
+        push(&mut order, 0, 0, now);
+        push(&mut order, 2, 0, now);
+        assert_eq!((all(&mut order, now), order.bytes()), (vec![0], 1));
+        assert_eq!(order.finish(3), Err(Lost));
+        push(&mut order, 1, 0, now);
+        assert_eq!((all(&mut order, now), order.bytes()), (vec![1, 2], 0));
+        assert_eq!((order.finish(3), order.finish(4)), (Ok(()), Err(Lost)));
+        assert_eq!(order.pass_over(), Ok(()));
+        // Before we came.
+        let mut order = Order::default();
+        push(&mut order, 5, 3, now);
+        assert_eq!(all(&mut order, now), [0u8; 0]);
+        assert_eq!(order.pass_over(), Ok(()));
+        assert_eq!((all(&mut order, now), order.finish(6)), (vec![5], Ok(())));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use moq_net::{
     Error, Pattern, Patterns, announce, cache, group,
     kio::{self, Task, Tasks, Waiter},
@@ -45,7 +45,7 @@ pub(super) struct Others {
     lanes: Lanes,
     announced: announce::Consumer,
     tasks: Tasks<Job>,
-    own: String,
+    place: Place,
 }
 
 /// What the tasks have in common.
@@ -57,6 +57,8 @@ struct Heard {
     there: RefCell<HashMap<String, Presence>>,
     /// Who has a message for which the inbox has no room.
     stalled: RefCell<Vec<Waker>>,
+    /// Bytes of messages that wait for an earlier one of their member.
+    held: Cell<usize>,
     /// A message is lost, so the connection is.
     lost: Cell<bool>,
 }
@@ -93,9 +95,10 @@ impl Others {
             clock,
             there: RefCell::default(),
             stalled: RefCell::default(),
+            held: Cell::new(0),
             lost: Cell::new(false),
         };
-        Self { heard: Rc::new(heard), lanes, announced, tasks: Tasks::new(), own: place.own.clone() }
+        Self { heard: Rc::new(heard), lanes, announced, tasks: Tasks::new(), place: place.clone() }
     }
 
     /// Does what can be done now. Fails when a message is lost, or the relay brings more members than a room has.
@@ -103,7 +106,7 @@ impl Others {
         while let Poll::Ready(update) = self.announced.poll_next(waiter) {
             let update = update.ok_or(Lost)?;
             let path = update.prefix.as_str();
-            if path == self.own {
+            if !self.place.is_of_another(path) {
                 continue;
             }
             let (mut there, now) = (self.heard.there.borrow_mut(), self.heard.clock.now());
@@ -134,6 +137,12 @@ impl Heard {
         let there = self.there.borrow();
         let recent = |gone: Instant| self.clock.now().saturating_duration_since(gone) < ABSENT;
         there.get(path).is_some_and(|presence| presence.gone.is_none_or(recent))
+    }
+
+    /// A member whose messages took `before` bytes takes `after` now.
+    fn note_held(&self, before: usize, after: usize) -> Result<(), Lost> {
+        self.held.set((self.held.get() + after).saturating_sub(before));
+        if self.held.get() > HELD { Err(Lost) } else { Ok(()) }
     }
 
     /// One of the tasks that hear it has ended.
@@ -214,6 +223,8 @@ async fn hear_control(heard: Rc<Heard>, path: String) {
         failures = if order.next() == from { failures + 1 } else { 0 };
         heard.back_off(failures).await;
     }
+    // It can only have become less.
+    let _ = heard.note_held(order.bytes(), 0);
     heard.end(&path);
 }
 
@@ -238,33 +249,37 @@ async fn hear_messages(heard: &Heard, path: &str, order: &mut Order) -> Result<(
                 if let Some(frame) = read(heard, &mut group, BACK + MAX_CONTROL).await
                     && let Some((back, message)) = split(frame)
                 {
+                    let held = order.bytes();
                     order.push(number, number.saturating_sub(back.into()), message, heard.clock.now())?;
+                    heard.note_held(held, order.bytes())?;
                 }
             }
-            Some(Ok(None)) => return Err(End::Finished),
+            Some(Ok(None)) => {
+                order.pass_over()?;
+                deliver_all(heard, order).await?;
+                let end = track.finished().await?;
+                order.finish(end)?;
+                return Err(End::Finished);
+            }
             Some(Err(error)) => return Err(error.into()),
             None => order.handle_timeout(heard.clock.now())?,
         }
-        while let Some(message) = order.pop(heard.clock.now()) {
-            heard.deliver(message).await;
-        }
+        deliver_all(heard, order).await?;
     }
+}
+
+/// Hands on what is due.
+async fn deliver_all(heard: &Heard, order: &mut Order) -> Result<(), Lost> {
+    while let Some(message) = order.pop(heard.clock.now()) {
+        heard.note_held(message.len(), 0)?;
+        heard.deliver(message).await;
+    }
+    Ok(())
 }
 
 /// The number of messages that can still be had before this one, and this one.
 fn split(mut frame: Bytes) -> Option<(u32, Bytes)> {
-    let back = frame.split_to_checked(BACK)?;
-    Some((u32::from_be_bytes(back.as_ref().try_into().ok()?), frame))
-}
-
-trait SplitChecked: Sized {
-    fn split_to_checked(&mut self, at: usize) -> Option<Self>;
-}
-
-impl SplitChecked for Bytes {
-    fn split_to_checked(&mut self, at: usize) -> Option<Self> {
-        (self.len() >= at).then(|| self.split_to(at))
-    }
+    Some((frame.try_get_u32().ok()?, frame))
 }
 
 /// The only frame of a group, if it comes in time and is not longer than it may be.
@@ -344,6 +359,8 @@ async fn hear_packets(heard: &Heard, path: &str, window: &mut Window, failures: 
 
 /// What the others have said and was not read, in bytes. Above it the oldest is lost, and with it the connection.
 const HEARD: u64 = 8 * 1024 * 1024;
+/// Bytes of messages that wait for an earlier one of their member, of all members together.
+const HELD: usize = 4 * 1024 * 1024;
 /// Members of a room, as a relay announces them.
 const MEMBERS: usize = 1_024;
 /// How long it is waited for somebody who is no longer announced.
