@@ -56,6 +56,8 @@ pub(crate) struct Law {
     ranks: BTreeMap<Tag, IdentityKey>,
     subjects: BTreeMap<Tag, Subject>,
     standings: usize,
+    /// Of each issuer whose words count: about how many tags, and the greatest of them.
+    reach: BTreeMap<IdentityKey, (usize, Tag)>,
     salted: Arc<Terms>,
 }
 
@@ -245,9 +247,13 @@ impl Law {
 
     /// About how many tags words of this issuer count, and whether `tag` is one of them.
     pub(crate) fn spoken_about(&self, issuer: &IdentityKey, tag: &Tag) -> (usize, bool) {
-        let speaks = |subject: &Subject| subject.words.iter().any(|word| word.content().issuer == *issuer);
-        let count = self.subjects.values().filter(|subject| speaks(subject)).count();
-        (count, self.subjects.get(tag).is_some_and(speaks))
+        let count = self.reach.get(issuer).map_or(0, |(count, _)| *count);
+        (count, self.words(tag).iter().any(|word| word.content().issuer == *issuer))
+    }
+
+    /// Whether a word of this issuer about this tag is within the bound of L19.
+    pub(crate) fn reaches(&self, issuer: &IdentityKey, tag: &Tag) -> bool {
+        self.reach.get(issuer).is_none_or(|(count, greatest)| *count < MAX_TAGS || tag <= greatest)
     }
 }
 
@@ -344,6 +350,7 @@ pub(super) fn law(
         ranks: BTreeMap::new(),
         subjects: BTreeMap::new(),
         standings: 0,
+        reach: BTreeMap::new(),
         salted: terms.clone(),
     };
     let mut live = BTreeMap::new();
@@ -415,6 +422,11 @@ impl Law {
             }
         }
         let bound = if rules::holds(Rule::Tags) { MAX_TAGS } else { usize::MAX };
+        for (issuer, words) in &greatest {
+            if let Some(last) = words.keys().take(bound).next_back() {
+                self.reach.insert(*issuer, (words.len().min(bound), *last));
+            }
+        }
         let counting = greatest.into_values().flat_map(|words| words.into_iter().take(bound));
         let mut about: BTreeMap<Tag, Vec<Genuine<Standing>>> = BTreeMap::new();
         for (tag, words) in counting {

@@ -25,7 +25,11 @@
 //! - The all-zero key is refused as founder and as moderator: as a host key it closes the room.
 
 pub(crate) mod acts;
+#[cfg(test)]
+mod behaviour;
 pub(crate) mod function;
+#[cfg(test)]
+mod properties;
 mod rules;
 pub(crate) mod set;
 pub(crate) mod standing;
@@ -33,6 +37,8 @@ pub(crate) mod statement;
 pub(crate) mod store;
 pub(crate) mod table;
 pub(crate) mod terms;
+#[cfg(test)]
+mod world;
 
 pub(crate) use acts::{Act, ActError};
 pub(crate) use function::{Anchor, Law, Position, Rank};

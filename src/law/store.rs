@@ -454,7 +454,9 @@ impl Work {
                 continue;
             }
             let said = &standing.content;
-            let heard = laws.map(|law| law.hears(said) && !is_outdone(law, said));
+            let heard = laws.map(|law| {
+                law.hears(said) && law.reaches(&said.issuer, &said.about) && !is_outdone(law, said)
+            });
             let place = (said.issuer, said.term, said.about, said.word.register());
             let places = [(0, place), (1, place)];
             let fresh = heard.iter().zip(&places).any(|(heard, place)| *heard && !answered.contains(place));
