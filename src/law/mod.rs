@@ -38,6 +38,8 @@ pub(crate) mod store;
 pub(crate) mod table;
 pub(crate) mod terms;
 #[cfg(test)]
+mod vectors;
+#[cfg(test)]
 mod world;
 
 pub(crate) use acts::{Act, ActError};
