@@ -44,7 +44,7 @@ pub mod group;
 pub mod id;
 pub mod keys;
 #[cfg(feature = "room")]
-#[allow(dead_code, unused_imports, reason = "the room that takes its rights from it comes next")]
+#[allow(dead_code, reason = "the room that takes its rights from it comes next")]
 pub(crate) mod law;
 pub mod media;
 pub mod relay;

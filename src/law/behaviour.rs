@@ -1,5 +1,7 @@
 //! Acts and the store, rule by rule (`spec/law.md`).
 
+use crate::id::IdentityKey;
+
 use super::{
     Act, ActError, Anchor, Entry, GenuineStatement, LiveSet, Office, Pins, Rank, Register, Rest, Role,
     RoleWord, Statement, Store, Tag, Term, Word,
@@ -401,4 +403,56 @@ fn l34_a_full_table_leaves_out_who_is_out_before_anybody_else() {
     let rest = world.law(FOUNDER).rest();
     assert_eq!((rest.entries().len(), rest.floor()), (4_096, 50 + 4_097));
     assert!(rest.entry(&gone).is_none() && rest.entry(&who).is_some());
+}
+
+#[test]
+fn l13_a_room_changes_hands_1024_times_and_can_still_be_closed() {
+    let mut world = World::new(1);
+    let keys = [world.people[0].key, world.people[1].key];
+    let mut office = Office::from(world.terms.group_id());
+    let mut shown = Vec::new();
+    for no in 0..1_025 {
+        let (by, to) = (no % 2, (no + 1) % 2);
+        let hand_over = world.table(by, office, 1, keys[to], Rest::default());
+        if no == 1_024 {
+            shown.push(world.table(by, office, 1, IdentityKey::from_bytes([0; 32]), Rest::default()));
+        }
+        office = hand_over.id(&world.terms.group_id()).into();
+        shown.push(hand_over);
+    }
+    let closing = shown.remove(1_024);
+    while !shown.is_empty() {
+        shown = world.show(1, shown).unlooked;
+    }
+    assert_eq!((world.law(1).chain().len(), world.law(1).host()), (1_024, &keys[0]));
+    let _ = world.show(1, vec![closing]);
+    assert!(world.law(1).is_over());
+}
+
+#[test]
+fn l20_the_later_role_counts_whoever_of_rank_gave_it_and_of_equal_numbers_the_stricter() {
+    let mut world = World::with_moderators(5);
+    let who = world.people[OTHER].tag;
+    world.act(M, Act::Remove { who }).unwrap();
+    world.show_all();
+    world.act(N, Act::Admit { who, role: Role::Listener, used_up: None }).unwrap();
+    world.show_all();
+    assert_eq!(world.position(M, OTHER).role, Role::Listener);
+    world.act(M, Act::SetRole { who, role: Role::Recorder }).unwrap();
+    world.act(N, Act::SetRole { who, role: Role::Speaker }).unwrap();
+    world.show_all();
+    assert_eq!(world.position(FOUNDER, OTHER).role, Role::Recorder);
+}
+
+#[test]
+fn l36_a_table_number_is_a_clock_and_never_repeats() {
+    let mut world = World::with_moderators(3);
+    let no = world.law(FOUNDER).table_no().unwrap();
+    assert!(no <= world.now_ms);
+    world.now_ms = 0;
+    world.act(FOUNDER, Act::TakeIn).unwrap();
+    assert_eq!(world.law(FOUNDER).table_no(), Some(no + 1), "the clock went back");
+    world.now_ms = 1 << 40;
+    world.act(FOUNDER, Act::TakeIn).unwrap();
+    assert_eq!(world.law(FOUNDER).table_no(), Some(world.now_ms));
 }

@@ -8,17 +8,18 @@
 //! ```
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
 use crate::id::IdentityKey;
 
 use super::{
+    offices::Offices,
     rules::{self, Rule},
     set::Pins,
     standing::{Register, Role, Standing, Word},
-    statement::{Content, Genuine, GenuineStatement, StatementId},
+    statement::{Genuine, GenuineStatement, StatementId},
     table::{Entry, Moderator, Office, Rest, Table, Term},
     terms::{GroupId, Tag, Terms},
 };
@@ -483,60 +484,4 @@ impl Law {
 pub(super) fn precedence(word: &Genuine<Standing>) -> (u32, u8, std::cmp::Reverse<StatementId>) {
     let said = word.content();
     (said.n, said.word.strictness(), std::cmp::Reverse(word.id()))
-}
-
-/// The tables of a set, by the office that they were signed in.
-struct Offices<'a> {
-    tables: HashMap<(IdentityKey, Office), Vec<&'a Genuine<Table>>>,
-    /// L15: hand-overs that count.
-    usable: BTreeSet<StatementId>,
-}
-
-impl<'a> Offices<'a> {
-    fn new(statements: &'a BTreeMap<StatementId, GenuineStatement>) -> Self {
-        let mut tables: HashMap<_, Vec<_>> = HashMap::new();
-        let mut by_id = BTreeMap::new();
-        let mut usable = BTreeSet::new();
-        for statement in statements.values() {
-            if let GenuineStatement::Table(table) = statement {
-                let said = table.content();
-                tables.entry((*said.signer(), said.office())).or_default().push(table);
-                by_id.insert(Office::from(table.id()), table);
-            }
-        }
-        // What counts by itself makes the hand-overs that it follows count, back to the first.
-        for table in by_id.values() {
-            let said = table.content();
-            if said.rest().is_none() && !said.is_closing() {
-                continue;
-            }
-            let mut next = Some(*table);
-            while let Some(table) = next
-                && usable.insert(table.id())
-            {
-                let said = table.content();
-                next = by_id
-                    .get(&said.office())
-                    .filter(|before| before.content().host() == said.signer())
-                    .copied();
-            }
-        }
-        Self { tables, usable }
-    }
-
-    fn of(&self, host: &IdentityKey, office: Office) -> impl Iterator<Item = &'a Genuine<Table>> {
-        self.tables.get(&(*host, office)).into_iter().flatten().copied()
-    }
-
-    fn hand_overs(&self, host: &IdentityKey, office: Office) -> impl Iterator<Item = &'a Genuine<Table>> {
-        self.of(host, office)
-            .filter(|table| table.content().is_hand_over() && self.usable.contains(&table.id()))
-    }
-
-    /// L16: the greatest number, of equal ones the least id.
-    fn newest(&self, host: &IdentityKey, office: Office) -> Option<&'a Genuine<Table>> {
-        self.of(host, office)
-            .filter(|table| !table.content().is_hand_over() && table.content().rest().is_some())
-            .max_by_key(|table| (table.content().no(), std::cmp::Reverse(table.id())))
-    }
 }

@@ -9,9 +9,9 @@
 //! acts::sign(Act, Identity, Store) > new statements > Store::merge
 //! ```
 //!
-//! `statement`, `table` and `standing` hold the bytes, `law` the function, `set` the canonical set
-//! that the law hash covers, `store` what one member keeps, `acts` what an honest person of rank
-//! signs. Nothing here reads a clock, draws randomness or sends: these are arguments and results.
+//! `statement`, `table` and `standing` hold the bytes, `function` and `offices` the function, `set`
+//! the canonical set that the law hash covers, `store` and `checks` what one member keeps, `acts` and
+//! `draft` what an honest person of rank signs. Nothing here reads a clock, draws randomness or sends: these are arguments and results.
 //!
 //! Five rules depart from the draft that this module was built from:
 //!
@@ -27,7 +27,10 @@
 pub(crate) mod acts;
 #[cfg(test)]
 mod behaviour;
+mod checks;
+mod draft;
 pub(crate) mod function;
+mod offices;
 #[cfg(test)]
 mod properties;
 mod rules;
@@ -42,11 +45,19 @@ mod vectors;
 #[cfg(test)]
 mod world;
 
+#[allow(unused_imports, reason = "the room that takes its rights from it comes next")]
 pub(crate) use acts::{Act, ActError};
+#[allow(unused_imports, reason = "the room that takes its rights from it comes next")]
 pub(crate) use function::{Anchor, Law, Position, Rank};
+#[allow(unused_imports, reason = "the room that takes its rights from it comes next")]
 pub(crate) use set::{LiveSet, Pins};
+#[allow(unused_imports, reason = "the room that takes its rights from it comes next")]
 pub(crate) use standing::{Register, Role, RoleWord, Standing, Word};
+#[allow(unused_imports, reason = "the room that takes its rights from it comes next")]
 pub(crate) use statement::{Genuine, GenuineStatement, Signed, Statement, StatementId};
+#[allow(unused_imports, reason = "the room that takes its rights from it comes next")]
 pub(crate) use store::{Merged, Store};
+#[allow(unused_imports, reason = "the room that takes its rights from it comes next")]
 pub(crate) use table::{Entry, Moderator, Office, Rest, Table, Term};
+#[allow(unused_imports, reason = "the room that takes its rights from it comes next")]
 pub(crate) use terms::{DefaultRole, GroupId, Tag, Terms, Unattended};

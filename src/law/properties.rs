@@ -316,7 +316,7 @@ fn handed_over() -> World {
 }
 
 #[test]
-fn p7_l14_a_pin_never_moves_and_the_second_hand_over_is_kept_as_proof() {
+fn p7_l14_l37_a_pin_never_moves_and_the_second_hand_over_is_kept_as_proof() {
     let mut world = handed_over();
     let second = second_hand_over(&world);
     let (hash, pins) = (world.people[MEMBER].store.known().hash(), world.people[MEMBER].store.pins().clone());
