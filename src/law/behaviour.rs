@@ -28,7 +28,7 @@ fn is_table(statements: &[Statement]) -> bool {
 }
 
 #[test]
-fn l12_a_new_room_has_a_founder_and_nobody_else() {
+fn l12_l22_a_new_room_has_a_founder_and_nobody_else() {
     let world = World::new(2);
     let law = world.law(M);
     assert_eq!(law.host(), &world.people[FOUNDER].key);
@@ -41,7 +41,7 @@ fn l12_a_new_room_has_a_founder_and_nobody_else() {
 }
 
 #[test]
-fn l5_every_bit_and_every_cut_of_a_statement_is_refused() {
+fn l5_l8_l10_every_bit_and_every_cut_of_a_statement_is_refused() {
     let mut world = World::with_moderators(4);
     let standing = world.sign(M, Act::Ban { who: world.people[OTHER].tag }).unwrap();
     let table = world.sign(FOUNDER, Act::TakeIn).unwrap();
@@ -156,7 +156,7 @@ fn l32_a_table_takes_in_roles_and_bans_but_not_what_a_moderator_says_about_nobod
 }
 
 #[test]
-fn l32_of_the_words_of_who_is_demoted_those_stay_that_the_host_keeps() {
+fn l32_l35_of_the_words_of_who_is_demoted_those_stay_that_the_host_keeps() {
     let mut world = World::with_moderators(5);
     let (kept, dropped) = (world.people[OTHER].tag, world.people[5].tag);
     world.act(M, Act::Ban { who: kept }).unwrap();
@@ -362,7 +362,7 @@ fn l27_a_store_is_read_as_it_was_written_and_no_altered_one_is() {
 }
 
 #[test]
-fn l28_a_newcomer_starts_at_the_office_of_its_invite() {
+fn l26_l28_a_newcomer_starts_at_the_office_of_its_invite() {
     let mut world = World::with_moderators(5);
     world.act(FOUNDER, Act::HandOver { to: world.people[M].key }).unwrap();
     world.show_all();

@@ -13,7 +13,7 @@
 //! the canonical set that the law hash covers, `store` and `checks` what one member keeps, `acts` and
 //! `draft` what an honest person of rank signs. Nothing here reads a clock, draws randomness or sends: these are arguments and results.
 //!
-//! Five rules depart from the draft that this module was built from:
+//! Five rules are not the obvious ones:
 //!
 //! - Of one issuer the standings about the 1,024 least tags count, not "Bans first". An order that
 //!   looks at the word lets an Unban push itself out of the bound and wake the Ban that it took

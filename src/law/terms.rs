@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn l3_a_tag_is_of_one_key_or_invite_in_one_room() {
+    fn l3_l4_a_tag_is_of_one_key_or_invite_in_one_room() {
         let (a, b) = (IdentityKey::from_bytes([3; 32]), IdentityKey::from_bytes([4; 32]));
         let elsewhere = Terms { salt: [9; 32], ..terms() };
         assert_ne!(terms().tag(&a), terms().tag(&b));
