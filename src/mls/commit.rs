@@ -1,4 +1,5 @@
-//! Commits of our own: made, checked as everybody else will check them, and merged at once or on the keeper's word.
+//! Commits of our own: made, checked as everybody else will check them, and merged at once or on
+//! the keeper's word.
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use super::{
 use crate::{group::Identity, id::Leaf};
 
 /// What a commit of our own is to do.
+#[derive(Clone)]
 pub(crate) struct Draft<'a> {
     pub(crate) adds: &'a [&'a Candidate],
     pub(crate) removes: &'a [Leaf],
@@ -64,10 +66,12 @@ struct Proposed {
 impl Group {
     /// Makes a commit and merges it.
     ///
-    /// The commit has an update path only if it removes somebody, renews our leaf, or does nothing else.
+    /// The commit has an update path only if it removes somebody, renews our leaf, or does nothing
+    /// else.
     ///
     /// # Errors
-    /// See [`CommitError`]. The group is in the epoch that it was in, and another commit can be made.
+    /// See [`CommitError`]. The group is in the epoch that it was in, and another commit can be
+    /// made.
     pub(crate) fn commit(&mut self, draft: &Draft<'_>) -> Result<Committed, CommitError> {
         let Proposed { commit, welcome, change } = self.propose(draft)?;
         self.mls.merge_pending_commit(&self.provider).map_err(CommitError::mls)?;
@@ -75,7 +79,8 @@ impl Group {
         Ok(Committed { commit, welcome, summary })
     }
 
-    /// Makes a commit that waits for the keeper's word. It takes the place of one that waits already.
+    /// Makes a commit that waits for the keeper's word. It takes the place of one that waits
+    /// already.
     ///
     /// # Errors
     /// See [`CommitError`]. No commit waits then.
@@ -150,7 +155,8 @@ impl Group {
                 .create_group_info_with_extensions([Extension::Unknown(LAW_EXTENSION, law)])
                 .map_err(CommitError::mls)?;
         }
-        // The bundle has the GroupInfo in the clear too. It brings the law for newcomers, and stays here.
+        // The bundle has the GroupInfo in the clear too. It brings the law for newcomers, and stays
+        // here.
         let bundle = builder
             .build(self.provider.rand(), self.provider.crypto(), &self.leaf_key, |_| true)
             .map_err(CommitError::mls)?

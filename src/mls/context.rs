@@ -1,4 +1,5 @@
-//! The room's entry in the group context, and the authenticated data of a commit (SPEC section 14.2).
+//! The room's entry in the group context, and the authenticated data of a commit (SPEC section
+//! 14.2).
 //!
 //! ```text
 //! Context   version 2 u8 | keeper [16] | law [32]
@@ -50,8 +51,9 @@ pub(crate) struct Aad {
 }
 
 impl Aad {
-    /// Takes the time of the commit, in milliseconds since 1970, and the ids of the statements that the commit adds
-    /// to the law. Sorts the ids, and drops repeated ones; `None` if more than [`MAX_STATEMENTS`] are left.
+    /// Takes the time of the commit, in milliseconds since 1970, and the ids of the statements that
+    /// the commit adds to the law. Sorts the ids, and drops repeated ones; `None` if more than
+    /// [`MAX_STATEMENTS`] are left.
     pub(crate) fn new(said_ms: u64, mut adds: Vec<[u8; 32]>) -> Option<Self> {
         adds.sort_unstable();
         adds.dedup();

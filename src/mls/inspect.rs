@@ -1,4 +1,5 @@
-//! Reading what MLS carries for a room: leaves, the group context, and the changes of a staged commit.
+//! Reading what MLS carries for a room: leaves, the group context, and the changes of a staged
+//! commit.
 
 use openmls::{
     component::ComponentData,
@@ -21,6 +22,7 @@ use crate::{
 /// What a commit would change, with every leaf in it checked by itself.
 pub(super) struct Change {
     pub(super) adds: Vec<NewLeaf>,
+    /// Ascending.
     pub(super) removes: Vec<Leaf>,
     /// The leaf of the update path, and its signature key.
     pub(super) path: Option<(Credential, [u8; 32])>,
@@ -28,7 +30,8 @@ pub(super) struct Change {
     pub(super) context: Context,
 }
 
-/// Reads a staged commit of `by`, whose proposals it checks in their order, then the path, then the context.
+/// Reads a staged commit of `by`, whose proposals it checks in their order, then the path, then the
+/// context.
 pub(super) fn change(staged: &StagedCommit, by: Leaf, group_id: &[u8; 32]) -> Result<Change, Violation> {
     let suite = staged.group_context().ciphersuite();
     let author = Sender::Member(LeafNodeIndex::new(by.0));
@@ -55,6 +58,7 @@ pub(super) fn change(staged: &StagedCommit, by: Leaf, group_id: &[u8; 32]) -> Re
             | Proposal::Custom(_) => return Err(Violation::ForeignProposal),
         }
     }
+    removes.sort_unstable();
     if updates > 1 {
         return Err(Violation::MalformedContext);
     }
@@ -65,7 +69,8 @@ pub(super) fn change(staged: &StagedCommit, by: Leaf, group_id: &[u8; 32]) -> Re
     Ok(Change { adds, removes, path, context: read_context(staged.group_context().extensions())? })
 }
 
-/// The one update of the context among the AppDataUpdate proposals of a commit that is not staged yet.
+/// The one update of the context among the AppDataUpdate proposals of a commit that is not staged
+/// yet.
 pub(super) fn one_update<'a>(
     mut updates: impl Iterator<Item = &'a AppDataUpdateProposal>,
 ) -> Result<ComponentData, Violation> {
@@ -135,7 +140,8 @@ pub(super) fn write_context(context: &Context) -> Result<Extensions<GroupContext
     .map_err(Failure::of)
 }
 
-/// The credential and the signature key of a leaf, if the leaf is in the form of a room and its credential holds.
+/// The credential and the signature key of a leaf, if the leaf is in the form of a room and its
+/// credential holds.
 pub(super) fn read_leaf(
     leaf: &LeafNode,
     suite: Ciphersuite,
@@ -195,8 +201,8 @@ fn required_capabilities() -> RequiredCapabilitiesExtension {
 
 /// The lifetime of a new leaf: 42 days before and after the time that its credential says.
 ///
-/// How old a leaf may be that is added is for the law, by the time in the credential. The lifetime is as wide as
-/// MLS libraries take it, so that a wrong clock locks nobody out.
+/// How old a leaf may be that is added is for the law, by the time in the credential. The lifetime
+/// is as wide as MLS libraries take it, so that a wrong clock locks nobody out.
 pub(super) fn lifetime(made_ms: u64) -> Lifetime {
     let made = made_ms / 1000;
     Lifetime::init(made.saturating_sub(42 * DAY), made.saturating_add(42 * DAY))

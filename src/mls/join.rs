@@ -19,7 +19,7 @@ use super::{
     ciphersuite, has_duplicate, inspect, provider::Provider, seed,
 };
 use crate::{
-    group::{CredentialError, Identity, KeyExchange, Name, signing::SigningKey},
+    group::{Identity, KeyExchange, Name, signing::SigningKey},
     id::{Epoch, IdentityKey, Leaf, MemberId},
 };
 
@@ -37,7 +37,8 @@ pub(crate) struct Applicant {
     encoded: Vec<u8>,
 }
 
-/// A group that a Welcome leads into, in the form of a room. Nothing of it is trusted before the law has judged it.
+/// A group that a Welcome leads into, in the form of a room. Nothing of it is trusted before the
+/// law has judged it.
 pub(crate) struct Entry {
     /// The identity whose leaf signed the Welcome.
     pub(crate) sender: IdentityKey,
@@ -113,21 +114,25 @@ impl Applicant {
         self.key_exchange
     }
 
-    /// Reads a Welcome and checks the form of the group behind it, in the order of SPEC section 14.4.
+    /// Reads a Welcome and checks the form of the group behind it, in the order of SPEC section
+    /// 14.4.
     ///
-    /// The applicant stays as it was, whatever comes of it: a false Welcome does not use its keys up.
+    /// The applicant stays as it was, whatever comes of it: a false Welcome does not use its keys
+    /// up.
     pub(crate) fn open(&self, welcome: &[u8]) -> Result<Entry, JoinError> {
         let welcome = parse_welcome(welcome).ok_or(JoinError::Malformed)?;
         if !welcome.secrets().iter().any(|secret| secret.new_member().as_slice() == self.reference) {
             return Err(JoinError::NotForUs);
         }
-        // openmls takes the keys out of storage even for a Welcome that it refuses, so it gets a storage of its own.
+        // openmls takes the keys out of storage even for a Welcome that it refuses, so it gets a
+        // storage of its own.
         let seed = self.provider.rand().random_array().map_err(JoinError::mls)?;
         let provider = Provider::new(seed);
         provider.storage().write_key_package(&self.kept_under, &self.bundle).map_err(JoinError::mls)?;
         let builder = StagedWelcome::build_from_welcome(&provider, &join_config(), welcome)
             .map_err(JoinError::mls)?
-            // How old a leaf may be is for the law, and leaves that are in the tree were judged when they came.
+            // How old a leaf may be is for the law, and leaves that are in the tree were judged
+            // when they came.
             .skip_lifetime_validation();
         let info = builder.processed_welcome().unverified_group_info();
         let mls_id = self.read_mls_id(info)?;
@@ -165,7 +170,8 @@ impl Applicant {
         if ours { Ok(mls_id) } else { Err(JoinError::OtherGroup) }
     }
 
-    /// The leaves of the tree, each checked by itself, no identity twice, and ours where it belongs.
+    /// The leaves of the tree, each checked by itself, no identity twice, and ours where it
+    /// belongs.
     fn read_roster(&self, mls: &MlsGroup) -> Result<Vec<Occupant>, JoinError> {
         let own_leaf = mls.own_leaf_index();
         let mut roster = Vec::new();
@@ -185,7 +191,8 @@ impl Applicant {
     }
 }
 
-/// The law for newcomers in the GroupInfo of a Welcome, beside which the GroupInfo has nothing but the tree.
+/// The law for newcomers in the GroupInfo of a Welcome, beside which the GroupInfo has nothing but
+/// the tree.
 fn read_law(info: &VerifiableGroupInfo) -> Result<Vec<u8>, JoinError> {
     let mut law = None;
     for extension in info.extensions().iter() {
@@ -239,21 +246,21 @@ pub(crate) struct Candidate {
 }
 
 impl Candidate {
-    /// Checks a KeyPackage: its signatures, its form, and that its identity vouches for it in this room.
+    /// Checks a KeyPackage: its signatures, its form, and that its identity vouches for it in this
+    /// room.
     pub(crate) fn vet(
         bytes: &[u8],
         group_id: &[u8; 32],
         key_exchange: KeyExchange,
     ) -> Result<Self, Violation> {
-        const MALFORMED: Violation = Violation::Credential(CredentialError::Malformed);
         let crypto = RustCrypto::default();
         let key_package = parse_key_package(bytes)
-            .ok_or(MALFORMED)?
+            .ok_or(Violation::KeyPackage)?
             .validate(&crypto, ProtocolVersion::Mls10)
-            .map_err(|_| MALFORMED)?;
+            .map_err(|_| Violation::KeyPackage)?;
         let credential = inspect::read_key_package(&key_package, ciphersuite(key_exchange), group_id)?;
-        let reference = key_package.hash_ref(&crypto).map_err(|_| MALFORMED)?;
-        let reference = reference.as_slice().try_into().map_err(|_| MALFORMED)?;
+        let reference = key_package.hash_ref(&crypto).map_err(|_| Violation::KeyPackage)?;
+        let reference = reference.as_slice().try_into().map_err(|_| Violation::KeyPackage)?;
         let (id, made_ms) = (credential.id(), credential.made_ms);
         Ok(Self { key: credential.key, id, name: credential.name, made_ms, reference, key_package })
     }

@@ -1,4 +1,5 @@
-//! What a report needs of the tree: leaf keys, credentials, and the signature of the own leaf (SPEC section 12.2).
+//! What a report needs of the tree: leaf keys, credentials, and the signature of the own leaf (SPEC
+//! section 12.2).
 
 use openmls::prelude::LeafNodeIndex;
 
@@ -17,7 +18,8 @@ pub(crate) struct LeafKey {
 }
 
 impl Group {
-    /// The place where the speaker of `leaf` announces its key in this epoch, in a room of this name.
+    /// The place where the speaker of `leaf` announces its key in this epoch, in a room of this
+    /// name.
     pub(crate) fn place_of<'a>(&'a self, leaf: Leaf, room: &'a Name) -> Place<'a> {
         Place {
             group_id: self.group_id(),
@@ -35,7 +37,8 @@ impl Group {
         Some(LeafKey { key, credential: member.credential.serialized_content().to_vec() })
     }
 
-    /// Signs with the own leaf key. `labelled` begins with a label of this library, which no label of MLS does.
+    /// Signs with the own leaf key. `labelled` begins with a label of this library, which no label
+    /// of MLS does.
     pub(crate) fn sign_as_leaf(&self, labelled: &[u8]) -> [u8; 64] {
         self.leaf_key.sign(labelled)
     }

@@ -1,18 +1,20 @@
-//! The MLS group of a room (RFC 9420, SPEC section 14). Only this directory names openmls, and none of its types
-//! leave it.
+//! The MLS group of a room (RFC 9420, SPEC section 14). Only this directory names openmls, and none
+//! of its types leave it.
 //!
 //! ```text
 //! bytes > process > Incoming::Commit { Staged } > the law judges > merge > epoch secret
 //! Draft > commit > bytes for the others, and the new epoch
-//! Applicant > KeyPackage > Candidate of a committer > Welcome > open > Entry > the law judges > enter
+//! Applicant > KeyPackage > Candidate > Welcome > open > Entry > the law judges > enter
 //! ```
 //!
-//! What passes here is in the form of a room: authentic, of known kinds, every credential verified, no identity
-//! twice. Rights are for the law, which sees each change before it is merged.
+//! What passes here is in the form of a room: authentic, of known kinds, every credential verified,
+//! no identity twice. Rights are for the law, which sees each change before it is merged.
 
 mod commit;
 mod context;
 mod credential;
+#[cfg(test)]
+pub(crate) mod forge;
 mod hpke;
 mod inspect;
 mod join;
@@ -20,6 +22,8 @@ mod leaf;
 mod process;
 mod provider;
 mod storage;
+#[cfg(test)]
+mod tests;
 mod violation;
 
 use std::{collections::BTreeSet, fmt};
@@ -169,7 +173,8 @@ impl Group {
         self.roster.iter().find(|occupant| occupant.id == id)
     }
 
-    /// Equal at two members only if they are in the same epoch of the same branch (RFC 9420 section 8.7).
+    /// Equal at two members only if they are in the same epoch of the same branch (RFC 9420 section
+    /// 8.7).
     pub(crate) fn authenticator(&self) -> &[u8] {
         self.mls.epoch_authenticator().as_slice()
     }
@@ -208,7 +213,7 @@ impl Group {
         if after.len() > MAX_MEMBERS {
             return Err(Violation::TooMany);
         }
-        if has_duplicate(after.into_iter()) {
+        if has_duplicate(after) {
             return Err(Violation::Duplicate);
         }
         let Some((path, leaf_key)) = &change.path else { return Ok(()) };
@@ -287,9 +292,9 @@ fn branch(authenticator: &[u8]) -> [u8; 32] {
     sha256(&[b"sottovoce 2 branch", authenticator])
 }
 
-fn has_duplicate(keys: impl Iterator<Item = IdentityKey>) -> bool {
+fn has_duplicate(keys: impl IntoIterator<Item = IdentityKey>) -> bool {
     let mut seen = BTreeSet::new();
-    !keys.map(|key| seen.insert(key)).all(|new| new)
+    !keys.into_iter().all(|key| seen.insert(key))
 }
 
 /// 32 bytes of the generator, for a key or for a generator of its own.

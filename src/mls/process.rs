@@ -1,4 +1,5 @@
-//! Messages of others: application messages, and commits that are staged before anything of them counts.
+//! Messages of others: application messages, and commits that are staged before anything of them
+//! counts.
 
 use std::cmp::Ordering;
 
@@ -24,6 +25,7 @@ pub(crate) enum Incoming {
 pub(crate) struct Staged {
     pub(crate) by: Leaf,
     pub(crate) adds: Vec<NewLeaf>,
+    /// Ascending.
     pub(crate) removes: Vec<Leaf>,
     /// The committer's new leaf, if the commit has an update path.
     pub(crate) path: Option<Path>,
@@ -159,8 +161,8 @@ impl Group {
 
 /// The answer to a commit that MLS cannot process.
 ///
-/// The signature covers all but the confirmation tag. Every member could have replaced the tag, so nobody is blamed
-/// for a false one.
+/// The signature covers all but the confirmation tag. Every member could have replaced the tag, so
+/// nobody is blamed for a false one.
 fn broken(by: Option<Leaf>, error: &StageCommitError) -> ProcessError {
     let by = match error {
         StageCommitError::ConfirmationTagMismatch | StageCommitError::ConfirmationTagMissing => None,
@@ -184,6 +186,7 @@ pub(crate) enum ProcessError {
     Own,
     /// The message was altered, replayed, or is from another branch.
     Undecryptable,
-    /// The message is authentic, and not in the form of a room. It is from this leaf, if that is known for certain.
+    /// The message is authentic, and not in the form of a room. It is from this leaf, if that is
+    /// known for certain.
     Violation(Option<Leaf>, Violation),
 }

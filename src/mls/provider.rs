@@ -58,7 +58,8 @@ impl OpenMlsProvider for Provider {
 
 /// The cryptography of openmls, and a note of whose signature was found to hold first.
 ///
-/// openmls does not say whose commit it is that it cannot process: a commit is signed, and checked before anything in it.
+/// openmls does not say whose commit it is that it cannot process: a commit is signed, and checked
+/// before anything in it.
 #[derive(Default)]
 pub(super) struct Crypto {
     inner: RustCrypto,
@@ -66,11 +67,14 @@ pub(super) struct Crypto {
     /// What becomes of path secrets on their way to others.
     #[cfg(test)]
     pub(super) spoiled: Mutex<Option<Spoiled>>,
+    /// Whether confirmation tags of our own come out wrong.
+    #[cfg(test)]
+    pub(super) false_tags: Mutex<bool>,
 }
 
 /// How somebody makes an update path that is wrong for others.
 #[cfg(test)]
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spoil {
     /// It does not decrypt.
     Garbage,
@@ -153,6 +157,10 @@ impl OpenMlsCrypto for Crypto {
     }
 
     fn hmac(&self, hash: HashType, key: &[u8], message: &[u8]) -> Result<SecretVLBytes, CryptoError> {
+        #[cfg(test)]
+        if *self.false_tags.lock().unwrap() {
+            return self.inner.hmac(hash, key, b"something else");
+        }
         self.inner.hmac(hash, key, message)
     }
 

@@ -1,9 +1,9 @@
 //! What openmls asks back while a room lives, and nothing else (SPEC section 9).
 //!
-//! openmls writes the whole group out at every step, so that it can be loaded again. A room is never loaded:
-//! after a restart it comes in anew. So what only loading reads is not written at all, and the epoch's secrets are
-//! in one place. Private keys of KeyPackages and of our path are read back in every epoch: they are kept, and
-//! wiped when they are dropped.
+//! openmls writes the whole group out at every step, so that it can be loaded again. A room is
+//! never loaded: after a restart it comes in anew. So what only loading reads is not written at
+//! all, and the epoch's secrets are in one place. Private keys of KeyPackages and of our path are
+//! read back in every epoch: they are kept, and wiped when they are dropped.
 
 use std::{
     collections::HashMap,
@@ -21,7 +21,7 @@ pub(super) struct Storage(Mutex<HashMap<Vec<u8>, Secret>>);
 /// Kinds of what is kept.
 const KEY_PACKAGE: u8 = 0;
 const KEY_PAIR: u8 = 1;
-const EPOCH_KEY_PAIRS: u8 = 2;
+pub(super) const EPOCH_KEY_PAIRS: u8 = 2;
 
 impl Storage {
     fn keep(&self, name: Vec<u8>, values: &[impl Entity<V>]) -> Result<(), Error> {
@@ -32,11 +32,6 @@ impl Storage {
 
     fn find<T: Entity<V>>(&self, name: &[u8]) -> Result<Vec<T>, Error> {
         self.kept().get(name).map_or(Ok(Vec::new()), |values| from_bytes(values.bytes()))
-    }
-
-    /// Whether there is a KeyPackage with this reference.
-    pub(super) fn has_key_package(&self, reference: &impl Key<V>) -> Result<bool, Error> {
-        Ok(self.kept().contains_key(&name(KEY_PACKAGE, reference)?))
     }
 
     fn drop(&self, name: &[u8]) {
@@ -313,5 +308,30 @@ impl StorageProvider<V> for Storage {
     ) -> Result<(), Error> {
         self.drop(&name_of_epoch(group_id, epoch, leaf)?);
         Ok(())
+    }
+}
+#[cfg(test)]
+impl Storage {
+    /// The names of all that is kept, ascending.
+    pub(super) fn names(&self) -> Vec<Vec<u8>> {
+        let mut names: Vec<_> = self.kept().keys().cloned().collect();
+        names.sort();
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_counted_before_it_is_written() {
+        let storage = Storage::default();
+        let values = [vec![1u8, 2, 3], Vec::new()];
+        storage.keep(vec![KEY_PAIR], &values).unwrap();
+        assert_eq!(storage.kept()[&vec![KEY_PAIR]].bytes(), b"\x02\x03\x01\x02\x03\0");
+        assert_eq!(storage.find::<Vec<u8>>(&[KEY_PAIR]).unwrap(), values);
+        storage.drop(&[KEY_PAIR]);
+        assert!(storage.find::<Vec<u8>>(&[KEY_PAIR]).unwrap().is_empty());
     }
 }

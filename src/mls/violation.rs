@@ -9,16 +9,22 @@ use crate::group::CredentialError;
 /// Rules about rights are not here: they belong to the law, which sees only what passed these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Violation {
-    /// The message is a PublicMessage from outside the group: an external commit or an external proposal.
+    /// The message is a PublicMessage from outside the group: an external commit or an external
+    /// proposal.
     External,
-    /// A proposal is of a kind that rooms do not use, stands outside a commit, or is another member's.
+    /// A proposal is of a kind that rooms do not use, stands outside a commit, or is another
+    /// member's.
     ForeignProposal,
-    /// A leaf, a KeyPackage or the group context has capabilities or extensions other than a room's.
+    /// A leaf, a KeyPackage or the group context has capabilities or extensions other than a
+    /// room's.
     ForeignExtension,
-    /// The room's entry in the AppDataDictionary is missing, malformed, or updated twice in one commit.
+    /// The room's entry in the AppDataDictionary is missing, malformed, or updated twice in one
+    /// commit.
     MalformedContext,
     /// The authenticated data is malformed, or belongs to a message that must have none.
     MalformedAad,
+    /// The KeyPackage is malformed, or MLS refuses it.
+    KeyPackage,
     /// The credential of a leaf does not hold.
     Credential(CredentialError),
     /// The lifetime of a new leaf is not the one that follows from the time in its credential.
@@ -47,6 +53,7 @@ impl fmt::Display for Violation {
             Self::ForeignExtension => "a leaf or the group context has a foreign extension",
             Self::MalformedContext => "the room's entry in the group context is malformed",
             Self::MalformedAad => "the authenticated data is malformed",
+            Self::KeyPackage => "the KeyPackage is not valid",
             Self::Credential(CredentialError::Malformed) => "a credential is malformed",
             Self::Credential(CredentialError::Forged) => "the signature of a credential does not hold",
             Self::Credential(CredentialError::IdentityAsLeaf) => "an identity key is used as a leaf key",
