@@ -63,10 +63,10 @@ impl Group {
             MlsMessageIn::tls_deserialize_exact_bytes(bytes).map_err(|_| ProcessError::Malformed)?;
         let message = match message.extract() {
             MlsMessageBodyIn::PrivateMessage(message) => ProtocolMessage::from(message),
-            MlsMessageBodyIn::PublicMessage(message)
-                if ProtocolMessage::from(message.clone()).is_external() =>
-            {
-                return Err(ProcessError::Violation(None, Violation::External));
+            MlsMessageBodyIn::PublicMessage(message) => {
+                let external = ProtocolMessage::from(message).is_external();
+                let refused = ProcessError::Violation(None, Violation::External);
+                return Err(if external { refused } else { ProcessError::Malformed });
             }
             _ => return Err(ProcessError::Malformed),
         };

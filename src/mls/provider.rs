@@ -16,8 +16,8 @@ use openmls_traits::{
     },
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
-
 use tls_codec::SecretVLBytes;
+use zeroize::Zeroize;
 
 use super::storage::Storage;
 
@@ -29,12 +29,14 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    pub(super) fn new(seed: [u8; 32]) -> Self {
-        Self {
+    pub(super) fn new(mut seed: [u8; 32]) -> Self {
+        let provider = Self {
             crypto: Crypto::default(),
             rand: SeededRand(Mutex::new(StdRng::from_seed(seed))),
             storage: Storage::default(),
-        }
+        };
+        seed.zeroize();
+        provider
     }
 }
 
