@@ -9,14 +9,15 @@ use openmls::{
         Welcome,
     },
 };
-use openmls_rust_crypto::RustCrypto;
 use openmls_traits::{OpenMlsProvider, random::OpenMlsRand, storage::StorageProvider};
 use rand::CryptoRng;
 use tls_codec::{DeserializeBytes, Serialize};
 
 use super::{
     Context, Credential, Failure, Group, LAW_EXTENSION, MAX_LAW, MAX_MEMBERS, Occupant, Violation,
-    ciphersuite, has_duplicate, inspect, provider::Provider, seed,
+    ciphersuite, has_duplicate, inspect,
+    provider::{Crypto, Provider},
+    seed,
 };
 use crate::{
     group::{Identity, KeyExchange, Name, signing::SigningKey},
@@ -253,7 +254,7 @@ impl Candidate {
         group_id: &[u8; 32],
         key_exchange: KeyExchange,
     ) -> Result<Self, Violation> {
-        let crypto = RustCrypto::default();
+        let crypto = Crypto::default();
         let key_package = parse_key_package(bytes)
             .ok_or(Violation::KeyPackage)?
             .validate(&crypto, ProtocolVersion::Mls10)
