@@ -46,6 +46,30 @@ impl MemberId {
     }
 }
 
+/// The public Ed25519 key of an identity: signs statements, and is the same in every room.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdentityKey([u8; 32]);
+
+impl IdentityKey {
+    /// Takes the 32 bytes of a key (RFC 8032). Any 32 bytes are taken: a signature is what counts.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes of the key.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// The first four bytes: a log must not say more about a person than it needs.
+impl fmt::Debug for IdentityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "IdentityKey({a:02x}{b:02x}{c:02x}{d:02x}..)")
+    }
+}
+
 /// Eight groups of four hex digits: the first 16 bytes, enough to compare by eye.
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
