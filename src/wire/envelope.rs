@@ -146,3 +146,69 @@ const MAX_PARTS: usize = 256;
 pub(crate) const MAX_MESSAGE: usize = MAX_PARTS * PART;
 pub(super) const WHOLE: u8 = 0;
 pub(super) const FRAGMENT: u8 = 1;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use rand::{SeedableRng, rngs::StdRng};
+
+    use super::*;
+
+    pub(in crate::wire) fn lane() -> (LaneKey, StdRng) {
+        (LaneKey::new(&[3; 32]), StdRng::from_seed([4; 32]))
+    }
+
+    #[test]
+    fn the_smallest_size_that_fits_is_used() {
+        let (lane, mut rng) = lane();
+        let mut size = |len: usize| {
+            lane.seal(&vec![0; len], &mut rng).unwrap().iter().map(Bytes::len).collect::<Vec<_>>()
+        };
+        assert_eq!(size(0), [1024]);
+        assert_eq!(size(1024 - OVERHEAD - 1), [1024]);
+        assert_eq!(size(1024 - OVERHEAD), [2048]);
+        assert_eq!(size(MAX_WHOLE), [16384]);
+        assert_eq!(size(MAX_WHOLE + 1), [16384, 1024]);
+        let longest = size(MAX_MESSAGE);
+        assert_eq!((longest.len(), longest.last()), (MAX_PARTS, Some(&16384)));
+        assert_eq!(lane.seal(&vec![0; MAX_MESSAGE + 1], &mut rng), Err(TooLong));
+    }
+
+    #[test]
+    fn every_altered_bit_cut_and_foreign_key_is_refused() {
+        let (lane, mut rng) = lane();
+        let envelope = lane.seal(b"hello", &mut rng).unwrap().remove(0);
+        for at in 0..envelope.len() {
+            let mut altered = envelope.to_vec();
+            altered[at] ^= 1 << (at % 8);
+            assert_eq!(lane.open(&altered), Err(EnvelopeError::Forged));
+        }
+        assert_eq!(lane.open(&envelope[1..]), Err(EnvelopeError::Size));
+        assert_eq!(LaneKey::new(&[5; 32]).open(&envelope), Err(EnvelopeError::Forged));
+    }
+
+    #[test]
+    fn a_wrong_length_and_padding_that_is_not_zero_are_refused() {
+        let (lane, _) = lane();
+        let seal = |text: &mut [u8]| {
+            let tag = lane.key(&[7; 32]).seal_in_place(text);
+            [&[7; 32][..], text, &tag].concat()
+        };
+        let text = |length: u32, last: u8| {
+            let mut text = Writer::new().u32(length).finish();
+            text.resize(1024 - 48, 0);
+            *text.last_mut().unwrap() = last;
+            text
+        };
+        assert_eq!(lane.open(&seal(&mut text(3, 0))), Ok(vec![0; 3]));
+        assert_eq!(lane.open(&seal(&mut text(3, 1))), Err(EnvelopeError::Malformed));
+        assert_eq!(lane.open(&seal(&mut text(1024, 0))), Err(EnvelopeError::Malformed));
+        assert_eq!(lane.open(&seal(&mut text(u32::MAX, 0))), Err(EnvelopeError::Malformed));
+    }
+
+    #[test]
+    fn one_message_has_no_two_equal_envelopes() {
+        let (lane, mut rng) = lane();
+        let (a, b) = (lane.seal(b"hello", &mut rng).unwrap(), lane.seal(b"hello", &mut rng).unwrap());
+        assert!(a[0].iter().zip(&b[0]).filter(|(a, b)| a == b).count() < 50, "envelopes are not random");
+    }
+}

@@ -150,3 +150,6 @@ const BUDGET: usize = 8 << 20;
 const STILL: Duration = Duration::from_secs(10);
 /// Completed messages that are remembered.
 const MAX_DONE: usize = 64;
+
+#[cfg(test)]
+mod tests;

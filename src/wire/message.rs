@@ -75,3 +75,78 @@ impl Message {
 pub(crate) const MAX_CHAIN: usize = 8;
 /// Private halves in one message.
 pub(crate) const MAX_SPENT: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::wire::{heartbeat::tests::heartbeat, signed::tests::is_strict, statements::tests::statements};
+
+    fn message() -> impl Strategy<Value = Message> {
+        let bytes = |max: usize| prop::collection::vec(any::<u8>(), 0..max);
+        prop_oneof![
+            (0u8..=3, 0usize..1300).prop_map(|(doors, key)| Message::Heartbeat(heartbeat(doors, key))),
+            bytes(2000).prop_map(Message::Mls),
+            bytes(2000).prop_map(Message::Welcome),
+            (any::<[u8; 16]>(), any::<[u8; 32]>(), bytes(1200), bytes(600)).prop_map(
+                |(door, reference, kem, sealed)| Message::Knock(Knock { door, reference, kem, sealed })
+            ),
+            (any::<[u8; 32]>(), bytes(1200), bytes(600))
+                .prop_map(|(reference, kem, sealed)| Message::Answer(Answer { reference, kem, sealed })),
+            (any::<[u8; 16]>(), any::<[u8; 32]>(), bytes(1200), bytes(600)).prop_map(
+                |(door, reference, kem, sealed)| Message::Show(Show { door, reference, kem, sealed })
+            ),
+            (1u8..=8).prop_map(|count| Message::Chain(statements(count))),
+            prop::collection::vec(any::<[u8; 32]>(), 1..=MAX_SPENT).prop_map(Message::Spent),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn messages_round_trip_and_every_truncation_is_refused(message in message()) {
+            is_strict(&message, &message.encode(), Message::decode);
+        }
+
+        #[test]
+        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), kind in 0u8..20) {
+            let _ = Message::decode(&[&[kind][..], &bytes].concat());
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_empty_lists_and_too_many_are_refused() {
+        for kind in [0, 8, 9, 15, 17, 255] {
+            assert_eq!(Message::decode(&[&[kind][..], &[0; 100]].concat()), Err(Malformed), "{kind}");
+        }
+        for message in [
+            Message::Chain(statements(0)),
+            Message::Chain(statements(9)),
+            Message::Spent(vec![]),
+            Message::Spent(vec![[0; 32]; MAX_SPENT + 1]),
+        ] {
+            assert_eq!(Message::decode(&message.encode()), Err(Malformed));
+        }
+    }
+
+    #[test]
+    fn lengths_that_promise_too_much_are_refused() {
+        for kind in [2, 3] {
+            assert_eq!(Message::decode(&[kind, 0xff, 0xff, 0xff, 0xff]), Err(Malformed));
+            let longest = Writer::new().u8(kind).vec32(&vec![0; MAX_MESSAGE + 1]).finish();
+            assert_eq!(Message::decode(&longest), Err(Malformed));
+        }
+        let kem = vec![0; super::super::MAX_HPKE + 1];
+        let reference = [0; 32];
+        for message in [
+            Message::Knock(Knock { door: [0; 16], reference, kem: kem.clone(), sealed: vec![] }),
+            Message::Knock(Knock { door: [0; 16], reference, kem: vec![], sealed: vec![0; 16_384] }),
+            Message::Answer(Answer { reference, kem: kem.clone(), sealed: vec![] }),
+            Message::Show(Show { door: [0; 16], reference, kem, sealed: vec![] }),
+        ] {
+            assert_eq!(Message::decode(&message.encode()), Err(Malformed));
+        }
+    }
+}

@@ -15,7 +15,7 @@ pub(crate) mod door;
 pub(crate) mod envelope;
 pub(crate) mod heartbeat;
 pub(crate) mod inbox;
-
+pub(crate) mod invite;
 pub(crate) mod knock;
 pub(crate) mod leave;
 pub(crate) mod message;

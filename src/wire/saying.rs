@@ -124,3 +124,85 @@ fn read_leaves(reader: &mut Reader<'_>) -> Result<Vec<Leaf>, Malformed> {
 pub(crate) const MAX_ASKED: usize = 256;
 /// Leaves whose speaker keys one saying asks for: as many as a room has members.
 pub(crate) const MAX_MISSING: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        group::{Name, invite::UnixTime},
+        id::Epoch,
+        wire::{
+            signed::tests::{ROOM, identity, is_strict},
+            speaker_key::Place,
+            statements::tests::statements,
+        },
+    };
+
+    fn speaker_key(public: [u8; 32], announced: u64, holds: u32) -> Signed<SpeakerKey> {
+        let room = Name::new("tea").unwrap();
+        let (epoch, epoch_context, leaf) = (Epoch(3), [4; 32], Leaf(5));
+        let place = Place { group_id: &ROOM, room: &room, epoch, epoch_context, leaf };
+        let key = SpeakerKey { public, announced: UnixTime(announced), holds };
+        Signed::announce(key, &place, |text| identity(1).sign(text))
+    }
+
+    fn badge(answer_key: [u8; 32], office: [u8; 32], no: u64) -> Signed<Badge> {
+        Signed::badge(Badge { answer_key, office, no }, &identity(1), &ROOM)
+    }
+
+    fn saying() -> impl Strategy<Value = Saying> {
+        let leaf = || any::<u32>().prop_map(Leaf);
+        let ids = || prop::collection::vec(any::<[u8; 32]>(), 0..9);
+        prop_oneof![
+            (any::<[u8; 32]>(), any::<u64>(), any::<u32>())
+                .prop_map(|(public, at, holds)| Saying::SpeakerKey(speaker_key(public, at, holds))),
+            (any::<u64>(), any::<u64>(), any::<[u8; 32]>())
+                .prop_map(|(heard_ms, at_ms, known_law)| Saying::Word { heard_ms, at_ms, known_law }),
+            (0u8..9).prop_map(|count| Saying::Statements(statements(count))),
+            (leaf(), ids()).prop_map(|(of, ids)| Saying::AskStatements { of, ids }),
+            prop::collection::vec(any::<u8>(), 0..600).prop_map(|key_package| Saying::Admit { key_package }),
+            any::<u64>().prop_map(|at| Saying::Leave(Signed::leave(&identity(2), &ROOM, at))),
+            prop::collection::vec(leaf(), 0..9).prop_map(Saying::Missing),
+            any::<[u8; 32]>().prop_map(|answer_key| Saying::AnswerKey { answer_key }),
+            (any::<[u8; 32]>(), any::<[u8; 32]>(), any::<u64>())
+                .prop_map(|(key, office, no)| Saying::Badge(badge(key, office, no))),
+            leaf().prop_map(Saying::Turn),
+            leaf().prop_map(|of| Saying::AskIds { of }),
+            ids().prop_map(Saying::Ids),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn sayings_round_trip_and_every_truncation_is_refused(saying in saying()) {
+            is_strict(&saying, &saying.encode(), Saying::decode);
+        }
+
+        #[test]
+        fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..400), kind in 0u8..14) {
+            let _ = Saying::decode(&[&[kind][..], &bytes].concat());
+        }
+    }
+
+    #[test]
+    fn unknown_kinds_and_lists_above_their_bounds_are_refused() {
+        for kind in [0, 13, 255] {
+            assert_eq!(Saying::decode(&[&[kind][..], &[0; 100]].concat()), Err(Malformed), "{kind}");
+        }
+        let of = Leaf(0);
+        for (saying, fits) in [
+            (Saying::AskStatements { of, ids: vec![[0; 32]; MAX_ASKED] }, true),
+            (Saying::AskStatements { of, ids: vec![[0; 32]; MAX_ASKED + 1] }, false),
+            (Saying::Ids(vec![[0; 32]; MAX_STATEMENTS]), true),
+            (Saying::Ids(vec![[0; 32]; MAX_STATEMENTS + 1]), false),
+            (Saying::Missing(vec![of; MAX_MISSING]), true),
+            (Saying::Missing(vec![of; MAX_MISSING + 1]), false),
+            (Saying::Admit { key_package: vec![0; MAX_KEY_PACKAGE] }, true),
+            (Saying::Admit { key_package: vec![0; MAX_KEY_PACKAGE + 1] }, false),
+        ] {
+            assert_eq!(Saying::decode(&saying.encode()).is_ok(), fits);
+        }
+    }
+}
