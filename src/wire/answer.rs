@@ -1,4 +1,4 @@
-//! The answer to a knock or a show, sealed to the one-use key in it (SPEC section 14.7).
+//! The answer to a knock or a show, sealed to the one-use key in it (`spec/wire.md`, W7).
 
 use std::fmt;
 

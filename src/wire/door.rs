@@ -1,4 +1,4 @@
-//! Where newcomers knock: somebody of rank who answers (SPEC section 14.4).
+//! Where newcomers knock: somebody of rank who answers (`spec/wire.md`, W4).
 //!
 //! ```text
 //! host signs Badge { answer key, office, no }

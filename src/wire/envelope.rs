@@ -1,4 +1,4 @@
-//! What a relay sees of the control lane: random bytes of one of five sizes (SPEC section 14.1).
+//! What a relay sees of the control lane: random bytes of one of five sizes (`spec/wire.md`, W1).
 //!
 //! ```text
 //! | salt 32 | AES-256-GCM { length u32 | kind u8 | bytes | zeros } | tag 16 |   1, 2, 4, 8 or 16 KiB in all
@@ -118,7 +118,7 @@ pub(crate) enum EnvelopeError {
     Size,
     /// The envelope was not sealed with this room's lane key, or was altered.
     Forged,
-    /// The content is not in the form of SPEC section 14.1.
+    /// The content is not in the form of `spec/wire.md`, W1.
     Malformed,
 }
 
@@ -141,8 +141,9 @@ pub(super) const PART: usize = MAX_CONTENT - HEAD;
 const MAX_PARTS: usize = 256;
 /// The longest message: 4,109,568 bytes.
 ///
-/// The Welcome into a hybrid room of 1,000 members whose parents in the tree are all filled has about
-/// 2.9 MB, and the law that travels in it at most 512 KiB more.
+/// A Welcome into a hybrid room was measured to have 1,568 bytes for each member, and a parent in its tree
+/// that is filled has 1,253 more. So for 1,000 members it has 2.9 MB at most, and the law that travels in
+/// it 512 KiB more.
 pub(crate) const MAX_MESSAGE: usize = MAX_PARTS * PART;
 pub(super) const WHOLE: u8 = 0;
 pub(super) const FRAGMENT: u8 = 1;

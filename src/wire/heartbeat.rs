@@ -1,4 +1,4 @@
-//! A keeper's proof of life, readable by whoever holds the terms, in any branch (SPEC section 14.5).
+//! A keeper's proof of life, readable by whoever holds the terms, in any branch (`spec/wire.md`, W5).
 //!
 //! ```text
 //! count u8, Doors | sealed <16> { salt [32] | AES-256-GCM { Beat | signature } | tag }

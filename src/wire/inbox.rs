@@ -1,4 +1,4 @@
-//! Opens envelopes and puts the fragments of long messages together, within bounds (SPEC section 14.1).
+//! Opens envelopes and puts the fragments of long messages together, within bounds (`spec/wire.md`, W1).
 //!
 //! Everybody who holds or held an invite can send fragments, so an inbox has to choose what it forgets when
 //! it is full. A fragment proves to which message it belongs, hence forged fragments only ever begin

@@ -1,4 +1,4 @@
-//! What lets somebody knock: a link or a QR code (SPEC section 14.10).
+//! What lets somebody knock: a link or a QR code (`spec/wire.md`, W10).
 //!
 //! ```text
 //! sottovoce:<base64url>                       the link
@@ -27,7 +27,7 @@ use crate::{
 /// It carries the key of the control lane, so its holder can knock, and can see that control messages pass,
 /// but hears nothing: that takes an admission. `to_string` gives the link, [`Invite::to_https`] the link
 /// behind a page, [`Invite::to_qr`] the text of a QR code; each of them parses. `Debug` shows none of it.
-/// SPEC section 14.10.
+/// `spec/wire.md`, W10.
 pub struct Invite {
     pub(crate) lane: LaneKey,
     pub(crate) group_id: [u8; 32],

@@ -1,4 +1,4 @@
-//! A newcomer asks somebody of rank to be let in (SPEC section 14.6).
+//! A newcomer asks somebody of rank to be let in (`spec/wire.md`, W6).
 
 use super::{MAX_HPKE, MAX_KEY_PACKAGE, door::door_name};
 use crate::group::{

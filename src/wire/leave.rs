@@ -1,4 +1,4 @@
-//! A member says that it is gone (SPEC section 14.8).
+//! A member says that it is gone (`spec/wire.md`, W8).
 
 use super::signed::{Content, Genuine, Signed};
 use crate::{

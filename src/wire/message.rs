@@ -1,4 +1,4 @@
-//! What is inside an envelope (SPEC section 14.2).
+//! What is inside an envelope (`spec/wire.md`, W2).
 
 use super::{
     answer::Answer, envelope::MAX_MESSAGE, heartbeat::Heartbeat, knock::Knock, show::Show,

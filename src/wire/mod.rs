@@ -1,4 +1,4 @@
-//! Every byte on the control lane (SPEC section 14).
+//! Every byte on the control lane (`spec/wire.md`).
 //!
 //! ```text
 //! envelope { Message }              a heartbeat, a knock, an answer, a show, a chain, MLS, a Welcome

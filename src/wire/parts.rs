@@ -1,5 +1,5 @@
 //! The hash tree over the parts of a long message, so that every fragment proves by itself to which message
-//! it belongs (SPEC section 14.1).
+//! it belongs (`spec/wire.md`, W1).
 //!
 //! ```text
 //!         id = H(nonce, length, root)

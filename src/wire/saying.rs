@@ -1,5 +1,5 @@
 //! What a member says inside MLS, so that everybody in the epoch knows from which leaf it is
-//! (SPEC section 14.9).
+//! (`spec/wire.md`, W9).
 
 use super::{
     MAX_KEY_PACKAGE,

@@ -1,4 +1,4 @@
-//! Statements from one branch to the keeper of another, and the way back into a room (SPEC section 14.8).
+//! Statements from one branch to the keeper of another, and the way back into a room (`spec/wire.md`, W8).
 
 use super::{
     MAX_HPKE, MAX_KEY_PACKAGE,

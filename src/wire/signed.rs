@@ -1,4 +1,4 @@
-//! Content with a signature, before and after the signature was checked (SPEC section 14.2).
+//! Content with a signature, before and after the signature was checked (`spec/wire.md`, W2).
 //!
 //! ```text
 //! content | signature [64]        signed: label | group_id [32] | content | bound

@@ -1,4 +1,4 @@
-//! Statements of the law as they travel: opaque here, each in its own length (SPEC section 14.3).
+//! Statements of the law as they travel: opaque here, each in its own length (`spec/wire.md`, W3).
 
 use crate::group::codec::{Malformed, Reader, Writer};
 

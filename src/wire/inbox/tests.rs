@@ -107,7 +107,7 @@ fn a_welcome_survives_replays_and_ten_thousand_forged_fragments_of_holders_of_th
         (reader.array().unwrap(), reader.u32().unwrap())
     };
     let count = envelopes.len();
-    let mut done = None;
+    let (mut full, mut done) = (false, None);
     for (sent, envelope) in envelopes.iter().enumerate() {
         for old in &old[2 * sent..2 * sent + 2] {
             assert_eq!(scene.receive(old), Ok(None));
@@ -121,11 +121,12 @@ fn a_welcome_survives_replays_and_ten_thousand_forged_fragments_of_holders_of_th
                 let forged = scene.fragment(nonce, fields.1, index, &part);
                 assert_eq!(scene.receive(&forged), Ok(None));
                 assert!(scene.inbox.held <= BUDGET);
+                full |= scene.inbox.held > BUDGET - SIZES[4];
             }
         }
         done = scene.receive(envelope).unwrap().or(done);
     }
-    assert!(scene.inbox.held > BUDGET - SIZES[4], "the inbox was never full");
+    assert!(full, "the inbox had room for everything");
     assert!(done == Some(welcome), "the Welcome was lost");
 }
 
