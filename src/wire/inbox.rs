@@ -143,8 +143,8 @@ impl<'a> Fragment<'a> {
 
 /// The envelopes whose parts an inbox holds, in bytes: 8 MiB, two of the longest messages.
 ///
-/// Besides the parts an inbox keeps less than 300 bytes for each message that it waits for, of which there
-/// are at most 8,192, since an envelope has 1 KiB or more.
+/// Besides the parts an inbox keeps less than 300 bytes for each message that it waits for and 48 for each
+/// part. Of both there are at most 8,192, since an envelope has 1 KiB or more.
 const BUDGET: usize = 8 << 20;
 /// After this time without a new part a message stands still.
 const STILL: Duration = Duration::from_secs(10);

@@ -10,7 +10,8 @@
 //!          p0  p1  p2  p3     H(nonce, part)
 //! ```
 //!
-//! Who did not cut the message cannot make a fragment with its id, so nobody spoils the message of another.
+//! Only the sender that cut a message can make a fragment with its id, so nobody spoils the message of
+//! another.
 
 use crate::{
     group::codec::{Malformed, Reader},

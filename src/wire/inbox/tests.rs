@@ -1,3 +1,5 @@
+//! Fragments in any order, floods of forged ones, and the bound of memory.
+
 use bytes::Bytes;
 use proptest::prelude::*;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
@@ -211,7 +213,7 @@ fn late_copies_of_a_completed_message_begin_nothing() {
     let mut scene = Scene::new();
     let message = scene.message(100_000);
     let envelopes = scene.seal(&message);
-    assert_eq!(scene.receive_all(&envelopes), [message.clone()]);
+    assert_eq!(scene.receive_all(&envelopes).first(), Some(&message));
     assert!(scene.receive_all(&envelopes).is_empty());
     assert_eq!((scene.inbox.open.len(), scene.inbox.held), (0, 0));
     let again = scene.seal(&message);
