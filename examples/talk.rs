@@ -37,7 +37,7 @@ use sottovoce::{
     group::{Invite, Name, Role},
     room::{Event, InviteOptions, RoomOptions, UnixTime},
     transport::{block_on, socket::Client},
-    voice::{Heard, Listener, ListenerOptions, Speaker, SpeakerOptions},
+    voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
 
 fn main() -> ExitCode {
@@ -89,12 +89,12 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
 
     let mut mouth = Mouth::open(args.play.as_deref())?;
     let mut ear = Ear::open(args.record.as_deref())?;
-    let mut speaking = SpeakerOptions::default();
+    let mut speaking = SenderOptions::default();
     (speaking.rate, speaking.channels) = mouth.format();
-    let mut speaker = Speaker::new(speaking)?;
-    let mut listening = ListenerOptions::default();
+    let mut speaker = Sender::new(speaking)?;
+    let mut listening = ReceiverOptions::default();
     (listening.rate, listening.channels) = ear.format();
-    let mut listener = Listener::new(listening, call.now())?;
+    let mut listener = Receiver::new(listening, call.now())?;
 
     let began = call.now();
     let mut reported = began;
@@ -117,7 +117,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
         let tick = speaker.poll_timeout().unwrap_or(now + PACE);
         match block_on(call.next(tick.min(now + PACE)))? {
             Next::Heard(heard) => {
-                if let Ok(packet) = Heard::try_from(&heard) {
+                if let Ok(packet) = Frame::try_from(&heard) {
                     // More talk than there are places: the loudest are heard.
                     let _ = listener.hear(packet, call.now());
                 }
@@ -149,7 +149,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
 }
 
 /// Answers the room; `false` when it is over.
-fn handle(call: &mut Call<Client>, speaker: &mut Speaker, event: Event) -> Result<bool, Box<dyn Error>> {
+fn handle(call: &mut Call<Client>, speaker: &mut Sender, event: Event) -> Result<bool, Box<dyn Error>> {
     let now = call.now();
     match event {
         Event::Knocked { knock, name, .. } => {
@@ -175,7 +175,7 @@ fn handle(call: &mut Call<Client>, speaker: &mut Speaker, event: Event) -> Resul
 }
 
 /// Who is heard, how loud, and how late.
-fn show(call: &Call<Client>, listener: &Listener) {
+fn show(call: &Call<Client>, listener: &Receiver) {
     for talker in listener.talkers() {
         let name = call.room().roster().iter().find(|member| member.id == talker.member);
         println!(

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sottovoce::voice::Listener;
+use sottovoce::voice::Receiver;
 #[cfg(feature = "devices")]
 use sottovoce::voice::devices::{Loudspeaker, Microphone};
 
@@ -99,7 +99,7 @@ impl Ear {
     }
 
     /// Makes as much sound as is due.
-    pub fn feed(&mut self, listener: &mut Listener, now: Instant) {
+    pub fn feed(&mut self, listener: &mut Receiver, now: Instant) {
         match self {
             #[cfg(feature = "devices")]
             Self::Device(loudspeaker) => {

@@ -1,7 +1,7 @@
 //! Speakers, a network with seeded faults and one listener, on virtual time, with real seals between them.
 //!
 //! ```text
-//! track > Speaker > Sealer > delay, jitter, loss > Opener > Listener > heard        one step a millisecond
+//! track > Sender > Sealer > delay, jitter, loss > Opener > Receiver > heard        one step a millisecond
 //! ```
 #![allow(dead_code, reason = "each test and bench uses its own part")]
 
@@ -15,7 +15,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
     Authenticity, Opener, PacketSize,
     media::{Early, Loss},
-    voice::{Heard, Listener, ListenerOptions, Speaker, SpeakerOptions},
+    voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
 
 use crate::stage::{Profile, Stage, seat, signed};
@@ -34,7 +34,7 @@ pub struct Network {
 /// Somebody who speaks.
 pub struct Talking {
     pub leaf: u32,
-    pub speaker: Speaker,
+    pub speaker: Sender,
     /// What its microphone records, at 48 kHz.
     pub track: Vec<f32>,
     pub at: usize,
@@ -48,7 +48,7 @@ pub struct Talking {
 pub struct Line {
     pub stage: Stage,
     pub talking: Vec<Talking>,
-    pub listener: Listener,
+    pub listener: Receiver,
     pub heard: Vec<f32>,
     pub network: Network,
     /// The listener's device takes its samples faster by this much.
@@ -73,7 +73,7 @@ impl Line {
     /// One speaker for each track, who goes live at once.
     pub fn new(seed: u64, tracks: Vec<Vec<f32>>, network: Network) -> Self {
         let profile = Profile { size: PacketSize::default().bytes(), ..signed() };
-        Self::with(seed, tracks, network, profile, ListenerOptions::default())
+        Self::with(seed, tracks, network, profile, ReceiverOptions::default())
     }
 
     pub fn with(
@@ -81,22 +81,22 @@ impl Line {
         tracks: Vec<Vec<f32>>,
         network: Network,
         profile: Profile,
-        options: ListenerOptions,
+        options: ReceiverOptions,
     ) -> Self {
         let seats = (0..=tracks.len() as u32).map(|leaf| seat(leaf, leaf != LISTENER)).collect();
         let stage = Stage::in_room(b"voice", seats, profile);
         let now = stage.now;
         let talking = tracks.into_iter().zip(1..).map(|(track, leaf)| {
-            let mut options = SpeakerOptions::default();
+            let mut options = SenderOptions::default();
             options.size = PacketSize::new(profile.size).unwrap();
             options.authenticity = profile.authenticity;
-            let mut speaker = Speaker::new(options).unwrap();
+            let mut speaker = Sender::new(options).unwrap();
             speaker.set_live(true, now, UNIX_MS);
             Talking { leaf, speaker, track, at: 0, sent: vec![], opus: vec![], lost: 0 }
         });
         Self {
             talking: talking.collect(),
-            listener: Listener::new(options, now).unwrap(),
+            listener: Receiver::new(options, now).unwrap(),
             heard: vec![],
             network,
             drift_ppm: 0.0,
@@ -181,7 +181,7 @@ impl Line {
         let opener = &mut self.stage.member(LISTENER).opener;
         match opener.open(&mut frame) {
             Ok(opened) => {
-                let _ = self.listener.hear(Heard::from(&opened), at);
+                let _ = self.listener.hear(Frame::from(&opened), at);
             }
             Err(refusal) if refusal.is_early() => self.early.hold(sealed),
             Err(_) => self.refused += 1,
@@ -194,7 +194,7 @@ impl Line {
         let opener: &mut Opener = &mut self.stage.members.get_mut(&sottovoce::Leaf(LISTENER)).unwrap().opener;
         while let Some(frame) = self.early.next_known(opener) {
             if let Ok(opened) = opener.open(frame) {
-                let _ = self.listener.hear(Heard::from(&opened), now);
+                let _ = self.listener.hear(Frame::from(&opened), now);
             }
         }
     }

@@ -9,7 +9,7 @@ use std::{cell::RefCell, time::Duration};
 use sottovoce::{
     CaptureTime, Stamp,
     media::{HEADROOM, Level, TAILROOM},
-    voice::{Heard, Listener, ListenerOptions},
+    voice::{Frame, Receiver, ReceiverOptions},
 };
 
 use crate::stage::{Profile, Stage, signed};
@@ -29,9 +29,9 @@ pub fn voice(data: &[u8]) {
 
 fn play(stage: &mut Stage, mut data: &[u8]) {
     let mut now = stage.now;
-    let mut options = ListenerOptions::default();
+    let mut options = ReceiverOptions::default();
     options.speakers = 2;
-    let mut listener = Listener::new(options, now).unwrap();
+    let mut listener = Receiver::new(options, now).unwrap();
     let mut captured = 1_790_000_000_000_u64;
     let mut pcm = [0.0; 480];
     for _ in 0..64 {
@@ -54,7 +54,7 @@ fn play(stage: &mut Stage, mut data: &[u8]) {
             let mut sealed = sealed.to_vec();
             // Under one key there are 65,280 packets: a later input may find it used up.
             if let Ok(opened) = stage.member(LISTENER).opener.open(&mut sealed) {
-                let _ = listener.hear(Heard::from(&opened), now);
+                let _ = listener.hear(Frame::from(&opened), now);
             }
         } else if stage.member(1).sealer.remaining() == 0 {
             stage.pass(Duration::from_secs(10));

@@ -18,10 +18,10 @@ use crate::{
     media::{Authenticity, HEADROOM, Level, Loss, Notes, PacketSize, SealError, Sealer, Stamp, TAILROOM},
 };
 
-/// What a [`Speaker`] is made for.
+/// What a [`Sender`] is made for.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct SpeakerOptions {
+pub struct SenderOptions {
     /// How much audio a packet holds, 40 ms by default.
     pub frame: Frame,
     /// The room's packet size.
@@ -34,7 +34,7 @@ pub struct SpeakerOptions {
     pub channels: u16,
 }
 
-impl Default for SpeakerOptions {
+impl Default for SenderOptions {
     fn default() -> Self {
         Self {
             frame: Frame::default(),
@@ -50,7 +50,7 @@ impl Default for SpeakerOptions {
 ///
 /// Owned by the media thread. No lock, no clock, and no allocation once it is made. While it is live a packet
 /// leaves on every tick, in pauses and muted too; when it is not, none does, and everybody sees that.
-pub struct Speaker {
+pub struct Sender {
     encoder: Encoder,
     frame: Frame,
     channels: usize,
@@ -76,7 +76,7 @@ pub struct Speaker {
     backlog: (usize, u32),
     /// Samples by which frames are to become shorter.
     too_much: usize,
-    stats: SpeakerStats,
+    stats: SenderStats,
     sealed: Box<[u8; SEALED]>,
 }
 
@@ -115,7 +115,7 @@ impl fmt::Debug for Packet<'_> {
 /// What became of the microphone's samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SpeakerStats {
+pub struct SenderStats {
     /// Packets that left.
     pub packets: u64,
     /// Of those, packets of silence because the microphone's samples had not come in time.
@@ -130,12 +130,12 @@ pub struct SpeakerStats {
     pub shortened: u64,
 }
 
-impl Speaker {
+impl Sender {
     /// A speaker that is not live and not muted.
     ///
     /// # Errors
     /// [`VoiceError::Rate`], [`VoiceError::Channels`], [`VoiceError::Codec`] if packets of that size are too small.
-    pub fn new(options: SpeakerOptions) -> Result<Self, VoiceError> {
+    pub fn new(options: SenderOptions) -> Result<Self, VoiceError> {
         check_format(options.rate, options.channels)?;
         let vacant = || Encoded {
             bytes: [0; PacketSize::MAX as usize],
@@ -162,7 +162,7 @@ impl Speaker {
             expires: None,
             backlog: (usize::MAX, 0),
             too_much: 0,
-            stats: SpeakerStats::default(),
+            stats: SenderStats::default(),
             sealed: Box::new([0; SEALED]),
         })
     }
@@ -190,7 +190,7 @@ impl Speaker {
         self.muted = muted;
     }
 
-    /// Says how much we lose of what we hear, which travels in our packets: what [`Listener::loss`](super::Listener::loss) says.
+    /// Says how much we lose of what we hear, which travels in our packets: what [`Receiver::loss`](super::Receiver::loss) says.
     pub fn report(&mut self, loss: Loss) {
         self.report = loss;
     }
@@ -299,7 +299,7 @@ impl Speaker {
     }
 
     /// What became of the microphone's samples.
-    pub fn stats(&self) -> SpeakerStats {
+    pub fn stats(&self) -> SenderStats {
         self.stats
     }
 
@@ -391,9 +391,9 @@ impl Speaker {
     }
 }
 
-impl fmt::Debug for Speaker {
+impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Speaker")
+        f.debug_struct("Sender")
             .field("live", &self.is_live())
             .field("muted", &self.muted)
             .finish_non_exhaustive()

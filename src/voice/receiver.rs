@@ -16,10 +16,10 @@ use crate::{
     media::{Level, Loss, Notes, Opened, OpusPacket, Proof, opus::duration_of},
 };
 
-/// What a [`Listener`] is made for.
+/// What a [`Receiver`] is made for.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct ListenerOptions {
+pub struct ReceiverOptions {
     /// Samples a second of the device that plays, 48,000 by default.
     pub rate: u32,
     /// Channels of that device, all with the same sound; 1 by default.
@@ -30,7 +30,7 @@ pub struct ListenerOptions {
     pub loudest: usize,
 }
 
-impl Default for ListenerOptions {
+impl Default for ReceiverOptions {
     fn default() -> Self {
         Self { rate: 48_000, channels: 1, speakers: 32, loudest: 8 }
     }
@@ -40,7 +40,7 @@ impl Default for ListenerOptions {
 ///
 /// Owned by the media thread. No lock, no clock, and no allocation once it is made. Each speaker has a jitter
 /// buffer and a decoder, which stay through changes of epoch, so that nobody hears one.
-pub struct Listener {
+pub struct Receiver {
     streams: Vec<Stream>,
     timelines: Vec<Timeline>,
     handicaps: Vec<u32>,
@@ -61,10 +61,10 @@ pub struct Listener {
     marks: [(i64, u64, u64); 2],
 }
 
-/// One opened packet for [`Listener::hear`].
+/// One opened packet for [`Receiver::hear`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Heard<'a> {
+pub struct Frame<'a> {
     /// Whose it is.
     pub member: MemberId,
     /// Epoch, step and counter order a sender's packets where there are no capture times.
@@ -75,7 +75,7 @@ pub struct Heard<'a> {
     pub packet: OpusPacket<'a>,
 }
 
-impl<'a> From<&Opened<'a>> for Heard<'a> {
+impl<'a> From<&Opened<'a>> for Frame<'a> {
     fn from(opened: &Opened<'a>) -> Self {
         let place = (opened.epoch, opened.step, opened.counter);
         Self { member: opened.member, place, proof: opened.proof, packet: opened.packet }
@@ -83,7 +83,7 @@ impl<'a> From<&Opened<'a>> for Heard<'a> {
 }
 
 #[cfg(feature = "room")]
-impl<'a> TryFrom<&'a driver::Heard> for Heard<'a> {
+impl<'a> TryFrom<&'a driver::Heard> for Frame<'a> {
     type Error = MalformedOpus;
 
     fn try_from(heard: &'a driver::Heard) -> Result<Self, MalformedOpus> {
@@ -113,12 +113,12 @@ pub struct Totals {
     pub lost: u64,
 }
 
-impl Listener {
+impl Receiver {
     /// A listener that has heard nobody.
     ///
     /// # Errors
     /// [`VoiceError::Rate`], [`VoiceError::Channels`], [`VoiceError::Codec`] if a decoder cannot be made.
-    pub fn new(options: ListenerOptions, now: Instant) -> Result<Self, VoiceError> {
+    pub fn new(options: ReceiverOptions, now: Instant) -> Result<Self, VoiceError> {
         check_format(options.rate, options.channels)?;
         let speakers = options.speakers.clamp(1, MAX_SPEAKERS);
         let streams: Vec<_> = (0..speakers).map(|_| Stream::new()).collect::<Result<_, _>>()?;
@@ -147,7 +147,7 @@ impl Listener {
     ///
     /// # Errors
     /// [`NotHeard`]; the packet is dropped then.
-    pub fn hear(&mut self, heard: Heard<'_>, now: Instant) -> Result<(), NotHeard> {
+    pub fn hear(&mut self, heard: Frame<'_>, now: Instant) -> Result<(), NotHeard> {
         let now = self.since(now);
         let samples = i64::try_from(duration_of(heard.packet).as_micros()).unwrap_or(0) * 48 / 1_000;
         if samples == 0 {
@@ -205,7 +205,7 @@ impl Listener {
         self.streams.iter().filter_map(Stream::talker)
     }
 
-    /// How much of what was sent to us in the last five seconds was lost: for [`Speaker::report`](super::Speaker::report).
+    /// How much of what was sent to us in the last five seconds was lost: for [`Sender::report`](super::Sender::report).
     pub fn loss(&self) -> Loss {
         let Totals { expected, lost } = self.totals();
         let [(_, before, lost_before), _] = self.marks;
