@@ -9,6 +9,7 @@
 //! and read no clock, and allocate nothing once they are made. The audio device's own callback touches only
 //! the ends of a lock-free ring, [`Capture`] and [`Playback`].
 
+mod channels;
 mod converter;
 #[cfg(feature = "devices")]
 pub mod devices;

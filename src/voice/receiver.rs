@@ -1,13 +1,13 @@
 //! Opened packets of everybody in, one stream of sound out (SPEC sections 13.3 to 13.5).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{
     BLOCK, VoiceError, check_format,
     converter::Converter,
     limiter::Limiter,
     ranking::{Bar, handicap},
-    stream::{Stream, Talker},
+    stream::{Arrival, Stream, Talker, UNKNOWN_LEVEL},
 };
 #[cfg(feature = "room")]
 use crate::{driver, media::MalformedOpus};
@@ -50,8 +50,12 @@ pub struct Receiver {
     converter: Converter,
     channels: usize,
     rate: u32,
-    /// Samples at 48 kHz that the device takes at a time, at most so far.
-    pace: i64,
+    /// The latest moment that we were told of.
+    clock: i64,
+    /// Samples at 48 kHz that were asked for at a time: the most of late, and the most before that.
+    blocks: [i64; 2],
+    /// How long before it is heard sound is made, as we were told.
+    lead: i64,
     /// Sound for the device that was made and not taken yet.
     ready: Vec<f32>,
     taken: usize,
@@ -135,7 +139,9 @@ impl Receiver {
             converter: Converter::new(48_000, options.rate)?,
             channels,
             rate: options.rate,
-            pace: BLOCK as i64,
+            clock: 0,
+            blocks: [BLOCK as i64; 2],
+            lead: 0,
             ready: Vec::with_capacity(most),
             taken: 0,
             past: (0, 0),
@@ -153,33 +159,42 @@ impl Receiver {
         if samples == 0 {
             return Err(NotHeard::Empty);
         }
-        let index = self.place_of(heard.member, now).ok_or(NotHeard::Crowded)?;
+        self.clock = self.clock.max(now);
+        let says = match heard.proof {
+            Proof::Signed(stamp) => Some((stamp.level, stamp.notes)),
+            Proof::Group => None,
+        };
+        let index = self.place_of(heard.member, says, now).ok_or(NotHeard::Crowded)?;
         let (Some(stream), Some(timeline)) = (self.streams.get_mut(index), self.timelines.get_mut(index))
         else {
             return Err(NotHeard::Crowded);
         };
         let at = match heard.proof {
-            Proof::Signed(stamp) => {
-                (stream.level, stream.notes) = (stamp.level, stamp.notes);
-                i64::try_from(stamp.captured.0).unwrap_or(0).saturating_mul(48)
-            }
-            Proof::Group => {
-                stream.level = Level(UNKNOWN_LEVEL);
-                timeline.at(heard.place, samples)
-            }
+            Proof::Signed(stamp) => i64::try_from(stamp.captured.0).unwrap_or(0).saturating_mul(48),
+            Proof::Group => timeline.at(heard.place, samples),
         };
-        stream.insert(at, samples, heard.packet, now);
+        stream.insert(Arrival { at, samples, place: heard.place, says, packet: heard.packet }, now);
         Ok(())
+    }
+
+    /// Says how long sound waits for the device at most: it is made so long before it is heard, and packets have to be there by
+    /// then. One second at most. Where [`render`](Self::render) is called by the device itself there is nothing to say.
+    pub fn set_lead(&mut self, lead: Duration) {
+        self.lead = i64::try_from(lead.as_micros()).unwrap_or(MAX_LEAD).saturating_mul(48) / 1_000;
     }
 
     /// Makes the sound that is heard from `now` on: as many samples as fill `out`, channels interleaved.
     ///
-    /// `now` is when the first of them leaves the loudspeaker, as well as it is known. The more samples it is asked for at a
-    /// time, the earlier packets have to be there: 5 ms or 10 ms at a time keep the delay small.
+    /// `now` is when the first of them leaves the loudspeaker, as well as it is known. The more samples are asked for at a
+    /// time, the earlier packets have to be there, and the more delay they get, up to one second: 5 ms or 10 ms at a time keep
+    /// the delay small. A device that asks for less than before costs less after five seconds.
     pub fn render(&mut self, now: Instant, out: &mut [f32]) {
         let mut now = self.since(now);
-        let samples = out.len() / self.channels * 48_000 / self.rate as usize;
-        self.pace = self.pace.max(i64::try_from(samples).unwrap_or(MAX_PACE).min(MAX_PACE));
+        let block = self.at_48k(out.len());
+        let [most, before] = self.blocks;
+        self.blocks = [most.max(block), before];
+        let lead = self.lead.max(most).max(before).max(block).min(MAX_LEAD);
+        self.streams.iter_mut().for_each(|stream| stream.lead = lead);
         let mut rest = out;
         while !rest.is_empty() {
             let there = self.ready.get(self.taken..).unwrap_or_default();
@@ -187,13 +202,13 @@ impl Receiver {
             let (front, back) = rest.split_at_mut(len);
             front.copy_from_slice(there.get(..len).unwrap_or_default());
             self.taken += len;
+            now += self.at_48k(len);
             rest = back;
             if self.taken == self.ready.len() {
                 self.ready.clear();
                 self.taken = 0;
                 if !rest.is_empty() {
                     self.mix(now);
-                    now += BLOCK as i64;
                 }
             }
         }
@@ -202,7 +217,7 @@ impl Receiver {
 
     /// Everybody who was heard lately.
     pub fn talkers(&self) -> impl Iterator<Item = Talker> + '_ {
-        self.streams.iter().filter_map(Stream::talker)
+        self.streams.iter().filter_map(|stream| stream.talker(self.clock))
     }
 
     /// How much of what was sent to us in the last five seconds was lost: for [`Sender::report`](super::Sender::report).
@@ -212,11 +227,10 @@ impl Receiver {
         Loss::of(lost.saturating_sub(lost_before), expected.saturating_sub(before))
     }
 
-    /// The highest loss that anybody who is heard reports.
+    /// The highest loss that anybody reported in the last five seconds.
     pub fn reported_loss(&self) -> Loss {
-        let reports =
-            self.streams.iter().filter(|stream| stream.member.is_some()).map(|stream| stream.notes.loss);
-        reports.max().unwrap_or_default()
+        let notes = self.streams.iter().filter_map(|stream| stream.notes(self.clock));
+        notes.map(|notes| notes.loss).max().unwrap_or_default()
     }
 
     /// What became of everybody's packets.
@@ -237,12 +251,13 @@ impl Receiver {
 
     /// Makes one block of the mix.
     fn mix(&mut self, now: i64) {
+        self.clock = self.clock.max(now);
+        let clock = self.clock;
         let mut bar = self.rank();
         let mut sum = [0.0; BLOCK];
         let mut own = [0; BLOCK];
         for stream in self.streams.iter_mut().filter(|stream| stream.member.is_some()) {
-            stream.pace = self.pace;
-            let heard = bar.passes(standing(stream));
+            let heard = bar.passes(standing(stream, clock));
             let before = stream.gain;
             if !heard && before == 0.0 {
                 stream.skip(now);
@@ -274,27 +289,41 @@ impl Receiver {
     /// Who is loud enough to be heard.
     fn rank(&mut self) -> Bar {
         self.handicaps.clear();
-        self.handicaps.extend(self.streams.iter().filter(|stream| stream.member.is_some()).map(standing));
+        let there = self.streams.iter().filter(|stream| stream.member.is_some());
+        self.handicaps.extend(there.map(|stream| standing(stream, self.clock)));
         Bar::of(&mut self.handicaps, self.loudest)
     }
 
-    /// The place of a member: its own, a free one, or that of whoever was silent longest.
-    fn place_of(&mut self, member: MemberId, now: i64) -> Option<usize> {
-        let own = self.streams.iter().position(|stream| stream.member == Some(member));
-        own.or_else(|| {
-            let free = self.streams.iter().position(|stream| stream.member.is_none());
-            let index = free.or_else(|| {
-                let (index, longest) =
-                    self.streams.iter().enumerate().min_by_key(|(_, stream)| stream.last_packet)?;
-                (now - longest.last_packet > SILENT).then_some(index)
-            })?;
-            let stream = self.streams.get_mut(index)?;
-            let (expected, lost) = stream.expected_and_lost();
-            self.past = (self.past.0 + expected, self.past.1 + lost);
-            stream.assign(Some(member));
-            *self.timelines.get_mut(index)? = Timeline::default();
-            Some(index)
-        })
+    /// The place of a member: its own, a free one, or that of whoever deserves it least.
+    fn place_of(&mut self, member: MemberId, says: Option<(Level, Notes)>, now: i64) -> Option<usize> {
+        if let Some(own) = self.streams.iter().position(|stream| stream.member == Some(member)) {
+            return Some(own);
+        }
+        let free = self.streams.iter().position(|stream| stream.member.is_none());
+        let index = free.or_else(|| self.least_deserving(says, now))?;
+        let stream = self.streams.get_mut(index)?;
+        let (expected, lost) = stream.expected_and_lost();
+        self.past = (self.past.0 + expected, self.past.1 + lost);
+        stream.assign(Some(member));
+        *self.timelines.get_mut(index)? = Timeline::default();
+        Some(index)
+    }
+
+    /// The place of somebody who stopped, else of the softest, if whoever comes is louder by enough. Rather of somebody who is
+    /// not heard just now.
+    fn least_deserving(&self, says: Option<(Level, Notes)>, now: i64) -> Option<usize> {
+        let stopped = |stream: &Stream| now - stream.last_packet > SILENT;
+        let against = |stream: &Stream| (stopped(stream), stream.gain == 0.0, standing(stream, now));
+        let (index, least) = self.streams.iter().enumerate().max_by_key(|(_, stream)| against(stream))?;
+        let (level, notes) = says.unwrap_or((Level(UNKNOWN_LEVEL), Notes::default()));
+        let new = handicap(level.below_overload(), level.is_voice(), notes.muted, false);
+        (stopped(least) || new + MARGIN < standing(least, now)).then_some(index)
+    }
+
+    /// Samples of the device's rate and channels, as samples of 48 kHz.
+    fn at_48k(&self, samples: usize) -> i64 {
+        let frames = samples as u64 / self.channels as u64;
+        i64::try_from((frames * 48_000).div_ceil(u64::from(self.rate))).unwrap_or(MAX_LEAD)
     }
 
     fn mark(&mut self, now: i64) {
@@ -302,6 +331,8 @@ impl Receiver {
         if now - newer.0 >= MARK {
             let Totals { expected, lost } = self.totals();
             self.marks = [newer, (now, expected, lost)];
+            let [most, _] = self.blocks;
+            self.blocks = [BLOCK as i64, most];
         }
     }
 
@@ -313,9 +344,9 @@ impl Receiver {
 }
 
 /// What speaks against hearing a stream.
-fn standing(stream: &Stream) -> u32 {
-    let Notes { muted, .. } = stream.notes;
-    handicap(stream.level.below_overload(), stream.level.is_voice(), muted, stream.gain > 0.0)
+fn standing(stream: &Stream, now: i64) -> u32 {
+    let level = stream.level(now);
+    handicap(level.below_overload(), level.is_voice(), stream.is_muted(), stream.gain > 0.0)
 }
 
 /// Capture times made from the order of packets, for rooms whose packets carry none.
@@ -349,13 +380,13 @@ impl Timeline {
     }
 }
 
-/// Devices that take more than 40 ms at a time get what is there.
-const MAX_PACE: i64 = 1_920;
+/// 1 s: devices that take more at a time get what is there.
+const MAX_LEAD: i64 = 48_000;
+/// 6 dB, in the units of the ranking: who comes must be louder by more than that to take a place.
+const MARGIN: u32 = 12;
 /// Speakers of one listener.
 const MAX_SPEAKERS: usize = 256;
 /// 2 s without a packet: the place can be given to somebody else.
 const SILENT: i64 = 96_000;
 /// 2.5 s: loss is that of the last one to two of these.
 const MARK: i64 = 120_000;
-/// Where nobody says how loud it is, everybody is equal, and speaks.
-const UNKNOWN_LEVEL: u8 = 0x80 | 40;

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{VoiceError, check_format, converter::Converter, level::Meter, stretch};
+use super::{VoiceError, channels::Channels, check_format, converter::Converter, level::Meter, stretch};
 use crate::{
     codec::{Encoder, Frame, MAX_SAMPLES},
     id::CaptureTime,
@@ -30,7 +30,7 @@ pub struct SenderOptions {
     pub authenticity: Authenticity,
     /// Samples a second of the microphone, 48,000 by default.
     pub rate: u32,
-    /// Channels of the microphone, which are averaged; 1 by default.
+    /// Channels of the microphone, of which the loudest is sent; 1 by default.
     pub channels: u16,
 }
 
@@ -54,6 +54,8 @@ pub struct Sender {
     encoder: Encoder,
     frame: Frame,
     channels: usize,
+    rate: usize,
+    voice: Channels,
     converter: Converter,
     meter: Meter,
     /// Samples at 48 kHz that are not a frame yet.
@@ -63,6 +65,8 @@ pub struct Sender {
     spare: Vec<Encoded>,
     pcm: Vec<i16>,
     live: Option<Live>,
+    /// The least capture time that the next packet may have.
+    earliest: u64,
     muted: bool,
     /// The share of the microphone, so that muting does not click.
     gain: f32,
@@ -74,10 +78,21 @@ pub struct Sender {
     expires: Option<Instant>,
     /// The least that waited in the last ticks, and how many those were.
     backlog: (usize, u32),
-    /// Samples by which frames are to become shorter.
-    too_much: usize,
+    /// The most samples that came at a time of late, and before that.
+    blocks: [usize; 2],
+    owed: Owed,
     stats: SenderStats,
     sealed: Box<[u8; SEALED]>,
+}
+
+/// By what frames are to be stretched, because the microphone's clock is not ours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    Nothing,
+    /// Too much waits: frames of more samples than they have, by so many in all.
+    Shorten(usize),
+    /// Too little waits: one frame of fewer.
+    Lengthen,
 }
 
 struct Live {
@@ -128,6 +143,8 @@ pub struct SenderStats {
     pub not_numbers: u64,
     /// Samples by which frames were shortened, because the microphone's clock is faster than ours.
     pub shortened: u64,
+    /// Samples by which frames were lengthened, because the microphone's clock is slower than ours.
+    pub lengthened: u64,
 }
 
 impl Sender {
@@ -147,13 +164,16 @@ impl Sender {
             encoder: Encoder::new(options.frame, options.size, options.authenticity)?,
             frame: options.frame,
             channels: options.channels.into(),
+            rate: options.rate as usize,
+            voice: Channels::new(options.channels, options.rate),
             converter: Converter::new(options.rate, 48_000)?,
             meter: Meter::new(),
             pending: VecDeque::with_capacity(2 * MAX_SAMPLES),
-            ready: VecDeque::with_capacity(READY),
-            spare: (0..READY).map(|_| vacant()).collect(),
+            ready: VecDeque::with_capacity(READY / options.frame.samples()),
+            spare: (0..READY / options.frame.samples()).map(|_| vacant()).collect(),
             pcm: Vec::with_capacity(MAX_SAMPLES),
             live: None,
+            earliest: 0,
             muted: false,
             gain: 1.0,
             report: Loss::Unknown,
@@ -161,14 +181,15 @@ impl Sender {
             protected: Loss::Below7,
             expires: None,
             backlog: (usize::MAX, 0),
-            too_much: 0,
+            blocks: [0; 2],
+            owed: Owed::Nothing,
             stats: SenderStats::default(),
             sealed: Box::new([0; SEALED]),
         })
     }
 
     /// Goes live, or stops. The first packet leaves one frame after `now`; `unix_ms` is the same moment in milliseconds
-    /// since 1970. Going live while live changes nothing.
+    /// since 1970, or later if that would be before a packet that has left. Going live while live changes nothing.
     pub fn set_live(&mut self, live: bool, now: Instant, unix_ms: u64) {
         if live == self.live.is_some() {
             return;
@@ -176,7 +197,9 @@ impl Sender {
         self.pending.clear();
         self.spare.extend(self.ready.drain(..));
         self.backlog = (usize::MAX, 0);
-        self.too_much = 0;
+        self.owed = Owed::Nothing;
+        // Capture times never go back: a wall clock that was set back in the pause is behind its own packets.
+        let unix_ms = unix_ms.max(self.earliest);
         self.live = live.then(|| Live { since: now + self.length(), unix_ms, ticks: 0 });
     }
 
@@ -220,19 +243,22 @@ impl Sender {
         if self.live.is_none() {
             return Ok(());
         }
+        let [most, _] = &mut self.blocks;
+        *most = (pcm.len() / self.channels).max(*most);
         for frame in pcm.chunks_exact(self.channels) {
-            let mut sum = 0.0;
-            for sample in frame {
+            let not_numbers = &mut self.stats.not_numbers;
+            let voice = self.voice.voice(frame.iter().map(|sample| {
                 if sample.is_finite() {
-                    sum += sample.clamp(-1.0, 1.0);
+                    sample.clamp(-1.0, 1.0)
                 } else {
-                    self.stats.not_numbers += 1;
+                    *not_numbers += 1;
+                    0.0
                 }
-            }
+            }));
             let wanted = if self.muted { 0.0 } else { 1.0 };
             self.gain += (wanted - self.gain).clamp(-FADE, FADE);
             let pending = &mut self.pending;
-            self.converter.push(sum / self.channels as f32 * self.gain, |converted| {
+            self.converter.push(voice * self.gain, |converted| {
                 for sample in converted.iter().take(pending.capacity() - pending.len()) {
                     pending.push_back((sample * 32_767.0).clamp(-32_768.0, 32_767.0) as i16);
                 }
@@ -252,7 +278,7 @@ impl Sender {
 
     /// The packet whose tick has come, for a sealer or [`Call::speak`](crate::driver::Call::speak). Call it until there is none.
     ///
-    /// If the microphone is late it is a packet of silence. After more than three ticks without a call the missed ones are skipped.
+    /// If the microphone is late it holds what there is, stretched, or silence. After more than three ticks without a call the missed ones are skipped.
     pub fn next_packet(&mut self, now: Instant) -> Option<Packet<'_>> {
         let stamp = self.take_due(now)?;
         let sent = self.spare.last()?;
@@ -282,6 +308,9 @@ impl Sender {
             if let Some(live) = &mut self.live {
                 live.ticks += missed;
             }
+            // What was recorded for them is over too, as far as more waits than the present tick takes.
+            let over = usize::try_from(missed).unwrap_or(usize::MAX).min(self.ready.len().saturating_sub(1));
+            self.spare.extend(self.ready.drain(..over));
         }
         if self.ready.is_empty() {
             self.fill();
@@ -291,6 +320,7 @@ impl Sender {
         let live = self.live.as_mut()?;
         let captured = CaptureTime(live.unix_ms + live.ticks * u64::from(self.frame.millis()));
         live.ticks += 1;
+        self.earliest = captured.0 + u64::from(self.frame.millis());
         self.stats.packets += 1;
         let notes = Notes { muted: encoded.muted, loss: self.report };
         let stamp = Stamp { captured, level: encoded.level, notes };
@@ -305,7 +335,7 @@ impl Sender {
 
     /// Samples besides a frame that are wanted to shorten it.
     fn wanted(&self) -> usize {
-        if self.too_much > 0 { SHORTEN_FROM } else { 0 }
+        if matches!(self.owed, Owed::Shorten(_)) { SHORTEN_FROM } else { 0 }
     }
 
     /// Encodes the next frame.
@@ -313,19 +343,20 @@ impl Sender {
         let samples = self.frame.samples();
         self.pcm.clear();
         self.pcm.extend(self.pending.iter().take(samples + self.wanted()).copied());
-        let taken = self.shorten(samples);
+        let taken = match self.owed {
+            Owed::Nothing => samples,
+            Owed::Shorten(by) => self.shorten(samples, by),
+            Owed::Lengthen => self.lengthen(samples),
+        };
         self.pending.drain(..taken.min(self.pending.len()));
         self.keep()
     }
 
-    /// If too much waits, makes one frame of more samples than it has, and returns of how many.
-    fn shorten(&mut self, samples: usize) -> usize {
-        let whole = self.pcm.len();
-        if whole <= samples {
-            return samples;
-        }
-        let period = stretch::period(&self.pcm).filter(|period| period.likeness > 0.5);
-        let Some(period) = period.filter(|period| period.samples() <= whole - samples) else {
+    /// Makes one frame of more samples than it has, by `by` at most, and returns of how many.
+    fn shorten(&mut self, samples: usize, by: usize) -> usize {
+        let most = by.min(self.pcm.len().saturating_sub(samples));
+        let Some(period) = stretch::period_up_to(&self.pcm, most).filter(|period| period.likeness > 0.5)
+        else {
             self.pcm.truncate(samples);
             return samples;
         };
@@ -333,9 +364,55 @@ impl Sender {
         self.pcm.truncate(taken);
         let len = period.shorten(&mut self.pcm, taken);
         self.pcm.truncate(len);
-        self.too_much = self.too_much.saturating_sub(period.samples());
+        let left = by - period.samples();
+        self.owed = if left < SHORTEN_BY { Owed::Nothing } else { Owed::Shorten(left) };
         self.stats.shortened += period.samples() as u64;
         taken
+    }
+
+    /// Makes one frame of fewer samples than it has, and returns of how many.
+    fn lengthen(&mut self, samples: usize) -> usize {
+        // What is repeated must not reach into what is left away.
+        let most = samples.saturating_sub(stretch::FADE) / 2;
+        let Some(period) = stretch::period_up_to(&self.pcm, most).filter(|period| period.likeness > 0.5)
+        else {
+            return samples;
+        };
+        let fewer = samples.saturating_sub(period.samples());
+        if period.lengthen(&mut self.pcm, fewer) != samples {
+            return samples;
+        }
+        self.owed = Owed::Nothing;
+        self.stats.lengthened += period.samples() as u64;
+        fewer
+    }
+
+    /// Makes a frame of what there is, if that is half of one at least: the rest of it is late.
+    fn encode_early(&mut self) -> Result<bool, VoiceError> {
+        let samples = self.frame.samples();
+        let there = self.pending.len().min(samples);
+        if there < least_stretched(samples) {
+            return Ok(false);
+        }
+        self.pcm.clear();
+        self.pcm.extend(self.pending.iter().take(there).copied());
+        self.pcm.resize(2 * samples, 0);
+        let mut len = there;
+        while len < samples {
+            let Some(period) = self.pcm.get(..len).and_then(stretch::period) else { return Ok(false) };
+            let longer = period.lengthen(&mut self.pcm, len);
+            if longer == len {
+                return Ok(false);
+            }
+            len = longer;
+        }
+        // What became too much is still there for the next frame.
+        let surplus = (len - samples).min(there);
+        self.pcm.truncate(samples);
+        self.pending.drain(..there - surplus);
+        self.stats.lengthened += (samples - (there - surplus)) as u64;
+        self.keep()?;
+        Ok(true)
     }
 
     /// Encodes `pcm` and puts it behind what waits for its tick.
@@ -344,7 +421,8 @@ impl Sender {
             self.encoder.expect_loss(self.expected.percent())?;
             self.protected = self.expected;
         }
-        let level = self.meter.measure(&self.pcm);
+        let measured = self.meter.measure(&self.pcm);
+        let level = if self.muted { Level::default() } else { measured };
         if self.spare.is_empty() {
             // The media thread does not come to fetch them: what is oldest is worth least.
             self.spare.extend(self.ready.pop_front());
@@ -366,8 +444,11 @@ impl Sender {
         }
     }
 
-    /// Makes a frame of silence, because the microphone's is not there.
+    /// Makes a frame although the microphone has not given a whole one: of what there is, else of silence.
     fn fill(&mut self) {
+        if matches!(self.encode_early(), Ok(true)) {
+            return;
+        }
         self.pcm.clear();
         self.pcm.resize(self.frame.samples(), 0);
         self.stats.filled += 1;
@@ -375,15 +456,28 @@ impl Sender {
         let _ = self.keep();
     }
 
-    /// If for a while more waited than was ever needed, frames become shorter until it does not.
+    /// If for a while more waited than was ever needed, frames become shorter until it does not; if it was hardly enough, one
+    /// becomes longer.
     fn watch_backlog(&mut self) {
         let waits = self.pending.len() + self.ready.len().saturating_sub(1) * self.frame.samples();
         let (least, ticks) = self.backlog;
         self.backlog = (least.min(waits), ticks + 1);
-        if self.backlog.1 >= WATCHED {
-            self.too_much = self.backlog.0.saturating_sub(ENOUGH);
-            self.backlog = (usize::MAX, 0);
+        if self.backlog.1 < WATCHED {
+            return;
         }
+        let [most, before] = self.blocks;
+        // A block that comes after a tick instead of before it is missing there: what is left must still be enough to stretch.
+        let frame = self.frame.samples();
+        let block = (most.max(before) * 48_000).div_ceil(self.rate).min(frame);
+        let enough = ENOUGH + (least_stretched(frame) + block).saturating_sub(frame);
+        let least = self.backlog.0;
+        self.owed = match least.checked_sub(enough + ENOUGH) {
+            _ if least < enough => Owed::Lengthen,
+            Some(by) if by >= SHORTEN_BY => Owed::Shorten(by),
+            _ => Owed::Nothing,
+        };
+        self.blocks = [0, most];
+        self.backlog = (usize::MAX, 0);
     }
 
     fn length(&self) -> Duration {
@@ -400,8 +494,13 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// Frames that wait for their tick.
-const READY: usize = 4;
+/// The least that a frame is stretched from: half of it, and enough to find its period.
+fn least_stretched(frame: usize) -> usize {
+    (frame / 2).max(stretch::SHORTEST_SOUND)
+}
+
+/// Sound that waits for its tick at most: 640 ms, for devices that give so much at a time.
+const READY: usize = 30_720;
 /// A sealed packet and what the sealer needs around it.
 const SEALED: usize = HEADROOM + PacketSize::MAX as usize + TAILROOM;
 /// How long a report of loss holds against lower ones.
@@ -410,7 +509,8 @@ const REPORT_HOLDS: Duration = Duration::from_secs(10);
 const FADE: f32 = 1.0 / 240.0;
 /// Ticks after which the backlog is judged: 4 s of 40 ms.
 const WATCHED: u32 = 100;
-/// 10 ms may always wait.
-const ENOUGH: usize = 480;
-/// What a frame may be shortened by: 12.5 ms.
+/// 5 ms may always wait, and up to twice as much.
+const ENOUGH: usize = 240;
+/// What a frame may be shortened by: 2.5 to 12.5 ms.
+const SHORTEN_BY: usize = 120;
 const SHORTEN_FROM: usize = 600;

@@ -53,6 +53,12 @@ pub struct Line {
     pub network: Network,
     /// The listener's device takes its samples faster by this much.
     pub drift_ppm: f64,
+    /// Samples at 48 kHz that the listener's device takes at a time,
+    pub playing: usize,
+    /// and that each speaker's device gives at a time.
+    pub recording: usize,
+    /// The speakers' devices give their samples faster by this much.
+    pub recording_ppm: f64,
     /// Whether packets reach the opener with their seal.
     pub began: Instant,
     pub refused: u64,
@@ -62,6 +68,7 @@ pub struct Line {
     sent: u64,
     ms: u64,
     rendered: u64,
+    recorded: u64,
 }
 
 /// The leaf that listens.
@@ -100,6 +107,9 @@ impl Line {
             heard: vec![],
             network,
             drift_ppm: 0.0,
+            playing: 240,
+            recording: 480,
+            recording_ppm: 0.0,
             began: now,
             refused: 0,
             early: Early::new(64),
@@ -108,6 +118,7 @@ impl Line {
             sent: 0,
             ms: 0,
             rendered: 0,
+            recorded: 0,
             stage,
         }
     }
@@ -124,24 +135,27 @@ impl Line {
 
     fn step(&mut self) {
         let now = self.stage.now;
-        if self.ms.is_multiple_of(10) && self.ms > 0 {
-            // The device hands over what it recorded in the 10 ms before.
+        let due =
+            |samples: u64, ppm: f64| Duration::from_secs_f64(samples as f64 / 48_000.0 / (1.0 + ppm / 1e6));
+        let recording = self.recording as u64;
+        while self.began + due(self.recorded + recording, self.recording_ppm) <= now {
+            self.recorded += recording;
+            // The device hands over what it recorded since the block before.
             for talking in &mut self.talking {
-                let block: Vec<f32> = (talking.at..talking.at + 480)
+                let block: Vec<f32> = (talking.at..talking.at + self.recording)
                     .map(|n| talking.track.get(n).copied().unwrap_or(0.0))
                     .collect();
-                talking.at += 480;
+                talking.at += self.recording;
                 talking.speaker.capture(&block).unwrap();
             }
         }
         self.send(now);
         self.deliver(now);
-        let due = |n: u64, ppm: f64| Duration::from_secs_f64(n as f64 * 0.005 / (1.0 + ppm / 1e6));
         while self.began + due(self.rendered, self.drift_ppm) <= now {
-            let mut block = [0.0; 240];
+            let mut block = vec![0.0; self.playing];
             self.listener.render(self.began + due(self.rendered, self.drift_ppm), &mut block);
             self.heard.extend(block);
-            self.rendered += 1;
+            self.rendered += self.playing as u64;
         }
         self.ms += 1;
         self.stage.pass(Duration::from_millis(1));
@@ -203,6 +217,18 @@ impl Line {
     pub fn report(&mut self, loss: Loss) {
         let now = self.stage.now;
         self.talking.iter_mut().for_each(|talking| talking.speaker.handle_report(loss, now));
+    }
+
+    /// Milliseconds of sound that were made up until now.
+    pub fn made_up_ms(&self) -> u64 {
+        self.listener.talkers().map(|talker| talker.stats.made_up_samples / 48).sum()
+    }
+
+    /// Somebody goes live or stops, whose wall clock is `wrong_by` milliseconds off.
+    pub fn set_live(&mut self, who: usize, live: bool, wrong_by: i64) {
+        let now = self.stage.now;
+        let unix_ms = UNIX_MS + (now - self.began).as_millis() as u64;
+        self.talking[who].speaker.set_live(live, now, unix_ms.saturating_add_signed(wrong_by));
     }
 
     /// Samples of sound a second that were made up, of all that was played.
