@@ -6,7 +6,7 @@ use sottovoce::driver::{Call, Next};
 use sottovoce::group::{Identity, Name, Role};
 use sottovoce::room::{Event, InviteOptions, RoomOptions, UnixTime};
 use sottovoce::transport::{block_on, loopback::Hub};
-use sottovoce::{CaptureTime, Stamp, media::Level};
+use sottovoce::{Stamp, media::Level};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Any relay will do; this one lives in the process. A room names the relays that may be contacted.
@@ -33,10 +33,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             ada.room_mut().admit(knock, now)?;
         }
         if ada.room().roster().len() == 2 {
-            ada.speak(
-                &opus,
-                Stamp { captured: CaptureTime(unix.0 * 1_000), level: Level(40), ..Stamp::default() },
-            )?;
+            // Each packet says when its own audio was captured.
+            let captured = SystemTime::now().into();
+            ada.speak(&opus, Stamp { captured, level: Level(40), ..Stamp::default() })?;
         }
         let soon = ben.now() + Duration::from_millis(20);
         match block_on(ben.next(soon))? {

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use sottovoce::{
-    CaptureTime, Opener, Rekey, Sealer, Stamp,
+    Opener, Rekey, Sealer, Stamp,
     group::{Identity, Name, Role},
     media::{HEADROOM, OpusPacket, TAILROOM},
     room::{Event, InviteOptions, Room, RoomOptions, UnixTime},
@@ -97,7 +97,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let opus = [0xfc, 0xff, 0xfe];
     let mut buffer = [0; HEADROOM + 240 + TAILROOM];
     buffer[HEADROOM..HEADROOM + opus.len()].copy_from_slice(&opus);
-    let stamp = Stamp { captured: CaptureTime(unix.0 * 1_000), ..Stamp::default() };
+    let stamp = Stamp { captured: std::time::SystemTime::now().into(), ..Stamp::default() };
     let sealed = ada.sealer.seal(&mut buffer, opus.len(), stamp)?;
     println!("sealed into {} bytes", sealed.len());
 

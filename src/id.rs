@@ -27,8 +27,22 @@ pub struct KeyId(pub u64);
 pub struct Counter(pub u64);
 
 /// When audio was captured, by the sender's clock: milliseconds since 1970-01-01 UTC, 48 bits on the wire.
+///
+/// The default is [`UNKNOWN`](Self::UNKNOWN).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CaptureTime(pub u64);
+
+impl CaptureTime {
+    /// Not known: a [`Sealer`](crate::Sealer) takes the packet for what follows the packet before.
+    pub const UNKNOWN: Self = Self(0);
+}
+
+impl From<std::time::SystemTime> for CaptureTime {
+    fn from(time: std::time::SystemTime) -> Self {
+        let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
 
 /// Who a member is, whatever room or leaf: the fingerprint of an identity key (SPEC section 6.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

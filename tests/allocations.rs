@@ -72,8 +72,11 @@ fn the_counter_counts_what_it_should() {
     assert!(caught.is_err());
 }
 
-const STAMP: Stamp =
-    Stamp { captured: CaptureTime(1), level: Level(2), notes: Notes { muted: false, loss: Loss::Unknown } };
+const STAMP: Stamp = Stamp {
+    captured: CaptureTime::UNKNOWN,
+    level: Level(2),
+    notes: Notes { muted: false, loss: Loss::Unknown },
+};
 
 /// Seals one packet in place, in a buffer that is there already.
 fn seal<'b>(sealer: &mut Sealer, buffer: &'b mut [u8], said: &[u8]) -> Result<&'b mut [u8], SealError> {

@@ -178,6 +178,8 @@ struct Member {
     track: Vec<i16>,
     join: Duration,
     spoken: Vec<Spoken>,
+    /// Milliseconds since 1970 when the first frame was captured.
+    began: Option<u64>,
     heard: Vec<Got>,
     entered: BTreeMap<Epoch, Instant>,
 }
@@ -192,7 +194,17 @@ impl Member {
         let encoder = Encoder::new(FRAME, PacketSize::default(), Authenticity::Signed)?;
         let track = person.track.clone();
         let entered = call.room().epoch().map(|epoch| (epoch, Instant::now())).into_iter().collect();
-        Ok(Self { call, traffic, encoder, track, join, spoken: Vec::new(), heard: Vec::new(), entered })
+        Ok(Self {
+            call,
+            traffic,
+            encoder,
+            track,
+            join,
+            spoken: Vec::new(),
+            began: None,
+            heard: Vec::new(),
+            entered,
+        })
     }
 
     /// Carries out orders, answers the room, and speaks every 40 ms, until it is told to stop.
@@ -260,7 +272,10 @@ impl Member {
         let mut opus = vec![0; self.encoder.packet_len()];
         let length = self.encoder.encode(pcm, &mut opus)?;
         opus.truncate(length);
-        let stamp = Stamp { captured: CaptureTime(unix_ms()), level: level(pcm), ..Stamp::default() };
+        // Frames follow each other without a gap, however late this thread comes round.
+        let began = *self.began.get_or_insert_with(unix_ms);
+        let captured = CaptureTime(began + self.spoken.len() as u64 * u64::from(FRAME.millis()));
+        let stamp = Stamp { captured, level: level(pcm), ..Stamp::default() };
         let (mut place, mut header) = (None, Vec::new());
         // Silent for now, the frame is lost, as on any network.
         if self.call.speak(&opus, stamp).is_ok()

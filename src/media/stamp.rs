@@ -21,9 +21,12 @@ use crate::{
 };
 
 /// When a packet's audio was captured, how loud it is and what else its sender says of it.
+///
+/// Receivers put packets in order by their capture times, so each packet has a later one: [`Sealer::seal`](super::Sealer::seal)
+/// refuses others. A stamp that says nothing of it, as the default, is taken for what follows the packet before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// By the sender's clock. Only the low 48 bits travel.
+    /// When the first sample of this packet was captured, by the sender's clock. Only the low 48 bits travel.
     pub captured: CaptureTime,
     /// For a meter, or to pick the loudest; never for access.
     pub level: Level,
