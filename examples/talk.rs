@@ -26,12 +26,20 @@ mod wav;
 use std::{
     error::Error,
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
 use args::{Args, Part};
 use ends::{Ear, Mouth};
 use kept::Kept;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
 use sottovoce::{
     driver::{Call, Next},
     group::{Invite, Name, Role},
@@ -96,42 +104,63 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
     (listening.rate, listening.channels) = ear.format();
     let mut listener = Receiver::new(listening, call.now())?;
 
+    // A signal ends it as everything else does; a second one at once.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
     let began = call.now();
     let mut reported = began;
     let mut pcm = vec![0.0; 9_600];
-    while args.seconds.is_none_or(|seconds| call.now() < began + Duration::from_secs(seconds)) {
-        let now = call.now();
-        let taken = mouth.read(&mut pcm, now);
-        speaker.capture(pcm.get(..taken).unwrap_or_default())?;
-        while let Some(packet) = speaker.next_packet(now) {
-            // Silent for now, what is said is lost, as on any network.
-            let _ = call.speak(packet.opus, packet.stamp);
-        }
-        ear.feed(&mut listener, now);
-        if now >= reported + Duration::from_secs(2) {
-            reported = now;
-            speaker.report(listener.loss());
-            speaker.handle_report(listener.reported_loss(), now);
-            show(&call, &listener);
-        }
-        let tick = speaker.poll_timeout().unwrap_or(now + PACE);
-        match block_on(call.next(tick.min(now + PACE)))? {
-            Next::Heard(heard) => {
-                if let Ok(packet) = Frame::try_from(&heard) {
-                    // More talk than there are places: the loudest are heard.
-                    let _ = listener.hear(packet, call.now());
-                }
+    // An error ends the talk, and then still the recording.
+    let mut run = || -> Result<(), Box<dyn Error>> {
+        while args.seconds.is_none_or(|seconds| call.now() < began + Duration::from_secs(seconds)) {
+            if stop.load(Ordering::Relaxed) {
+                println!("interrupted");
+                break;
             }
-            Next::Event(event) => {
-                kept.keep(call.room())?;
-                if !handle(&mut call, &mut speaker, event)? {
-                    break;
-                }
+            let now = call.now();
+            #[cfg(feature = "devices")]
+            {
+                mouth.check(&mut speaker, now, unix_ms())?;
+                ear.check(&mut listener, now)?;
             }
-            Next::Idle => {}
+            let taken = mouth.read(&mut pcm, now);
+            speaker.capture(pcm.get(..taken).unwrap_or_default())?;
+            while let Some(packet) = speaker.next_packet(now) {
+                // Silent for now, what is said is lost, as on any network.
+                let _ = call.speak(packet.opus, packet.stamp);
+            }
+            ear.feed(&mut listener, now)?;
+            if now >= reported + Duration::from_secs(2) {
+                reported = now;
+                speaker.report(listener.loss());
+                speaker.handle_report(listener.reported_loss(), now);
+                show(&call, &listener);
+            }
+            let tick = speaker.poll_timeout().unwrap_or(now + PACE);
+            match block_on(call.next(tick.min(now + PACE)))? {
+                Next::Heard(heard) => {
+                    if let Ok(packet) = Frame::try_from(&heard) {
+                        // More talk than there are places: the loudest are heard.
+                        let _ = listener.hear(packet, call.now());
+                    }
+                }
+                Next::Event(event) => {
+                    kept.keep(call.room())?;
+                    if !handle(&mut call, &mut speaker, event)? {
+                        break;
+                    }
+                }
+                Next::Idle => {}
+            }
         }
-    }
+        Ok(())
+    };
+    let ended = run();
     ear.finish()?;
+    ended?;
     let totals = listener.totals();
     println!(
         "heard {} packets, {} of them lost; sent {}",

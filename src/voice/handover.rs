@@ -103,6 +103,12 @@ impl Played {
 }
 
 impl Playback {
+    /// Notes that so many samples are taken at a time, for a callback that takes them in parts.
+    #[cfg(feature = "devices")]
+    pub(super) fn begin(&self, samples: usize) {
+        self.seen.block.fetch_max(samples, Ordering::Relaxed);
+    }
+
     /// Fills all of `pcm`, with silence where nothing is there. For the device's callback.
     pub fn fill(&mut self, pcm: &mut [f32]) {
         self.seen.block.fetch_max(pcm.len(), Ordering::Relaxed);
