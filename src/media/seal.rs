@@ -164,7 +164,7 @@ impl Sealer {
             CaptureTime::UNKNOWN => self.last.map_or(0, |last| last.end_us),
             CaptureTime(ms) => (ms & TRAVELS) * 1_000,
         };
-        let at_ms = begin_us / 1_000 & TRAVELS;
+        let at_ms = (begin_us / 1_000) & TRAVELS;
         if self.last.is_some_and(|last| at_ms <= last.at_ms) {
             return Err(SealError::NotLater);
         }
