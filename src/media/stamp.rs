@@ -14,8 +14,9 @@ use crate::{
     id::{CaptureTime, KeyId, Step},
     keys::{
         derive::sha256,
+        ed25519::{self, BadSignature},
         frame::FrameKey,
-        speaker::{self, BadSignature, SIGNATURE, Signer, frame_message},
+        speaker::{self, SIGNATURE, Signer, frame_message},
     },
     media::header::Header,
 };
@@ -196,7 +197,7 @@ pub(crate) fn verify(
     };
     let notes = Notes::from_byte(*notes).ok_or(BadSignature)?;
     let message = message(body, header, step, salt, context);
-    speaker::verify(speaker_key, &message, signature)?;
+    ed25519::verify(speaker_key, &message, signature)?;
     let captured = CaptureTime(u64::from_be_bytes([0, 0, *a, *b, *c, *d, *e, *f]));
     Ok(Stamp { captured, level: Level(*level), notes })
 }

@@ -19,7 +19,6 @@ use crate::{
         invite::UnixTime,
     },
     id::{CaptureTime, Counter, Epoch, MemberId, Step},
-    keys::speaker::is_weak,
     media::{
         OpusPacket, Stamp,
         header::{FIRST_COUNTER, Header, LAST_COUNTER},
@@ -192,9 +191,6 @@ fn vouched(part: &Part, draft: &Draft) -> Result<Credential, Rejected> {
     let epoch = part.epoch;
     let credential = Credential::verify(&part.credential, &draft.group_id, &part.leaf_key)
         .map_err(|why| Rejected::Credential { epoch, why })?;
-    if is_weak(&credential.key) {
-        return Err(Rejected::Credential { epoch, why: CredentialError::Forged });
-    }
     if part.key.is_from(&part.leaf_key, &part.place(&draft.group_id, &draft.room)) {
         Ok(credential)
     } else {

@@ -18,7 +18,7 @@ use crate::{
         mls::{Group, LeafKey},
     },
     id::{Epoch, Leaf, MemberId},
-    keys::speaker::is_weak,
+    keys::ed25519::is_strong,
 };
 
 /// The announcements of the present epoch, and of those that the last minutes were heard in.
@@ -73,7 +73,7 @@ impl Vouched {
         let member = group.member_at(leaf).ok_or(Violation::UnknownLeaf)?;
         let LeafKey { key: leaf_key, credential } = group.leaf_key_of(leaf).ok_or(Violation::UnknownLeaf)?;
         let place = group.place_of(leaf);
-        if is_weak(&member.key) || !key.is_from(&leaf_key, &place) {
+        if !is_strong(&member.key) || !key.is_from(&leaf_key, &place) {
             return Err(Violation::SpeakerKey);
         }
         let present = self.entries.iter_mut().find(|entry| entry.ended.is_none() && entry.leaf == leaf);
