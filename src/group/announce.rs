@@ -71,6 +71,12 @@ impl SpeakerKey {
         UnixTime(self.announced.0.saturating_add(FRESH))
     }
 
+    /// Until when the private half is certain not to be published; a key that never is counts like the shortest.
+    pub(crate) fn promised_until(&self) -> UnixTime {
+        let holds = if self.holds == 0 { MIN_HOLDS } else { self.holds };
+        UnixTime(self.announced.0.saturating_add(holds.into()))
+    }
+
     /// The last moment at which a report under this key proves something; `None` if it always does.
     pub(crate) fn proves_until(&self) -> Option<UnixTime> {
         let holds = u64::from(self.holds).saturating_sub(TOLERANCE);

@@ -165,6 +165,7 @@ impl Schedule {
             epoch,
             context,
             start.authenticity,
+            start.packet_size,
             start.speakers.iter().map(|speaker| schedule.sender(speaker)).collect(),
             start.removed.into(),
         );
@@ -231,6 +232,12 @@ impl Schedule {
         if self.authenticity == Authenticity::Signed && self.leaves.binary_search(&leaf).is_ok() {
             self.rekeys.push_back(open(OpenChange::Withdraw { context: self.context, leaf }));
         }
+    }
+
+    /// Queues a change of keys for the opener behind those that are queued already.
+    #[cfg(feature = "room")]
+    pub(crate) fn queue(&mut self, rekey: OpenRekey) {
+        self.rekeys.push_back(Rekey::Open(rekey));
     }
 
     /// How long this epoch has lasted by its step clock, which the keeper tells the others.

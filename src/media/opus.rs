@@ -27,6 +27,16 @@ impl<'a> OpusPacket<'a> {
         Shape::parse(bytes).map(|_| Self { bytes })
     }
 
+    /// The same, for a packet whose last `tail` bytes must lie in its padding.
+    ///
+    /// # Errors
+    /// [`Untailed`] says which of the two does not hold.
+    #[inline]
+    pub(crate) fn parse_with_tail(bytes: &'a [u8], tail: usize) -> Result<Self, Untailed> {
+        let shape = Shape::parse(bytes).map_err(|_| Untailed::NotOpus)?;
+        if shape.padding < tail { Err(Untailed::OutsidePadding) } else { Ok(Self { bytes }) }
+    }
+
     /// The packet, as a decoder takes it.
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.bytes
@@ -38,6 +48,15 @@ impl fmt::Debug for OpusPacket<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OpusPacket({} bytes)", self.bytes.len())
     }
+}
+
+/// Why a packet has no tail in its padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Untailed {
+    /// It is not an Opus packet.
+    NotOpus,
+    /// The tail would lie in the frames, so a decoder would play it.
+    OutsidePadding,
 }
 
 /// The bytes are not an Opus packet (RFC 6716 section 3.4).

@@ -419,8 +419,8 @@ fn what_no_decoder_plays_is_refused_though_it_is_signed() {
 fn a_report_proves_something_only_in_its_time() {
     let draft = honest();
     let at = |seconds: i64| open_at(&draft, UnixTime(NOW.0.saturating_add_signed(seconds))).map(|_| ());
-    assert_eq!(at(-301), Err(Rejected::Early { announced: NOW }));
-    assert_eq!(at(-300), Ok(()));
+    assert_eq!(at(-601), Err(Rejected::Early { announced: NOW }));
+    assert_eq!(at(-600), Ok(()));
     assert_eq!(at(1_500), Ok(()));
     let until = UnixTime(NOW.0 + 1_500);
     assert_eq!(at(1_501), Err(Rejected::Expired { until }));

@@ -74,6 +74,12 @@ impl Expiry {
         Some(present.holds)
     }
 
+    /// The private half of the present key, for somebody who publishes it too early.
+    #[cfg(test)]
+    pub(super) fn own_seed(&self) -> Option<[u8; 32]> {
+        self.present.as_ref()?.seed.as_ref()?.bytes().try_into().ok()
+    }
+
     /// Somebody lacks the present key: it is announced again, unless it was a moment ago.
     pub(super) fn ask(&mut self, now: Instant) {
         if let Some(present) = &mut self.present {

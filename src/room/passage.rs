@@ -47,7 +47,7 @@ impl Room {
         let outcome = match message {
             Message::Knock(knock) => return seat.handle_knock(&mut self.core, &knock, now),
             Message::Petition(petition) => return seat.handle_petition(&mut self.core, &petition, now),
-            Message::Spent(seeds) => return self.core.handle_spent(&seeds),
+            Message::Spent(seeds) => return self.handle_spent(&seeds, now),
             Message::Lost(lost) => return seat.handle_lost(&mut self.core, &lost, now),
             Message::Vouch(vouch) => return seat.handle_vouch(&self.core, &vouch, now),
             Message::Welcome(welcome) => return self.come_back(&welcome, now),
@@ -67,7 +67,7 @@ impl Room {
             Message::Mls(message) => absent.hold(message, now),
             Message::Welcome(welcome) => self.come_back(&welcome, now),
             Message::Refused(refused) => self.handle_refused(&refused, now),
-            Message::Spent(seeds) => self.core.handle_spent(&seeds),
+            Message::Spent(seeds) => self.handle_spent(&seeds, now),
             Message::Vouch(vouch) => absent.handle_vouch(&self.core, &vouch, now),
             Message::Knock(_) | Message::Petition(_) | Message::Lost(_) | Message::Order(_) => Ok(()),
         }

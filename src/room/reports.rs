@@ -16,7 +16,7 @@ use super::{
     event::Ending,
     expiry::Expiry,
     seat::Seat,
-    vouched::{Heard, Vouched},
+    vouched::{Heard, Publication, Vouched},
 };
 use crate::{
     group::{
@@ -28,7 +28,7 @@ use crate::{
         mls::{Failure, Group},
     },
     id::Leaf,
-    keys::{Schedule, secret::Secret},
+    keys::{OpenRekey, Rekey, Schedule, secret::Secret},
     media::{Authenticity, PacketSize},
     report::{Draft, Excerpt, ExcerptError, Keep, ModerationKey, Part, PublishedKey, Recorder, Taken},
 };
@@ -64,7 +64,8 @@ impl Room {
         let mut parts: Vec<Part> = Vec::new();
         let mut size = 0;
         for frame in excerpt.frames() {
-            let entry = vouched.find(member, &frame.speaker_context).ok_or(ReportError::Unvouched)?;
+            // What is not vouched for any more is a gap, and does not spoil the rest.
+            let Some(entry) = vouched.find(member, &frame.speaker_context) else { continue };
             size = frame.packet.len();
             let taken = Taken {
                 step: frame.step,
@@ -87,7 +88,7 @@ impl Room {
             }
         }
         let packet_size = u16::try_from(size).ok().and_then(|size| PacketSize::new(size).ok());
-        let packet_size = packet_size.ok_or(ReportError::Empty)?;
+        let packet_size = packet_size.ok_or(ReportError::Unvouched)?;
         let mut draft = Draft { group_id: group_id.clone(), room: room.clone(), packet_size, parts };
         draft.sort();
         let plain = Secret::wrap(draft.encode().map_err(|_| ReportError::TooLarge)?);
@@ -103,7 +104,10 @@ impl Room {
         self.core.reports.expiry.set(after);
     }
 
-    /// The private halves of speaker keys that were published in this room, ours included; the newest 1,024.
+    /// The private halves of speaker keys that were published in this room when their time was over, ours
+    /// included; the newest 1,024.
+    ///
+    /// A speaker who publishes its key before that is not heard under it from then on, and takes nothing back.
     ///
     /// The further they are known, the less anybody proves with what was recorded.
     pub fn published_keys(&self) -> impl Iterator<Item = PublishedKey> + '_ {
@@ -168,23 +172,46 @@ impl Seat {
     }
 }
 
+impl Room {
+    /// Takes private halves of speaker keys that a member publishes. Each proves itself: its public half was
+    /// announced.
+    ///
+    /// One that is published before its time silences its speaker and is not counted as published.
+    pub(super) fn handle_spent(&mut self, seeds: &[[u8; 32]], now: Instant) -> Result<(), ControlError> {
+        let unix = self.core.clock.unix(now);
+        let reports = &mut self.core.reports;
+        let mut news = false;
+        for key in seeds.iter().map(|seed| PublishedKey::from_bytes(*seed)) {
+            if reports.published.contains(&key) {
+                continue;
+            }
+            match reports.vouched.publish(&key.public(), unix) {
+                Publication::Unknown => {}
+                Publication::Due => {
+                    reports.note_published(key);
+                    news = true;
+                }
+                Publication::Early(places) => {
+                    news |= !places.is_empty();
+                    for (context, leaf) in places {
+                        let rekey = OpenRekey::withdraw(context, leaf);
+                        match &mut self.phase {
+                            Phase::Present(seat) => seat.schedule.queue(rekey),
+                            _ => self.core.rekeys.push_back(Rekey::Open(rekey)),
+                        }
+                    }
+                }
+            }
+        }
+        if news { Ok(()) } else { Err(ControlError::Repeated) }
+    }
+}
+
 impl Core {
     /// The present epoch is over, for the announcements that were heard and for our own key.
     pub(super) fn end_epoch(&mut self, now: Instant) {
         self.reports.vouched.end_epoch(now);
         self.reports.expiry.end_epoch(now);
-    }
-
-    /// Somebody publishes private halves of speaker keys. Each proves itself: its public half was announced.
-    pub(super) fn handle_spent(&mut self, seeds: &[[u8; 32]]) -> Result<(), ControlError> {
-        let mut news = false;
-        for key in seeds.iter().map(|seed| PublishedKey::from_bytes(*seed)) {
-            if !self.reports.published.contains(&key) && self.reports.vouched.knows(&key.public()) {
-                self.reports.note_published(key);
-                news = true;
-            }
-        }
-        if news { Ok(()) } else { Err(ControlError::Repeated) }
     }
 
     /// What vouches for what was recorded goes with the room, unless somebody else put us out.
@@ -238,7 +265,8 @@ pub(super) fn begin_speaking(
 ) -> Result<(), Failure> {
     let announced = match schedule.speaker_key() {
         Some(key) => {
-            core.reports.vouched.know(key);
+            // Only we know when ours is due.
+            core.reports.vouched.know(key, UnixTime(u64::MAX));
             let holds = core.reports.expiry.begin_epoch(*seed, now);
             announce(core, group, key, holds, now)
         }
@@ -272,7 +300,7 @@ pub enum ReportError {
     Empty,
     /// What binds these packets to an identity is not here: they are from another room, too old, or we left.
     Unvouched,
-    /// It would have more than 8 MiB, or more than 255 epochs: take a shorter window.
+    /// It would have more than 33,001 packets or 255 epochs: take a shorter window.
     TooLarge,
     /// The moderation key cannot be sealed to; the text is for a report of the fault.
     Hpke(String),

@@ -5,14 +5,14 @@
 //! ```
 
 use std::{
-    collections::{BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
 use crate::{
     group::{
         Name, Violation,
-        announce::SpeakerKey,
+        announce::{SpeakerKey, TOLERANCE},
         identity::fingerprint,
         invite::UnixTime,
         mls::{Group, LeafKey},
@@ -29,9 +29,29 @@ pub(super) struct Vouched {
     /// The room that all entries are of.
     room: Option<(Vec<u8>, Name)>,
     /// The newest public keys, to know a private half by when it is published.
-    known: BTreeSet<[u8; 32]>,
+    known: BTreeMap<[u8; 32], Known>,
     /// The same, oldest first.
     known_since: VecDeque<[u8; 32]>,
+}
+
+/// What is known of a speaker key besides.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Until when the speaker promised to keep its private half.
+    until: UnixTime,
+    /// The private half is out: nobody is heard under the key any more.
+    published: bool,
+}
+
+/// What the publication of a private half means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Publication {
+    /// No speaker of this room announced the key.
+    Unknown,
+    /// Its time was over.
+    Due,
+    /// The speaker had promised to keep it: it is not heard in these places any more.
+    Early(Vec<([u8; 32], Leaf)>),
 }
 
 /// One speaker in one epoch.
@@ -84,7 +104,16 @@ impl Vouched {
             let too_short = key.holds != 0 && !SpeakerKey { announced: unix, ..key }.is_timely(unix);
             return Err(if too_short { Violation::SpeakerKey } else { Violation::Clock });
         }
+        if self.known.get(&key.public).is_some_and(|known| known.published) {
+            return Err(Violation::SpeakerKey);
+        }
         if let Some(entry) = present {
+            if entry.key.holds != key.holds {
+                return Err(Violation::SpeakerKey);
+            }
+            if let Some(known) = self.known.get_mut(&key.public) {
+                known.until = known.until.max(key.promised_until());
+            }
             // An old one again takes nothing back.
             if key.announced >= entry.key.announced {
                 entry.key = key;
@@ -92,7 +121,7 @@ impl Vouched {
             return Ok(if std::mem::take(&mut entry.withdrawn) { Heard::Begins } else { Heard::Continues });
         }
         self.room.get_or_insert_with(|| (place.group_id.to_vec(), place.room.clone()));
-        self.know(key.public);
+        self.know(key.public, key.promised_until());
         if self.entries.len() >= MAX_ENTRIES {
             self.entries.pop_front();
         }
@@ -131,10 +160,12 @@ impl Vouched {
             .collect()
     }
 
-    /// Whether a leaf has announced its key in the present epoch, and not too long ago.
+    /// Whether a leaf need not be asked for its key: it announced one in the present epoch not too long ago, or
+    /// published it.
     pub(super) fn hears(&self, leaf: Leaf) -> bool {
         let mut present = self.entries.iter().rev().take_while(|entry| entry.ended.is_none());
-        present.any(|entry| entry.leaf == leaf && !entry.withdrawn)
+        let published = |entry: &Entry| self.known.get(&entry.key.public).is_some_and(|known| known.published);
+        present.any(|entry| entry.leaf == leaf && (!entry.withdrawn || published(entry)))
     }
 
     /// When [`grow_stale`](Self::grow_stale) has something to say.
@@ -154,10 +185,12 @@ impl Vouched {
     }
 
     /// Notes a speaker key of this room, to know its private half by.
-    pub(super) fn know(&mut self, public: [u8; 32]) {
-        if !self.known.insert(public) {
+    pub(super) fn know(&mut self, public: [u8; 32], until: UnixTime) {
+        if let Some(known) = self.known.get_mut(&public) {
+            known.until = known.until.max(until);
             return;
         }
+        self.known.insert(public, Known { until, published: false });
         self.known_since.push_back(public);
         if self.known_since.len() > MAX_ENTRIES
             && let Some(oldest) = self.known_since.pop_front()
@@ -166,8 +199,21 @@ impl Vouched {
         }
     }
 
-    pub(super) fn knows(&self, public: &[u8; 32]) -> bool {
-        self.known.contains(public)
+    /// The private half of a key is out. From now on nobody is heard under it.
+    ///
+    /// Before its time the publication counts for nothing else: packets that were heard can still be reported.
+    pub(super) fn publish(&mut self, public: &[u8; 32], unix: UnixTime) -> Publication {
+        let Some(known) = self.known.get_mut(public) else { return Publication::Unknown };
+        known.published = true;
+        if unix.0.saturating_add(TOLERANCE) >= known.until.0 {
+            return Publication::Due;
+        }
+        let heard = self.entries.iter_mut().filter(|entry| entry.key.public == *public);
+        let places = heard.map(|entry| {
+            entry.withdrawn = true;
+            (entry.epoch_context, entry.leaf)
+        });
+        Publication::Early(places.collect())
     }
 
     /// Forgets everything but the public keys.

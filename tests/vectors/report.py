@@ -22,7 +22,9 @@ from room import HPKE, KEM, be, derive_key_pair, fill, fingerprint, hpke_seal, k
 
 HERE = Path(__file__).resolve().parent
 SEALED, LABEL, INFO = b"sottovoce 1 sealed report", b"sottovoce 1 report", b"sottovoce 1 report"
-MAX_FILE, TOLERANCE = 8_388_608, 300
+TOLERANCE, MAX_FRAMES, MAX_PARTS = 300, 33_001, 255
+MAX_REPORT = 18 + 256 + 65 + 2 + 1 + MAX_PARTS * 352 + MAX_FRAMES * 1_030
+MAX_FILE = 25 + 48 + MAX_REPORT
 
 P25519 = 2**255 - 19
 ORDER_8 = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
@@ -109,12 +111,19 @@ def parse(plain):
             if part["frames"] and number_of(part["frames"][-1]) >= number_of(frame):
                 raise Rejected("Malformed")
             part["frames"].append(frame)
-        if not part["frames"] or report["parts"] and report["parts"][-1]["epoch"] >= part["epoch"]:
+        order = part["epoch"], part["epoch_context"]
+        if not part["frames"] or report["parts"] and order_of(report["parts"][-1]) >= order:
             raise Rejected("Malformed")
         report["parts"].append(part)
+    if sum(len(part["frames"]) for part in report["parts"]) > MAX_FRAMES:
+        raise Rejected("Malformed")
     if not report["parts"] or reader.at != len(plain):
         raise Rejected("Malformed")
     return report
+
+
+def order_of(part):
+    return part["epoch"], part["epoch_context"]
 
 
 def number_of(frame):
@@ -161,9 +170,12 @@ def check_frames(part):
         if not holds(part["public"], content_message(part, frame), tail[9:]):
             raise Rejected("Forged")
         try:
-            frame["frames"] = len(opus_parse(frame["packet"])[0])
+            frames, _, _, padding = opus_parse(frame["packet"])
         except ValueError:
             raise Rejected("NotOpus")
+        if len(padding) < 73:
+            raise Rejected("Forged")
+        frame["frames"] = len(frames)
         frame["captured"] = int.from_bytes(tail[1:7], "big")
         frame["micros"] = opus_duration(frame["packet"][0]) * frame["frames"]
         last = frame
@@ -172,9 +184,9 @@ def check_frames(part):
 def gaps_of(frames):
     """Each as after:packets:missing:clock:key changed, in milliseconds (SPEC section 12.5)."""
     gaps, audio = [], 0
-    for (epoch, last), (next_epoch, frame) in zip(frames, frames[1:]):
+    for (part, last), (next_part, frame) in zip(frames, frames[1:]):
         audio += last["micros"]
-        changed = (epoch, last["step"]) != (next_epoch, frame["step"])
+        changed = (part, last["step"]) != (next_part, frame["step"])
         packets = frame["ctr"] - (256 if changed else last["ctr"] + 1)
         missing = last["micros"] * packets
         clock = frame["captured"] - last["captured"] - (last["micros"] + missing) // 1000
@@ -209,7 +221,7 @@ def findings(case):
         check_frames(part)
     received, until = case["received"], []
     for part in report["parts"]:
-        if part["announced"] > received + TOLERANCE:
+        if part["announced"] > received + 2 * TOLERANCE:
             raise Rejected("Early")
         if part["holds"]:
             until.append(part["announced"] + part["holds"] - TOLERANCE)
@@ -218,7 +230,7 @@ def findings(case):
     out = {raw(key(seed).public_key()) for seed in case.get("published", ())}
     if any(part["public"] in out for part in report["parts"]):
         raise Rejected("Published")
-    frames = [(part["epoch"], frame) for part in report["parts"] for frame in part["frames"]]
+    frames = [(order_of(part), frame) for part in report["parts"] for frame in part["frames"]]
     return dict(
         verdict="Proved",
         member=fingerprint(who[0]),
@@ -286,6 +298,16 @@ def honest(who="a"):
     return report
 
 
+def branches(report):
+    """The second part moves to another branch of the room, in which its epoch has the number of the first."""
+    part = report["parts"][1]
+    part |= dict(epoch=4, epoch_context=fill("branch", 32))
+    announce(report, part, fill("leaf a", 32))
+    for frame in part["frames"]:
+        sign_frame(part, frame, speaker_seed("a", 5))
+    report["parts"].sort(key=order_of)
+
+
 def encode(report):
     out = LABEL + v8(report["group_id"]) + v8(report["room"]) + be(report["size"], 2) + be(len(report["parts"]), 1)
     for part in report["parts"]:
@@ -347,7 +369,7 @@ def swap_audio(report, part, frames):
 def inputs():
     """Files, and when they arrive."""
     file = seal(encode(honest()))
-    for received in (NOW - 301, NOW - 300, NOW, NOW + 1500, NOW + 1501):
+    for received in (NOW - 601, NOW - 600, NOW - 301, NOW, NOW + 1500, NOW + 1501):
         yield dict(file=file, received=received)
     yield dict(file=edited(forever), received=2**40)
     yield dict(file=file, received=NOW, published=[fill("any", 32), speaker_seed("a", 5)])
@@ -387,6 +409,12 @@ def inputs():
     yield dict(file=resigned(lambda frame: set_packet(frame, SIZE - 65, b"\x08")), received=NOW)
     yield dict(file=resigned(lambda frame: set_packet(frame, SIZE - 65, b"\x87")), received=NOW)
     yield dict(file=resigned(lambda frame: frame.update(kid=frame["kid"] ^ 4)), received=NOW)
+    # The tail lies in a frame: the padding bit is 0, or the padding is one byte too short.
+    yield dict(file=resigned(lambda frame: set_packet(frame, 1, b"\1")), received=NOW)
+    yield dict(file=resigned(lambda frame: set_packet(frame, 2, b"\x48")), received=NOW)
+    # Two branches of a room with one epoch number: in order, and not.
+    yield dict(file=edited(lambda report, part, frames: branches(report)), received=NOW)
+    yield dict(file=edited(lambda report, part, frames: branches(report) or report["parts"].reverse()), received=NOW)
     plain = encode(honest())
     for altered in (plain[:-1], plain + b"\0", b"", b"\0" + plain[1:]):
         yield dict(file=seal(altered), received=NOW)
@@ -443,7 +471,7 @@ def main():
     elif sys.argv[1:]:
         sys.exit(__doc__)
     check("report_sample.txt", 1)
-    check("report.txt", 48)
+    check("report.txt", 53)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ use crate::{
         signing::SigningKey,
     },
     media::{HEADROOM, TAILROOM},
+    report::{Excerpt, Keep, ModerationSecret, Recorder, Rejected},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -122,6 +123,11 @@ struct Line {
 
 impl Line {
     fn hear(&mut self, party: &mut Party) -> Result<(), Refusal> {
+        let mut nothing = party.rooms[LISTENER].recorder(Keep::NOTHING, party.now).unwrap();
+        self.hear_into(party, &mut nothing)
+    }
+
+    fn hear_into(&mut self, party: &mut Party, recorder: &mut Recorder) -> Result<(), Refusal> {
         while let Some(rekey) = party.rooms[SPEAKER].poll_rekey() {
             if let Rekey::Seal(rekey) = rekey {
                 drop(self.sealer.install(rekey).unwrap());
@@ -134,7 +140,9 @@ impl Line {
         }
         let mut buffer = [0x78; HEADROOM + 240 + TAILROOM];
         let frame = self.sealer.seal(&mut buffer, 20, Stamp::default()).unwrap();
-        self.opener.open(frame).map(|_| ())
+        let opened = self.opener.open(frame)?;
+        recorder.record(&opened, party.now).unwrap();
+        Ok(())
     }
 }
 
@@ -261,4 +269,72 @@ fn nobody_takes_a_published_key_that_no_speaker_had() {
     assert!((0..4).all(|n| published(&party, n).is_empty()));
     assert!(!published(&party, HOST).contains(&known));
     party.goes_on();
+}
+
+/// What the listener's recorder keeps of the speaker, as a report that a moderator checks a second later.
+fn verdict(party: &mut Party, recorder: &Recorder, began: Instant) -> Result<(), Rejected> {
+    let mut excerpt = Excerpt::new(recorder);
+    recorder.excerpt(party.ids()[SPEAKER], began..party.now + 10 * SECOND, &mut excerpt).unwrap();
+    let secret = ModerationSecret::from_seed([42; 32]).unwrap();
+    let file = party.rooms[LISTENER].report(&excerpt, &secret.key()).unwrap();
+    let published: Vec<_> = party.rooms[LISTENER].published_keys().collect();
+    secret.open(&file, party.unix_now(), &published).map(|_| ())
+}
+
+#[test]
+fn a_speaker_who_publishes_its_key_early_is_silenced_and_takes_nothing_back() {
+    let (mut party, mut line) = line();
+    let began = party.now;
+    let mut recorder = party.rooms[LISTENER].recorder(Keep::default(), began).unwrap();
+    assert_eq!(line.hear_into(&mut party, &mut recorder), Ok(()));
+
+    let public = speaker_key(&party, SPEAKER);
+    let seed = party.rooms[SPEAKER].core.reports.expiry.own_seed().unwrap();
+    let answers = party.tell(SPEAKER, Message::Spent(vec![seed]));
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    assert_eq!(line.hear_into(&mut party, &mut recorder), Err(Refusal::UnknownSpeaker));
+    assert_eq!(verdict(&mut party, &recorder, began), Ok(()), "what was heard before stands");
+
+    // The same key announced again, now or in a later epoch, is refused. A new key is heard in the next epoch.
+    party.settle();
+    let again = party.announcement(SPEAKER, public, 1, 1_800);
+    party.refuses_key(again, Violation::SpeakerKey);
+    party.speaker_is_unannounced();
+    let again = party.announcement(SPEAKER, public, 0, 1_800);
+    party.refuses_key(again, Violation::SpeakerKey);
+    let fresh = party.announcement(SPEAKER, *SigningKey::from_seed([10; 32]).public(), 0, 1_800);
+    assert_eq!(party.announce(SPEAKER, fresh), Ok(()));
+}
+
+#[test]
+fn a_key_that_was_to_be_kept_for_ever_silences_its_speaker_too_when_it_is_published() {
+    let mut party = Party::new();
+    party.speaker_is_unannounced();
+    let seed = [50; 32];
+    let key = party.announcement(SPEAKER, *SigningKey::from_seed(seed).public(), 0, 0);
+    assert_eq!(party.announce(SPEAKER, key), Ok(()));
+    party.settle();
+    let answers = party.tell(SPEAKER, Message::Spent(vec![seed]));
+    assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    for n in [HOST, MODERATOR, LISTENER] {
+        let rekey = party.rooms[n].poll_rekey().unwrap();
+        assert!(format!("{rekey:?}").contains("Withdraw(leaf"), "{rekey:?}");
+        assert_eq!(party.rooms[n].published_keys().count(), 0);
+    }
+}
+
+#[test]
+fn the_promise_of_a_key_does_not_change_within_its_epoch() {
+    let mut party = Party::new();
+    party.speaker_is_unannounced();
+    let public = *SigningKey::from_seed([50; 32]).public();
+    let first = party.announcement(SPEAKER, public, 0, 1_800);
+    assert_eq!(party.announce(SPEAKER, first), Ok(()));
+    party.settle();
+    for holds in [0, 1_801, u32::MAX] {
+        let other = party.announcement(SPEAKER, public, 1, holds);
+        party.refuses_key(other, Violation::SpeakerKey);
+    }
+    let same = party.announcement(SPEAKER, public, 1, 1_800);
+    assert_eq!(party.announce(SPEAKER, same), Ok(()));
 }
