@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use sottovoce::{
-    CaptureTime, Opener, Rekey, Sealer, Stamp,
+    CaptureTime, Opener, Rekey, Sealer, Seed, Stamp,
     group::{Identity, Name, Role},
     media::{HEADROOM, OpusPacket, TAILROOM},
     room::{Event, InviteOptions, Room, RoomOptions, UnixTime},
@@ -64,11 +64,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let host = Identity::from_seed(rand::random(), Name::new("Ada")?);
     let mut options = RoomOptions::new(Name::new("Evening room")?, [relay]);
     options.default_role = Role::Speaker;
-    let mut ada = Peer::new(Room::create(host, options, rand::random(), now, unix)?);
+    let mut ada = Peer::new(Room::create(host, options, Seed::generate()?, now, unix)?);
     let invite = ada.room.invite(InviteOptions::default(), now)?;
 
     let guest = Identity::from_seed(rand::random(), Name::new("Ben")?);
-    let mut ben = Peer::new(Room::knock(guest, invite, rand::random(), now, unix)?);
+    let mut ben = Peer::new(Room::knock(guest, invite, Seed::generate()?, now, unix)?);
 
     // The control lane: whatever one side has to send, the other takes, until Ben is in.
     let (mut from_ada, mut from_ben) = (Vec::new(), Vec::new());

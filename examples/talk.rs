@@ -33,6 +33,7 @@ use args::{Args, Part};
 use ends::{Ear, Mouth};
 use kept::Kept;
 use sottovoce::{
+    Seed,
     driver::{Call, Next},
     group::{Invite, Name, Role},
     room::{Event, InviteOptions, RoomOptions, UnixTime},
@@ -69,7 +70,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
             let mut options = RoomOptions::new(Name::new("Talk")?, [relay.clone()]);
             options.default_role = Role::Speaker;
             let client = Client::new(relay.clone());
-            let mut call = block_on(Call::host(client, identity, options, rand::random(), unix()))?;
+            let mut call = block_on(Call::host(client, identity, options, Seed::generate()?, unix()))?;
             let now = call.now();
             println!("{}", call.room_mut().invite(InviteOptions::default(), now)?);
             call
@@ -77,12 +78,12 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
         Part::Join(invite) => {
             let invite: Invite = invite.parse()?;
             let relay = invite.relays().first().ok_or("the invite names no relay")?.clone();
-            block_on(Call::join(Client::new(relay), identity, invite, rand::random(), unix()))?
+            block_on(Call::join(Client::new(relay), identity, invite, Seed::generate()?, unix()))?
         }
         Part::Back => {
             let membership = kept.membership()?.ok_or("there is no room to go back to")?;
             let relay = membership.relays().first().ok_or("the room names no relay")?.clone();
-            block_on(Call::resume(Client::new(relay), identity, &membership, rand::random(), unix()))?
+            block_on(Call::resume(Client::new(relay), identity, &membership, Seed::generate()?, unix()))?
         }
     };
     kept.keep(call.room())?;

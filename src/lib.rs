@@ -44,6 +44,7 @@ pub mod group;
 pub mod id;
 pub mod keys;
 pub mod media;
+mod random;
 pub mod relay;
 pub mod report;
 #[cfg(feature = "room")]
@@ -57,6 +58,7 @@ pub mod voice;
 pub use id::{CaptureTime, Counter, Epoch, KeyId, Leaf, MemberId, Step};
 pub use keys::{EpochSecret, EpochStart, Rekey, Schedule, Speaker, Suite};
 pub use media::{Authenticity, Opened, Opener, PacketSize, Refusal, SealError, Sealer, Silence, Stamp};
+pub use random::{NoRandomness, Seed};
 
 #[cfg(all(doctest, feature = "room"))]
 #[doc = include_str!("../README.md")]

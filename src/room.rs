@@ -46,7 +46,7 @@ use std::{fmt, time::Instant};
 use bytes::Bytes;
 
 use self::{
-    core::{Clock, Core, random, seeded},
+    core::{Clock, Core},
     door::Door,
     held::Held,
     membership::{Memory, Record},
@@ -65,6 +65,7 @@ use crate::{
     },
     id::{Epoch, MemberId},
     keys::{Rekey, secret::Secret},
+    random::{Generator, Seed},
     transport::{RelayName, RoomHandle},
 };
 
@@ -112,14 +113,14 @@ pub enum Status {
 impl Room {
     /// Makes a room, with its maker as host and only member.
     ///
-    /// `seed` is 32 fresh random bytes, never used twice; `now` and `unix` are one moment by two clocks.
+    /// `seed` is fresh ([`Seed::generate`]); `now` and `unix` are one moment by two clocks.
     ///
     /// # Errors
     /// See [`CreateError`].
     pub fn create(
         identity: Identity,
         options: RoomOptions,
-        seed: [u8; 32],
+        seed: Seed,
         now: Instant,
         unix: UnixTime,
     ) -> Result<Self, CreateError> {
@@ -129,8 +130,8 @@ impl Room {
         if !Role::Moderator.outranks(options.default_role) {
             return Err(CreateError::DefaultRole);
         }
-        let mut rng = seeded(seed);
-        let group_id: [u8; 16] = random(&mut rng);
+        let mut rng = Generator::new(seed);
+        let group_id: [u8; 16] = rng.array();
         let state = RoomState::new(Terms {
             name: options.name,
             founder: identity.id(),
@@ -144,13 +145,13 @@ impl Room {
             &group_id,
             &state,
             options.key_exchange,
-            random(&mut rng),
-            random(&mut rng),
+            rng.array(),
+            rng.array(),
             unix,
         )?;
-        let ikm = Secret::wrap(random::<32>(&mut rng).to_vec());
+        let ikm = Secret::wrap(rng.array::<32>().to_vec());
         let door = Door::new(JoinSecret::derive(&ikm)?, options.admission, now, unix);
-        let lane = LaneKey::new(&random(&mut rng));
+        let lane = LaneKey::new(&rng.array());
         let mut core = Core::new(identity, lane, options.relays, rng, Clock { began: now, unix });
         let seat = Seat::new(&mut core, group, Held::default(), Some(Box::new(door)), now, now)?;
         Ok(Self { core, inbox: Inbox::default(), phase: Phase::Present(Box::new(seat)) })
@@ -165,7 +166,7 @@ impl Room {
     pub fn knock(
         identity: Identity,
         invite: Invite,
-        seed: [u8; 32],
+        seed: Seed,
         now: Instant,
         unix: UnixTime,
     ) -> Result<Self, KnockError> {
@@ -175,15 +176,9 @@ impl Room {
         if identity.id() == invite.host {
             return Err(KnockError::OwnRoom);
         }
-        let mut rng = seeded(seed);
-        let applicant = Applicant::new(
-            &identity,
-            &invite.group_id,
-            invite.key_exchange,
-            random(&mut rng),
-            random(&mut rng),
-            unix,
-        )?;
+        let mut rng = Generator::new(seed);
+        let applicant =
+            Applicant::new(&identity, &invite.group_id, invite.key_exchange, rng.array(), rng.array(), unix)?;
         let lane = invite.lane.copy();
         let mut core = Core::new(identity, lane, invite.relays.clone(), rng, Clock { began: now, unix });
         let mut waiting = Waiting::new(applicant, invite, now);
@@ -201,7 +196,7 @@ impl Room {
     pub fn resume(
         identity: Identity,
         membership: &Membership,
-        seed: [u8; 32],
+        seed: Seed,
         now: Instant,
         unix: UnixTime,
     ) -> Result<Self, ResumeError> {
@@ -210,7 +205,7 @@ impl Room {
         if own != identity.id() {
             return Err(ResumeError::OtherIdentity);
         }
-        let core = Core::new(identity, lane, relays, seeded(seed), Clock { began: now, unix });
+        let core = Core::new(identity, lane, relays, Generator::new(seed), Clock { began: now, unix });
         let door = keys.map(|keys| Door::from_keys(keys, now, unix)).transpose()?;
         let absent = Absent::new(memory, door.map(Box::new));
         Ok(Self { core, inbox: Inbox::default(), phase: Phase::Returning(Box::new(absent)) })
@@ -231,6 +226,19 @@ impl Room {
                 Some(Membership::new(own, &core.lane, &core.relays, &absent.memory, absent.door.as_deref()))
             }
             Phase::Waiting(_) | Phase::Over => None,
+        }
+    }
+
+    /// Mixes a fresh seed into everything that the room draws from now on.
+    ///
+    /// Call it about once a minute and after each change of epoch, as the [driver](crate::driver) does. Somebody
+    /// who read the memory of the device once then cannot compute the room's later secrets, and what was drawn
+    /// before was never computable from it.
+    pub fn stir(&mut self, seed: Seed) {
+        self.core.rng.stir(seed.bytes());
+        if let Phase::Present(seat) = &self.phase {
+            let own = self.core.rng.seed();
+            seat.group.stir(own.bytes());
         }
     }
 

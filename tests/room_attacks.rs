@@ -11,6 +11,7 @@ use std::{num::NonZeroU16, time::Duration};
 use net::{Net, Peer, options, room_of};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
+    Seed,
     group::{Identity, Name, Role},
     room::{Admission, ControlError, Ending, Event, InviteOptions, RefuseReason, Room, Status},
 };
@@ -172,7 +173,8 @@ fn invites_of_other_rooms_expired_and_used_up_ones_let_nobody_in() {
     net.run_for(SECOND);
     assert_eq!(net.device(late).events.last(), over(RefuseReason::Expired).as_ref());
     let (identity, seed, unix) = (net.identity("later"), net.bytes(), net.unix_now());
-    let expired = Room::knock(identity, short.parse().unwrap(), seed, net.now, unix);
+    let expired =
+        Room::knock(identity, short.parse().unwrap(), Seed::from_bytes(&mut { seed }), net.now, unix);
     assert_eq!(expired.unwrap_err(), sottovoce::room::KnockError::Expired);
     assert_eq!(net.room(host).roster().len(), 2);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use net::{Net, Peer, options, room_of};
 use sottovoce::{
-    Silence,
+    Seed, Silence,
     group::{Identity, Name, Role},
     room::{
         Admission, CommandError, Ending, Event, Membership, MembershipError, RefuseReason, ResumeError, Room,
@@ -112,7 +112,7 @@ fn the_host_comes_back_from_a_restart_and_takes_the_keeping_back() {
     net.room(moderator).ban(banned, now).unwrap();
     net.run_for(SECOND);
     let (seed, now, unix) = (net.bytes(), net.now, net.unix_now());
-    let room = Room::resume(identity, &stored, seed, now, unix).unwrap();
+    let room = Room::resume(identity, &stored, Seed::from_bytes(&mut { seed }), now, unix).unwrap();
     assert_eq!(room.status(), Status::Returning);
     net.forks = true;
     net.switch_on(host, room);
@@ -155,7 +155,7 @@ fn who_comes_back_to_a_keeper_that_came_in_meanwhile_asks_those_whom_it_knows() 
     net.run_for(2 * SECOND);
     assert_eq!(net.room(witness).keeper(), Some(id));
     let (seed, now, unix) = (net.bytes(), net.now, net.unix_now());
-    let room = Room::resume(identity, &stored, seed, now, unix).unwrap();
+    let room = Room::resume(identity, &stored, Seed::from_bytes(&mut { seed }), now, unix).unwrap();
     net.switch_on(sleeper, room);
     come_together(&mut net, &[witness, sleeper, newcomer], 15 * SECOND);
 
@@ -165,7 +165,7 @@ fn who_comes_back_to_a_keeper_that_came_in_meanwhile_asks_those_whom_it_knows() 
     net.with(witness, |room, _| room.leave()).unwrap();
     net.run_for(2 * SECOND);
     let (seed, now, unix) = (net.bytes(), net.now, net.unix_now());
-    let room = Room::resume(identity, &stored, seed, now, unix).unwrap();
+    let room = Room::resume(identity, &stored, Seed::from_bytes(&mut { seed }), now, unix).unwrap();
     net.switch_on(sleeper, room);
     net.run_for(60 * SECOND);
     assert_eq!(net.room(sleeper).status(), Status::Returning);
@@ -240,7 +240,7 @@ fn a_room_goes_on_with_one_listener_and_lets_the_others_back() {
     net.forks = true;
     for (peer, identity, membership) in stored {
         let (seed, now, unix) = (net.bytes(), net.now, net.unix_now());
-        let room = Room::resume(identity, &membership, seed, now, unix).unwrap();
+        let room = Room::resume(identity, &membership, Seed::from_bytes(&mut { seed }), now, unix).unwrap();
         net.switch_on(peer, room);
     }
     come_together(&mut net, &peers, 10 * SECOND);
@@ -521,7 +521,7 @@ fn a_membership_holds_no_secret_of_the_group_and_is_for_one_identity() {
     assert_eq!(format!("{stored:?}"), "Membership(..)");
     let (seed, now, unix) = (net.bytes(), net.now, net.unix_now());
     let other = net.identity("somebody else");
-    let refused = Room::resume(other, &stored, seed, now, unix).map(|_| ());
+    let refused = Room::resume(other, &stored, Seed::from_bytes(&mut { seed }), now, unix).map(|_| ());
     assert_eq!(refused, Err(ResumeError::OtherIdentity));
     let bytes = stored.as_bytes();
     for len in 0..bytes.len() {

@@ -17,6 +17,7 @@ use std::{
 use aho_corasick::AhoCorasick;
 use net::{Net, Peer, room_of};
 use sottovoce::{
+    Seed,
     group::{Identity, Name},
     room::{Event, Room, Status},
     store::{
@@ -101,7 +102,7 @@ fn resume(net: &mut Net, store: &mut dyn Store, room: RoomHandle) -> Room {
     let identity = store.identity().unwrap().unwrap();
     let membership = store.membership(room).unwrap().unwrap();
     let (seed, now, unix) = (net.bytes(), net.now, net.unix_now());
-    Room::resume(identity, &membership, seed, now, unix).unwrap()
+    Room::resume(identity, &membership, Seed::from_bytes(&mut { seed }), now, unix).unwrap()
 }
 
 /// Runs the room, and stores what it says as an application does.

@@ -19,7 +19,7 @@ use sottovoce::report::ModerationKey;
 use sottovoce::room::{Event, InviteOptions, Room, RoomOptions, UnixTime};
 use sottovoce::transport::{Inbound, RelayName, Transport, block_on};
 use sottovoce::{
-    Authenticity, CaptureTime, Epoch, MemberId, Opener, PacketSize, Refusal, Rekey, Stamp, Step,
+    Authenticity, CaptureTime, Epoch, MemberId, Opener, PacketSize, Refusal, Rekey, Seed, Stamp, Step,
 };
 
 use crate::tap::{Tap, Traffic};
@@ -137,7 +137,7 @@ pub fn host(
 ) -> Result<Outcome, Box<dyn Error>> {
     let began = Instant::now();
     let (tap, traffic) = Tap::new(relay.clone());
-    let mut call = block_on(Call::host(tap, person.identity(), options, rand::random(), unix()))?;
+    let mut call = block_on(Call::host(tap, person.identity(), options, Seed::generate()?, unix()))?;
     let now = call.now();
     let invite = call.room_mut().invite(InviteOptions::default(), now)?;
     let join = began.elapsed();
@@ -157,7 +157,7 @@ pub fn guest(
 ) -> Result<Outcome, Box<dyn Error>> {
     let began = Instant::now();
     let (tap, traffic) = Tap::new(relay.clone());
-    let mut call = block_on(Call::join(tap, person.identity(), invite, rand::random(), unix()))?;
+    let mut call = block_on(Call::join(tap, person.identity(), invite, Seed::generate()?, unix()))?;
     while !matches!(block_on(call.next(began + PATIENCE))?, Next::Event(Event::Joined { .. })) {
         if began.elapsed() > PATIENCE {
             return Err("nobody answered the knock".into());
@@ -309,7 +309,7 @@ pub fn rebel(
     let began = Instant::now();
     let (mut tap, traffic) = Tap::new(relay.clone());
     block_on(tap.connect(invite.handle()))?;
-    let mut room = Room::knock(person.identity(), invite, rand::random(), began, unix())?;
+    let mut room = Room::knock(person.identity(), invite, Seed::generate()?, began, unix())?;
     let mut opener = Opener::new();
     let mut join = None;
     let mut obeys = true;

@@ -45,7 +45,16 @@ impl EpochRing {
         mut removed: Box<[Leaf]>,
     ) -> Self {
         removed.sort_unstable();
-        Self { epoch, context, authenticity, packet_size, senders, removed, steps: [const { None }; 4], first: Step(0) }
+        Self {
+            epoch,
+            context,
+            authenticity,
+            packet_size,
+            senders,
+            removed,
+            steps: [const { None }; 4],
+            first: Step(0),
+        }
     }
 
     /// Puts a step in its place; what stood there, four steps older, comes back.

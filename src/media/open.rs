@@ -244,7 +244,8 @@ impl<'a> Place<'a> {
             Authenticity::Signed => {
                 let salt = key.content_salt(header.counter);
                 let signatory = Signatory { key: &sender.key, context: &sender.context };
-                let (packet, stamp) = stamp::accept(packet, self.packet_size, header, step, &salt, signatory)?;
+                let (packet, stamp) =
+                    stamp::accept(packet, self.packet_size, header, step, &salt, signatory)?;
                 let evidence = Evidence { speaker_context: sender.context, kid: header.kid, salt };
                 (packet, Proof::Signed(stamp), Some(evidence))
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use super::{core::random, *};
+use super::*;
 use crate::group::{
     CredentialError,
     KeyExchange::{MlKem768X25519, X25519},
@@ -58,7 +58,10 @@ impl Party {
     fn new() -> Self {
         let mut party =
             Self { rooms: Vec::new(), now: Instant::now(), unix: UnixTime::from(SystemTime::now()) };
-        party.rooms.push(Room::create(identity(0), options(), [100; 32], party.now, party.unix).unwrap());
+        party.rooms.push(
+            Room::create(identity(0), options(), Seed::from_bytes(&mut [100; 32]), party.now, party.unix)
+                .unwrap(),
+        );
         let invite = party.invite();
         for n in 1..4 {
             party.knock(n, &invite);
@@ -95,8 +98,14 @@ impl Party {
     }
 
     fn knock(&mut self, n: u8, invite: &str) {
-        let room =
-            Room::knock(identity(n), invite.parse().unwrap(), [100 + n; 32], self.now, self.unix).unwrap();
+        let room = Room::knock(
+            identity(n),
+            invite.parse().unwrap(),
+            Seed::from_bytes(&mut [100 + n; 32]),
+            self.now,
+            self.unix,
+        )
+        .unwrap();
         self.rooms.push(room);
         self.deliver();
     }
@@ -193,7 +202,7 @@ impl Party {
     /// A change by the host reaches everybody who is still in.
     fn goes_on(&mut self) {
         let now = self.now;
-        let stranger = MemberId::from_bytes(random(&mut self.rooms[0].core.rng));
+        let stranger = MemberId::from_bytes(self.rooms[0].core.random());
         self.rooms[0].ban(stranger, now).unwrap();
         self.deliver();
         let epoch = self.rooms[0].epoch();
@@ -207,7 +216,7 @@ impl Party {
     /// A change by the host reaches these.
     fn goes_on_for(&mut self, members: &[usize]) {
         let now = self.now;
-        let stranger = MemberId::from_bytes(random(&mut self.rooms[0].core.rng));
+        let stranger = MemberId::from_bytes(self.rooms[0].core.random());
         self.rooms[0].ban(stranger, now).unwrap();
         self.deliver();
         assert!(members.iter().all(|n| self.rooms[*n].is_banned(stranger)));
@@ -336,8 +345,14 @@ fn only_the_host_closes_and_only_the_ranked_ask() {
 /// Somebody who knocks at `party`, without an answer so far.
 fn knocker(party: &mut Party, n: u8) -> (Room, Vec<u8>) {
     let invite = party.invite();
-    let room =
-        Room::knock(identity(n), invite.parse().unwrap(), [100 + n; 32], party.now, party.unix).unwrap();
+    let room = Room::knock(
+        identity(n),
+        invite.parse().unwrap(),
+        Seed::from_bytes(&mut [100 + n; 32]),
+        party.now,
+        party.unix,
+    )
+    .unwrap();
     let Phase::Waiting(waiting) = &room.phase else { unreachable!() };
     let key_package = waiting.key_package().to_vec();
     (room, key_package)
@@ -446,7 +461,8 @@ fn no_more_than_64_knocks_are_decrypted_in_a_second() {
     let link = party.invite();
     let knock = |party: &mut Party, n: u8| {
         let invite = link.parse().unwrap();
-        let mut room = Room::knock(identity(n), invite, [n; 32], party.now, party.unix).unwrap();
+        let mut room =
+            Room::knock(identity(n), invite, Seed::from_bytes(&mut [n; 32]), party.now, party.unix).unwrap();
         let message = room.poll_transmit().unwrap();
         let now = party.now;
         party.rooms[HOST].handle_control(&message, now)

@@ -6,7 +6,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use rand::{Rng, SeedableRng, rngs::StdRng};
 
 use super::{event::Event, reports::Reports, times::Times};
 use crate::{
@@ -19,6 +18,7 @@ use crate::{
     },
     keys::{OpenRekey, Rekey, SealRekey},
     media::Silence,
+    random::Generator,
     transport::RelayName,
 };
 
@@ -27,7 +27,7 @@ pub(super) struct Core {
     pub(super) identity: Identity,
     pub(super) lane: LaneKey,
     pub(super) relays: Vec<RelayName>,
-    pub(super) rng: StdRng,
+    pub(super) rng: Generator,
     pub(super) clock: Clock,
     pub(super) times: Times,
     pub(super) outgoing: VecDeque<Bytes>,
@@ -47,7 +47,7 @@ impl Core {
         identity: Identity,
         lane: LaneKey,
         relays: Vec<RelayName>,
-        rng: StdRng,
+        rng: Generator,
         clock: Clock,
     ) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl Core {
     }
 
     pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {
-        random(&mut self.rng)
+        self.rng.array()
     }
 
     /// Stops sending, keeps the keys.
@@ -133,16 +133,6 @@ impl Clock {
         let since = now.saturating_duration_since(self.began).as_millis();
         self.unix.0.saturating_mul(1000).saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
     }
-}
-
-pub(super) fn seeded(seed: [u8; 32]) -> StdRng {
-    StdRng::from_seed(seed)
-}
-
-pub(super) fn random<const N: usize>(rng: &mut StdRng) -> [u8; N] {
-    let mut out = [0; N];
-    rng.fill_bytes(&mut out);
-    out
 }
 
 /// Long enough that a commit of everybody in it is no load, short enough that stolen keys are soon old.

@@ -159,14 +159,21 @@ mod tests {
             invite::UnixTime,
             state::tests::{GROUP, id, identity},
         },
-        room::core::{Clock, seeded},
+        random::{Generator, Seed},
+        room::core::Clock,
     };
 
     const NOW: UnixTime = UnixTime(1_790_000_000);
 
     fn core(now: Instant) -> Core {
         let clock = Clock { began: now, unix: NOW };
-        Core::new(identity(1), LaneKey::new(&[3; 32]), Vec::new(), seeded([1; 32]), clock)
+        Core::new(
+            identity(1),
+            LaneKey::new(&[3; 32]),
+            Vec::new(),
+            Generator::new(Seed::from_bytes(&mut [1; 32])),
+            clock,
+        )
     }
 
     #[test]

@@ -164,7 +164,8 @@ impl Vouched {
     /// published it.
     pub(super) fn hears(&self, leaf: Leaf) -> bool {
         let mut present = self.entries.iter().rev().take_while(|entry| entry.ended.is_none());
-        let published = |entry: &Entry| self.known.get(&entry.key.public).is_some_and(|known| known.published);
+        let published =
+            |entry: &Entry| self.known.get(&entry.key.public).is_some_and(|known| known.published);
         present.any(|entry| entry.leaf == leaf && (!entry.withdrawn || published(entry)))
     }
 

@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
-    MemberId, Opener, Refusal, Rekey, SealError, Sealer, Stamp,
+    MemberId, Opener, Refusal, Rekey, SealError, Sealer, Seed, Stamp,
     group::{Identity, Invite, Name, Role},
     media::{HEADROOM, Silence, TAILROOM},
     room::{ControlError, Event, InviteOptions, Room, RoomOptions, Status, UnixTime},
@@ -147,7 +147,9 @@ impl Net {
 
     pub fn create(&mut self, name: &str, options: RoomOptions) -> Peer {
         let (identity, seed) = (self.identity(name), self.bytes());
-        let room = Room::create(identity, options, seed, self.now, self.unix_now()).unwrap();
+        let room =
+            Room::create(identity, options, Seed::from_bytes(&mut { seed }), self.now, self.unix_now())
+                .unwrap();
         self.add(room)
     }
 
@@ -159,7 +161,8 @@ impl Net {
     pub fn knock_as(&mut self, identity: Identity, invite: &str) -> Peer {
         let invite: Invite = invite.parse().unwrap();
         let seed = self.bytes();
-        let room = Room::knock(identity, invite, seed, self.now, self.unix_now()).unwrap();
+        let room = Room::knock(identity, invite, Seed::from_bytes(&mut { seed }), self.now, self.unix_now())
+            .unwrap();
         self.add(room)
     }
 

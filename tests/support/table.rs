@@ -10,7 +10,7 @@ use std::{
 };
 
 use sottovoce::{
-    CaptureTime, MemberId, Opener, PacketSize, Refusal, Rekey, Sealer, Stamp,
+    CaptureTime, MemberId, Opener, PacketSize, Refusal, Rekey, Sealer, Seed, Stamp,
     codec::{Decoder, Encoder, Frame, MAX_SAMPLES},
     group::{Identity, Name, Role},
     media::{HEADROOM, Level, TAILROOM},
@@ -64,12 +64,15 @@ impl Table {
         options.default_role = Role::Speaker;
         change(&mut options);
         let identity = |n: usize| Identity::from_seed([n as u8 + 1; 32], Name::new(names[n]).unwrap());
-        let host = Room::create(identity(0), options, [seed; 32], now, *BEGAN).unwrap();
+        let host =
+            Room::create(identity(0), options, Seed::from_bytes(&mut [seed; 32]), now, *BEGAN).unwrap();
         let mut table = Self { members: vec![Seated::new(host)], now, began: now, strangers: 0 };
         let invite = table.members[0].room.invite(InviteOptions::default(), now).unwrap().to_string();
         for n in 1..names.len() {
             let invite = invite.parse().unwrap();
-            let room = Room::knock(identity(n), invite, [seed + n as u8; 32], now, *BEGAN).unwrap();
+            let room =
+                Room::knock(identity(n), invite, Seed::from_bytes(&mut [seed + n as u8; 32]), now, *BEGAN)
+                    .unwrap();
             table.members.push(Seated::new(room));
         }
         table.deliver();

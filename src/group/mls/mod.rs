@@ -113,6 +113,11 @@ impl Group {
         Ok(group)
     }
 
+    /// Mixes entropy into what the group draws its secrets from.
+    pub(crate) fn stir(&self, entropy: &[u8]) {
+        self.provider.stir(entropy);
+    }
+
     pub(crate) fn id(&self) -> &[u8] {
         self.mls.group_id().as_slice()
     }

@@ -16,12 +16,10 @@ use openmls_traits::{
         HpkeKeyPair, KemOutput, SignatureScheme,
     },
 };
-use rand::{Rng, SeedableRng, rngs::StdRng};
-
 use tls_codec::SecretVLBytes;
 
 use super::storage::Storage;
-use crate::{group::signing::SigningKey, keys::ed25519};
+use crate::{Seed, group::signing::SigningKey, keys::ed25519, random::Generator};
 
 /// Crypto, randomness and storage of one room. Nothing of it outlives the room.
 pub(super) struct Provider {
@@ -31,12 +29,18 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    pub(super) fn new(seed: [u8; 32]) -> Self {
+    pub(super) fn new(mut seed: [u8; 32]) -> Self {
+        let generator = Generator::new(Seed::from_bytes(&mut seed));
         Self {
             crypto: Crypto::default(),
-            rand: SeededRand(Mutex::new(StdRng::from_seed(seed))),
+            rand: SeededRand(Mutex::new(generator)),
             storage: Storage::default(),
         }
+    }
+
+    /// Mixes entropy into the randomness.
+    pub(super) fn stir(&self, entropy: &[u8]) {
+        self.rand.0.lock().unwrap_or_else(PoisonError::into_inner).stir(entropy);
     }
 }
 
@@ -249,20 +253,20 @@ impl OpenMlsCrypto for Crypto {
 /// Randomness from the seed that the room was given.
 ///
 /// HPKE encapsulation is the exception: its library draws from the operating system itself.
-pub(super) struct SeededRand(Mutex<StdRng>);
+pub(super) struct SeededRand(Mutex<Generator>);
 
 impl OpenMlsRand for SeededRand {
     type Error = Infallible;
 
     fn random_array<const N: usize>(&self) -> Result<[u8; N], Infallible> {
         let mut out = [0; N];
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut out);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).draw(&mut out);
         Ok(out)
     }
 
     fn random_vec(&self, len: usize) -> Result<Vec<u8>, Infallible> {
         let mut out = vec![0; len];
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(&mut out);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).draw(&mut out);
         Ok(out)
     }
 }

@@ -81,7 +81,7 @@ impl Party {
     fn all_hear(&mut self) {
         self.settle();
         let mut lines: Vec<_> = self.rooms.iter().map(|_| (Sealer::new(), Opener::new())).collect();
-        let (stranger, now) = (MemberId::from_bytes(random(&mut self.rooms[HOST].core.rng)), self.now);
+        let (stranger, now) = (MemberId::from_bytes(self.rooms[HOST].core.random()), self.now);
         self.rooms[HOST].ban(stranger, now).unwrap();
         self.deliver();
         for (room, (sealer, opener)) in self.rooms.iter_mut().zip(&mut lines) {

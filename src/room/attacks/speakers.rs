@@ -39,7 +39,7 @@ impl Party {
     /// Begins an epoch in which nobody has heard the speaker announce its key.
     fn speaker_is_unannounced(&mut self) {
         let now = self.now;
-        let stranger = MemberId::from_bytes(random(&mut self.rooms[HOST].core.rng));
+        let stranger = MemberId::from_bytes(self.rooms[HOST].core.random());
         self.rooms[HOST].ban(stranger, now).unwrap();
         let commits: Vec<Bytes> = std::iter::from_fn(|| self.rooms[HOST].poll_transmit()).collect();
         for room in &mut self.rooms[1..] {
