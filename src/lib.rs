@@ -44,6 +44,7 @@ pub mod group;
 pub mod id;
 pub mod keys;
 pub mod media;
+#[cfg(feature = "room")]
 mod random;
 pub mod relay;
 pub mod report;
@@ -58,6 +59,7 @@ pub mod voice;
 pub use id::{CaptureTime, Counter, Epoch, KeyId, Leaf, MemberId, Step};
 pub use keys::{EpochSecret, EpochStart, Rekey, Schedule, Speaker, Suite};
 pub use media::{Authenticity, Opened, Opener, PacketSize, Refusal, SealError, Sealer, Silence, Stamp};
+#[cfg(feature = "room")]
 pub use random::{NoRandomness, Seed};
 
 #[cfg(all(doctest, feature = "room"))]

@@ -54,7 +54,6 @@ impl Seed {
         Self(seed)
     }
 
-    #[cfg(feature = "room")]
     pub(crate) fn bytes(&self) -> &[u8] {
         self.0.bytes()
     }
@@ -81,12 +80,10 @@ impl std::error::Error for NoRandomness {}
 /// A generator of random bytes that erases its key with each draw. Wiped on drop.
 ///
 /// It holds 32 bytes and no output that was not drawn: what one call leaves of its last block is never kept.
-#[cfg(feature = "room")]
 pub(crate) struct Generator {
     key: Secret,
 }
 
-#[cfg(feature = "room")]
 impl Generator {
     pub(crate) fn new(seed: Seed) -> Self {
         Self { key: seed.0 }
@@ -143,7 +140,6 @@ impl Generator {
     }
 }
 
-#[cfg(feature = "room")]
 impl TryRng for Generator {
     type Error = Infallible;
 
@@ -161,15 +157,13 @@ impl TryRng for Generator {
     }
 }
 
-#[cfg(feature = "room")]
 impl TryCryptoRng for Generator {}
 
-#[cfg(feature = "room")]
 impl fmt::Debug for Generator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Generator(..)")
     }
 }
 
-#[cfg(all(test, feature = "room"))]
+#[cfg(test)]
 mod tests;

@@ -341,7 +341,7 @@ fn the_program_says_why_not_and_writes_nothing_then() {
     refuse(&["--at-least", "6.5", &file], 1, "too short: it has 6.00 s");
     refuse(&[&desk.put("cut", &good[..good.len() - 1])], 1, "altered, or cut off");
     refuse(&[&desk.put("empty", b"")], 1, "not a sealed report");
-    refuse(&[&desk.put("huge", vec![0; 9 << 20])], 1, "larger than any report");
+    refuse(&[&desk.put("huge", vec![0; 35 << 20])], 1, "larger than any report");
     refuse(&[&desk.put("garbage", vec![7; 5_000])], 1, "not a sealed report");
     refuse(&[&desk.path("nowhere")], 1, "nowhere");
     refuse(&["--key", &desk.put("other", "2b".repeat(32)), &file], 1, "sealed to another key");
