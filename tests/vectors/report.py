@@ -23,7 +23,7 @@ from room import HPKE, KEM, be, derive_key_pair, fill, fingerprint, hpke_seal, k
 HERE = Path(__file__).resolve().parent
 SEALED, LABEL, INFO = b"sottovoce 1 sealed report", b"sottovoce 1 report", b"sottovoce 1 report"
 TOLERANCE, MAX_FRAMES, MAX_PARTS = 300, 33_001, 255
-MAX_REPORT = 18 + 256 + 65 + 2 + 1 + MAX_PARTS * 352 + MAX_FRAMES * 1_030
+MAX_REPORT = 18 + 256 + 65 + 2 + 1 + MAX_PARTS * 352 + MAX_FRAMES * 1_026
 MAX_FILE = 25 + 48 + MAX_REPORT
 
 P25519 = 2**255 - 19
