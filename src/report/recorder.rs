@@ -90,7 +90,7 @@ impl Recorder {
         keep.speakers = if keep.window.is_zero() { 0 } else { keep.speakers.min(MAX_SPEAKERS) };
         // One tenth more, for what jitter brings at once.
         let depth = keep.window.as_micros().div_ceil(keep.packet.as_micros());
-        let depth = usize::try_from(depth + depth / 10 + 1).unwrap_or(usize::MAX);
+        let depth = usize::try_from(depth + depth / 10 + 1).unwrap_or(usize::MAX).min(MAX_DEPTH);
         let frame_len = HEAD + usize::from(size.bytes());
         Self {
             keep,
