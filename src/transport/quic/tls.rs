@@ -91,6 +91,6 @@ const ALPN: &[u8] = b"sottovoce/1";
 /// What may be under way on the stream: four of the largest messages.
 const WINDOW: u32 = 64 * 1024;
 /// What may wait on the media lane.
-const DATAGRAMS: usize = 64 * 1024;
+pub(crate) const DATAGRAMS: usize = 64 * 1024;
 const IDLE_MS: u32 = 35_000;
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
