@@ -20,7 +20,7 @@ use super::{
     wire::{self, Cookie, Refusal, Ticket},
 };
 use crate::transport::{Dice, Percent, RoomHandle};
-use shares::{Account, Lane, Room, Shares};
+use shares::{Account, Cost, Lane, Room, Shares};
 
 pub(super) struct Rooms {
     limits: Limits,
@@ -272,6 +272,7 @@ impl Rooms {
         sender.heard = now;
         let cost = outbox::cost(&frame);
         let least = bucket::price(cost, self.limits.control_rate);
+        let cost = Cost::message(cost);
         let wait = sender.control.spend(room, Lane::Control, now, cost, least, bucket::CONTROL_BURST);
         let (mut copies, mut held_by) = (0, None);
         for other in room.members.iter().filter(|other| **other != from) {
@@ -470,7 +471,7 @@ mod tests {
         for second in 0..10 {
             relay.now += Duration::from_secs(1);
             relay.rooms.handle_timeout(relay.now);
-            assert_eq!(slow_outbox.is_closed(), second >= 5, "{second}");
+            assert_eq!(slow_outbox.is_closed(), second >= 4, "{second}");
             relay.rooms.held_up(sender, relay.now);
         }
         assert_eq!(relay.rooms.held_up(sender, relay.now), Some(Duration::ZERO));

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Copies, Member, Rooms, shares::Lane};
+use super::{
+    Copies, Member, Rooms,
+    shares::{Cost, Lane},
+};
 use crate::{
     relay::{
         bucket,
@@ -104,7 +107,7 @@ impl Rooms {
         }
         let copies = to.addresses.len() + to.connections.len();
         let copies_rate = self.limits.copy_rate / self.shares.rooms(Lane::Media);
-        room.hand_on(Lane::Media, now, length + OVERHEAD, copies, copies_rate);
+        room.hand_on(Lane::Media, now, Cost::datagram(length), copies, copies_rate);
         self.counts.copies += copies as u64;
         self.counts.copied_bytes += (copies * length) as u64;
         Some(from)
@@ -168,7 +171,7 @@ impl Rooms {
             return None;
         };
         let least = bucket::price(1, self.limits.media_rate);
-        if !member.media.afford(room, Lane::Media, now, length + OVERHEAD, least, bucket::MEDIA_BURST) {
+        if !member.media.afford(room, Lane::Media, now, Cost::datagram(length), least, bucket::MEDIA_BURST) {
             self.counts.over_rate += 1;
             return None;
         }
@@ -177,8 +180,6 @@ impl Rooms {
     }
 }
 
-/// What a datagram counts for above its own bytes.
-const OVERHEAD: usize = 64;
 const BIND_LEN: usize = 38;
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! What one member may use of its room, and one room of the relay (SPEC section 8.2.4).
 //!
 //! ```text
-//! relay: copies a second   / rooms that are busy             = a room's copies
-//! room: the least of its own rate and its copies / receivers = the room's rate
-//! member: the room's rate  / members that are busy           = the price of what the member sends
+//! relay: copies a second / rooms that are busy / receivers   = what a room may have copied
+//! room: the dearer of that, and of the room's own rate       = the price of what is sent in the room
+//! member: that price * members that are busy                 = the price of what the member sends
 //! ```
 //!
 //! Busy is who has yet to pay for what it sent. Somebody who uses less than its share is busy only for a part of the time, so what it
@@ -27,6 +27,27 @@ pub(in crate::relay) enum Lane {
     Media,
 }
 
+/// What a message or a datagram costs.
+#[derive(Clone, Copy)]
+pub(super) struct Cost {
+    /// On the lines of the receivers.
+    taken: usize,
+    /// For each copy, to the relay.
+    copy: usize,
+}
+
+impl Cost {
+    /// Of a control message, by its cost in a queue.
+    pub(super) fn message(cost: usize) -> Self {
+        Self { taken: cost, copy: cost }
+    }
+
+    /// Of a datagram of so many bytes.
+    pub(super) fn datagram(length: usize) -> Self {
+        Self { taken: length + HEADERS, copy: length + COPYING }
+    }
+}
+
 /// The members of a room, and what of each lane they have used together.
 pub(super) struct Room {
     pub(super) members: Vec<Connection>,
@@ -38,8 +59,9 @@ pub(super) struct Room {
 struct Use {
     /// Pays for the copies that went out.
     copies: Bucket,
-    /// Bytes a second that its members have between them.
+    /// What its members have between them in a second: bytes that are taken from them, and bytes of each copy.
     rate: u32,
+    copy_rate: u32,
     /// How many of them are busy.
     busy: u32,
 }
@@ -109,7 +131,7 @@ impl Shares {
 
 impl Room {
     pub(super) fn new(now: Instant) -> Self {
-        let lane = || Use { copies: Bucket::new(now), rate: 1, busy: 0 };
+        let lane = || Use { copies: Bucket::new(now), rate: 1, copy_rate: 1, busy: 0 };
         Self { members: Vec::new(), control: lane(), media: lane() }
     }
 
@@ -122,16 +144,16 @@ impl Room {
     }
 
     /// Counts a message that was handed on.
-    pub(super) fn hand_on(&mut self, lane: Lane, now: Instant, cost: usize, copies: usize, rate: u32) {
-        let price = bucket::price(cost.saturating_mul(copies), rate);
+    pub(super) fn hand_on(&mut self, lane: Lane, now: Instant, cost: Cost, copies: usize, rate: u32) {
+        let price = bucket::price(cost.copy.saturating_mul(copies), rate);
         // The debt is bounded, so that a room that was busy is not for long.
         self.lane_mut(lane).copies.afford(now, price, MOST_DEBT);
     }
 
     /// What a message of that cost costs a member in time, as things are.
-    fn price(&self, lane: Lane, cost: usize) -> Duration {
-        let Use { rate, busy, .. } = self.lane(lane);
-        bucket::price(cost, *rate) * (*busy).max(1)
+    fn price(&self, lane: Lane, cost: Cost) -> Duration {
+        let Use { rate, copy_rate, busy, .. } = self.lane(lane);
+        bucket::price(cost.taken, *rate).max(bucket::price(cost.copy, *copy_rate)) * (*busy).max(1)
     }
 
     /// What all members of the room have between them, as long as so many rooms are busy.
@@ -141,7 +163,8 @@ impl Room {
             Lane::Control => limits.room_control_rate,
             Lane::Media => limits.room_media_rate,
         };
-        self.lane_mut(lane).rate = most.min(limits.copy_rate / rooms.max(1) / receivers).max(1);
+        let lane = self.lane_mut(lane);
+        (lane.rate, lane.copy_rate) = (most, limits.copy_rate / rooms.max(1) / receivers);
     }
 
     fn lane(&self, lane: Lane) -> &Use {
@@ -170,7 +193,7 @@ impl Account {
         room: &mut Room,
         lane: Lane,
         now: Instant,
-        cost: usize,
+        cost: Cost,
         least: Duration,
         burst: Duration,
     ) -> Duration {
@@ -185,7 +208,7 @@ impl Account {
         room: &mut Room,
         lane: Lane,
         now: Instant,
-        cost: usize,
+        cost: Cost,
         least: Duration,
         burst: Duration,
     ) -> bool {
@@ -203,6 +226,10 @@ impl Account {
     }
 }
 
+/// What a datagram counts for above its own bytes on a receiver's line.
+const HEADERS: usize = 64;
+/// What one copy of a datagram counts for above its own bytes: a system call costs as much as some hundred bytes.
+const COPYING: usize = 320;
 /// How often the shares are found out.
 const REFRESH: Duration = Duration::from_millis(20);
 /// How long a room may count as busy that sends nothing any more.
