@@ -147,9 +147,10 @@ impl<T: Transport> Call<T> {
         seed: [u8; 32],
         unix: UnixTime,
     ) -> Result<Self, CallError> {
+        // All that can be checked here is checked before anybody is contacted.
         check_relays(&transport, invite.relays())?;
-        transport.connect(invite.handle()).await?;
         let room = Room::knock(identity, invite, seed, transport.now(), unix)?;
+        transport.connect(room.handle()).await?;
         Ok(Self::new(transport, room))
     }
 

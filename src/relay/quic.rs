@@ -28,6 +28,7 @@ use super::{
     rooms::Copies,
 };
 use crate::transport::quic::{
+    probe::Gate,
     socket::{Arrived, Socket},
     tls,
 };
@@ -63,9 +64,10 @@ impl Door {
 
     /// Serves members until the relay stops.
     pub(super) fn serve(self, shared: &Arc<Shared>) {
-        let config = Some(Arc::new(self.config));
+        let config = Arc::new(self.config);
         let edge = Edge {
-            endpoint: Endpoint::new(tls::endpoint(), config, true, None),
+            endpoint: Endpoint::new(tls::endpoint(), Some(Arc::clone(&config)), true, None),
+            config,
             socket: self.socket,
             hub: self.hub,
             shared,
@@ -82,6 +84,7 @@ impl Door {
 
 struct Edge<'a> {
     endpoint: Endpoint,
+    config: Arc<ServerConfig>,
     socket: Socket,
     hub: Arc<Hub>,
     shared: &'a Arc<Shared>,
@@ -174,10 +177,12 @@ impl Edge<'_> {
         let Some(number) = self.shared.enter(incoming.remote_address().ip(), hang_up) else {
             return self.refuse(incoming);
         };
-        match self.endpoint.accept(incoming, now, &mut self.buffer, None) {
+        let (gate, mut config) = (Gate::default(), ServerConfig::clone(&self.config));
+        config.transport_config(tls::server_transport(&gate));
+        match self.endpoint.accept(incoming, now, &mut self.buffer, Some(Arc::new(config))) {
             Ok((handle, connection)) => {
-                self.guests
-                    .insert(handle, Box::new(Guest::new(connection, number, now, &self.shared.limits)));
+                let guest = Guest::new(connection, gate, number, now, &self.shared.limits);
+                self.guests.insert(handle, Box::new(guest));
                 self.touch(handle);
             }
             Err(error) => {
@@ -326,6 +331,9 @@ impl Edge<'_> {
         loop {
             guest.hand_over_packets();
             let Some(transmit) = guest.poll_transmit(now, socket.max_segments(), buffer) else { break };
+            socket.send(&transmit, buffer);
+        }
+        if let Some(transmit) = guest.poll_probe(now, buffer) {
             socket.send(&transmit, buffer);
         }
         guest.poll_endpoint(|event| endpoint.handle_event(handle, event));

@@ -20,10 +20,14 @@ use crate::relay::{
     rooms::Way,
     wire::{self, FrameTooLong, Frames, Hello, Refusal},
 };
-use crate::transport::quic::tls::DATAGRAMS;
+use crate::transport::quic::{
+    probe::{Gate, Probe},
+    tls::DATAGRAMS,
+};
 
 pub(super) struct Guest {
     connection: quinn_proto::Connection,
+    probe: Probe,
     stream: Option<StreamId>,
     stage: Stage,
     /// What is being written.
@@ -83,6 +87,7 @@ impl Guest {
     /// Somebody whose address is proved.
     pub(super) fn new(
         connection: quinn_proto::Connection,
+        gate: Gate,
         pending: Number,
         now: Instant,
         limits: &Limits,
@@ -90,6 +95,7 @@ impl Guest {
         let until = now + limits.hello_timeout;
         Self {
             connection,
+            probe: Probe::of_relay(gate, now),
             stream: None,
             stage: Stage::Hello { bytes: Vec::new(), until },
             unsent: Bytes::new(),
@@ -157,7 +163,8 @@ impl Guest {
                     .min()
             }
         };
-        [own, self.connection.poll_timeout()].into_iter().flatten().min()
+        let probe = self.probe.due().filter(|_| !self.connection.is_closed());
+        [own, probe, self.connection.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Goes on as far as it can.
@@ -234,6 +241,16 @@ impl Guest {
     ) -> Option<Transmit> {
         buffer.clear();
         self.connection.poll_transmit(now, segments, buffer)
+    }
+
+    /// A packet for a member that has not answered for a while.
+    pub(super) fn poll_probe(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        let mut transmit = None;
+        self.probe.send(&mut self.connection, now, |connection| {
+            buffer.clear();
+            transmit = connection.poll_transmit(now, 1, buffer);
+        });
+        transmit
     }
 
     pub(super) fn poll_endpoint(&mut self, mut handle: impl FnMut(EndpointEvent) -> Option<ConnectionEvent>) {
