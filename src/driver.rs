@@ -497,14 +497,14 @@ const EARLY: usize = 32;
 mod tests {
     use std::{
         future::{Future, ready},
-        time::SystemTime,
+        time::{Duration, SystemTime},
     };
 
     use super::*;
     use crate::{
         group::Name,
         room::InviteOptions,
-        transport::{RoomHandle, block_on},
+        transport::{RoomHandle, block_on, socket},
     };
 
     /// A transport that must not be touched.
@@ -555,5 +555,19 @@ mod tests {
         let invite = room.invite(InviteOptions::default(), Instant::now()).unwrap();
         let guest = block_on(Call::join(bad(), identity(2), invite, [2; 32], unix));
         assert_eq!(guest.unwrap_err(), refused);
+    }
+    #[test]
+    fn what_can_be_known_here_is_said_before_anybody_is_contacted() {
+        // Nobody listens there, which whoever tries is told.
+        let nobody = RelayName::new("127.0.0.1:9").unwrap();
+        let identity = |n| Identity::from_seed([n; 32], Name::new("somebody").unwrap());
+        let unix = UnixTime::from(SystemTime::now());
+        let options = RoomOptions::new(Name::new("room").unwrap(), [nobody.clone()]);
+        let mut room = Room::create(identity(1), options, [1; 32], Instant::now(), unix).unwrap();
+        let invite = room.invite(InviteOptions::lasting(Duration::from_secs(60)), Instant::now()).unwrap();
+        let late = UnixTime::from(SystemTime::now() + Duration::from_secs(120));
+        let client = socket::Client::new(nobody);
+        let guest = block_on(Call::join(client, identity(2), invite, [2; 32], late));
+        assert_eq!(guest.unwrap_err(), CallError::Knock(KnockError::Expired));
     }
 }

@@ -235,7 +235,7 @@ fn read_frames(mut stream: &TcpStream, connection: Connection, outbox: &Outbox, 
                         if !outbox.pause(wait) {
                             return;
                         }
-                        handled = shared.rooms().held_up(connection, Instant::now());
+                        handled = shared.rooms().held_up(connection);
                     }
                     if handled.is_none() {
                         return;

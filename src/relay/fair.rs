@@ -106,6 +106,11 @@ impl<K: Copy + Eq + Hash, T> Queue<K, T> {
         self.cost
     }
 
+    /// The cost of what waits of the sender of which most waits.
+    pub(super) fn cost_of_fattest(&self) -> usize {
+        self.flows.values().map(|flow| flow.cost).max().unwrap_or(0)
+    }
+
     /// The cost of what waits of one sender.
     pub(super) fn cost_of(&self, sender: K) -> usize {
         self.flows.get(&sender).map_or(0, |flow| flow.cost)

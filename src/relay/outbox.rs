@@ -34,8 +34,16 @@ struct Queue {
     closed: bool,
     /// The cost of all that was taken so far.
     taken: u64,
-    /// Since when it has held up senders without a break, and what was taken by then.
-    behind: Option<(Instant, u64)>,
+    /// Since when it has held up senders, if it does.
+    behind: Option<Behind>,
+}
+
+struct Behind {
+    since: Instant,
+    /// What was taken by then.
+    taken: u64,
+    /// When it last held up any.
+    last: Instant,
 }
 
 impl Outbox {
@@ -65,15 +73,9 @@ impl Outbox {
     }
 
     /// Whether what waits of this sender is more than its share: more than is free.
-    pub(super) fn holds_up(&self, sender: Connection, now: Instant) -> bool {
-        let mut queue = self.lock();
-        let free = self.limit.saturating_sub(queue.frames.cost());
-        let held = !queue.closed && !queue.finishing && queue.frames.cost_of(sender) > free;
-        if held {
-            let taken = queue.taken;
-            queue.behind.get_or_insert((now, taken));
-        }
-        held
+    pub(super) fn holds_up(&self, sender: Connection) -> bool {
+        let queue = self.lock();
+        !queue.closed && !queue.finishing && queue.frames.cost_of(sender) > queue.free(self.limit)
     }
 
     /// Whether it has held up senders for [`BEHIND`], and in that time so little was taken that its reader is to blame.
@@ -81,18 +83,23 @@ impl Outbox {
     /// To be called now and then.
     pub(super) fn is_too_slow(&self, rate: u32, now: Instant) -> bool {
         let mut queue = self.lock();
-        let Some((since, before)) = queue.behind else { return false };
-        if queue.frames.cost() <= self.limit / 2 {
-            queue.behind = None;
+        let held = queue.frames.cost_of_fattest() > queue.free(self.limit);
+        let taken = queue.taken;
+        let fresh = |behind: &Behind| now.saturating_duration_since(behind.last) < BREAK;
+        // Senders come and go as fast as they are served, so a short break is none.
+        let behind = queue.behind.take().filter(|behind| held || fresh(behind));
+        let Some(mut behind) = behind.or_else(|| held.then_some(Behind { since: now, taken, last: now }))
+        else {
             return false;
+        };
+        if held {
+            behind.last = now;
         }
-        let elapsed = now.saturating_duration_since(since);
-        if elapsed < BEHIND {
-            return false;
-        }
-        let taken = queue.taken.saturating_sub(before);
-        queue.behind = Some((now, queue.taken));
-        u128::from(taken) * 1_000 < u128::from(rate) * elapsed.as_millis()
+        let elapsed = now.saturating_duration_since(behind.since);
+        let due = elapsed >= BEHIND;
+        let slow = u128::from(taken - behind.taken) * 1_000 < u128::from(rate) * elapsed.as_millis();
+        queue.behind = Some(if due { Behind { since: now, taken, last: now } } else { behind });
+        due && slow
     }
 
     /// Waits for the next frames, and adds them to `bytes` until there are [`RUN`] or more. False once the outbox is
@@ -166,6 +173,10 @@ impl Queue {
         Some(frame)
     }
 
+    fn free(&self, limit: usize) -> usize {
+        limit.saturating_sub(self.frames.cost())
+    }
+
     fn is_empty(&self) -> bool {
         self.answer.is_none() && self.frames.is_empty()
     }
@@ -182,6 +193,8 @@ pub(super) const OVERHEAD: usize = 256;
 const RUN: usize = 16 * 1024;
 /// How long senders are held up before it is judged who is to blame.
 const BEHIND: Duration = Duration::from_secs(5);
+/// How long nobody is held up until that has an end.
+const BREAK: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -207,21 +220,21 @@ mod tests {
 
     #[test]
     fn a_sender_is_held_up_by_its_own_messages_and_by_nobody_elses() {
-        let (outbox, now) = (outbox(10_000), Instant::now());
+        let outbox = outbox(10_000);
         for _ in 0..5 {
-            assert!(!outbox.holds_up(ADA, now));
+            assert!(!outbox.holds_up(ADA));
             assert!(outbox.push(ADA, frame(1_000)));
         }
-        assert!(!outbox.holds_up(ADA, now), "half for one alone");
+        assert!(!outbox.holds_up(ADA), "half for one alone");
         outbox.push(ADA, frame(1_000));
-        assert!(outbox.holds_up(ADA, now));
-        assert!(!outbox.holds_up(BEN, now), "what is free is for the others");
+        assert!(outbox.holds_up(ADA));
+        assert!(!outbox.holds_up(BEN), "what is free is for the others");
         outbox.push(BEN, frame(1_000));
-        assert!(!outbox.holds_up(BEN, now) && outbox.holds_up(ADA, now));
+        assert!(!outbox.holds_up(BEN) && outbox.holds_up(ADA));
         for _ in 0..3 {
             outbox.poll();
         }
-        assert!(!outbox.holds_up(ADA, now));
+        assert!(!outbox.holds_up(ADA));
     }
 
     #[test]
@@ -229,14 +242,15 @@ mod tests {
         for (each_second, too_slow) in [(0, true), (1, true), (3, false)] {
             let (outbox, start) = (outbox(10_000), Instant::now());
             let mut judged = false;
-            for second in 0..=5 {
-                while !outbox.holds_up(ADA, start + Duration::from_secs(second)) {
+            for tenths in 0..80 {
+                while !outbox.holds_up(ADA) {
                     outbox.push(ADA, frame(1_000));
                 }
-                judged |= outbox.is_too_slow(2_000, start + Duration::from_secs(second));
-                for _ in 0..each_second {
+                if tenths % 10 < each_second {
+                    // Nobody is held up for a moment, at just the time at which it is judged.
                     outbox.poll();
                 }
+                judged |= outbox.is_too_slow(2_000, start + Duration::from_millis(100) * tenths);
             }
             assert_eq!(judged, too_slow, "{each_second} a second");
         }
@@ -264,7 +278,7 @@ mod tests {
         outbox.close();
         assert!(outbox.is_closed());
         assert!(!outbox.take(&mut Vec::new()) && outbox.poll().is_none());
-        assert!(!outbox.push(ADA, Bytes::new()) && !outbox.holds_up(ADA, Instant::now()));
+        assert!(!outbox.push(ADA, Bytes::new()) && !outbox.holds_up(ADA));
         assert!(!outbox.pause(Duration::from_secs(3_600)));
     }
 

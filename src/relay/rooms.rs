@@ -278,7 +278,7 @@ impl Rooms {
         for other in room.members.iter().filter(|other| **other != from) {
             let Some(outbox) = self.members.get(other).map(|other| &other.outbox) else { continue };
             copies += usize::from(outbox.push(from, frame.clone()));
-            if held_by.is_none() && outbox.holds_up(from, now) {
+            if held_by.is_none() && outbox.holds_up(from) {
                 held_by = Some(*other);
             }
         }
@@ -297,11 +297,10 @@ impl Rooms {
     /// How long to wait before asking again whether this sender is read on. Zero if it is, now, and `None` if it was cut off.
     ///
     /// It is not while some receiver has more of its messages waiting than is free there.
-    pub(super) fn held_up(&mut self, from: Connection, now: Instant) -> Option<Duration> {
+    pub(super) fn held_up(&mut self, from: Connection) -> Option<Duration> {
         let sender = self.members.get(&from).filter(|sender| !sender.outbox.is_closed())?;
-        let holds_up = |other: &Connection| {
-            self.members.get(other).is_some_and(|other| other.outbox.holds_up(from, now))
-        };
+        let holds_up =
+            |other: &Connection| self.members.get(other).is_some_and(|other| other.outbox.holds_up(from));
         // Most often the one that did before still does, which is found out without asking all of them.
         let held_by = match sender.held_by {
             None => return Some(Duration::ZERO),
@@ -459,7 +458,7 @@ mod tests {
         let (slow, slow_outbox) = relay.join(ROOM, 2).unwrap();
         let (quiet, reader) = relay.join(ROOM, 3).unwrap();
         let mut sent = 0;
-        while relay.rooms.held_up(sender, relay.now).unwrap().is_zero() {
+        while relay.rooms.held_up(sender).unwrap().is_zero() {
             assert!(relay.rooms.handle_control(sender, &[7; 1_000], relay.now).is_some());
             assert_eq!(reader.poll(), wire::frame(&[7; 1_000]));
             sent += 1;
@@ -467,14 +466,14 @@ mod tests {
         assert_eq!(sent, 4, "half of the queue");
         // Others are not held up by that, and lose nothing.
         assert_eq!(relay.rooms.handle_control(quiet, b"aside", relay.now), Some(Duration::ZERO));
-        assert_eq!(relay.rooms.held_up(quiet, relay.now), Some(Duration::ZERO));
+        assert_eq!(relay.rooms.held_up(quiet), Some(Duration::ZERO));
         for second in 0..10 {
             relay.now += Duration::from_secs(1);
             relay.rooms.handle_timeout(relay.now);
-            assert_eq!(slow_outbox.is_closed(), second >= 4, "{second}");
-            relay.rooms.held_up(sender, relay.now);
+            assert_eq!(slow_outbox.is_closed(), second >= 5, "{second}");
+            relay.rooms.held_up(sender);
         }
-        assert_eq!(relay.rooms.held_up(sender, relay.now), Some(Duration::ZERO));
+        assert_eq!(relay.rooms.held_up(sender), Some(Duration::ZERO));
         assert_eq!(relay.rooms.counts.cut, 1);
         assert!(relay.rooms.handle_control(slow, b"still here", relay.now).is_none());
     }
@@ -492,7 +491,7 @@ mod tests {
             for ((stranger, outbox), wait) in strangers.iter().zip(&mut waits) {
                 while outbox.poll().is_some() {}
                 if wait.is_zero() {
-                    *wait = relay.rooms.held_up(*stranger, relay.now).unwrap();
+                    *wait = relay.rooms.held_up(*stranger).unwrap();
                 }
                 if wait.is_zero() {
                     *wait = relay.rooms.handle_control(*stranger, &[7; 16_000], relay.now).unwrap();

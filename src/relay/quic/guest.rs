@@ -304,9 +304,11 @@ impl Guest {
                     return;
                 }
                 if member.read_after.take().is_some() {
-                    match shared.rooms().held_up(member.number, now) {
+                    match shared.rooms().held_up(member.number) {
                         Some(wait) if wait.is_zero() => self.hand_on(now, shared),
                         Some(wait) => member.read_after = Some(now + wait),
+                        // It drains, and is read so that it can end.
+                        None if member.outbox.is_finishing() => {}
                         None => return,
                     }
                     // It has asked to wait again, or was cut off.
