@@ -132,7 +132,9 @@ const MOST: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use std::net::{TcpListener, TcpStream, UdpSocket};
+    #[cfg(any(feature = "quic", feature = "rtp"))]
+    use std::net::UdpSocket;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::transport::{RelayName, RoomHandle, Transport, block_on};
@@ -152,6 +154,7 @@ mod tests {
         format!("{scheme}{TWO_ADDRESSES}{}{rest}", address.port()).parse().unwrap()
     }
 
+    #[cfg(any(feature = "quic", feature = "rtp"))]
     /// Somebody who takes datagrams at the silent address and says nothing.
     fn deaf(address: SocketAddr) -> UdpSocket {
         UdpSocket::bind((SILENT, address.port())).unwrap()
