@@ -1,8 +1,8 @@
 //! `cargo bench --bench voice`: what the voice endpoint adds, in delay, in made-up sound, and in time on a processor.
 //!
 //! ```text
-//! delay    track > Speaker > seal > 20 ms, jitter, loss > open > Listener > what is heard       on virtual time
-//! time     packets of n speakers > open | Listener::hear and render                             CPU time of this thread
+//! delay    track > Sender > seal > 20 ms, jitter, loss > open > Receiver > what is heard       on virtual time
+//! time     packets of n speakers > open | Receiver::hear and render                             CPU time of this thread
 //! ```
 //!
 //! The delay is measured on the sound itself: by how much what is heard has to be moved to match what was said. It
@@ -27,7 +27,7 @@ use sottovoce::{
     Authenticity, Opener,
     codec::{Decoder, MAX_SAMPLES},
     media::OpusPacket,
-    voice::{Heard, Listener, ListenerOptions},
+    voice::{Frame, Receiver, ReceiverOptions},
 };
 use stage::{Profile, Stage, signed};
 use support::{
@@ -131,9 +131,9 @@ fn seal(stage: &mut Stage, leaf: u32, opus: &[u8], frame: u64) -> Vec<u8> {
 /// Time on a processor for a second of sound: to open, to play, and to decode alone.
 fn listen(crowd: &mut Crowd, loudest: usize) -> [f64; 2] {
     let mut now = crowd.stage.now;
-    let mut options = ListenerOptions::default();
+    let mut options = ReceiverOptions::default();
     (options.speakers, options.loudest) = (64, loudest);
-    let mut listener = Listener::new(options, now).expect("the options are good");
+    let mut listener = Receiver::new(options, now).expect("the options are good");
     let opener: &mut Opener = &mut crowd.stage.member(LISTENER).opener;
     let mut pcm = [0.0; 240];
     let (mut open, mut play) = (Duration::ZERO, Duration::ZERO);
@@ -144,7 +144,7 @@ fn listen(crowd: &mut Crowd, loudest: usize) -> [f64; 2] {
             let opened = opener.open(sealed).expect("it was sealed for us");
             open += spent() - start;
             let start = spent();
-            listener.hear(Heard::from(&opened), now).expect("there is a place");
+            listener.hear(Frame::from(&opened), now).expect("there is a place");
             play += spent() - start;
         }
         for _ in 0..8 {

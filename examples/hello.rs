@@ -6,7 +6,7 @@ use sottovoce::driver::{Call, Next};
 use sottovoce::group::{Identity, Name, Role};
 use sottovoce::room::{Event, InviteOptions, RoomOptions, UnixTime};
 use sottovoce::transport::{block_on, loopback::Hub};
-use sottovoce::{CaptureTime, Stamp, media::Level};
+use sottovoce::{Seed, Stamp, media::Level};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Any relay will do; this one lives in the process. A room names the relays that may be contacted.
@@ -16,13 +16,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let unix = UnixTime::from(SystemTime::now());
     let ada = Identity::from_seed(rand::random(), Name::new("Ada")?);
-    let mut ada = block_on(Call::host(hub.member(), ada, options, rand::random(), unix))?;
+    let mut ada = block_on(Call::host(hub.member(), ada, options, Seed::generate()?, unix))?;
     let now = ada.now();
     let link = ada.room_mut().invite(InviteOptions::default(), now)?.to_string();
 
     // The link reaches Ben some other way: a chat, a QR code.
     let ben = Identity::from_seed(rand::random(), Name::new("Ben")?);
-    let mut ben = block_on(Call::join(hub.member(), ben, link.parse()?, rand::random(), unix))?;
+    let mut ben = block_on(Call::join(hub.member(), ben, link.parse()?, Seed::generate()?, unix))?;
 
     let opus = [0xfc, 0xff, 0xfe]; // what your encoder gives; here 20 ms of silence
     loop {
@@ -33,10 +33,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             ada.room_mut().admit(knock, now)?;
         }
         if ada.room().roster().len() == 2 {
-            ada.speak(
-                &opus,
-                Stamp { captured: CaptureTime(unix.0 * 1_000), level: Level(40), ..Stamp::default() },
-            )?;
+            // Each packet says when its own audio was captured.
+            let captured = SystemTime::now().into();
+            ada.speak(&opus, Stamp { captured, level: Level(40), ..Stamp::default() })?;
         }
         let soon = ben.now() + Duration::from_millis(20);
         match block_on(ben.next(soon))? {

@@ -74,6 +74,7 @@ fn run(wanted: Wanted) -> Result<(), String> {
         say(&format!("listening at {name}"));
     }
     let (mut printed, mut next) = (relay.counts(), Instant::now() + EVERY);
+    let mut told = false;
     while !term.load(Ordering::Relaxed) {
         if let Some(Ok((stream, _))) = metrics.as_ref().map(TcpListener::accept) {
             // Whoever asks and does not listen is no reason to stop.
@@ -81,6 +82,11 @@ fn run(wanted: Wanted) -> Result<(), String> {
             continue;
         }
         thread::sleep(POLL);
+        if let Some(error) = relay.log_error()
+            && !std::mem::replace(&mut told, true)
+        {
+            eprintln!("relay: the log cannot be written any more: {error}");
+        }
         if Instant::now() >= next {
             next = Instant::now() + EVERY;
             let counts = relay.counts();

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use sottovoce::{
-    CaptureTime, Opener, Rekey, Sealer, Stamp,
+    Opener, Rekey, Sealer, Seed, Stamp,
     group::{Identity, Name, Role},
     media::{HEADROOM, OpusPacket, TAILROOM},
     room::{Event, InviteOptions, Room, RoomOptions, UnixTime},
@@ -64,11 +64,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let host = Identity::from_seed(rand::random(), Name::new("Ada")?);
     let mut options = RoomOptions::new(Name::new("Evening room")?, [relay]);
     options.default_role = Role::Speaker;
-    let mut ada = Peer::new(Room::create(host, options, rand::random(), now, unix)?);
+    let mut ada = Peer::new(Room::create(host, options, Seed::generate()?, now, unix)?);
     let invite = ada.room.invite(InviteOptions::default(), now)?;
 
     let guest = Identity::from_seed(rand::random(), Name::new("Ben")?);
-    let mut ben = Peer::new(Room::knock(guest, invite, rand::random(), now, unix)?);
+    let mut ben = Peer::new(Room::knock(guest, invite, Seed::generate()?, now, unix)?);
 
     // The control lane: whatever one side has to send, the other takes, until Ben is in.
     let (mut from_ada, mut from_ben) = (Vec::new(), Vec::new());
@@ -97,7 +97,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let opus = [0xfc, 0xff, 0xfe];
     let mut buffer = [0; HEADROOM + 240 + TAILROOM];
     buffer[HEADROOM..HEADROOM + opus.len()].copy_from_slice(&opus);
-    let stamp = Stamp { captured: CaptureTime(unix.0 * 1_000), ..Stamp::default() };
+    let stamp = Stamp { captured: std::time::SystemTime::now().into(), ..Stamp::default() };
     let sealed = ada.sealer.seal(&mut buffer, opus.len(), stamp)?;
     println!("sealed into {} bytes", sealed.len());
 

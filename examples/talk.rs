@@ -26,18 +26,27 @@ mod wav;
 use std::{
     error::Error,
     process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
 use args::{Args, Part};
 use ends::{Ear, Mouth};
 use kept::Kept;
+use signal_hook::{
+    consts::{SIGINT, SIGTERM},
+    flag,
+};
 use sottovoce::{
+    Seed,
     driver::{Call, Next},
     group::{Invite, Name, Role},
     room::{Event, InviteOptions, RoomOptions, UnixTime},
     transport::{block_on, socket::Client},
-    voice::{Heard, Listener, ListenerOptions, Speaker, SpeakerOptions},
+    voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
 
 fn main() -> ExitCode {
@@ -69,7 +78,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
             let mut options = RoomOptions::new(Name::new("Talk")?, [relay.clone()]);
             options.default_role = Role::Speaker;
             let client = Client::new(relay.clone());
-            let mut call = block_on(Call::host(client, identity, options, rand::random(), unix()))?;
+            let mut call = block_on(Call::host(client, identity, options, Seed::generate()?, unix()))?;
             let now = call.now();
             println!("{}", call.room_mut().invite(InviteOptions::default(), now)?);
             call
@@ -77,61 +86,82 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
         Part::Join(invite) => {
             let invite: Invite = invite.parse()?;
             let relay = invite.relays().first().ok_or("the invite names no relay")?.clone();
-            block_on(Call::join(Client::new(relay), identity, invite, rand::random(), unix()))?
+            block_on(Call::join(Client::new(relay), identity, invite, Seed::generate()?, unix()))?
         }
         Part::Back => {
             let membership = kept.membership()?.ok_or("there is no room to go back to")?;
             let relay = membership.relays().first().ok_or("the room names no relay")?.clone();
-            block_on(Call::resume(Client::new(relay), identity, &membership, rand::random(), unix()))?
+            block_on(Call::resume(Client::new(relay), identity, &membership, Seed::generate()?, unix()))?
         }
     };
     kept.keep(call.room())?;
 
     let mut mouth = Mouth::open(args.play.as_deref())?;
     let mut ear = Ear::open(args.record.as_deref())?;
-    let mut speaking = SpeakerOptions::default();
+    let mut speaking = SenderOptions::default();
     (speaking.rate, speaking.channels) = mouth.format();
-    let mut speaker = Speaker::new(speaking)?;
-    let mut listening = ListenerOptions::default();
+    let mut speaker = Sender::new(speaking)?;
+    let mut listening = ReceiverOptions::default();
     (listening.rate, listening.channels) = ear.format();
-    let mut listener = Listener::new(listening, call.now())?;
+    let mut listener = Receiver::new(listening, call.now())?;
 
+    // A signal ends it as everything else does; a second one at once.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
     let began = call.now();
     let mut reported = began;
     let mut pcm = vec![0.0; 9_600];
-    while args.seconds.is_none_or(|seconds| call.now() < began + Duration::from_secs(seconds)) {
-        let now = call.now();
-        let taken = mouth.read(&mut pcm, now);
-        speaker.capture(pcm.get(..taken).unwrap_or_default())?;
-        while let Some(packet) = speaker.next_packet(now) {
-            // Silent for now, what is said is lost, as on any network.
-            let _ = call.speak(packet.opus, packet.stamp);
-        }
-        ear.feed(&mut listener, now);
-        if now >= reported + Duration::from_secs(2) {
-            reported = now;
-            speaker.report(listener.loss());
-            speaker.handle_report(listener.reported_loss(), now);
-            show(&call, &listener);
-        }
-        let tick = speaker.poll_timeout().unwrap_or(now + PACE);
-        match block_on(call.next(tick.min(now + PACE)))? {
-            Next::Heard(heard) => {
-                if let Ok(packet) = Heard::try_from(&heard) {
-                    // More talk than there are places: the loudest are heard.
-                    let _ = listener.hear(packet, call.now());
-                }
+    // An error ends the talk, and then still the recording.
+    let mut run = || -> Result<(), Box<dyn Error>> {
+        while args.seconds.is_none_or(|seconds| call.now() < began + Duration::from_secs(seconds)) {
+            if stop.load(Ordering::Relaxed) {
+                println!("interrupted");
+                break;
             }
-            Next::Event(event) => {
-                kept.keep(call.room())?;
-                if !handle(&mut call, &mut speaker, event)? {
-                    break;
-                }
+            let now = call.now();
+            #[cfg(feature = "devices")]
+            {
+                mouth.check(&mut speaker, now, unix_ms())?;
+                ear.check(&mut listener, now)?;
             }
-            Next::Idle => {}
+            let taken = mouth.read(&mut pcm, now);
+            speaker.capture(pcm.get(..taken).unwrap_or_default())?;
+            while let Some(packet) = speaker.next_packet(now) {
+                // Silent for now, what is said is lost, as on any network.
+                let _ = call.speak(packet.opus, packet.stamp);
+            }
+            ear.feed(&mut listener, now)?;
+            if now >= reported + Duration::from_secs(2) {
+                reported = now;
+                speaker.report(listener.loss());
+                speaker.handle_report(listener.reported_loss(), now);
+                show(&call, &listener);
+            }
+            let tick = speaker.poll_timeout().unwrap_or(now + PACE);
+            match block_on(call.next(tick.min(now + PACE)))? {
+                Next::Heard(heard) => {
+                    if let Ok(packet) = Frame::try_from(&heard) {
+                        // More talk than there are places: the loudest are heard.
+                        let _ = listener.hear(packet, call.now());
+                    }
+                }
+                Next::Event(event) => {
+                    kept.keep(call.room())?;
+                    if !handle(&mut call, &mut speaker, event)? {
+                        break;
+                    }
+                }
+                Next::Idle => {}
+            }
         }
-    }
+        Ok(())
+    };
+    let ended = run();
     ear.finish()?;
+    ended?;
     let totals = listener.totals();
     println!(
         "heard {} packets, {} of them lost; sent {}",
@@ -149,7 +179,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
 }
 
 /// Answers the room; `false` when it is over.
-fn handle(call: &mut Call<Client>, speaker: &mut Speaker, event: Event) -> Result<bool, Box<dyn Error>> {
+fn handle(call: &mut Call<Client>, speaker: &mut Sender, event: Event) -> Result<bool, Box<dyn Error>> {
     let now = call.now();
     match event {
         Event::Knocked { knock, name, .. } => {
@@ -175,7 +205,7 @@ fn handle(call: &mut Call<Client>, speaker: &mut Speaker, event: Event) -> Resul
 }
 
 /// Who is heard, how loud, and how late.
-fn show(call: &Call<Client>, listener: &Listener) {
+fn show(call: &Call<Client>, listener: &Receiver) {
     for talker in listener.talkers() {
         let name = call.room().roster().iter().find(|member| member.id == talker.member);
         println!(

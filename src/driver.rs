@@ -20,6 +20,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    Seed,
     group::{Identity, Invite},
     id::{Counter, Epoch, Leaf, MemberId, Step},
     keys::Rekey,
@@ -36,6 +37,7 @@ use crate::{
 ///
 /// ```
 /// use sottovoce::{
+///     Seed,
 ///     driver::{Call, Next},
 ///     group::{Identity, Name},
 ///     room::{Event, InviteOptions, RoomOptions, UnixTime},
@@ -46,12 +48,12 @@ use crate::{
 /// let hub = Hub::new("loopback".parse()?);
 /// let options = RoomOptions::new(Name::new("tea")?, ["loopback".parse()?]);
 /// let hedy = Identity::from_seed(seed(1), Name::new("Hedy")?);
-/// let mut host = block_on(Call::host(hub.member(), hedy, options, seed(2), unix))?;
+/// let mut host = block_on(Call::host(hub.member(), hedy, options, Seed::from_bytes(&mut seed(2)), unix))?;
 /// let now = host.now();
 /// let link = host.room_mut().invite(InviteOptions::default(), now)?.to_string();
 ///
 /// let ada = Identity::from_seed(seed(3), Name::new("Ada")?);
-/// let mut guest = block_on(Call::join(hub.member(), ada, link.parse()?, seed(4), unix))?;
+/// let mut guest = block_on(Call::join(hub.member(), ada, link.parse()?, Seed::from_bytes(&mut seed(4)), unix))?;
 /// loop {
 ///     let soon = host.now() + std::time::Duration::from_millis(10);
 ///     if let Next::Event(Event::Knocked { knock, .. }) = block_on(host.next(soon))? {
@@ -81,6 +83,8 @@ pub struct Call<T> {
     unsent: Option<Bytes>,
     control_dropped: u64,
     last_dropped: Option<ControlError>,
+    /// When fresh entropy was last mixed into the room, and in which epoch.
+    stirred: Option<(Instant, Option<Epoch>)>,
 }
 
 /// What [`Call::next`] came back with.
@@ -117,7 +121,7 @@ pub struct Heard {
 impl<T: Transport> Call<T> {
     /// Makes a room and connects to it.
     ///
-    /// `seed` is 32 fresh random bytes; `unix` is the time now.
+    /// `seed` is fresh ([`Seed::generate`]); `unix` is the time now.
     ///
     /// # Errors
     /// [`CallError::RelayNotAllowed`] before anything is contacted; see [`CallError`] for the rest.
@@ -125,7 +129,7 @@ impl<T: Transport> Call<T> {
         mut transport: T,
         identity: Identity,
         options: RoomOptions,
-        seed: [u8; 32],
+        seed: Seed,
         unix: UnixTime,
     ) -> Result<Self, CallError> {
         check_relays(&transport, &options.relays)?;
@@ -144,12 +148,13 @@ impl<T: Transport> Call<T> {
         mut transport: T,
         identity: Identity,
         invite: Invite,
-        seed: [u8; 32],
+        seed: Seed,
         unix: UnixTime,
     ) -> Result<Self, CallError> {
+        // All that can be checked here is checked before anybody is contacted.
         check_relays(&transport, invite.relays())?;
-        transport.connect(invite.handle()).await?;
         let room = Room::knock(identity, invite, seed, transport.now(), unix)?;
+        transport.connect(room.handle()).await?;
         Ok(Self::new(transport, room))
     }
 
@@ -163,7 +168,7 @@ impl<T: Transport> Call<T> {
         mut transport: T,
         identity: Identity,
         membership: &Membership,
-        seed: [u8; 32],
+        seed: Seed,
         unix: UnixTime,
     ) -> Result<Self, CallError> {
         let room = Room::resume(identity, membership, seed, transport.now(), unix)?;
@@ -307,6 +312,7 @@ impl<T: Transport> Call<T> {
             unsent: None,
             control_dropped: 0,
             last_dropped: None,
+            stirred: None,
         }
     }
 
@@ -320,9 +326,24 @@ impl<T: Transport> Call<T> {
         }
     }
 
+    /// Mixes fresh entropy into the room each minute and after each change of epoch.
+    fn stir(&mut self, now: Instant) {
+        let epoch = self.room.epoch();
+        let fresh = |(at, then): (Instant, Option<Epoch>)| then == epoch && now < at + STIR_EVERY;
+        if self.stirred.is_some_and(fresh) {
+            return;
+        }
+        // A system without randomness gave none for the first seed either; the next tick tries again.
+        if let Ok(seed) = Seed::generate() {
+            self.room.stir(seed);
+            self.stirred = Some((now, epoch));
+        }
+    }
+
     /// Does what is due, and gives new keys to sealer and opener.
     fn tick(&mut self) {
         let now = self.transport.now();
+        self.stir(now);
         if self.room.poll_timeout().is_some_and(|at| at <= now) {
             self.room.handle_timeout(now);
         }
@@ -489,6 +510,9 @@ fn check_relays(transport: &impl Transport, allowed: &[RelayName]) -> Result<(),
     }
 }
 
+/// How long the room draws from the same entropy.
+const STIR_EVERY: Duration = Duration::from_secs(60);
+
 /// Packets that are held for keys to come.
 const EARLY: usize = 32;
 
@@ -496,14 +520,14 @@ const EARLY: usize = 32;
 mod tests {
     use std::{
         future::{Future, ready},
-        time::SystemTime,
+        time::{Duration, SystemTime},
     };
 
     use super::*;
     use crate::{
         group::Name,
         room::InviteOptions,
-        transport::{RoomHandle, block_on},
+        transport::{RoomHandle, block_on, socket},
     };
 
     /// A transport that must not be touched.
@@ -548,11 +572,28 @@ mod tests {
         let options = RoomOptions::new(Name::new("room").unwrap(), [relay("good:1"), relay("better:1")]);
         let bad = || Untouchable(relay("good:2"));
         let refused = CallError::RelayNotAllowed(relay("good:2"));
-        let host = block_on(Call::host(bad(), identity(1), options.clone(), [1; 32], unix));
+        let host =
+            block_on(Call::host(bad(), identity(1), options.clone(), Seed::from_bytes(&mut [1; 32]), unix));
         assert_eq!(host.unwrap_err(), refused);
-        let mut room = Room::create(identity(1), options, [1; 32], Instant::now(), unix).unwrap();
+        let mut room =
+            Room::create(identity(1), options, Seed::from_bytes(&mut [1; 32]), Instant::now(), unix).unwrap();
         let invite = room.invite(InviteOptions::default(), Instant::now()).unwrap();
-        let guest = block_on(Call::join(bad(), identity(2), invite, [2; 32], unix));
+        let guest = block_on(Call::join(bad(), identity(2), invite, Seed::from_bytes(&mut [2; 32]), unix));
         assert_eq!(guest.unwrap_err(), refused);
+    }
+    #[test]
+    fn what_can_be_known_here_is_said_before_anybody_is_contacted() {
+        // Nobody listens there, which whoever tries is told.
+        let nobody = RelayName::new("127.0.0.1:9").unwrap();
+        let identity = |n| Identity::from_seed([n; 32], Name::new("somebody").unwrap());
+        let unix = UnixTime::from(SystemTime::now());
+        let options = RoomOptions::new(Name::new("room").unwrap(), [nobody.clone()]);
+        let mut room =
+            Room::create(identity(1), options, Seed::from_bytes(&mut [1; 32]), Instant::now(), unix).unwrap();
+        let invite = room.invite(InviteOptions::lasting(Duration::from_secs(60)), Instant::now()).unwrap();
+        let late = UnixTime::from(SystemTime::now() + Duration::from_secs(120));
+        let client = socket::Client::new(nobody);
+        let guest = block_on(Call::join(client, identity(2), invite, Seed::from_bytes(&mut [2; 32]), late));
+        assert_eq!(guest.unwrap_err(), CallError::Knock(KnockError::Expired));
     }
 }

@@ -27,8 +27,22 @@ pub struct KeyId(pub u64);
 pub struct Counter(pub u64);
 
 /// When audio was captured, by the sender's clock: milliseconds since 1970-01-01 UTC, 48 bits on the wire.
+///
+/// The default is [`UNKNOWN`](Self::UNKNOWN).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct CaptureTime(pub u64);
+
+impl CaptureTime {
+    /// Not known: a [`Sealer`](crate::Sealer) takes the packet for what follows the packet before.
+    pub const UNKNOWN: Self = Self(0);
+}
+
+impl From<std::time::SystemTime> for CaptureTime {
+    fn from(time: std::time::SystemTime) -> Self {
+        let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
 
 /// Who a member is, whatever room or leaf: the fingerprint of an identity key (SPEC section 6.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +57,30 @@ impl MemberId {
     /// The 32 bytes of the fingerprint.
     pub const fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// The public Ed25519 key of an identity: signs statements, and is the same in every room.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IdentityKey([u8; 32]);
+
+impl IdentityKey {
+    /// Takes the 32 bytes of a key (RFC 8032). Any 32 bytes are taken: a signature is what counts.
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes of the key.
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// The first four bytes: a log must not say more about a person than it needs.
+impl fmt::Debug for IdentityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, ..] = self.0;
+        write!(f, "IdentityKey({a:02x}{b:02x}{c:02x}{d:02x}..)")
     }
 }
 

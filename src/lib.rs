@@ -43,7 +43,13 @@ pub mod driver;
 pub mod group;
 pub mod id;
 pub mod keys;
+#[cfg(feature = "room")]
+pub(crate) mod law;
 pub mod media;
+#[cfg(feature = "room")]
+mod mls;
+#[cfg(feature = "room")]
+mod random;
 pub mod relay;
 pub mod report;
 #[cfg(feature = "room")]
@@ -53,10 +59,14 @@ pub mod store;
 pub mod transport;
 #[cfg(feature = "voice")]
 pub mod voice;
+#[cfg(feature = "room")]
+pub(crate) mod wire;
 
-pub use id::{CaptureTime, Counter, Epoch, KeyId, Leaf, MemberId, Step};
+pub use id::{CaptureTime, Counter, Epoch, IdentityKey, KeyId, Leaf, MemberId, Step};
 pub use keys::{EpochSecret, EpochStart, Rekey, Schedule, Speaker, Suite};
 pub use media::{Authenticity, Opened, Opener, PacketSize, Refusal, SealError, Sealer, Silence, Stamp};
+#[cfg(feature = "room")]
+pub use random::{NoRandomness, Seed};
 
 #[cfg(all(doctest, feature = "room"))]
 #[doc = include_str!("../README.md")]

@@ -23,29 +23,33 @@ pub mod token;
 mod bucket;
 mod control;
 mod counts;
+mod fair;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod media;
 mod metrics;
 mod outbox;
+mod pending;
 mod rooms;
 pub(crate) mod wire;
 
 use std::{
     fmt, io,
-    net::{SocketAddr, TcpListener, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener, UdpSocket},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use ring::rand::{SecureRandom, SystemRandom};
+use socket2::SockRef;
 
 use crate::transport::{Percent, RelayName};
 pub use counts::{Counts, Refusals};
+use pending::{Entry, HangUp, Number, Pending};
 use rooms::Rooms;
 
 /// A relay that runs on threads of its own until it is stopped or dropped.
@@ -78,14 +82,14 @@ impl Relay {
         let quic = options.quic.map(|listen| quic::Door::new(listen, options.limits.pending)).transpose()?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            rooms: Mutex::new(Rooms::new(options.limits, options.media_loss, options.seed)),
+            rooms: Mutex::new(Rooms::new(options.limits, options.media_loss, options.seed, Instant::now())),
             log: Mutex::new(options.log),
             limits: options.limits,
             issuer: options.issuer,
             media,
             #[cfg(feature = "quic")]
             quic: quic.as_ref().map(|door| Arc::clone(&door.hub)),
-            pending: AtomicUsize::new(0),
+            pending: Mutex::new(Pending::new(options.limits.pending, options.limits.hello_timeout)),
             draining: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         });
@@ -127,18 +131,27 @@ impl Relay {
 
     /// What happened so far.
     pub fn counts(&self) -> Counts {
-        self.shared.rooms().counts
+        let lost = self.log_failure().map_or(0, |(_, lost)| lost);
+        Counts { log_lost: lost, ..self.shared.rooms().counts }
+    }
+
+    /// Why the log is no longer written, if it is not: the disk may be full. The relay goes on without it.
+    ///
+    /// This shows a tenth of a second after it happened, as `sottovoce_relay_log_failed` in the [metrics](Self::metrics).
+    pub fn log_error(&self) -> Option<io::ErrorKind> {
+        self.log_failure().map(|(error, _)| error)
+    }
+
+    fn log_failure(&self) -> Option<(io::ErrorKind, u64)> {
+        self.shared.log().as_ref().and_then(log::Writer::failure)
     }
 
     /// The counts, and how many members and rooms there are now, as Prometheus text (format 0.0.4).
     ///
     /// Nothing in it is about a person or a room.
     pub fn metrics(&self) -> String {
-        let (counts, (members, rooms)) = {
-            let rooms = self.shared.rooms();
-            (rooms.counts, rooms.sizes())
-        };
-        metrics::text(&counts, members, rooms)
+        let (members, rooms) = self.shared.rooms().sizes();
+        metrics::text(&self.counts(), members, rooms, self.log_error().is_some())
     }
 
     /// Stops without haste: admits nobody from now on, lets the members go on until all have left or
@@ -230,21 +243,33 @@ pub struct Options {
 pub struct Limits {
     /// Members of all rooms together. Each takes two threads and one file descriptor.
     pub connections: usize,
-    /// Connections that have not yet said which room they want.
+    /// Connections that have not yet said which room they want. When there are more, the oldest one of the network
+    /// address that has most of them gives way.
     pub pending: usize,
     /// Rooms with at least one member.
     pub rooms: usize,
     /// Members of one room.
     pub members: usize,
-    /// Bytes of control messages that may wait for one member, 66 added to each. A member that would
-    /// need more reads too slowly, and is cut off.
+    /// Bytes of control messages that may wait for one member, 258 added to each. A sender of which more waits
+    /// there than is free is not read until less does; nobody else is held up by that.
     pub queue: usize,
-    /// Bytes of control messages a second that are read from one member, 66 added to each; eight seconds'
+    /// Bytes of control messages a second that a member has to take while it holds up senders, judged every five
+    /// seconds. A member that takes less is cut off.
+    pub drain_rate: u32,
+    /// Bytes of control messages a second that are read from one member, 258 added to each; eight seconds'
     /// worth may come at once. Whatever is above waits in the member's own connection.
     pub control_rate: u32,
+    /// The same for all members of a room together, who have equal shares of it.
+    pub room_control_rate: u32,
     /// Datagrams a second that are taken from one member; a second's worth may come at once. The rest is
     /// dropped.
     pub media_rate: u32,
+    /// Bytes of datagrams a second, 64 added to each, that are taken from all members of a room together, who have
+    /// equal shares of it.
+    pub room_media_rate: u32,
+    /// Bytes of copies a second that the relay makes on each of the two lanes, 258 added to each message and 320 to each
+    /// datagram. Rooms have equal shares of it.
+    pub copy_rate: u32,
     /// How long a new connection may take to ask for its room.
     pub hello_timeout: Duration,
     /// How long a member may be silent on both lanes before it is taken for gone. Clients send a datagram
@@ -262,8 +287,12 @@ impl Default for Limits {
             rooms: 64,
             members: 250,
             queue: 2 * 1024 * 1024,
+            drain_rate: 64 * 1024,
             control_rate: 256 * 1024,
+            room_control_rate: 384 * 1024,
             media_rate: 200,
+            room_media_rate: 768 * 1024,
+            copy_rate: 128 * 1024 * 1024,
             hello_timeout: Duration::from_secs(5),
             idle_timeout: Duration::from_secs(40),
             write_timeout: Duration::from_secs(5),
@@ -280,7 +309,7 @@ struct Shared {
     media: UdpSocket,
     #[cfg(feature = "quic")]
     quic: Option<Arc<quic::Hub>>,
-    pending: AtomicUsize,
+    pending: Mutex<Pending>,
     draining: AtomicBool,
     stopping: AtomicBool,
 }
@@ -289,6 +318,22 @@ impl Shared {
     // Nothing panics while it holds a lock, and what the locks guard is valid after every statement.
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a connection that has yet to send its hello, if there is a place for it.
+    fn enter(&self, address: IpAddr, hang_up: HangUp) -> Option<Number> {
+        let entry = self.pending().enter(address, Instant::now(), hang_up);
+        if !matches!(entry, Entry::Free(_)) {
+            self.rooms().counts.refuse(|refusals| &mut refusals.pending);
+        }
+        match entry {
+            Entry::Free(number) | Entry::Instead(number) => Some(number),
+            Entry::Full => None,
+        }
     }
 
     fn log(&self) -> MutexGuard<'_, Option<log::Writer>> {
@@ -310,9 +355,9 @@ impl Shared {
     }
 
     #[cfg(feature = "quic")]
-    fn forward_by_quic(&self, packet: &[u8], to: &[log::Connection]) {
+    fn forward_by_quic(&self, from: log::Connection, packet: &[u8], to: &[log::Connection]) {
         if let Some(hub) = &self.quic {
-            hub.forward(packet, to);
+            hub.forward(from, packet, to);
         }
     }
 
@@ -328,7 +373,11 @@ fn listen(address: SocketAddr) -> io::Result<(TcpListener, UdpSocket)> {
         let listener = TcpListener::bind(address)?;
         attempts -= 1;
         match UdpSocket::bind(listener.local_addr()?) {
-            Ok(media) => return Ok((listener, media)),
+            Ok(media) => {
+                // As much as the system allows: what members send comes in bursts.
+                let _ = SockRef::from(&media).set_recv_buffer_size(RECEIVE_BUFFER);
+                return Ok((listener, media));
+            }
             Err(error) if attempts == 0 => return Err(error),
             Err(_) => {}
         }
@@ -347,6 +396,8 @@ fn timed_out(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
+/// Bytes of datagrams that the system may have waiting for the media lane.
+const RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
 /// How long a thread may take to notice that the relay stops.
 const TICK: Duration = Duration::from_millis(100);
 /// How often a relay that drains looks whether anybody is left.

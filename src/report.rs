@@ -42,6 +42,8 @@ mod compare;
 mod file;
 #[cfg(feature = "room")]
 mod gaps;
+#[cfg(all(test, feature = "room"))]
+mod heard;
 #[cfg(feature = "room")]
 mod moderation;
 mod recorder;

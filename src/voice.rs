@@ -1,14 +1,15 @@
 //! A voice endpoint: PCM in, PCM out, and between them packets that say nothing by size or time (SPEC section 13).
 //!
 //! ```text
-//! microphone > Capture ~ ring ~ Captured > Speaker: 48 kHz mono > Opus > a packet on each tick > Sealer
-//! Opener > Listener: a jitter buffer and a decoder a speaker > mix of the loudest > limiter > Played ~ ring ~ Playback > loudspeaker
+//! microphone > Capture ~ ring ~ Captured > Sender: 48 kHz mono > Opus > a packet on each tick > Sealer
+//! Opener > Receiver: a jitter buffer and a decoder a speaker > mix of the loudest > limiter > Played ~ ring ~ Playback > loudspeaker
 //! ```
 //!
-//! [`Speaker`] and [`Listener`] live on the media thread, beside sealer and opener. Like those they take no lock
+//! [`Sender`] and [`Receiver`] live on the media thread, beside sealer and opener. Like those they take no lock
 //! and read no clock, and allocate nothing once they are made. The audio device's own callback touches only
 //! the ends of a lock-free ring, [`Capture`] and [`Playback`].
 
+mod channels;
 mod converter;
 #[cfg(feature = "devices")]
 pub mod devices;
@@ -16,9 +17,9 @@ mod handover;
 mod jitter;
 mod level;
 mod limiter;
-mod listener;
 mod ranking;
-mod speaker;
+mod receiver;
+mod sender;
 mod stream;
 mod stretch;
 
@@ -26,8 +27,8 @@ use std::fmt;
 
 pub use self::{
     handover::{Capture, Captured, Playback, Played, capture, playback},
-    listener::{Heard, Listener, ListenerOptions, NotHeard, Totals},
-    speaker::{Packet, Speaker, SpeakerOptions, SpeakerStats},
+    receiver::{Frame, NotHeard, Receiver, ReceiverOptions, Totals},
+    sender::{Packet, Sender, SenderOptions, SenderStats},
     stream::{StreamStats, Talker},
 };
 use crate::codec::CodecError;

@@ -18,7 +18,11 @@ use sottovoce::{
     media::{Early, HEADROOM, Level, Loss, Notes},
     report::{Excerpt, Keep, NotKept, Recorder},
 };
-use stage::{GROUP_ID, Profile, Seat, Stage, group, insider, name, opus::packet, seat, signed};
+use stage::{
+    GROUP_ID, Profile, Seat, Stage, group, insider, name,
+    opus::{self, packet},
+    seat, signed,
+};
 
 /// The system's allocator, with a count of each thread's calls.
 struct Counting;
@@ -72,8 +76,11 @@ fn the_counter_counts_what_it_should() {
     assert!(caught.is_err());
 }
 
-const STAMP: Stamp =
-    Stamp { captured: CaptureTime(1), level: Level(2), notes: Notes { muted: false, loss: Loss::Unknown } };
+const STAMP: Stamp = Stamp {
+    captured: CaptureTime::UNKNOWN,
+    level: Level(2),
+    notes: Notes { muted: false, loss: Loss::Unknown },
+};
 
 /// Seals one packet in place, in a buffer that is there already.
 fn seal<'b>(sealer: &mut Sealer, buffer: &'b mut [u8], said: &[u8]) -> Result<&'b mut [u8], SealError> {
@@ -214,7 +221,8 @@ fn no_refusal_touches_the_allocator() {
     };
 
     let mut stage = Stage::in_room(GROUP_ID, vec![seat(0, true), seat(1, true), seat(2, true)], signed());
-    let keys = stage.insider().keys(Leaf(0), 0);
+    let (insider, seed) = (stage.insider(), stage.seed(Leaf(0)));
+    let keys = insider.keys(Leaf(0), 0);
     let mine = stage.say(1, &packet(b"mine"));
     let before_the_ban = stage.say(2, &packet(b"gone"));
     let mut early: Vec<Vec<u8>> = (0..1_100).map(|_| stage.say(0, &packet(b"x"))).collect();
@@ -229,6 +237,9 @@ fn no_refusal_touches_the_allocator() {
     refuse(opener, Refusal::Own, &mine);
     refuse(opener, Refusal::Forged, &[&last[..100], &[0; 83]].concat());
     refuse(opener, Refusal::Unsigned, &keys.seal(0x9000, &packet(&[0; 150])));
+    let body = opus::untailed(b"a byte too many", 161);
+    let other_size = insider.signed(&seed, Leaf(0), &keys, 0x9001, &body);
+    refuse(opener, Refusal::WrongSize, &keys.seal(0x9001, &other_size));
     let mut text = last.clone();
     audio("an honest packet", || opener.open(&mut text).map(|_| ())).unwrap();
     refuse(opener, Refusal::Replayed, &last);

@@ -33,7 +33,7 @@ use std::{
 
 use etherparse::PacketBuilder;
 use sottovoce::{
-    Authenticity, PacketSize, Stamp,
+    Authenticity, PacketSize, Seed, Stamp,
     codec::{Encoder, Frame},
     driver::{Call, Next},
     group::{Identity, Invite, Name, Role},
@@ -112,14 +112,14 @@ fn sealed_room(relay: &RelayName, lasts: Duration) {
     let identity = |n: usize| Identity::from_seed([n as u8 + 1; 32], Name::new(NAMES[n]).unwrap());
     let mut options = RoomOptions::new(Name::new(ROOM_NAME).unwrap(), [relay.clone()]);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let host = Call::host(Client::new(relay.clone()), identity(0), options, rand::random(), unix);
+    let host = Call::host(Client::new(relay.clone()), identity(0), options, Seed::generate().unwrap(), unix);
     let mut host = block_on(host).unwrap();
     let now = host.now();
     let invite: Invite = host.room_mut().invite(InviteOptions::default(), now).unwrap();
     let guests = [1, 2].map(|n| {
         let (relay, invite) = (relay.clone(), invite.to_string().parse().unwrap());
         thread::spawn(move || {
-            let call = Call::join(Client::new(relay), identity(n), invite, rand::random(), unix);
+            let call = Call::join(Client::new(relay), identity(n), invite, Seed::generate().unwrap(), unix);
             take_part(block_on(call).unwrap(), n == 1, until)
         })
     });

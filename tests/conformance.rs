@@ -18,6 +18,8 @@ mod janus;
 
 use std::{
     collections::VecDeque,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -34,7 +36,7 @@ use sottovoce::{
     relay::{Options as RelayOptions, Relay},
     transport::{
         Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Split, Transport, TransportError,
-        conformance::{self, Options, Report},
+        conformance::{self, Cut, Options, Report},
         loopback::{Hub, Member},
         socket::Client,
     },
@@ -56,13 +58,43 @@ fn relay() -> Relay {
 fn assert_passed(report: &Report) {
     println!("{report}");
     assert!(report.passed(), "{report}");
-    assert_eq!(report.checks.len(), 26);
+    assert_eq!(report.checks.len() + report.untried.len(), 27);
+}
+
+/// A relay, and what stops it and starts it again at the addresses that it had.
+fn restarted(
+    start: impl Fn(Option<Addresses>) -> Relay + Send + Sync + 'static,
+) -> (Arc<Mutex<Option<Relay>>>, Cut) {
+    let relay = Arc::new(Mutex::new(Some(start(None))));
+    let cut = Arc::clone(&relay);
+    let cut = Cut::new(move || {
+        let mut relay = cut.lock().unwrap();
+        let before = relay.take().unwrap();
+        let addresses = addresses(&before);
+        before.stop().unwrap();
+        *relay = Some(start(Some(addresses)));
+    });
+    (relay, cut)
+}
+
+/// By TCP and UDP, and by QUIC.
+type Addresses = (SocketAddr, Option<SocketAddr>);
+
+fn addresses(relay: &Relay) -> Addresses {
+    #[cfg(feature = "quic")]
+    return (relay.address(), relay.quic_address());
+    #[cfg(not(feature = "quic"))]
+    (relay.address(), None)
 }
 
 #[test]
 fn the_loopback_hub_conforms() {
     let (hub, options) = hub();
-    assert_passed(&conformance::run(move || hub.member(), &options));
+    let cut = hub.clone();
+    let options = Options { cut: Some(Cut::new(move || cut.cut())), ..options };
+    let report = conformance::run(move || hub.member(), &options);
+    assert_passed(&report);
+    assert!(report.untried.is_empty());
 }
 
 #[test]
@@ -70,8 +102,47 @@ fn the_client_of_the_reference_relay_conforms() {
     let relay = relay();
     let name = relay.name();
     let options = Options::new([name.clone()]);
-    assert_passed(&conformance::run(move || Client::new(name.clone()), &options));
+    let report = conformance::run(move || Client::new(name.clone()), &options);
+    assert_passed(&report);
+    assert_eq!(report.untried, ["lost"]);
     assert_eq!(relay.counts().malformed, 0);
+}
+
+#[test]
+fn a_relay_that_is_lost_is_noticed() {
+    let (relay, cut) = restarted(|before| {
+        let address = before.map_or(([127, 0, 0, 1], 0).into(), |(address, _)| address);
+        Relay::start(address, RelayOptions::default()).unwrap()
+    });
+    let name = relay.lock().unwrap().as_ref().unwrap().name();
+    let options = Options { cut: Some(cut), ..Options::new([name.clone()]) };
+    assert_noticed(&conformance::lanes(move || Client::new(name.clone()), &options));
+}
+
+#[cfg(feature = "quic")]
+#[test]
+fn a_relay_that_is_lost_is_noticed_over_quic() {
+    use sottovoce::relay::quic::{Certificate, Listen};
+
+    let made = rcgen::generate_simple_self_signed(["relay.example".to_owned()]).unwrap();
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let (relay, cut) = restarted(move |before| {
+        let any = ([127, 0, 0, 1], 0).into();
+        let (plain, quic) = before.map_or((any, any), |(plain, quic)| (plain, quic.unwrap()));
+        let certificate = Certificate::from_pem(chain.as_bytes(), key.as_bytes()).unwrap();
+        let quic = Some(Listen { address: quic, certificate });
+        Relay::start(plain, RelayOptions { quic, ..RelayOptions::default() }).unwrap()
+    });
+    let name = relay.lock().unwrap().as_ref().unwrap().quic_name().unwrap();
+    let options = Options { cut: Some(cut), ..Options::new([name.clone()]) };
+    assert_noticed(&conformance::lanes(move || quic::Client::new(name.clone()).unwrap(), &options));
+}
+
+#[track_caller]
+fn assert_noticed(report: &Report) {
+    assert!(report.untried.is_empty());
+    let lost = report.checks.iter().find(|check| check.name == "lost").unwrap();
+    assert_eq!(lost.result, Ok(()), "{report}");
 }
 
 #[cfg(feature = "quic")]
@@ -177,6 +248,7 @@ enum Fault {
     Panics,
     Mute,
     DropsPackets,
+    NeverCloses,
 }
 
 /// The loopback hub, broken in one way.
@@ -288,6 +360,9 @@ impl Transport for Broken {
         if let Some(echo) = self.echo.pop_front() {
             return Ok(Inbound::Control(echo));
         }
+        if self.fault == Fault::NeverCloses && self.connected {
+            return self.inner.receive(until).await.or(Ok(Inbound::Idle));
+        }
         let until = if self.fault == Fault::ReturnsTooEarly { self.inner.now() } else { until };
         self.inner.receive(until).await
     }
@@ -335,6 +410,17 @@ fn a_transport_that_is_broken_fails_the_check_of_what_it_breaks() {
         let report = conformance::lanes(members, &options);
         assert_failed(&report, check, why);
     }
+}
+
+#[test]
+fn a_transport_that_never_says_that_its_connection_is_lost_fails() {
+    let (hub, options) = hub();
+    let cut = hub.clone();
+    let cut = Some(Cut::new(move || cut.cut()));
+    let (patience, limit) = (Duration::from_millis(700), Duration::from_secs(10));
+    let options = Options { patience, limit, cut, ..options };
+    let report = conformance::lanes(move || Broken::new(&hub, Fault::NeverCloses), &options);
+    assert_failed(&report, "lost", "gave nothing, not Closed");
 }
 
 #[test]

@@ -151,12 +151,12 @@ fn forged_counters_neither_move_the_window_nor_use_up_a_counter() {
         let mut stage = Stage::of(2, profile);
         let genuine = stage.say(0, &packet(b"one"));
         let kid = stage.insider().kid(Leaf(0), 0);
-        for counter in [0, 7, 8, 0x100, 0x101, 0x4ff, 0x500, 0x501, 0xfffe, 0xffff] {
+        for counter in [0x100, 0x101, 0x4ff, 0x500, 0x501, 0xfffe, 0xffff] {
             let mut forged = insider::header(kid, counter);
             forged.extend([0; 60]);
             assert_eq!(stage.hear(1, &forged), Err(Refusal::Forged));
         }
-        for counter in [0x1_0000, 1 << 32, u64::MAX - 1, u64::MAX] {
+        for counter in [0, 7, 8, 0xff, 0x1_0000, 1 << 32, u64::MAX - 1, u64::MAX] {
             let mut forged = insider::header(kid, counter);
             forged.extend([0; 60]);
             assert_eq!(stage.hear(1, &forged), Err(Refusal::Malformed), "beyond what a key may use");

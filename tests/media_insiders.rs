@@ -10,8 +10,9 @@ use std::time::Duration;
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use sottovoce::{Leaf, Refusal, Rekey, Sealer, keys::ScheduleError, media::Proof};
 use stage::{
-    GROUP_ID, Member, Profile, STAMP, Seat, Stage, group, insider, name, opus::packet, seal_with, seat,
-    signed,
+    GROUP_ID, Member, Profile, STAMP, Seat, Stage, group, insider, name,
+    opus::{packet, untailed},
+    seal_with, seat, signed,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -110,7 +111,10 @@ fn a_captured_signed_packet_does_not_open_under_another_counter_step_or_leaf() {
     let insider = stage.insider();
     let keys = insider.keys(Leaf(0), 0);
     let plaintext = keys.open(&genuine).unwrap();
-    for counter in [0, 1, 0xff, 0x101, 0x200, 0x1000, 0xffff] {
+    for counter in [0, 1, 0xff, 0x1_0000] {
+        assert_eq!(stage.hear(1, &keys.seal(counter, &plaintext)), Err(Refusal::Malformed), "CTR {counter}");
+    }
+    for counter in [0x101, 0x200, 0x1000, 0xffff] {
         assert_eq!(stage.hear(1, &keys.seal(counter, &plaintext)), Err(Refusal::Unsigned), "CTR {counter}");
     }
     let next_step = insider.keys(Leaf(0), 1);
@@ -188,6 +192,38 @@ fn packets_in_the_victims_name_neither_burn_its_counters_nor_push_its_window_on(
     stage.hear(1, &second).unwrap();
     let sender = stage.member(1).opener.sender_stats(Leaf(0)).unwrap();
     assert_eq!((sender.opened, sender.forged), (2, 511));
+}
+
+#[test]
+fn a_tail_outside_the_padding_or_a_packet_of_another_size_is_refused_though_the_signature_holds() {
+    let mut stage = Stage::of(2, signed());
+    let size = usize::from(stage.profile.size);
+    let (insider, seed) = (stage.insider(), stage.seed(Leaf(0)));
+    let keys = insider.keys(Leaf(0), 0);
+    let in_padding = untailed(b"said", size);
+    let edit = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut body = in_padding.clone();
+        change(&mut body);
+        body
+    };
+    // The whole packet is one frame, has no padding, or has one byte of padding too few or too many.
+    let outside = [
+        edit(&|body| body[0] = 0x78),
+        edit(&|body| body[1] = 0x01),
+        edit(&|body| body[2] = 0),
+        edit(&|body| body[2] = 72),
+    ];
+    let other_size = [untailed(b"said", size - 1), untailed(b"said", size + 1)];
+    let expected = outside.map(|body| (body, Refusal::Unsigned)).into_iter();
+    let expected = expected.chain(other_size.map(|body| (body, Refusal::WrongSize)));
+    for (counter, (body, why)) in (0x200..).zip(expected) {
+        let plaintext = insider.signed(&seed, Leaf(0), &keys, counter, &body);
+        assert_eq!(stage.hear(1, &keys.seal(counter, &plaintext)), Err(why), "{body:02x?}");
+    }
+    // Exactly the tail is in the padding, and the packet opens.
+    let least = edit(&|body| body[2] = 73);
+    let plaintext = insider.signed(&seed, Leaf(0), &keys, 0x100, &least);
+    stage.hear(1, &keys.seal(0x100, &plaintext)).unwrap();
 }
 
 #[test]

@@ -418,7 +418,7 @@ fn what_is_said_last_is_heard() {
 #[test]
 fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
     use sottovoce::{
-        Stamp,
+        Seed, Stamp,
         driver::{Call, Next},
         group::{Identity, Invite, Name, Role},
         room::{Admission, InviteOptions, RoomOptions, UnixTime},
@@ -431,7 +431,8 @@ fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
     let identity = |n: u8| Identity::from_seed([n; 32], Name::new("somebody").unwrap());
     let mut options = RoomOptions::new(Name::new("a room on two nodes").unwrap(), [a.name(), c.name()]);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let host = Call::host(Client::new(a.name()).unwrap(), identity(1), options, rand::random(), unix);
+    let host =
+        Call::host(Client::new(a.name()).unwrap(), identity(1), options, Seed::generate().unwrap(), unix);
     let mut host = block_on(host).unwrap();
     let now = host.now();
     let invite: Invite = host.room_mut().invite(InviteOptions::default(), now).unwrap();
@@ -462,7 +463,13 @@ fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
     };
     let guest = Client::new(c.name()).unwrap();
     let joins = thread::spawn(move || {
-        let call = Call::join(guest, identity(2), invite.to_string().parse().unwrap(), rand::random(), unix);
+        let call = Call::join(
+            guest,
+            identity(2),
+            invite.to_string().parse().unwrap(),
+            Seed::generate().unwrap(),
+            unix,
+        );
         take_part(block_on(call).unwrap(), Some(told))
     });
     let hosts = thread::spawn(move || take_part(host, None));

@@ -478,7 +478,7 @@ fn the_log_holds_exactly_what_the_members_sent() {
 }
 
 #[test]
-fn a_log_that_cannot_be_written_shows_when_the_relay_stops() {
+fn a_log_that_cannot_be_written_shows_at_once_and_when_the_relay_stops() {
     struct Full(bool);
     impl Write for Full {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -494,7 +494,18 @@ fn a_log_that_cannot_be_written_shows_when_the_relay_stops() {
     }
     let log = Some(Writer::new(Full(false)).unwrap());
     let relay = start_with(Options { log, ..Options::default() });
-    Pair::join(&relay).talk();
+    assert_eq!(relay.log_error(), None);
+    let mut pair = Pair::join(&relay);
+    let deadline = Instant::now() + PATIENCE;
+    while relay.log_error().is_none() {
+        assert!(Instant::now() < deadline);
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(relay.log_error(), Some(ErrorKind::StorageFull));
+    // Its members go on, and what is missing in the log is counted.
+    pair.talk();
+    assert!(wait_for(&relay, |counts| counts.log_lost >= 4).log_lost >= 4);
+    assert!(relay.metrics().contains("sottovoce_relay_log_failed 1\n"));
     assert_eq!(relay.stop().unwrap_err().kind(), ErrorKind::StorageFull);
 }
 

@@ -164,8 +164,8 @@ fn a_report_holds_one_speaker_and_nobody_else() {
     let report = moderator().open(&file, table.unix(), &[]).unwrap();
     assert_eq!((report.member(), report.packets().count()), (table.id(ADA), 150));
     // Label, encapsulated key, tag; and of the report the head, one part and 150 frames: there is room for nothing more.
-    let part = 8 + 32 + 4 + 32 + (2 + 1 + 32 + 1 + 3 + 64) + (32 + 8 + 4 + 64) + 4;
-    let plain = 18 + (1 + 16) + (1 + 3) + 2 + 1 + part + 150 * (4 + 4 + 2 + 16 + 240);
+    let part = 8 + 32 + 4 + 32 + (2 + 1 + 32 + 1 + 3 + 8 + 64) + (32 + 8 + 4 + 64) + 4;
+    let plain = 18 + (1 + 32) + (1 + 3) + 2 + 1 + part + 150 * (4 + 4 + 2 + 16 + 240);
     assert_eq!(file.len(), 25 + 32 + 16 + plain);
     // And Ben can hold nothing that he said himself against himself, or somebody whom he never heard.
     for nobody in [BEN, CEM] {
@@ -341,7 +341,7 @@ fn the_program_says_why_not_and_writes_nothing_then() {
     refuse(&["--at-least", "6.5", &file], 1, "too short: it has 6.00 s");
     refuse(&[&desk.put("cut", &good[..good.len() - 1])], 1, "altered, or cut off");
     refuse(&[&desk.put("empty", b"")], 1, "not a sealed report");
-    refuse(&[&desk.put("huge", vec![0; 9 << 20])], 1, "larger than any report");
+    refuse(&[&desk.put("huge", vec![0; 35 << 20])], 1, "larger than any report");
     refuse(&[&desk.put("garbage", vec![7; 5_000])], 1, "not a sealed report");
     refuse(&[&desk.path("nowhere")], 1, "nowhere");
     refuse(&["--key", &desk.put("other", "2b".repeat(32)), &file], 1, "sealed to another key");

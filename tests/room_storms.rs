@@ -10,6 +10,7 @@ use std::{collections::HashMap, time::Duration};
 use net::{Net, Peer, options};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
+    Seed,
     group::{Name, Role},
     room::{Admission, Membership, Room, Status},
 };
@@ -159,7 +160,7 @@ fn storm(seed: u64, members: usize, blows: usize) {
 fn back(net: &mut Net, peer: Peer, membership: &Membership) {
     let identity = net.identity_of(peer);
     let (seed, now, unix) = (net.bytes(), net.now, net.unix_now());
-    let room = Room::resume(identity, membership, seed, now, unix).unwrap();
+    let room = Room::resume(identity, membership, Seed::from_bytes(&mut { seed }), now, unix).unwrap();
     net.switch_on(peer, room);
 }
 

@@ -57,7 +57,7 @@ fn an_evening_in_a_room() {
     let id = net.id(host);
     assert_eq!(
         net.device(mallory).events.last(),
-        Some(&Event::Over(Ending::Removed { by: id, banned: true }))
+        Some(&Event::Over(Ending::Removed { by: Some(id), banned: true }))
     );
     assert!(net.device(mallory).received > received + 400, "the banned still receives");
     for speaker in [host, ada] {
@@ -153,15 +153,15 @@ fn a_host_goes_on_speaking_while_somebody_comes_in_all_the_time() {
         guests.push(net.knock(&format!("guest {round}"), &invite));
         net.run_for(Duration::from_millis(200));
         // They stay in the room, and are spared the commits that follow.
-        if let Some(early) = guests.len().checked_sub(12).and_then(|at| guests.get(at)) {
+        if let Some(early) = guests.len().checked_sub(30).and_then(|at| guests.get(at)) {
             net.switch_off(*early);
         }
         let device = net.device(host);
         assert_eq!(device.silent, silent, "round {round}: {:?}", device.why_silent);
     }
     let commits = net.room(host).epoch().unwrap().0 - epoch.unwrap().0;
-    assert!(commits > 60, "{commits} commits in 32 s are no crowd");
-    assert!(net.room(host).roster().len() > 140);
+    assert!((6..=18).contains(&commits), "{commits} commits in 32 s");
+    assert!(net.room(host).roster().len() > 120);
 }
 
 #[test]
@@ -226,14 +226,11 @@ fn a_moderator_acts_through_the_keeper_and_within_its_rank() {
     let [host, moderator, guest, second] = peers[..] else { unreachable!() };
     let ids: Vec<_> = peers.iter().map(|peer| net.id(*peer)).collect();
     let denied = net.with(moderator, |room, now| room.ban(ids[2], now));
-    assert!(matches!(denied, Err(CommandError::NotPermitted(_))));
+    assert!(matches!(denied, Err(CommandError::Rank | CommandError::NoRank | CommandError::HostOnly)));
     net.with(host, |room, now| room.set_role(ids[1], Role::Moderator, now)).unwrap();
     net.run_for(SECOND);
     assert_eq!(net.room(moderator).role(), Some(Role::Moderator));
-    assert!(matches!(
-        net.with(moderator, |room, now| room.remove(ids[0], now)),
-        Err(CommandError::NotPermitted(_))
-    ));
+    assert!(matches!(net.with(moderator, |room, now| room.remove(ids[0], now)), Err(CommandError::Rank)));
     net.with(moderator, |room, now| room.ban(ids[2], now)).unwrap();
     net.run_for(SECOND);
     assert!(matches!(
@@ -257,8 +254,11 @@ fn refusals_say_why_and_only_the_host_can_say_so() {
     assert_eq!(name.as_str(), "guest");
     net.with(host, |room, _| room.refuse(knock)).unwrap();
     assert_eq!(net.with(host, |room, now| room.admit(knock, now)), Err(CommandError::UnknownKnock));
-    net.run_for(SECOND);
-    assert_eq!(net.device(guest).events, [Event::Over(Ending::Refused(RefuseReason::Declined))]);
+    net.run_for(13 * SECOND);
+    assert_eq!(
+        net.device(guest).events,
+        [Event::Waiting, Event::Over(Ending::Refused(RefuseReason::Declined))]
+    );
 }
 
 #[test]
@@ -289,6 +289,8 @@ fn without_proof_of_life_sending_stops_within_fifteen_seconds_and_resumes_with_i
     net.run_for(60 * SECOND);
     assert!(!net.device(speaker).events.contains(&Event::Silent { reason: Silence::NoProofOfLife }));
 
+    // Whoever is cut off goes on in a branch of its own.
+    net.forks = true;
     net.withhold(host, speaker, true);
     let cut = net.now;
     let mut last_sent = cut;
@@ -304,7 +306,8 @@ fn without_proof_of_life_sending_stops_within_fifteen_seconds_and_resumes_with_i
     }
     assert!(last_sent - cut <= 15 * SECOND + Duration::from_millis(100), "sent for {:?}", last_sent - cut);
     assert!(last_sent - cut >= 9 * SECOND, "a missed heartbeat or two are no alarm");
-    assert!(net.device(speaker).events.contains(&Event::Silent { reason: Silence::NoProofOfLife }));
+    // Meanwhile the speaker has taken the keeping over, in a branch where nobody follows it.
+    assert!(net.device(speaker).events.contains(&Event::Silent { reason: Silence::NobodyHears }));
 
     net.withhold(host, speaker, false);
     net.run_for(6 * SECOND);

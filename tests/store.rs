@@ -17,6 +17,7 @@ use std::{
 use aho_corasick::AhoCorasick;
 use net::{Net, Peer, room_of};
 use sottovoce::{
+    Seed,
     group::{Identity, Name},
     room::{Event, Room, Status},
     store::{
@@ -101,7 +102,7 @@ fn resume(net: &mut Net, store: &mut dyn Store, room: RoomHandle) -> Room {
     let identity = store.identity().unwrap().unwrap();
     let membership = store.membership(room).unwrap().unwrap();
     let (seed, now, unix) = (net.bytes(), net.now, net.unix_now());
-    Room::resume(identity, &membership, seed, now, unix).unwrap()
+    Room::resume(identity, &membership, Seed::from_bytes(&mut { seed }), now, unix).unwrap()
 }
 
 /// Runs the room, and stores what it says as an application does.
@@ -117,7 +118,7 @@ fn members_come_back_after_a_restart_by_what_their_stores_hold() {
     let scratch = Scratch::new();
     let mut net = Net::new(901);
     let peers = room_of(&mut net, &["host", "speaker", "listener"]);
-    let [host, speaker, _] = peers[..] else { panic!("three") };
+    let [host, speaker, listener] = peers[..] else { panic!("three") };
     let room = net.room(host).handle();
     let mut store = scratch.open().unwrap();
     store.put_identity(&net.identity_of(host)).unwrap();
@@ -127,7 +128,7 @@ fn members_come_back_after_a_restart_by_what_their_stores_hold() {
     // What does not change is not written again, and a ban is.
     run(&mut net, host, &mut store, 60);
     assert_eq!(store.counter(), Ok(written), "a quiet minute wrote something");
-    let banned = sottovoce::MemberId::from_bytes([7; 32]);
+    let banned = net.id(listener);
     net.with(host, |room, now| room.ban(banned, now)).unwrap();
     run(&mut net, host, &mut store, 1);
     assert_eq!(store.counter(), Ok(written + 1));

@@ -15,7 +15,7 @@ use line::{LISTENER, UNIX_MS, speech};
 use sottovoce::{
     Sealer,
     media::Loss,
-    voice::{Heard, Listener, ListenerOptions, Speaker, SpeakerOptions, capture, playback},
+    voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions, capture, playback},
 };
 use stage::{Profile, Stage, signed};
 
@@ -60,13 +60,13 @@ fn nothing_between_microphone_and_loudspeaker_allocates() {
     for (rate, channels) in [(48_000, 1), (44_100, 2), (96_000, 2)] {
         let mut stage = Stage::of(3, Profile { size: 240, ..signed() });
         let mut now = stage.now;
-        let mut options = SpeakerOptions::default();
+        let mut options = SenderOptions::default();
         (options.size, options.rate, options.channels) =
             (sottovoce::PacketSize::new(240).unwrap(), rate, channels);
-        let mut speakers = [1, 2].map(|leaf| (leaf, Speaker::new(options).unwrap()));
-        let mut options = ListenerOptions::default();
+        let mut speakers = [1, 2].map(|leaf| (leaf, Sender::new(options).unwrap()));
+        let mut options = ReceiverOptions::default();
         (options.rate, options.channels, options.loudest) = (rate, channels, 1);
-        let mut listener = Listener::new(options, now).unwrap();
+        let mut listener = Receiver::new(options, now).unwrap();
         let (mut microphone, mut captured) = capture(96_000);
         let (mut played, mut loudspeaker) = playback(96_000);
         let block = rate as usize / 100 * usize::from(channels);
@@ -106,7 +106,7 @@ fn nothing_between_microphone_and_loudspeaker_allocates() {
                 let opener = &mut stage.member(LISTENER).opener;
                 silently("hearing", || {
                     let opened = opener.open(&mut frame).unwrap();
-                    let _ = listener.hear(Heard::from(&opened), now + late);
+                    let _ = listener.hear(Frame::from(&opened), now + late);
                 });
             }
             silently("rendering", || {

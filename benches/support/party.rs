@@ -15,7 +15,7 @@ use std::{
 
 use bytes::Bytes;
 use sottovoce::{
-    Leaf, Opener, Rekey, Sealer, Stamp,
+    Leaf, Opener, Rekey, Sealer, Seed, Stamp,
     group::{Identity, KeyExchange, Name},
     media::{HEADROOM, TAILROOM},
     room::{Admission, InviteOptions, Room, RoomOptions, Status, UnixTime},
@@ -71,7 +71,7 @@ impl Party {
         let mut options = RoomOptions::new(Name::new("bench")?, [RelayName::new("relay.test:1")?]);
         options.admission = Admission::Open;
         options.key_exchange = key_exchange;
-        let mut host = Room::create(identity(0)?, options, seed(0, 1), now, unix)?;
+        let mut host = Room::create(identity(0)?, options, Seed::from_bytes(&mut seed(0, 1)), now, unix)?;
         let invite = host.invite(InviteOptions::lasting(YEAR), now)?.to_string();
         let mut party = Self { members: BTreeMap::new(), queue: VecDeque::new(), invite, now, unix, next: 1 };
         party.members.insert(0, Member::new(host, true));
@@ -167,7 +167,8 @@ impl Party {
         self.next += 1;
         let (identity, invite) = (identity(number)?, self.invite.parse()?);
         let start = spent();
-        let room = Room::knock(identity, invite, seed(number, 1), self.now, self.unix)?;
+        let room =
+            Room::knock(identity, invite, Seed::from_bytes(&mut seed(number, 1)), self.now, self.unix)?;
         let knocked = spent() - start;
         // Only the newest hears.
         for (number, member) in &mut self.members {

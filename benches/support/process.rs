@@ -100,6 +100,9 @@ fn limits() -> Limits {
         connections: 1_100,
         members: 1_100,
         media_rate: 1_000,
+        room_control_rate: u32::MAX,
+        room_media_rate: u32::MAX,
+        copy_rate: u32::MAX,
         idle_timeout: Duration::from_secs(3_600),
         ..Limits::default()
     }

@@ -19,7 +19,7 @@ use sottovoce::report::ModerationKey;
 use sottovoce::room::{Event, InviteOptions, Room, RoomOptions, UnixTime};
 use sottovoce::transport::{Inbound, RelayName, Transport, block_on};
 use sottovoce::{
-    Authenticity, CaptureTime, Epoch, MemberId, Opener, PacketSize, Refusal, Rekey, Stamp, Step,
+    Authenticity, CaptureTime, Epoch, MemberId, Opener, PacketSize, Refusal, Rekey, Seed, Stamp, Step,
 };
 
 use crate::tap::{Tap, Traffic};
@@ -137,7 +137,7 @@ pub fn host(
 ) -> Result<Outcome, Box<dyn Error>> {
     let began = Instant::now();
     let (tap, traffic) = Tap::new(relay.clone());
-    let mut call = block_on(Call::host(tap, person.identity(), options, rand::random(), unix()))?;
+    let mut call = block_on(Call::host(tap, person.identity(), options, Seed::generate()?, unix()))?;
     let now = call.now();
     let invite = call.room_mut().invite(InviteOptions::default(), now)?;
     let join = began.elapsed();
@@ -157,7 +157,7 @@ pub fn guest(
 ) -> Result<Outcome, Box<dyn Error>> {
     let began = Instant::now();
     let (tap, traffic) = Tap::new(relay.clone());
-    let mut call = block_on(Call::join(tap, person.identity(), invite, rand::random(), unix()))?;
+    let mut call = block_on(Call::join(tap, person.identity(), invite, Seed::generate()?, unix()))?;
     while !matches!(block_on(call.next(began + PATIENCE))?, Next::Event(Event::Joined { .. })) {
         if began.elapsed() > PATIENCE {
             return Err("nobody answered the knock".into());
@@ -178,6 +178,8 @@ struct Member {
     track: Vec<i16>,
     join: Duration,
     spoken: Vec<Spoken>,
+    /// Milliseconds since 1970 when the first frame was captured.
+    began: Option<u64>,
     heard: Vec<Got>,
     entered: BTreeMap<Epoch, Instant>,
 }
@@ -192,7 +194,17 @@ impl Member {
         let encoder = Encoder::new(FRAME, PacketSize::default(), Authenticity::Signed)?;
         let track = person.track.clone();
         let entered = call.room().epoch().map(|epoch| (epoch, Instant::now())).into_iter().collect();
-        Ok(Self { call, traffic, encoder, track, join, spoken: Vec::new(), heard: Vec::new(), entered })
+        Ok(Self {
+            call,
+            traffic,
+            encoder,
+            track,
+            join,
+            spoken: Vec::new(),
+            began: None,
+            heard: Vec::new(),
+            entered,
+        })
     }
 
     /// Carries out orders, answers the room, and speaks every 40 ms, until it is told to stop.
@@ -260,7 +272,10 @@ impl Member {
         let mut opus = vec![0; self.encoder.packet_len()];
         let length = self.encoder.encode(pcm, &mut opus)?;
         opus.truncate(length);
-        let stamp = Stamp { captured: CaptureTime(unix_ms()), level: level(pcm), ..Stamp::default() };
+        // Frames follow each other without a gap, however late this thread comes round.
+        let began = *self.began.get_or_insert_with(unix_ms);
+        let captured = CaptureTime(began + self.spoken.len() as u64 * u64::from(FRAME.millis()));
+        let stamp = Stamp { captured, level: level(pcm), ..Stamp::default() };
         let (mut place, mut header) = (None, Vec::new());
         // Silent for now, the frame is lost, as on any network.
         if self.call.speak(&opus, stamp).is_ok()
@@ -309,7 +324,7 @@ pub fn rebel(
     let began = Instant::now();
     let (mut tap, traffic) = Tap::new(relay.clone());
     block_on(tap.connect(invite.handle()))?;
-    let mut room = Room::knock(person.identity(), invite, rand::random(), began, unix())?;
+    let mut room = Room::knock(person.identity(), invite, Seed::generate()?, began, unix())?;
     let mut opener = Opener::new();
     let mut join = None;
     let mut obeys = true;

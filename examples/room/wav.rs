@@ -16,17 +16,22 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use channels::Channels;
+
+#[path = "../../src/voice/channels.rs"]
+mod channels;
+
 /// The rate that [`write`] gives its files, in Hz.
 pub const WRITTEN_RATE: u32 = 48_000;
 
-/// A recording as it was in its file, mixed down to one channel.
+/// A recording as it was in its file, of which one channel is taken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
-    /// Mono samples, full scale at -1.0 and 1.0; the mean of all channels, never beyond full scale.
+    /// Mono samples, full scale at -1.0 and 1.0, of the channel that is the loudest at the time.
     pub samples: Vec<f32>,
     /// Samples in a second.
     pub rate: NonZeroU32,
-    /// Channels in the file, before they were mixed.
+    /// Channels in the file.
     pub channels: u16,
     /// How many samples were not a number or infinite and count as silence.
     pub silenced: usize,
@@ -34,8 +39,9 @@ pub struct Recording {
 
 /// Reads the first `at_most` of the WAV file at `path`.
 ///
-/// PCM of 8, 16, 24 and 32 bits and 32-bit float are read, at 1 kHz to 768 kHz and any channel count. The
-/// whole file is checked to be there even where only its beginning is read.
+/// PCM of up to 32 bits, float of 32 and 64 bits, A-law and u-law are read, in RIFF, RF64 and BW64, at 1 kHz to 768 kHz and
+/// any channel count. The whole file is checked to be there even where only its beginning is read; where a recorder wrote
+/// into a pipe or was killed, and the header does not know the size, sound goes to the end of the file.
 ///
 /// # Errors
 /// One [`Fault`] for each way in which a file can be no use; it prints as one line that begins with the path.
@@ -48,29 +54,92 @@ pub fn read(path: &Path, at_most: Duration) -> Result<Recording, Error> {
 /// Writes mono samples at 48 kHz as a WAV file of 16 bits.
 ///
 /// # Errors
-/// What the file system says, and `InvalidInput` for more samples than a WAV file can hold (4 GiB).
+/// As [`Writer::append`].
 pub fn write(path: &Path, samples: &[i16]) -> io::Result<()> {
-    const HEADER: u32 = 36;
-    let bytes = u32::try_from(samples.len() * 2).ok().filter(|bytes| bytes.checked_add(HEADER).is_some());
-    let bytes =
-        bytes.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "too long for a WAV file"))?;
-    let mut file = BufWriter::new(File::create(path)?);
-    file.write_all(b"RIFF")?;
-    file.write_all(&(HEADER + bytes).to_le_bytes())?;
-    file.write_all(b"WAVEfmt \x10\0\0\0")?;
-    file.write_all(&PCM.to_le_bytes())?;
-    file.write_all(&1u16.to_le_bytes())?;
-    file.write_all(&WRITTEN_RATE.to_le_bytes())?;
-    file.write_all(&(WRITTEN_RATE * 2).to_le_bytes())?;
-    file.write_all(&2u16.to_le_bytes())?;
-    file.write_all(&16u16.to_le_bytes())?;
-    file.write_all(b"data")?;
-    file.write_all(&bytes.to_le_bytes())?;
-    for sample in samples {
-        file.write_all(&sample.to_le_bytes())?;
-    }
-    file.flush()
+    let mut writer = Writer::create(path)?;
+    writer.append(samples)?;
+    writer.finish()
 }
+
+/// A WAV file of mono samples of 16 bits at 48 kHz, written as they come.
+///
+/// Its header is right once a second and when the writer is finished or dropped. If nothing of that happens, because the
+/// process was killed, what was written is there all the same: [`read`] reads it.
+pub struct Writer {
+    file: BufWriter<File>,
+    /// Bytes of sound, and how many the header knows of.
+    bytes: u32,
+    known: u32,
+}
+
+impl Writer {
+    /// A file without samples, in place of one that may be there.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn create(path: &Path) -> io::Result<Self> {
+        let mut file = BufWriter::new(File::create(path)?);
+        file.write_all(b"RIFF")?;
+        file.write_all(&AROUND.to_le_bytes())?;
+        file.write_all(b"WAVEfmt \x10\0\0\0")?;
+        file.write_all(&PCM.to_le_bytes())?;
+        file.write_all(&1u16.to_le_bytes())?;
+        file.write_all(&WRITTEN_RATE.to_le_bytes())?;
+        file.write_all(&(WRITTEN_RATE * 2).to_le_bytes())?;
+        file.write_all(&2u16.to_le_bytes())?;
+        file.write_all(&16u16.to_le_bytes())?;
+        file.write_all(b"data")?;
+        file.write_all(&0u32.to_le_bytes())?;
+        file.flush()?;
+        Ok(Self { file, bytes: 0, known: 0 })
+    }
+
+    /// Writes samples behind those that are there.
+    ///
+    /// # Errors
+    /// What the file system says, and `InvalidInput` for more samples than a WAV file can hold (4 GiB); none was written then.
+    pub fn append(&mut self, samples: &[i16]) -> io::Result<()> {
+        let more = u32::try_from(samples.len() * 2).ok().and_then(|more| self.bytes.checked_add(more));
+        let bytes = more.filter(|bytes| bytes.checked_add(AROUND).is_some());
+        let bytes =
+            bytes.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "too long for a WAV file"))?;
+        for sample in samples {
+            self.file.write_all(&sample.to_le_bytes())?;
+        }
+        self.bytes = bytes;
+        if self.bytes - self.known >= WRITTEN_RATE * 2 { self.write_sizes() } else { Ok(()) }
+    }
+
+    /// Makes the header right, and closes the file.
+    ///
+    /// # Errors
+    /// What the file system says.
+    pub fn finish(mut self) -> io::Result<()> {
+        self.write_sizes()
+    }
+
+    fn write_sizes(&mut self) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(4))?;
+        self.file.write_all(&(AROUND + self.bytes).to_le_bytes())?;
+        self.file.seek(SeekFrom::Start(40))?;
+        self.file.write_all(&self.bytes.to_le_bytes())?;
+        self.file.seek(SeekFrom::End(0))?;
+        self.known = self.bytes;
+        self.file.flush()
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        if self.known != self.bytes {
+            // There is nobody left to tell.
+            let _ = self.write_sizes();
+        }
+    }
+}
+
+/// Bytes that the size of a RIFF file counts besides the sound, as [`Writer`] writes it.
+const AROUND: u32 = 36;
 
 /// A file that is no use as a recording, and why.
 #[derive(Debug)]
@@ -142,7 +211,7 @@ impl fmt::Display for Fault {
             Fault::NoChannels => write!(f, "states 0 channels"),
             Fault::Encoding { tag, bits } => write!(
                 f,
-                "holds samples of format {tag} with {bits} bits; PCM of 8, 16, 24 or 32 bits and 32-bit float are read"
+                "holds samples of format {tag} with {bits} bits; PCM of 1 to 32 bits, float of 32 or 64, A-law and u-law are read"
             ),
             Fault::Malformed(what) => write!(f, "is not a sound WAV file: {what}"),
             Fault::Io(error) => write!(f, "{error}"),
@@ -180,12 +249,14 @@ fn parse(file: &mut (impl Read + Seek), at_most: Duration) -> Result<Recording, 
     }
     file.read_exact(&mut head)?;
     let [r, i, f, g, a, b, c, d, w, v, x, y] = head;
-    if [r, i, f, g] != *b"RIFF" || [w, v, x, y] != *b"WAVE" {
+    let large = matches!(&[r, i, f, g], b"RF64" | b"BW64");
+    if !(large || [r, i, f, g] == *b"RIFF") || [w, v, x, y] != *b"WAVE" {
         return Err(Fault::NotWav);
     }
     let promised = 8 + u64::from(u32::from_le_bytes([a, b, c, d]));
 
     let mut format = None;
+    let mut large_sound = None;
     let mut at = 12;
     loop {
         let body = at + 8;
@@ -200,10 +271,28 @@ fn parse(file: &mut (impl Read + Seek), at_most: Duration) -> Result<Recording, 
         let length = u64::from(u32::from_le_bytes([a, b, c, l]));
         let end = body + length;
         match &[i, d, e, n] {
-            b"data" if end > found => return Err(Fault::Truncated { promised: end, found }),
             b"data" => {
                 let format: Format = format.ok_or(Fault::Malformed("its sound comes before its format"))?;
+                let length = match large_sound.filter(|_| length == UNKNOWN) {
+                    Some(length) => Some(length),
+                    // A recorder that was killed never came to write the size, or wrote into a pipe.
+                    None if length == UNKNOWN || (length >= ENDLESS && end > found) => None,
+                    None if length == 0 && promised != found => None,
+                    None => Some(length),
+                };
+                let length = length.unwrap_or((found - body) / format.block() * format.block());
+                let end = body.saturating_add(length);
+                if end > found {
+                    return Err(Fault::Truncated { promised: end, found });
+                }
                 return format.decode(file, length, at_most);
+            }
+            b"ds64" if large => {
+                let mut sizes = [0; 16];
+                file.take(length).read_exact(&mut sizes)?;
+                let [.., a, b, c, d, e, f, g, h] = sizes;
+                let size = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+                large_sound = Some(size).filter(|size| *size != 0 && *size != u64::MAX);
             }
             b"fmt " if end > found => return Err(Fault::Truncated { promised: end, found }),
             b"fmt " => format = Some(Format::parse(file, length)?),
@@ -229,6 +318,9 @@ enum Encoding {
     Signed24,
     Signed32,
     Float32,
+    Float64,
+    ALaw,
+    MuLaw,
 }
 
 impl Format {
@@ -254,18 +346,27 @@ impl Format {
         }
         let rate =
             NonZeroU32::new(rate).filter(|rate| RATES.contains(&rate.get())).ok_or(Fault::Rate(rate))?;
+        // Samples of fewer bits stand at the top of whole bytes.
         let encoding = match (tag, bits) {
-            (PCM, 8) => Encoding::Unsigned8,
-            (PCM, 16) => Encoding::Signed16,
-            (PCM, 24) => Encoding::Signed24,
-            (PCM, 32) => Encoding::Signed32,
+            (PCM, 1..=8) => Encoding::Unsigned8,
+            (PCM, 9..=16) => Encoding::Signed16,
+            (PCM, 17..=24) => Encoding::Signed24,
+            (PCM, 25..=32) => Encoding::Signed32,
             (FLOAT, 32) => Encoding::Float32,
+            (FLOAT, 64) => Encoding::Float64,
+            (A_LAW, 8) => Encoding::ALaw,
+            (MU_LAW, 8) => Encoding::MuLaw,
             _ => return Err(Fault::Encoding { tag, bits }),
         };
-        if u32::from(block) != u32::from(channels) * u32::from(bits / 8) {
+        if u32::from(block) != u32::from(channels) * u32::from(bits.div_ceil(8)) {
             return Err(Fault::Malformed("its block size does not fit its channels and bits"));
         }
         Ok(Format { encoding, channels, rate })
+    }
+
+    /// Bytes of one sample of each channel.
+    fn block(self) -> u64 {
+        self.encoding.width() as u64 * u64::from(self.channels)
     }
 
     fn decode(self, file: &mut impl Read, length: u64, at_most: Duration) -> Result<Recording, Fault> {
@@ -282,17 +383,16 @@ impl Format {
         let mut recording =
             Recording { samples: Vec::new(), rate: self.rate, channels: self.channels, silenced: 0 };
         let mut frame = vec![0; block];
+        let mut voice = Channels::new(self.channels, self.rate.get());
         for _ in 0..frames.min(wanted) {
             file.read_exact(&mut frame)?;
-            let mut sum = 0.0;
-            for sample in frame.chunks_exact(width).map(|bytes| self.encoding.sample(bytes)) {
-                if sample.is_finite() {
-                    sum += sample;
-                } else {
-                    recording.silenced += 1;
-                }
-            }
-            recording.samples.push((sum / f64::from(self.channels)).clamp(-1.0, 1.0) as f32);
+            let silenced = &mut recording.silenced;
+            let samples = frame.chunks_exact(width).map(|bytes| {
+                let sample = self.encoding.sample(bytes);
+                *silenced += usize::from(!sample.is_finite());
+                if sample.is_finite() { sample.clamp(-1.0, 1.0) as f32 } else { 0.0 }
+            });
+            recording.samples.push(voice.voice(samples));
         }
         Ok(recording)
     }
@@ -302,10 +402,11 @@ impl Encoding {
     /// Bytes in a sample.
     fn width(self) -> usize {
         match self {
-            Encoding::Unsigned8 => 1,
+            Encoding::Unsigned8 | Encoding::ALaw | Encoding::MuLaw => 1,
             Encoding::Signed16 => 2,
             Encoding::Signed24 => 3,
             Encoding::Signed32 | Encoding::Float32 => 4,
+            Encoding::Float64 => 8,
         }
     }
 
@@ -317,16 +418,44 @@ impl Encoding {
             (Encoding::Signed24, &[a, b, c]) => f64::from(i32::from_le_bytes([0, a, b, c])) / FULL_SCALE,
             (Encoding::Signed32, &[a, b, c, d]) => f64::from(i32::from_le_bytes([a, b, c, d])) / FULL_SCALE,
             (Encoding::Float32, &[a, b, c, d]) => f64::from(f32::from_le_bytes([a, b, c, d])),
+            (Encoding::Float64, &[a, b, c, d, e, f, g, h]) => f64::from_le_bytes([a, b, c, d, e, f, g, h]),
+            (Encoding::ALaw, &[a]) => f64::from(a_law(a)) / 32_768.0,
+            (Encoding::MuLaw, &[a]) => f64::from(mu_law(a)) / 32_768.0,
             _ => f64::NAN,
         }
     }
 }
 
+/// ITU-T G.711, A-law: sign, three bits of exponent, four of mantissa, every other bit inverted.
+fn a_law(byte: u8) -> i16 {
+    let byte = byte ^ 0x55;
+    let (exponent, mantissa) = (byte >> 4 & 7, i16::from(byte & 15));
+    let size = match exponent {
+        0 => (mantissa << 4) + 8,
+        _ => ((mantissa << 4) + 0x108) << (exponent - 1),
+    };
+    if byte & 0x80 != 0 { size } else { -size }
+}
+
+/// ITU-T G.711, u-law: the same, all bits inverted, and the smallest step in the middle.
+fn mu_law(byte: u8) -> i16 {
+    let byte = !byte;
+    let (exponent, mantissa) = (byte >> 4 & 7, i16::from(byte & 15));
+    let size = (((mantissa << 3) + 0x84) << exponent) - 0x84;
+    if byte & 0x80 != 0 { -size } else { size }
+}
+
 const PCM: u16 = 1;
 const FLOAT: u16 = 3;
+const A_LAW: u16 = 6;
+const MU_LAW: u16 = 7;
 const EXTENSIBLE: u16 = 0xfffe;
 /// Bytes of a `WAVEFORMATEXTENSIBLE`; nothing after them matters.
 const EXTENSIBLE_LENGTH: u64 = 40;
+/// A size that is not known, or stands in a `ds64` chunk.
+const UNKNOWN: u64 = 0xffff_ffff;
+/// Sizes from here on, if the file is smaller, are what recorders write into pipes: the largest that they know.
+const ENDLESS: u64 = 0x7fff_0000;
 /// Rates at which somebody records speech, with much room on both sides.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 /// Full scale of 32-bit PCM, and of 24-bit PCM moved up by 8 bits.

@@ -12,7 +12,7 @@ use std::{
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
-    MemberId,
+    MemberId, Seed,
     group::{Name, Role},
     room::{Admission, Event, Membership, Room, Status},
 };
@@ -301,7 +301,8 @@ impl<'a> Storm<'a> {
     fn back(&mut self, peer: Peer, membership: &Membership) {
         let identity = self.net.identity_of(peer);
         let (seed, now, unix) = (self.net.bytes(), self.net.now, self.net.unix_now());
-        let room = Room::resume(identity, membership, seed, now, unix).expect("what it stored is its own");
+        let room = Room::resume(identity, membership, Seed::from_bytes(&mut { seed }), now, unix)
+            .expect("what it stored is its own");
         self.net.switch_on(peer, room);
     }
 

@@ -2,13 +2,17 @@
 
 use std::{
     error::Error,
-    path::{Path, PathBuf},
+    io,
+    path::Path,
     time::{Duration, Instant},
 };
 
-use sottovoce::voice::Listener;
+use sottovoce::voice::Receiver;
 #[cfg(feature = "devices")]
-use sottovoce::voice::devices::{Loudspeaker, Microphone};
+use sottovoce::voice::{
+    ReceiverOptions, Sender, SenderOptions,
+    devices::{Loudspeaker, Microphone},
+};
 
 use crate::{after, resample, wav};
 
@@ -28,8 +32,7 @@ pub enum Ear {
     #[cfg(feature = "devices")]
     Device(Loudspeaker),
     File {
-        path: Option<PathBuf>,
-        heard: Vec<i16>,
+        recording: Option<wav::Writer>,
         began: Option<Instant>,
         made: u64,
     },
@@ -54,6 +57,23 @@ impl Mouth {
             Self::Device(microphone) => (microphone.rate(), microphone.channels()),
             Self::File { .. } => (RATE, 1),
         }
+    }
+
+    /// Whether the device is still there; if it is not, goes on with the one that is the system's default now.
+    #[cfg(feature = "devices")]
+    pub fn check(&mut self, speaker: &mut Sender, now: Instant, unix_ms: u64) -> Result<(), Box<dyn Error>> {
+        if let Self::Device(microphone) = self
+            && let Some(why) = microphone.poll_error()
+        {
+            eprintln!("talk: microphone: {why}");
+            microphone.reopen()?;
+            let mut options = SenderOptions::default();
+            (options.rate, options.channels) = (microphone.rate(), microphone.channels());
+            let live = speaker.is_live();
+            *speaker = Sender::new(options)?;
+            speaker.set_live(live, now, unix_ms);
+        }
+        Ok(())
     }
 
     /// What was recorded until now.
@@ -87,7 +107,7 @@ impl Ear {
         if record.is_none() {
             return Ok(Self::Device(Loudspeaker::open()?));
         }
-        Ok(Self::File { path: record.map(Path::to_owned), heard: Vec::new(), began: None, made: 0 })
+        Ok(Self::File { recording: record.map(wav::Writer::create).transpose()?, began: None, made: 0 })
     }
 
     pub fn format(&self) -> (u32, u16) {
@@ -99,41 +119,67 @@ impl Ear {
     }
 
     /// Makes as much sound as is due.
-    pub fn feed(&mut self, listener: &mut Listener, now: Instant) {
+    pub fn feed(&mut self, listener: &mut Receiver, now: Instant) -> io::Result<()> {
         match self {
             #[cfg(feature = "devices")]
             Self::Device(loudspeaker) => {
                 let (rate, channels) = (loudspeaker.rate(), usize::from(loudspeaker.channels()));
                 let block = rate as usize / 200 * channels;
                 let mut pcm = vec![0.0; block];
-                // 15 ms wait for the device: enough for a loop that comes round every five.
-                while loudspeaker.played.waiting() < 3 * block {
+                // What the device takes at a time, and 10 ms: enough for a loop that comes round every five.
+                let enough = (loudspeaker.played.block() + 2 * block).max(3 * block).min(loudspeaker.room());
+                listener.set_lead(length(enough / channels, rate));
+                while loudspeaker.played.waiting() < enough {
                     let ahead = loudspeaker.played.waiting() / channels;
                     listener.render(after(now, ahead as u64, rate), &mut pcm);
-                    loudspeaker.played.write(&pcm);
+                    if loudspeaker.played.write(&pcm) < block {
+                        break;
+                    }
                 }
             }
-            Self::File { heard, began, made, .. } => {
+            Self::File { recording, began, made } => {
                 let began = *began.get_or_insert(now);
                 while after(began, *made, RATE) <= now {
                     let mut pcm = [0.0; BLOCK as usize];
                     listener.render(after(began, *made, RATE), &mut pcm);
-                    heard.extend(pcm.map(|sample| (sample * 32_767.0) as i16));
                     *made += BLOCK;
+                    if let Some(recording) = recording {
+                        recording.append(&pcm.map(|sample| (sample * 32_767.0) as i16))?;
+                    }
                 }
             }
         }
+        Ok(())
     }
 
-    /// Writes the file, if it is one.
-    pub fn finish(&self) -> Result<(), Box<dyn Error>> {
+    /// Whether the device is still there; if it is not, goes on with the one that is the system's default now.
+    #[cfg(feature = "devices")]
+    pub fn check(&mut self, listener: &mut Receiver, now: Instant) -> Result<(), Box<dyn Error>> {
+        if let Self::Device(loudspeaker) = self
+            && let Some(why) = loudspeaker.poll_error()
+        {
+            eprintln!("talk: loudspeaker: {why}");
+            loudspeaker.reopen()?;
+            let mut options = ReceiverOptions::default();
+            (options.rate, options.channels) = (loudspeaker.rate(), loudspeaker.channels());
+            *listener = Receiver::new(options, now)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the recording, if there is one.
+    pub fn finish(self) -> io::Result<()> {
         match self {
-            #[cfg(feature = "devices")]
-            Self::Device(_) => Ok(()),
-            Self::File { path: Some(path), heard, .. } => Ok(wav::write(path, heard)?),
-            Self::File { path: None, .. } => Ok(()),
+            Self::File { recording: Some(recording), .. } => recording.finish(),
+            _ => Ok(()),
         }
     }
+}
+
+/// How long so many samples of a channel last.
+#[cfg(feature = "devices")]
+fn length(samples: usize, rate: u32) -> Duration {
+    Duration::from_secs_f64(samples as f64 / f64::from(rate))
 }
 
 /// What files are played and recorded at.

@@ -8,12 +8,12 @@
 use super::{
     codec::{Malformed, Reader, Writer},
     identity::Name,
-    invite::UnixTime,
     signing,
 };
 use crate::{
     id::Epoch,
-    keys::speaker::{is_weak, speaker_context_of},
+    keys::{ed25519::is_strong, speaker::speaker_context_of},
+    wire::invite::UnixTime,
 };
 
 /// A speaker key as its leaf vouches for it, at one time.
@@ -53,9 +53,7 @@ impl SpeakerKey {
 
     /// Whether the leaf with this key said so, in this place. Keys under which anybody can sign say nothing.
     pub(crate) fn is_from(&self, leaf_key: &[u8; 32], place: &Place<'_>) -> bool {
-        !is_weak(leaf_key)
-            && !is_weak(&self.public)
-            && signing::verify(leaf_key, &self.content(place), &self.signature).is_ok()
+        is_strong(&self.public) && signing::verify(leaf_key, &self.content(place), &self.signature).is_ok()
     }
 
     /// What the signatures of this key's packets are bound to.
@@ -71,6 +69,12 @@ impl SpeakerKey {
     /// When whoever hears the speaker wants a newer announcement.
     pub(crate) fn stale_at(&self) -> UnixTime {
         UnixTime(self.announced.0.saturating_add(FRESH))
+    }
+
+    /// Until when the private half is certain not to be published; a key that never is counts like the shortest.
+    pub(crate) fn promised_until(&self) -> UnixTime {
+        let holds = if self.holds == 0 { MIN_HOLDS } else { self.holds };
+        UnixTime(self.announced.0.saturating_add(holds.into()))
     }
 
     /// The last moment at which a report under this key proves something; `None` if it always does.
@@ -166,7 +170,6 @@ mod tests {
         let mut anybody = [0; 64];
         anybody[0] = 1;
         let weak = SpeakerKey::new([9; 32], UnixTime(0), 0, &here, |_| anybody);
-        assert!(signing::verify(&identity, b"anything at all", &anybody).is_ok(), "why the check is there");
         assert!(!weak.is_from(&identity, &here));
         let weak = SpeakerKey::new(identity, UnixTime(0), 0, &here, |text| leaf.sign(text));
         assert!(!weak.is_from(leaf.public(), &here));

@@ -8,12 +8,9 @@
 
 use std::fmt;
 
-use super::{
-    codec::{Malformed, Reader, Writer},
-    signing::{self, SigningKey},
-};
+use super::{codec::Malformed, signing::SigningKey};
 use crate::{
-    id::MemberId,
+    id::{IdentityKey, MemberId},
     keys::{derive::sha256, secret::Secret},
 };
 
@@ -59,11 +56,12 @@ impl Identity {
     pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
         self.key.sign(message)
     }
+}
 
-    /// The credential of a leaf key of this identity in one group.
-    pub(crate) fn credential(&self, group_id: &[u8], leaf_key: &[u8; 32]) -> Credential {
-        let signature = self.key.sign(&signed_content(group_id, leaf_key, &self.name));
-        Credential { key: *self.key.public(), name: self.name.clone(), signature }
+impl IdentityKey {
+    /// The fingerprint that rosters show for this key.
+    pub fn id(&self) -> MemberId {
+        fingerprint(self.as_bytes())
     }
 }
 
@@ -140,55 +138,6 @@ impl fmt::Display for NameError {
 
 impl std::error::Error for NameError {}
 
-/// What an identity says about one leaf of one group: the content of the MLS basic credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Credential {
-    pub(crate) key: [u8; 32],
-    pub(crate) name: Name,
-    signature: [u8; 64],
-}
-
-impl Credential {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        Writer::new()
-            .u8(VERSION)
-            .bytes(&self.key)
-            .vec8(self.name.as_str().as_bytes())
-            .bytes(&self.signature)
-            .finish()
-    }
-
-    /// Parses a credential and checks that its identity vouches for `leaf_key` in this group.
-    pub(crate) fn verify(bytes: &[u8], group_id: &[u8], leaf_key: &[u8]) -> Result<Self, CredentialError> {
-        let credential = Self::decode(bytes).map_err(|_| CredentialError::Malformed)?;
-        let leaf_key = <&[u8; 32]>::try_from(leaf_key).map_err(|_| CredentialError::Malformed)?;
-        if credential.key == *leaf_key {
-            return Err(CredentialError::IdentityAsLeaf);
-        }
-        let content = signed_content(group_id, leaf_key, &credential.name);
-        signing::verify(&credential.key, &content, &credential.signature)
-            .map_err(|_| CredentialError::Forged)?;
-        Ok(credential)
-    }
-
-    pub(crate) fn member(&self) -> MemberId {
-        fingerprint(&self.key)
-    }
-
-    /// Parses a credential that was verified before.
-    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut reader = Reader::new(bytes);
-        if reader.u8()? != VERSION {
-            return Err(Malformed);
-        }
-        let key = reader.array()?;
-        let name = Name::decode(reader.vec8(MAX_NAME)?)?;
-        let signature = reader.array()?;
-        reader.finish()?;
-        Ok(Self { key, name, signature })
-    }
-}
-
 /// Why a leaf's credential is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -206,56 +155,11 @@ pub(crate) fn fingerprint(key: &[u8; 32]) -> MemberId {
     MemberId::from_bytes(sha256(&[b"sottovoce 1 identity", key]))
 }
 
-fn signed_content(group_id: &[u8], leaf_key: &[u8; 32], name: &Name) -> Vec<u8> {
-    Writer::new()
-        .bytes(b"sottovoce 1 credential")
-        .vec8(group_id)
-        .bytes(leaf_key)
-        .vec8(name.as_str().as_bytes())
-        .finish()
-}
-
 pub(crate) const MAX_NAME: usize = 64;
-const VERSION: u8 = 1;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn credential() -> (Identity, [u8; 32], Vec<u8>) {
-        let identity = Identity::from_seed([7; 32], Name::new("Ada").unwrap());
-        let leaf = *SigningKey::from_seed([8; 32]).public();
-        let bytes = identity.credential(b"group", &leaf).encode();
-        (identity, leaf, bytes)
-    }
-
-    #[test]
-    fn a_credential_is_believed_for_its_own_leaf_and_group_only() {
-        let (identity, leaf, bytes) = credential();
-        let believed = Credential::verify(&bytes, b"group", &leaf).unwrap();
-        assert_eq!(believed.member(), identity.id());
-        assert_eq!(believed.name.as_str(), "Ada");
-        assert_eq!(Credential::verify(&bytes, b"other", &leaf), Err(CredentialError::Forged));
-        assert_eq!(Credential::verify(&bytes, b"group", &[9; 32]), Err(CredentialError::Forged));
-        assert_eq!(Credential::verify(&bytes, b"group", &leaf[1..]), Err(CredentialError::Malformed));
-        assert_eq!(
-            Credential::verify(&bytes, b"group", identity.public()),
-            Err(CredentialError::IdentityAsLeaf)
-        );
-    }
-
-    #[test]
-    fn every_altered_or_shortened_credential_is_refused() {
-        let (_, leaf, bytes) = credential();
-        for at in 0..bytes.len() {
-            assert!(Credential::verify(&bytes[..at], b"group", &leaf).is_err());
-            let mut altered = bytes.clone();
-            altered[at] ^= 1;
-            assert!(Credential::verify(&altered, b"group", &leaf).is_err(), "byte {at}");
-        }
-        let longer = [&bytes[..], &[0]].concat();
-        assert_eq!(Credential::verify(&longer, b"group", &leaf), Err(CredentialError::Malformed));
-    }
 
     #[test]
     fn names_are_bounded() {
@@ -268,7 +172,7 @@ mod tests {
 
     #[test]
     fn debug_names_nobody() {
-        let (identity, ..) = credential();
+        let identity = Identity::from_seed([7; 32], Name::new("Ada").unwrap());
         assert_eq!(format!("{identity:?}"), "Identity(..)");
     }
 }

@@ -9,30 +9,19 @@
 //! Only `mls` names openmls. [`Room`](crate::room::Room) drives what is here.
 
 pub(crate) mod announce;
-pub(crate) mod announcement;
-pub(crate) mod chain;
 pub(crate) mod codec;
-pub(crate) mod envelope;
 pub(crate) mod identity;
-pub(crate) mod invite;
 pub(crate) mod key_exchange;
-pub(crate) mod message;
-pub(crate) mod mls;
-pub(crate) mod order;
-pub(crate) mod policy;
+mod role;
 pub(crate) mod signing;
-pub(crate) mod state;
-#[cfg(test)]
-mod vectors;
 pub(crate) mod verify;
-pub(crate) mod vouch;
 
 pub use identity::{CredentialError, Identity, Name, NameError};
-pub use invite::{Invite, InviteError, InviteId};
 pub use key_exchange::KeyExchange;
-pub use policy::Violation;
-pub use state::Role;
+pub use role::Role;
 pub use verify::{PairCode, RoomCode};
+
+pub use crate::wire::invite::{Invite, InviteError, InviteId};
 
 /// One member of a room, as all members see it: a leaf of the MLS tree (SPEC section 7.1).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,9 +2,10 @@
 
 use std::hint::black_box;
 
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use zeroize::Zeroize;
 
+pub(crate) use crate::keys::ed25519::verify;
 use crate::keys::secret::{DEEP, Secret, scrub_stack};
 
 /// A private Ed25519 key. Expanding the seed costs as much as a signature, so it is expanded once.
@@ -49,15 +50,6 @@ impl Drop for SigningKey {
         scrub_stack::<DEEP>();
     }
 }
-
-/// Checks a signature by `public` over `message`.
-pub(crate) fn verify(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Result<(), BadSignature> {
-    UnparsedPublicKey::new(&ED25519, public).verify(message, signature).map_err(|_| BadSignature)
-}
-
-/// The signature does not hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadSignature;
 
 fn expand(seed: &[u8]) -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(seed).expect("every 32 bytes are a seed")

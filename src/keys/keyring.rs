@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     id::{Epoch, KeyId, Leaf, MemberId, Step},
-    media::{Authenticity, SenderStats, replay::Window},
+    media::{Authenticity, PacketSize, SenderStats, replay::Window},
 };
 
 /// One epoch as an opener sees it.
@@ -25,6 +25,7 @@ pub(crate) struct EpochRing {
     pub(crate) epoch: Epoch,
     pub(crate) context: [u8; 32],
     pub(crate) authenticity: Authenticity,
+    pub(crate) packet_size: PacketSize,
     /// Ascending by leaf, in the order that the tables index.
     pub(crate) senders: Box<[Sender]>,
     /// Leaves that the commit into this epoch removed, ascending: they have no grace in the epoch before.
@@ -39,11 +40,21 @@ impl EpochRing {
         epoch: Epoch,
         context: [u8; 32],
         authenticity: Authenticity,
+        packet_size: PacketSize,
         senders: Box<[Sender]>,
         mut removed: Box<[Leaf]>,
     ) -> Self {
         removed.sort_unstable();
-        Self { epoch, context, authenticity, senders, removed, steps: [const { None }; 4], first: Step(0) }
+        Self {
+            epoch,
+            context,
+            authenticity,
+            packet_size,
+            senders,
+            removed,
+            steps: [const { None }; 4],
+            first: Step(0),
+        }
     }
 
     /// Puts a step in its place; what stood there, four steps older, comes back.

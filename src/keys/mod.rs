@@ -11,6 +11,7 @@
 
 pub(crate) mod aead;
 pub(crate) mod derive;
+pub(crate) mod ed25519;
 pub(crate) mod frame;
 mod hmac256;
 pub(crate) mod keyring;

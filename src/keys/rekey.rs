@@ -93,6 +93,12 @@ impl OpenRekey {
         Self(OpenChange::Close)
     }
 
+    /// Stops hearing a leaf in the epoch with this context.
+    #[cfg(feature = "room")]
+    pub(crate) fn withdraw(context: [u8; 32], leaf: Leaf) -> Self {
+        Self(OpenChange::Withdraw { context, leaf })
+    }
+
     /// Whether this drops every key.
     pub(crate) fn is_close(&self) -> bool {
         matches!(self.0, OpenChange::Close)

@@ -15,12 +15,13 @@ use std::{
 use zeroize::Zeroize;
 
 use super::{
+    ed25519::is_strong,
     frame::{StepSecret, first_base_key},
     keyring::{EpochRing, Sender, Standing, StepRing},
     kid::{MAX_SENDERS, Table},
     rekey::{OpenChange, OpenRekey, Rekey, SealChange, SealKey, SealRekey},
     secret::{DEEP, EpochSecret, Secret, scrub_stack},
-    speaker::{Signer, epoch_context, is_weak, speaker_context},
+    speaker::{Signer, epoch_context, speaker_context},
     suite::Suite,
 };
 use crate::{
@@ -164,6 +165,7 @@ impl Schedule {
             epoch,
             context,
             start.authenticity,
+            start.packet_size,
             start.speakers.iter().map(|speaker| schedule.sender(speaker)).collect(),
             start.removed.into(),
         );
@@ -193,7 +195,7 @@ impl Schedule {
         if leaf == self.own_leaf || self.leaves.binary_search(&leaf).is_err() {
             return Err(ScheduleError::NotASpeaker);
         }
-        if is_weak(&key) {
+        if !is_strong(&key) {
             return Err(ScheduleError::WeakKey);
         }
         let speaker_context = speaker_context(&self.group_id, self.epoch, &self.authenticator, leaf, &key);
@@ -230,6 +232,12 @@ impl Schedule {
         if self.authenticity == Authenticity::Signed && self.leaves.binary_search(&leaf).is_ok() {
             self.rekeys.push_back(open(OpenChange::Withdraw { context: self.context, leaf }));
         }
+    }
+
+    /// Queues a change of keys for the opener behind those that are queued already.
+    #[cfg(feature = "room")]
+    pub(crate) fn queue(&mut self, rekey: OpenRekey) {
+        self.rekeys.push_back(Rekey::Open(rekey));
     }
 
     /// How long this epoch has lasted by its step clock, which the keeper tells the others.
@@ -371,7 +379,7 @@ pub enum ScheduleError {
     Context,
     /// The leaf may not speak in this epoch, or is our own.
     NotASpeaker,
-    /// The key is a point of small order: its signatures would prove nothing.
+    /// The key has a small order or is not canonical: its signatures would prove nothing.
     WeakKey,
 }
 
@@ -381,7 +389,7 @@ impl fmt::Display for ScheduleError {
             Self::Speakers => "speakers must be strictly ascending by leaf, and at most 65,000",
             Self::Context => "group id and epoch authenticator must have 1 to 255 bytes",
             Self::NotASpeaker => "the leaf may not speak in this epoch",
-            Self::WeakKey => "the speaker key has a small order",
+            Self::WeakKey => "the speaker key has a small order or is not canonical",
         })
     }
 }

@@ -1,10 +1,10 @@
-//! Speaker keys: who said a packet, proven against the other members too (SPEC section 5.3).
+//! Speaker keys: the key that signs a speaker's packets for one epoch (SPEC section 5.3).
 //!
-//! The only file of the media plane that names Ed25519.
+//! Signatures are checked by [`ed25519`](super::ed25519).
 
 use std::hint::black_box;
 
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 
 use super::{
     derive::sha256,
@@ -51,19 +51,6 @@ impl Drop for Signer {
         scrub_stack::<DEEP>();
     }
 }
-
-/// Checks a frame's signature.
-pub(crate) fn verify(
-    key: &[u8; 32],
-    message: &[u8; FRAME_MESSAGE],
-    signature: &[u8],
-) -> Result<(), BadSignature> {
-    UnparsedPublicKey::new(&ED25519, key).verify(message, signature).map_err(|_| BadSignature)
-}
-
-/// The signature is not that speaker's over that packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BadSignature;
 
 /// Bytes of an Ed25519 signature.
 pub(crate) const SIGNATURE: usize = 64;
@@ -128,47 +115,6 @@ pub(crate) fn frame_message(
 
 /// Label 17, context 32, step 4, KID 8, CTR 8, content hash 32.
 pub(crate) const FRAME_MESSAGE: usize = 101;
-
-/// Whether this is one of the encodings of a point of small order.
-///
-/// Under such a key anybody can make signatures that verify, so it would prove nothing.
-pub(crate) fn is_weak(key: &[u8; 32]) -> bool {
-    let mut y = *key;
-    if let Some(last) = y.last_mut() {
-        *last &= 0x7f;
-    }
-    SMALL_ORDER.contains(&y)
-}
-
-/// The y coordinates of the eight points whose order divides 8, and those that are equal to one modulo p.
-const SMALL_ORDER: [[u8; 32]; 7] = [
-    hex(b"0000000000000000000000000000000000000000000000000000000000000000"),
-    hex(b"0100000000000000000000000000000000000000000000000000000000000000"),
-    hex(b"26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
-    hex(b"c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"),
-    hex(b"ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
-    hex(b"edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
-    hex(b"eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f"),
-];
-
-/// Reads hex at compile time; a wrong digit does not compile.
-#[allow(clippy::indexing_slicing, clippy::panic, reason = "evaluated at compile time")]
-const fn hex(text: &[u8; 64]) -> [u8; 32] {
-    const fn digit(c: u8) -> u8 {
-        match c {
-            b'0'..=b'9' => c - b'0',
-            b'a'..=b'f' => c - b'a' + 10,
-            _ => panic!("not a hex digit"),
-        }
-    }
-    let mut out = [0; 32];
-    let mut i = 0;
-    while i < 32 {
-        out[i] = digit(text[2 * i]) << 4 | digit(text[2 * i + 1]);
-        i += 1;
-    }
-    out
-}
 
 fn pair(seed: &[u8; 32]) -> Ed25519KeyPair {
     Ed25519KeyPair::from_seed_unchecked(seed).expect("any 32 bytes are an Ed25519 seed")

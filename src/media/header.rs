@@ -26,6 +26,12 @@ const OURS: u8 = 0xb9;
 pub(crate) const FIRST_COUNTER: u64 = 0x100;
 pub(crate) const LAST_COUNTER: u64 = 0xffff;
 
+/// Whether a packet can have this counter: neither an opener nor a verifier takes another.
+#[inline]
+pub(crate) fn is_usable(counter: Counter) -> bool {
+    (FIRST_COUNTER..=LAST_COUNTER).contains(&counter.0)
+}
+
 /// Not a header, or not the shortest encoding of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
@@ -42,6 +48,13 @@ impl Header {
             return Ok((Self { kid, counter: Counter(u16::from_be_bytes([c0, c1]).into()) }, HEADER));
         }
         Self::parse_any(frame)
+    }
+
+    /// Reads the header of a packet: what [`parse`](Self::parse) reads, with a counter that a key may use.
+    #[inline]
+    pub(crate) fn of_packet(frame: &[u8]) -> Result<(Self, usize), Malformed> {
+        let (header, len) = Self::parse(frame)?;
+        if is_usable(header.counter) { Ok((header, len)) } else { Err(Malformed) }
     }
 
     #[cold]

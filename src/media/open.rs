@@ -9,11 +9,11 @@
 use std::fmt;
 
 use super::{
-    header::{Header, LAST_COUNTER},
+    header::Header,
     opus::OpusPacket,
-    profile::Authenticity,
+    profile::{Authenticity, PacketSize},
     replay::Stale,
-    stamp::{self, Evidence, Stamp},
+    stamp::{self, Evidence, Signatory, Stamp, Unfit},
     stats::{OpenStats, SenderStats},
 };
 use crate::{
@@ -113,7 +113,7 @@ impl Opener {
 
     /// Whether `frame` would get past the look-up of its key and speaker now. Counts and changes nothing.
     pub fn knows(&mut self, frame: &[u8]) -> bool {
-        let Ok((header, _)) = Header::parse(frame) else { return false };
+        let Ok((header, _)) = Header::of_packet(frame) else { return false };
         self.find(header.kid)
             .is_some_and(|place| place.gone || place.sender.standing != Standing::Unannounced)
     }
@@ -133,7 +133,7 @@ impl Opener {
         if frame.len() > MAX_FRAME {
             return Err(Refusal::TooLarge);
         }
-        let (header, header_len) = Header::parse(frame).map_err(|_| Refusal::Malformed)?;
+        let (header, header_len) = Header::of_packet(frame).map_err(|_| Refusal::Malformed)?;
         let mut place = self.find(header.kid).ok_or(Refusal::UnknownKey)?;
         let opened = place.open(frame, header, header_len);
         match &opened {
@@ -188,6 +188,7 @@ impl Opener {
 struct Place<'a> {
     epoch: Epoch,
     authenticity: Authenticity,
+    packet_size: PacketSize,
     ring: &'a mut StepRing,
     /// The slot that held the key when it was last used.
     slot: u16,
@@ -199,9 +200,9 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     #[inline]
     fn find(ring: &'a mut EpochRing, kid: KeyId) -> Option<Self> {
-        let (epoch, authenticity) = (ring.epoch, ring.authenticity);
+        let (epoch, authenticity, packet_size) = (ring.epoch, ring.authenticity, ring.packet_size);
         let (ring, slot, sender) = ring.find(kid)?;
-        Some(Self { epoch, authenticity, ring, slot, sender, gone: false })
+        Some(Self { epoch, authenticity, packet_size, ring, slot, sender, gone: false })
     }
 
     /// The checks of one packet whose sender is known, in their order.
@@ -220,9 +221,6 @@ impl<'a> Place<'a> {
             Standing::Own => return Err(Refusal::Own),
             Standing::Muted => return Err(Refusal::Muted),
         }
-        if header.counter.0 > LAST_COUNTER {
-            return Err(Refusal::Malformed);
-        }
         let (head, rest) = frame.split_at_mut_checked(header_len).ok_or(Refusal::Malformed)?;
         let (packet, tag) = rest.split_last_chunk_mut().ok_or(Refusal::Malformed)?;
         let step = self.ring.step;
@@ -238,17 +236,20 @@ impl<'a> Place<'a> {
             *failures += 1;
             return Err(Refusal::Forged);
         }
-        let (proof, evidence) = match self.authenticity {
-            Authenticity::Group => (Proof::Group, None),
+        let (packet, proof, evidence) = match self.authenticity {
+            Authenticity::Group => {
+                let packet = OpusPacket::parse(packet).map_err(|_| Refusal::NotOpus)?;
+                (packet, Proof::Group, None)
+            }
             Authenticity::Signed => {
-                let (salt, context) = (key.content_salt(header.counter), &sender.context);
-                let stamp = stamp::verify(packet, header, step, &salt, &sender.key, context)
-                    .map_err(|_| Refusal::Unsigned)?;
-                let evidence = Evidence { speaker_context: *context, kid: header.kid, salt };
-                (Proof::Signed(stamp), Some(evidence))
+                let salt = key.content_salt(header.counter);
+                let signatory = Signatory { key: &sender.key, context: &sender.context };
+                let (packet, stamp) =
+                    stamp::accept(packet, self.packet_size, header, step, &salt, signatory)?;
+                let evidence = Evidence { speaker_context: sender.context, kid: header.kid, salt };
+                (packet, Proof::Signed(stamp), Some(evidence))
             }
         };
-        let packet = OpusPacket::parse(packet).map_err(|_| Refusal::NotOpus)?;
         window.record(header.counter);
         Ok(Opened {
             member: sender.member,
@@ -313,7 +314,7 @@ pub enum Proof {
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The header is cut short or not in its shortest form, or the counter is beyond what a key may use.
+    /// The header is cut short or not in its shortest form, or no key may use the counter.
     Malformed,
     /// The packet is larger than any that this library seals.
     TooLarge,
@@ -333,7 +334,7 @@ pub enum Refusal {
     TooOld,
     /// The tag does not hold: altered, or sealed by somebody who is not in the room.
     Forged,
-    /// The speaker's signature does not hold: another member, in this one's voice.
+    /// The speaker's signature does not hold or is not in the padding: another member, in this one's voice.
     Unsigned,
     /// A member sealed something that is not an Opus packet.
     NotOpus,
@@ -341,11 +342,25 @@ pub enum Refusal {
     Exhausted,
     /// More senders are active than there is room for.
     Busy,
+    /// A member sealed a packet that has not the packet size of the room.
+    WrongSize,
+}
+
+/// The order of the checks is that of [`stamp::accept`]. The counter was looked at before the tag.
+impl From<Unfit> for Refusal {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::Counter => Self::Malformed,
+            Unfit::Unsigned => Self::Unsigned,
+            Unfit::NotOpus => Self::NotOpus,
+            Unfit::Size => Self::WrongSize,
+        }
+    }
 }
 
 impl Refusal {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Malformed,
         Self::TooLarge,
         Self::UnknownKey,
@@ -360,6 +375,7 @@ impl Refusal {
         Self::NotOpus,
         Self::Exhausted,
         Self::Busy,
+        Self::WrongSize,
     ];
 
     /// Whether the packet may only have come before its key: hold it and try again after the next rekey.
@@ -384,6 +400,7 @@ impl Refusal {
             Self::NotOpus => "not_opus",
             Self::Exhausted => "exhausted",
             Self::Busy => "busy",
+            Self::WrongSize => "wrong_size",
         }
     }
 }

@@ -9,7 +9,6 @@
 //! What a decoder plays is the same before and after, and so is its `final_range`.
 
 use std::fmt;
-#[cfg(any(feature = "room", feature = "voice"))]
 use std::time::Duration;
 
 /// An Opus packet that obeys RFC 6716 section 3.4, as a borrowed slice.
@@ -27,6 +26,16 @@ impl<'a> OpusPacket<'a> {
         Shape::parse(bytes).map(|_| Self { bytes })
     }
 
+    /// The same, for a packet whose last `tail` bytes must lie in its padding.
+    ///
+    /// # Errors
+    /// [`Untailed`] says which of the two does not hold.
+    #[inline]
+    pub(crate) fn parse_with_tail(bytes: &'a [u8], tail: usize) -> Result<Self, Untailed> {
+        let shape = Shape::parse(bytes).map_err(|_| Untailed::NotOpus)?;
+        if shape.padding < tail { Err(Untailed::OutsidePadding) } else { Ok(Self { bytes }) }
+    }
+
     /// The packet, as a decoder takes it.
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.bytes
@@ -38,6 +47,15 @@ impl fmt::Debug for OpusPacket<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OpusPacket({} bytes)", self.bytes.len())
     }
+}
+
+/// Why a packet has no tail in its padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Untailed {
+    /// It is not an Opus packet.
+    NotOpus,
+    /// The tail would lie in the frames, so a decoder would play it.
+    OutsidePadding,
 }
 
 /// The bytes are not an Opus packet (RFC 6716 section 3.4).
@@ -196,7 +214,6 @@ fn frame_length(bytes: &[u8]) -> Result<(usize, &[u8]), MalformedOpus> {
 }
 
 /// How much audio a packet has.
-#[cfg(any(feature = "room", feature = "voice"))]
 pub(crate) fn duration_of(packet: OpusPacket<'_>) -> Duration {
     let (toc, frames) = match (packet.bytes, Shape::parse(packet.bytes)) {
         ([toc, ..], Ok(shape)) => (*toc, u32::from(shape.count & 0x3f)),

@@ -83,6 +83,12 @@ pub enum Silence {
     NotASpeaker,
     /// A moderator has silenced us.
     Muted,
+    /// Somebody whom the law puts out still has a leaf: the keeper has to commit the removal.
+    AwaitingRemoval,
+    /// We keep the room, and nobody else has been heard for 15 s: nobody hears us.
+    NobodyHears,
+    /// Nobody of rank has been heard for as long as the room's terms allow.
+    Unattended,
     /// Nothing has proved for 15 s that the room's keeper is still there: a ban could be withheld from us.
     NoProofOfLife,
     /// The keeper is in a later epoch than we are: a commit, which may be a ban, is withheld from us.
@@ -105,6 +111,9 @@ impl fmt::Display for Silence {
             Self::NotYet => "no key has been installed yet",
             Self::NotASpeaker => "our role does not let us speak",
             Self::Muted => "a moderator has silenced us",
+            Self::AwaitingRemoval => "somebody who is out has not been removed yet",
+            Self::NobodyHears => "nobody else has been heard for 15 s",
+            Self::Unattended => "nobody of rank has been heard for too long",
             Self::NoProofOfLife => "the room's keeper has not been heard of for 15 s",
             Self::CommitWithheld => "a commit is withheld from us",
             Self::Forked => "the room has split",

@@ -4,12 +4,12 @@ use std::{fmt, mem};
 
 use super::{
     header::{FIRST_COUNTER, HEADER, Header, LAST_COUNTER},
-    opus::Shape,
+    opus::{OpusPacket, Shape, duration_of},
     profile::{PacketSize, Silence},
     stamp::{self, FILLER, Stamp, TAIL},
 };
 use crate::{
-    id::{Counter, Epoch, Step},
+    id::{CaptureTime, Counter, Epoch, Step},
     keys::{
         Retired, SealRekey,
         rekey::{SealChange, SealKey},
@@ -35,9 +35,18 @@ pub struct Sealer {
     paused: Option<Silence>,
     /// The counter of the next packet under the present key.
     counter: u64,
+    /// When the last packet was captured, and when its audio ended, through all keys; `None` before the first.
+    last: Option<Captured>,
     /// Names of the keys that were here, so that none comes back with its counter at the start.
     seen: [[u8; 16]; REMEMBERED],
     remembered: usize,
+}
+
+/// The capture time of a packet in milliseconds, and the end of its audio in microseconds.
+#[derive(Clone, Copy)]
+struct Captured {
+    at_ms: u64,
+    end_us: u64,
 }
 
 enum State {
@@ -55,6 +64,7 @@ impl Sealer {
             state: State::Silent(Silence::NotYet),
             paused: None,
             counter: FIRST_COUNTER,
+            last: None,
             seen: [[0; 16]; REMEMBERED],
             remembered: 0,
         }
@@ -104,8 +114,9 @@ impl Sealer {
     /// Seals the Opus packet at `buffer[HEADROOM..HEADROOM + len]`, in place, and returns the sealed packet.
     ///
     /// The packet is first grown to the room's packet size. `stamp` travels only in rooms with
-    /// [`Authenticity::Signed`](crate::Authenticity::Signed). After an error the buffer's content is
-    /// unspecified, but nothing of it has been sealed.
+    /// [`Authenticity::Signed`](crate::Authenticity::Signed). There its capture time must be later than that of
+    /// the packet before; a packet with [`CaptureTime::UNKNOWN`] follows the packet before without a gap. After an error the
+    /// buffer's content is unspecified, but nothing of it has been sealed.
     ///
     /// # Errors
     /// See [`SealError`]; each says what to do. No error uses up a counter.
@@ -123,6 +134,10 @@ impl Sealer {
         if self.counter > LAST_COUNTER {
             return Err(SealError::Exhausted);
         }
+        let captured = match &key.signer {
+            Some(_) => Some(self.captured(buffer, len, stamp.captured)?),
+            None => None,
+        };
         let (start, end) = grow(buffer, len, key)?;
         let whole = buffer.get_mut(start - HEADER..end + TAILROOM).ok_or(SealError::BufferTooSmall)?;
 
@@ -131,11 +146,30 @@ impl Sealer {
         let (head, rest) = whole.split_first_chunk_mut().ok_or(SealError::BufferTooSmall)?;
         let (packet, tag) = rest.split_last_chunk_mut().ok_or(SealError::BufferTooSmall)?;
         header.write_ours(head);
-        if let Some(signer) = &key.signer {
+        if let (Some(signer), Some(captured)) = (&key.signer, captured) {
+            self.last = Some(captured);
+            let stamp = Stamp { captured: CaptureTime(captured.at_ms), ..stamp };
             stamp::sign(packet, stamp, header, key.step, &key.key, signer);
         }
         *tag = key.key.seal(header.counter, head, packet);
         Ok(whole)
+    }
+
+    /// When the packet in the buffer was captured, by its stamp, or else as what follows the packet before.
+    fn captured(&self, buffer: &[u8], len: usize, stamp: CaptureTime) -> Result<Captured, SealError> {
+        let end = HEADROOM.checked_add(len).ok_or(SealError::BufferTooSmall)?;
+        let packet = buffer.get(HEADROOM..end).ok_or(SealError::BufferTooSmall)?;
+        let packet = OpusPacket::parse(packet).map_err(|_| SealError::NotOpus)?;
+        let begin_us = match stamp {
+            CaptureTime::UNKNOWN => self.last.map_or(0, |last| last.end_us),
+            CaptureTime(ms) => (ms & TRAVELS) * 1_000,
+        };
+        let at_ms = (begin_us / 1_000) & TRAVELS;
+        if self.last.is_some_and(|last| at_ms <= last.at_ms) {
+            return Err(SealError::NotLater);
+        }
+        let length = u64::try_from(duration_of(packet).as_micros()).unwrap_or(u64::MAX);
+        Ok(Captured { at_ms, end_us: begin_us.saturating_add(length.max(1_000)) })
     }
 
     /// The epoch and step that packets are sealed in, while there is a key.
@@ -162,6 +196,9 @@ impl Sealer {
         }
     }
 }
+
+/// The bits of a capture time that travel.
+const TRAVELS: u64 = (1 << 48) - 1;
 
 /// Grows the packet to the room's size; `(start, end)` is where it stands then.
 #[inline]
@@ -206,6 +243,9 @@ pub enum SealError {
     /// The Opus packet, with stamp and signature where the room has them, exceeds the room's packet size.
     /// Encode at a lower bitrate, or create rooms with larger packets.
     TooLarge,
+    /// The capture time is not later than that of the packet before: every receiver would take this packet for one that it has
+    /// already. Give each packet the time at which its own audio was captured, or [`CaptureTime::UNKNOWN`].
+    NotLater,
     /// The bytes are not an Opus packet (RFC 6716 section 3.4).
     NotOpus,
     /// The buffer is smaller than [`HEADROOM`], the room's packet size and [`TAILROOM`] together.
@@ -218,6 +258,7 @@ impl fmt::Display for SealError {
             Self::Silent(reason) => write!(f, "nothing is sealed: {reason}"),
             Self::Exhausted => f.write_str("the key has sealed all the packets it may in this step"),
             Self::TooLarge => f.write_str("the Opus packet does not fit the room's packet size"),
+            Self::NotLater => f.write_str("the capture time is not later than that of the packet before"),
             Self::NotOpus => f.write_str("the bytes are not an Opus packet"),
             Self::BufferTooSmall => f.write_str("the buffer is too small for a sealed packet"),
         }

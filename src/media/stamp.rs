@@ -14,16 +14,24 @@ use crate::{
     id::{CaptureTime, KeyId, Step},
     keys::{
         derive::sha256,
+        ed25519::{self, BadSignature},
         frame::FrameKey,
-        speaker::{self, BadSignature, SIGNATURE, Signer, frame_message},
+        speaker::{self, SIGNATURE, Signer, frame_message},
     },
-    media::header::Header,
+    media::{
+        header::{Header, is_usable},
+        opus::{OpusPacket, Untailed},
+        profile::PacketSize,
+    },
 };
 
 /// When a packet's audio was captured, how loud it is and what else its sender says of it.
+///
+/// Receivers put packets in order by their capture times, so each packet has a later one: [`Sealer::seal`](super::Sealer::seal)
+/// refuses others. A stamp that says nothing of it, as the default, is taken for what follows the packet before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// By the sender's clock. Only the low 48 bits travel.
+    /// When the first sample of this packet was captured, by the sender's clock. Only the low 48 bits travel.
     pub captured: CaptureTime,
     /// For a meter, or to pick the loudest; never for access.
     pub level: Level,
@@ -181,22 +189,68 @@ pub(crate) fn sign(
     signature.copy_from_slice(&signer.sign(&message));
 }
 
-/// Reads and checks the tail of a packet that has just been opened, or that somebody reports.
-pub(crate) fn verify(
+/// The speaker key that a packet is checked against, and the hash that its signatures are bound to.
+#[derive(Clone, Copy)]
+pub(crate) struct Signatory<'a> {
+    pub(crate) key: &'a [u8; 32],
+    pub(crate) context: &'a [u8; 32],
+}
+
+/// Decides whether a signed packet is played, and whether a report of it proves something (SPEC section 5.4).
+///
+/// The opener and the verifier of reports both ask this function and no other, so that every packet that is
+/// heard can be reported. The tag of the packet was checked before, or is not known.
+///
+/// # Errors
+/// [`Unfit`] says what is wrong with the packet.
+#[inline]
+pub(crate) fn accept<'p>(
+    packet: &'p [u8],
+    size: PacketSize,
+    header: Header,
+    step: Step,
+    salt: &[u8; SALT],
+    signatory: Signatory<'_>,
+) -> Result<(OpusPacket<'p>, Stamp), Unfit> {
+    if !is_usable(header.counter) {
+        return Err(Unfit::Counter);
+    }
+    let stamp = verify(packet, header, step, salt, signatory).map_err(|BadSignature| Unfit::Unsigned)?;
+    let opus = OpusPacket::parse_with_tail(packet, TAIL).map_err(|why| match why {
+        Untailed::NotOpus => Unfit::NotOpus,
+        Untailed::OutsidePadding => Unfit::Unsigned,
+    })?;
+    if packet.len() == usize::from(size.bytes()) { Ok((opus, stamp)) } else { Err(Unfit::Size) }
+}
+
+/// Why a signed packet is not played and proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unfit {
+    /// No key may use its counter.
+    Counter,
+    /// The tail is not there, is not in the padding, or its signature does not hold.
+    Unsigned,
+    /// It is not an Opus packet.
+    NotOpus,
+    /// It has not the packet size of the room.
+    Size,
+}
+
+/// Reads the tail of a packet and checks the signature.
+fn verify(
     packet: &[u8],
     header: Header,
     step: Step,
     salt: &[u8; SALT],
-    speaker_key: &[u8; 32],
-    context: &[u8; 32],
+    signatory: Signatory<'_>,
 ) -> Result<Stamp, BadSignature> {
     let (body, signature) = packet.split_last_chunk::<SIGNATURE>().ok_or(BadSignature)?;
     let Some([EXTENSION, a, b, c, d, e, f, level, notes]) = body.last_chunk() else {
         return Err(BadSignature);
     };
     let notes = Notes::from_byte(*notes).ok_or(BadSignature)?;
-    let message = message(body, header, step, salt, context);
-    speaker::verify(speaker_key, &message, signature)?;
+    let message = message(body, header, step, salt, signatory.context);
+    ed25519::verify(signatory.key, &message, signature)?;
     let captured = CaptureTime(u64::from_be_bytes([0, 0, *a, *b, *c, *d, *e, *f]));
     Ok(Stamp { captured, level: Level(*level), notes })
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use bytes::Buf;
+use socket2::SockRef;
 
 use super::{
     Shared, TICK,
@@ -35,7 +36,7 @@ pub(super) fn serve(listener: TcpListener, shared: &Arc<Shared>) {
             break;
         }
         match accepted {
-            Ok((stream, _)) => connections.extend(admit(stream, shared)),
+            Ok((stream, source)) => connections.extend(admit(stream, source.ip(), shared)),
             // No descriptor is left, or the connection is gone already.
             Err(_) => thread::sleep(PAUSE),
         }
@@ -48,10 +49,15 @@ pub(super) fn serve(listener: TcpListener, shared: &Arc<Shared>) {
     }
     shared.rooms().close();
     for (stream, thread) in connections {
-        // It may have ended by itself, and a thread that panicked has ended too.
-        let _ = stream.upgrade().map(|stream| stream.shutdown(Shutdown::Both));
+        end(&stream);
+        // A thread that panicked has ended too.
         let _ = thread.join();
     }
+}
+
+/// Ends a connection, which may have ended by itself.
+fn end(stream: &Weak<TcpStream>) {
+    let _ = stream.upgrade().map(|stream| stream.shutdown(Shutdown::Both));
 }
 
 /// Makes a door that waits at this address look up.
@@ -66,26 +72,31 @@ pub(super) fn knock(address: SocketAddr) {
 }
 
 /// Starts the thread of a new connection, or drops the connection if too many have yet to say hello.
-fn admit(stream: TcpStream, shared: &Arc<Shared>) -> Option<(Weak<TcpStream>, JoinHandle<()>)> {
-    if shared.pending.load(Ordering::Relaxed) >= shared.limits.pending {
-        shared.rooms().counts.refuse(|refusals| &mut refusals.pending);
-        return None;
-    }
+fn admit(
+    stream: TcpStream,
+    source: IpAddr,
+    shared: &Arc<Shared>,
+) -> Option<(Weak<TcpStream>, JoinHandle<()>)> {
     // On some systems a connection inherits this from its listener.
     stream.set_nonblocking(false).ok()?;
     stream.set_nodelay(true).ok()?;
     stream.set_write_timeout(Some(shared.limits.write_timeout)).ok()?;
+    // What the system has taken it sends in the order in which it came, whoever said it. So it is to take little at a time.
+    SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER).ok()?;
     let stream = Arc::new(stream);
     // Theirs alone, so that it closes when they have ended.
     let (here, its_stream, its_shared) = (Arc::downgrade(&stream), stream, Arc::clone(shared));
-    shared.pending.fetch_add(1, Ordering::Relaxed);
+    let hang_up = Weak::clone(&here);
+    let number = shared.enter(source, Box::new(move |_| end(&hang_up)))?;
     let thread = spawn("relay member", move || {
         let hello = read_hello(&its_stream, its_shared.limits.hello_timeout);
-        its_shared.pending.fetch_sub(1, Ordering::Relaxed);
-        handle_hello(hello, &its_stream, &its_shared);
+        // Otherwise it was hung up on, and counted.
+        if its_shared.pending().leave(number) {
+            handle_hello(hello, &its_stream, &its_shared);
+        }
     });
     if thread.is_none() {
-        shared.pending.fetch_sub(1, Ordering::Relaxed);
+        shared.pending().leave(number);
     }
     Some((here, thread?))
 }
@@ -212,15 +223,23 @@ fn read_frames(mut stream: &TcpStream, connection: Connection, outbox: &Outbox, 
             Ok(0) | Err(_) => return,
             Ok(length) => frames.push(chunk.get(..length).unwrap_or_default()),
         }
-        let mut wait = Duration::ZERO;
         loop {
             match frames.next() {
                 Ok(None) => break,
                 Ok(Some(message)) => {
                     shared.record(Lane::Control, connection, &message);
-                    let handled = shared.rooms().handle_control(connection, &message, Instant::now());
-                    let Some(asked) = handled else { return };
-                    wait = asked;
+                    let mut handled = shared.rooms().handle_control(connection, &message, Instant::now());
+                    while let Some(wait) = handled
+                        && !wait.is_zero()
+                    {
+                        if !outbox.pause(wait) {
+                            return;
+                        }
+                        handled = shared.rooms().held_up(connection);
+                    }
+                    if handled.is_none() {
+                        return;
+                    }
                 }
                 Err(FrameTooLong) => {
                     shared.rooms().cut(&[connection]);
@@ -228,20 +247,22 @@ fn read_frames(mut stream: &TcpStream, connection: Connection, outbox: &Outbox, 
                 }
             }
         }
-        outbox.pause(wait);
     }
 }
 
 /// Writes what waits for the member until its outbox is closed or it accepts no more.
 fn write_frames(mut stream: &TcpStream, outbox: &Outbox) -> io::Result<()> {
-    while let Some(mut frame) = outbox.take() {
-        while !frame.is_empty() && !outbox.is_closed() {
-            match stream.write(&frame) {
+    let mut bytes = Vec::new();
+    while outbox.take(&mut bytes) {
+        let mut unsent = bytes.as_slice();
+        while !unsent.is_empty() && !outbox.is_closed() {
+            match stream.write(unsent) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                written => frame.advance(written?.min(frame.len())),
+                written => unsent.advance(written?.min(unsent.len())),
             }
         }
+        bytes.clear();
     }
     Ok(())
 }
@@ -252,5 +273,7 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<
 
 /// How long a door waits that cannot let anybody in.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Bytes that the system may have waiting for one member: enough for 640 KB a second over a round trip of 100 ms.
+const SEND_BUFFER: usize = 64 * 1024;
 /// Threads here are many and hold little.
 const STACK: usize = 256 * 1024;

@@ -32,10 +32,12 @@ pub struct Counts {
     pub lost: u64,
     /// Datagrams from an address that is bound to nobody, or with an unknown ticket.
     pub unbound: u64,
-    /// Datagrams that are too long, or begin like the relay's own and are none that a member sends.
+    /// Datagrams that are empty or too long, or begin like the relay's own and are none that a member sends.
     pub malformed: u64,
-    /// Datagrams above a member's rate.
+    /// Datagrams above a member's rate, or above its share of what its room may send.
     pub over_rate: u64,
+    /// Records that came after the log could no longer be written, and are not in it.
+    pub log_lost: u64,
     /// Members cut off: too slow, silent for too long, or with a control message that is too long.
     pub cut: u64,
     /// Members cut off because their token was revoked.

@@ -30,7 +30,7 @@ pub fn relay(data: &[u8], now: Instant) {
 /// What comes on a connection: a hello, then frames.
 fn stream(data: &[u8], now: Instant) {
     let cuts = data.iter().map(|byte| usize::from(*byte) + 1);
-    let mut rooms = Rooms::new(Limits::default(), Percent::ZERO, 0);
+    let mut rooms = Rooms::new(Limits::default(), Percent::ZERO, 0, now);
     let mut frames = Frames::default();
     let (mut rest, mut opening, mut member) = (data, Vec::new(), None);
     for cut in cuts {
@@ -77,7 +77,7 @@ fn stream(data: &[u8], now: Instant) {
 /// before it.
 fn datagrams(data: &[u8], now: Instant) {
     let rooms_of: [u8; 4] = [1, 1, 1, 2];
-    let mut rooms = Rooms::new(Limits::default(), Percent::ZERO, 0);
+    let mut rooms = Rooms::new(Limits::default(), Percent::ZERO, 0, now);
     for (ticket, room) in (0..).zip(rooms_of) {
         let joined =
             rooms.join(RoomHandle::from_bytes([room; 16]), Way::Tcp(Ticket([ticket; 16])), None, now);

@@ -22,6 +22,7 @@ pub struct Writer {
     out: BufWriter<Box<dyn Write + Send>>,
     start: Instant,
     failed: Option<io::Error>,
+    lost: u64,
 }
 
 impl Writer {
@@ -33,7 +34,7 @@ impl Writer {
         let mut out = BufWriter::new(Box::new(out) as Box<dyn Write + Send>);
         out.write_all(MAGIC)?;
         out.flush()?;
-        Ok(Self { out, start: Instant::now(), failed: None })
+        Ok(Self { out, start: Instant::now(), failed: None, lost: 0 })
     }
 
     /// Adds a record. After the first error nothing more is written, so a log has no holes.
@@ -47,6 +48,12 @@ impl Writer {
             out.write_all(&length.to_le_bytes())?;
             out.write_all(bytes)
         });
+        self.lost += u64::from(self.failed.is_some());
+    }
+
+    /// Why nothing more is written, and how many records are missing that came since.
+    pub(super) fn failure(&self) -> Option<(io::ErrorKind, u64)> {
+        self.failed.as_ref().map(|error| (error.kind(), self.lost))
     }
 
     /// Hands what is buffered to the operating system.
@@ -303,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_could_not_be_written_says_so_at_the_end() {
+    fn a_log_that_could_not_be_written_says_so_at_once_and_at_the_end() {
         struct FullOnce(Vec<usize>);
         impl Write for FullOnce {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -316,9 +323,12 @@ mod tests {
         }
         let mut log = Writer::new(FullOnce(Vec::new())).unwrap();
         log.record(Lane::Control, Connection(0), b"lost");
+        assert_eq!(log.failure(), None, "nobody has tried");
         log.flush();
+        assert_eq!(log.failure(), Some((io::ErrorKind::StorageFull, 0)));
         log.record(Lane::Control, Connection(0), b"not tried");
         log.flush();
+        assert_eq!(log.failure(), Some((io::ErrorKind::StorageFull, 1)));
         assert_eq!(log.finish().unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 

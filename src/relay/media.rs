@@ -52,7 +52,7 @@ pub(super) fn serve(shared: &Shared) {
                     let _ = socket.send_to(bytes, address);
                 }
                 #[cfg(feature = "quic")]
-                shared.forward_by_quic(bytes, &to.connections);
+                shared.forward_by_quic(from, bytes, &to.connections);
             }
             Verdict::Reply(from, reply) => {
                 shared.record(Lane::Bind, from, bytes);

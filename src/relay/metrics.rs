@@ -6,12 +6,13 @@ use std::fmt::Write;
 use super::Counts;
 
 /// The present state, in the text exposition format 0.0.4.
-pub(super) fn text(counts: &Counts, members: usize, rooms: usize) -> String {
+pub(super) fn text(counts: &Counts, members: usize, rooms: usize, log_failed: bool) -> String {
     let mut text = String::new();
     let refusals = counts.refusals;
     let gauges = [
         ("members", "Members connected now.", members as u64),
         ("rooms", "Rooms with at least one member now.", rooms as u64),
+        ("log_failed", "Whether the log can no longer be written.", u64::from(log_failed)),
     ];
     let counters = [
         ("connections_total", "Members admitted.", counts.connections),
@@ -25,6 +26,7 @@ pub(super) fn text(counts: &Counts, members: usize, rooms: usize) -> String {
         ("media_bytes_total", "Bytes of them.", counts.media_bytes),
         ("media_copies_total", "Copies of sealed packets sent to members.", counts.copies),
         ("media_copied_bytes_total", "Bytes of those.", counts.copied_bytes),
+        ("log_records_lost_total", "Records that could not be written to the log.", counts.log_lost),
     ];
     let dropped = [
         ("unbound", counts.unbound),

@@ -28,6 +28,7 @@ use super::{
     rooms::Copies,
 };
 use crate::transport::quic::{
+    probe::Gate,
     socket::{Arrived, Socket},
     tls,
 };
@@ -63,9 +64,10 @@ impl Door {
 
     /// Serves members until the relay stops.
     pub(super) fn serve(self, shared: &Arc<Shared>) {
-        let config = Some(Arc::new(self.config));
+        let config = Arc::new(self.config);
         let edge = Edge {
-            endpoint: Endpoint::new(tls::endpoint(), config, true, None),
+            endpoint: Endpoint::new(tls::endpoint(), Some(Arc::clone(&config)), true, None),
+            config,
             socket: self.socket,
             hub: self.hub,
             shared,
@@ -82,6 +84,7 @@ impl Door {
 
 struct Edge<'a> {
     endpoint: Endpoint,
+    config: Arc<ServerConfig>,
     socket: Socket,
     hub: Arc<Hub>,
     shared: &'a Arc<Shared>,
@@ -101,7 +104,7 @@ impl Edge<'_> {
         while !self.shared.is_stopping() {
             let now = Instant::now();
             self.receive(now);
-            self.take_from_others();
+            self.take_from_others(now);
             self.handle_timeouts(now);
             self.settle(now);
             self.sleep();
@@ -158,14 +161,9 @@ impl Edge<'_> {
 
     /// Nothing is kept and nothing signed for an address that has not proved to be the client's.
     fn knock(&mut self, incoming: Incoming, now: Instant) {
-        let full = self.shared.pending.load(Ordering::Relaxed) >= self.shared.limits.pending;
         self.buffer.clear();
-        if full || self.shared.draining.load(Ordering::Relaxed) {
-            if full {
-                self.shared.rooms().counts.refuse(|refusals| &mut refusals.pending);
-            }
-            let transmit = self.endpoint.refuse(incoming, &mut self.buffer);
-            return self.socket.send(&transmit, &self.buffer);
+        if self.shared.draining.load(Ordering::Relaxed) {
+            return self.refuse(incoming);
         }
         if !incoming.remote_address_validated() {
             match self.endpoint.retry(incoming, &mut self.buffer) {
@@ -174,18 +172,32 @@ impl Edge<'_> {
             }
             return;
         }
-        match self.endpoint.accept(incoming, now, &mut self.buffer, None) {
+        let hub = Arc::clone(&self.hub);
+        let hang_up = Box::new(move |number| hub.hang_up(number));
+        let Some(number) = self.shared.enter(incoming.remote_address().ip(), hang_up) else {
+            return self.refuse(incoming);
+        };
+        let (gate, mut config) = (Gate::default(), ServerConfig::clone(&self.config));
+        config.transport_config(tls::server_transport(&gate));
+        match self.endpoint.accept(incoming, now, &mut self.buffer, Some(Arc::new(config))) {
             Ok((handle, connection)) => {
-                self.guests.insert(handle, Box::new(Guest::new(connection, now, self.shared)));
+                let guest = Guest::new(connection, gate, number, now, &self.shared.limits);
+                self.guests.insert(handle, Box::new(guest));
                 self.touch(handle);
             }
             Err(error) => {
+                self.shared.pending().leave(number);
                 self.shared.rooms().counts.refuse(|refusals| &mut refusals.garbage);
                 if let Some(transmit) = error.response {
                     self.socket.send(&transmit, &self.buffer);
                 }
             }
         }
+    }
+
+    fn refuse(&mut self, incoming: Incoming) {
+        let transmit = self.endpoint.refuse(incoming, &mut self.buffer);
+        self.socket.send(&transmit, &self.buffer);
     }
 
     fn touch(&mut self, handle: ConnectionHandle) {
@@ -197,8 +209,18 @@ impl Edge<'_> {
     }
 
     /// What other threads have brought.
-    fn take_from_others(&mut self) {
-        let Waiting { packets, rung } = self.hub.take();
+    fn take_from_others(&mut self, now: Instant) {
+        let Waiting { mut packets, rung, hung_up } = self.hub.take();
+        if !hung_up.is_empty() {
+            let gone = |guest: &Guest| guest.pending().is_some_and(|number| hung_up.contains(&number));
+            let gone = self.guests.iter().filter(|(_, guest)| gone(guest)).map(|(handle, _)| *handle);
+            for handle in gone.collect::<Vec<_>>() {
+                if let Some(guest) = self.guests.get_mut(&handle) {
+                    guest.hang_up(now);
+                }
+                self.touch(handle);
+            }
+        }
         for member in rung {
             if let Some(handle) = self.members.get(&member).copied() {
                 if let Some(guest) = self.guests.get_mut(&handle) {
@@ -207,17 +229,17 @@ impl Edge<'_> {
                 self.touch(handle);
             }
         }
-        for (packet, to) in packets {
-            self.copy(&packet, &to);
+        while let Some((from, (packet, to))) = packets.pop() {
+            self.copy(from, &packet, &to);
         }
     }
 
     /// Queues a packet for members here.
-    fn copy(&mut self, packet: &Bytes, to: &[Connection]) {
+    fn copy(&mut self, from: Connection, packet: &Bytes, to: &[Connection]) {
         for member in to {
             let Some(handle) = self.members.get(member).copied() else { continue };
             if let Some(guest) = self.guests.get_mut(&handle) {
-                guest.queue_packet(packet.clone());
+                guest.queue_packet(from, packet.clone());
                 self.touch(handle);
             }
         }
@@ -297,7 +319,7 @@ impl Edge<'_> {
                 // A copy that cannot be sent is a copy lost, as on any network.
                 let _ = self.shared.media.send_to(&packet, address);
             }
-            self.copy(&packet, &copies.connections);
+            self.copy(from, &packet, &copies.connections);
         }
         self.copies = copies;
     }
@@ -306,7 +328,12 @@ impl Edge<'_> {
     fn flush(&mut self, handle: ConnectionHandle, guest: &mut Guest, now: Instant) {
         let (endpoint, socket, buffer) = (&mut self.endpoint, &self.socket, &mut self.buffer);
         guest.poll_endpoint(|event| endpoint.handle_event(handle, event));
-        while let Some(transmit) = guest.poll_transmit(now, socket.max_segments(), buffer) {
+        loop {
+            guest.hand_over_packets();
+            let Some(transmit) = guest.poll_transmit(now, socket.max_segments(), buffer) else { break };
+            socket.send(&transmit, buffer);
+        }
+        if let Some(transmit) = guest.poll_probe(now, buffer) {
             socket.send(&transmit, buffer);
         }
         guest.poll_endpoint(|event| endpoint.handle_event(handle, event));

@@ -1,8 +1,9 @@
 //! Who is in which room and under which address: the relay's whole state (SPEC section 8.2). No sockets.
 //!
-//! Here is who comes, goes and sends messages; [`datagrams`] has the media lane.
+//! Here is who comes, goes and sends messages; [`datagrams`] has the media lane, [`shares`] what each may use.
 
 pub(super) mod datagrams;
+mod shares;
 
 use std::{
     collections::HashMap,
@@ -12,20 +13,21 @@ use std::{
 };
 
 use super::{
-    Counts, Limits,
-    bucket::{self, Bucket},
+    Counts, Limits, bucket,
     log::Connection,
     outbox::{self, Outbox},
     token::Serial,
     wire::{self, Cookie, Refusal, Ticket},
 };
 use crate::transport::{Dice, Percent, RoomHandle};
+use shares::{Account, Cost, Lane, Room, Shares};
 
 pub(super) struct Rooms {
     limits: Limits,
     loss: Percent,
     seed: u64,
-    rooms: HashMap<RoomHandle, Vec<Connection>>,
+    rooms: HashMap<RoomHandle, Room>,
+    shares: Shares,
     members: HashMap<Connection, Member>,
     tickets: HashMap<Ticket, Connection>,
     addresses: HashMap<SocketAddr, Connection>,
@@ -65,18 +67,21 @@ struct Member {
     /// The address that it has yet to prove, and what proves it.
     challenge: Option<(SocketAddr, Cookie)>,
     heard: Instant,
-    control: Bucket,
-    media: Bucket,
+    control: Account,
+    media: Account,
+    /// Who takes its messages so slowly that it is not read.
+    held_by: Option<Connection>,
     dice: Dice,
 }
 
 impl Rooms {
-    pub(super) fn new(limits: Limits, loss: Percent, seed: u64) -> Self {
+    pub(super) fn new(limits: Limits, loss: Percent, seed: u64, now: Instant) -> Self {
         Self {
             limits,
             loss,
             seed,
             rooms: HashMap::new(),
+            shares: Shares::new(now),
             members: HashMap::new(),
             tickets: HashMap::new(),
             addresses: HashMap::new(),
@@ -111,10 +116,8 @@ impl Rooms {
             #[cfg(any(feature = "quic", test))]
             Way::Quic(ring) => Some(Box::new(move || ring(connection))),
         };
-        let outbox = Arc::new(Outbox::new(self.limits.queue, bell));
-        if !outbox.push(ticket.map_or_else(wire::admitted, |ticket| wire::answer(Ok(ticket)))) {
-            return Err(Refusal::Connections);
-        }
+        let answer = ticket.map_or_else(wire::admitted, |ticket| wire::answer(Ok(ticket)));
+        let outbox = Arc::new(Outbox::new(self.limits.queue, answer, bell));
         let member = Member {
             room,
             ticket,
@@ -123,12 +126,14 @@ impl Rooms {
             address: None,
             challenge: None,
             heard: now,
-            control: Bucket::new(now),
-            media: Bucket::new(now),
+            control: Account::new(now),
+            media: Account::new(now),
+            held_by: None,
             dice: Dice::new(self.seed, connection.0.into()),
         };
         self.next = Connection(connection.0.wrapping_add(1));
-        self.rooms.entry(room).or_default().push(connection);
+        let shared = self.rooms.entry(room).or_insert_with(|| Room::new(now));
+        shared.join(connection, &self.limits, &self.shares);
         if let Some(ticket) = ticket {
             self.tickets.insert(ticket, connection);
         }
@@ -145,7 +150,7 @@ impl Rooms {
         }
         match self.rooms.get(&room) {
             None if self.rooms.len() >= self.limits.rooms => return Err(Refusal::Rooms),
-            Some(members) if members.len() >= self.limits.members => return Err(Refusal::Members),
+            Some(room) if room.members.len() >= self.limits.members => return Err(Refusal::Members),
             _ => {}
         }
         (0..=u16::MAX)
@@ -175,9 +180,9 @@ impl Rooms {
         if let Some(address) = member.address.take() {
             self.addresses.remove(&address);
         }
-        if let Some(others) = self.rooms.get_mut(&member.room) {
-            others.retain(|other| *other != connection);
-            if others.is_empty() {
+        if let Some(room) = self.rooms.get_mut(&member.room) {
+            room.members.retain(|other| *other != connection);
+            if room.members.is_empty() {
                 self.rooms.remove(&member.room);
             }
         }
@@ -232,12 +237,15 @@ impl Rooms {
         (self.members.len(), self.rooms.len())
     }
 
-    /// Cuts off members that were not heard of for too long.
+    /// Cuts off members that were not heard of for too long, and those that hold up others and take too little.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         let silent = |since: Instant| now.saturating_duration_since(since) >= self.limits.idle_timeout;
-        let silent = self.members.iter().filter(|(_, member)| silent(member.heard));
-        let silent: Vec<_> = silent.map(|(connection, _)| *connection).collect();
-        self.cut(&silent);
+        let rate = self.limits.drain_rate;
+        let gone = self.members.iter().filter(|(_, member)| {
+            silent(member.heard) || (!member.outbox.is_closed() && member.outbox.is_too_slow(rate, now))
+        });
+        let gone: Vec<_> = gone.map(|(connection, _)| *connection).collect();
+        self.cut(&gone);
     }
 
     /// Detaches members against their will.
@@ -249,7 +257,8 @@ impl Rooms {
 
     /// Hands a control message to all others in the sender's room, in the order of the calls.
     ///
-    /// Returns how long to wait before the sender is read again, or `None` if it was cut off.
+    /// Returns how long to wait before asking by [`held_up`](Self::held_up) whether the sender is read on, or `None` if it
+    /// was cut off.
     pub(super) fn handle_control(
         &mut self,
         from: Connection,
@@ -257,25 +266,68 @@ impl Rooms {
         now: Instant,
     ) -> Option<Duration> {
         let frame = wire::frame(message)?;
+        self.shares.refresh(now, &self.limits, &mut self.rooms, &mut self.members);
         let sender = self.members.get_mut(&from).filter(|sender| !sender.outbox.is_closed())?;
+        let room = self.rooms.get_mut(&sender.room)?;
         sender.heard = now;
-        let wait =
-            sender.control.spend(now, outbox::cost(&frame), self.limits.control_rate, bucket::CONTROL_BURST);
-        let room = self.rooms.get(&sender.room)?;
-        let others = room.iter().filter(|other| **other != from);
-        let slow = others
-            .filter(|other| self.members.get(other).is_some_and(|other| !other.outbox.push(frame.clone())));
-        let slow: Vec<_> = slow.copied().collect();
-        let copies = (room.len() - 1).saturating_sub(slow.len()) as u64;
-        self.cut(&slow);
+        let cost = outbox::cost(&frame);
+        let least = bucket::price(cost, self.limits.control_rate);
+        let cost = Cost::message(cost);
+        let wait = sender.control.spend(room, Lane::Control, now, cost, least, bucket::CONTROL_BURST);
+        let (mut copies, mut held_by) = (0, None);
+        for other in room.members.iter().filter(|other| **other != from) {
+            let Some(outbox) = self.members.get(other).map(|other| &other.outbox) else { continue };
+            copies += usize::from(outbox.push(from, frame.clone()));
+            if held_by.is_none() && outbox.holds_up(from) {
+                held_by = Some(*other);
+            }
+        }
+        let copies_rate = self.limits.copy_rate / self.shares.rooms(Lane::Control);
+        room.hand_on(Lane::Control, now, cost, copies, copies_rate);
+        if let Some(sender) = self.members.get_mut(&from) {
+            sender.held_by = held_by;
+        }
         self.counts.control += 1;
         self.counts.control_bytes += message.len() as u64;
-        self.counts.control_copies += copies;
-        self.counts.control_copied_bytes += copies * message.len() as u64;
-        Some(wait)
+        self.counts.control_copies += copies as u64;
+        self.counts.control_copied_bytes += (copies * message.len()) as u64;
+        Some(if held_by.is_some() { wait.max(LOOK_AGAIN) } else { wait })
+    }
+
+    /// How long to wait before asking again whether this sender is read on. Zero if it is, now, and `None` if it was cut off.
+    ///
+    /// It is not while some receiver has more of its messages waiting than is free there.
+    pub(super) fn held_up(&mut self, from: Connection) -> Option<Duration> {
+        let sender = self.members.get(&from).filter(|sender| !sender.outbox.is_closed())?;
+        let holds_up =
+            |other: &Connection| self.members.get(other).is_some_and(|other| other.outbox.holds_up(from));
+        // Most often the one that did before still does, which is found out without asking all of them.
+        let held_by = match sender.held_by {
+            None => return Some(Duration::ZERO),
+            Some(before) if holds_up(&before) => Some(before),
+            Some(_) => {
+                let room = self.rooms.get(&sender.room)?;
+                room.members.iter().filter(|other| **other != from).copied().find(holds_up)
+            }
+        };
+        if let Some(sender) = self.members.get_mut(&from) {
+            sender.held_by = held_by;
+        }
+        Some(if held_by.is_some() { LOOK_AGAIN } else { Duration::ZERO })
     }
 }
 
+impl Member {
+    fn account(&mut self, lane: Lane) -> &mut Account {
+        match lane {
+            Lane::Control => &mut self.control,
+            Lane::Media => &mut self.media,
+        }
+    }
+}
+
+/// How often it is asked whether a sender that was held up still is.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Tokens that were taken back and have not expired: 24 bytes each, so at most a few MiB.
 const REVOKED_MAX: usize = 65_536;
 
@@ -300,7 +352,11 @@ mod tests {
 
     impl Relay {
         pub(super) fn new(limits: Limits) -> Self {
-            Self { rooms: Rooms::new(limits, Percent::ZERO, 0), now: Instant::now(), cookies: 0 }
+            Self {
+                rooms: Rooms::new(limits, Percent::ZERO, 0, Instant::now()),
+                now: Instant::now(),
+                cookies: 0,
+            }
         }
 
         pub(super) fn join(
@@ -310,7 +366,7 @@ mod tests {
         ) -> Result<(Connection, Arc<Outbox>), Refusal> {
             let joined = self.rooms.join(room, Way::Tcp(Ticket([ticket; 16])), None, self.now);
             joined.inspect(|(_, outbox)| {
-                assert_eq!(outbox.take(), Some(wire::answer(Ok(Ticket([ticket; 16])))))
+                assert_eq!(outbox.poll(), Some(wire::answer(Ok(Ticket([ticket; 16])))))
             })
         }
 
@@ -396,18 +452,67 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_reader_is_cut_off_and_the_others_go_on() {
-        let mut relay = Relay::new(Limits { queue: 10_000, ..Limits::default() });
+    fn a_slow_reader_holds_up_who_says_much_and_is_cut_off_if_it_takes_too_little() {
+        let mut relay = Relay::new(Limits { queue: 10_000, drain_rate: 1_000, ..Limits::default() });
         let (sender, _) = relay.join(ROOM, 1).unwrap();
         let (slow, slow_outbox) = relay.join(ROOM, 2).unwrap();
-        let (_, reader) = relay.join(ROOM, 3).unwrap();
-        for _ in 0..20 {
+        let (quiet, reader) = relay.join(ROOM, 3).unwrap();
+        let mut sent = 0;
+        while relay.rooms.held_up(sender).unwrap().is_zero() {
             assert!(relay.rooms.handle_control(sender, &[7; 1_000], relay.now).is_some());
-            assert_eq!(reader.take(), wire::frame(&[7; 1_000]));
+            assert_eq!(reader.poll(), wire::frame(&[7; 1_000]));
+            sent += 1;
         }
-        assert!(slow_outbox.is_closed());
+        assert_eq!(sent, 4, "half of the queue");
+        // Others are not held up by that, and lose nothing.
+        assert_eq!(relay.rooms.handle_control(quiet, b"aside", relay.now), Some(Duration::ZERO));
+        assert_eq!(relay.rooms.held_up(quiet), Some(Duration::ZERO));
+        for second in 0..10 {
+            relay.now += Duration::from_secs(1);
+            relay.rooms.handle_timeout(relay.now);
+            assert_eq!(slow_outbox.is_closed(), second >= 5, "{second}");
+            relay.rooms.held_up(sender);
+        }
+        assert_eq!(relay.rooms.held_up(sender), Some(Duration::ZERO));
         assert_eq!(relay.rooms.counts.cut, 1);
         assert!(relay.rooms.handle_control(slow, b"still here", relay.now).is_none());
+    }
+
+    #[test]
+    fn strangers_who_flood_a_room_slow_down_themselves_and_its_members_go_on() {
+        let mut relay = Relay::new(Limits::default());
+        let (ada, _) = relay.join(ROOM, 1).unwrap();
+        let (_, ben) = relay.join(ROOM, 2).unwrap();
+        let strangers: Vec<_> = (10..20).map(|ticket| relay.join(ROOM, ticket).unwrap()).collect();
+        let mut waits = vec![Duration::ZERO; strangers.len()];
+        let (mut taken, mut latest) = (0, Duration::ZERO);
+        for _ in 0..2_000 {
+            relay.now += Duration::from_millis(5);
+            for ((stranger, outbox), wait) in strangers.iter().zip(&mut waits) {
+                while outbox.poll().is_some() {}
+                if wait.is_zero() {
+                    *wait = relay.rooms.held_up(*stranger).unwrap();
+                }
+                if wait.is_zero() {
+                    *wait = relay.rooms.handle_control(*stranger, &[7; 16_000], relay.now).unwrap();
+                }
+                *wait = wait.saturating_sub(Duration::from_millis(5));
+            }
+            // Ben reads 1 MB a second, and what Ada says is there before much else.
+            let wait = relay.rooms.handle_control(ada, b"message", relay.now).unwrap();
+            assert!(wait.is_zero(), "{wait:?}");
+            latest = latest.max(wait);
+            while taken < 5_000 {
+                let Some(frame) = ben.poll() else { break };
+                taken += frame.len();
+            }
+            taken = taken.saturating_sub(5_000);
+            assert!(!ben.is_closed());
+        }
+        assert_eq!(relay.rooms.counts.cut, 0);
+        // Ten seconds of the room's rate, and its burst of eight.
+        let most = u64::from(Limits::default().room_control_rate) * 19;
+        assert!(relay.rooms.counts.control_bytes < most, "{}", relay.rooms.counts.control_bytes);
     }
 
     #[test]
@@ -476,7 +581,7 @@ mod tests {
         relay.rooms.finish();
         assert!(relay.rooms.handle_control(sender, b"too late", relay.now).is_none());
         assert_eq!(relay.join(ROOM, 3).err(), Some(Refusal::Connections));
-        assert_eq!((outbox.take(), outbox.take()), (wire::frame(b"last"), None));
+        assert_eq!((outbox.poll(), outbox.poll()), (wire::frame(b"last"), None));
         assert!(!outbox.is_closed(), "closed is for those who are cut off");
     }
 
@@ -490,7 +595,8 @@ mod tests {
         assert_eq!((passed, relay.rooms.counts.over_rate), (8, 12));
         relay.now += Duration::from_millis(100);
         assert_eq!(relay.reached(1_000).len(), 1);
-        let mut waits = (0..20).map(|_| relay.rooms.handle_control(sender, &[0; 934], relay.now).unwrap());
+        let mut waits =
+            (0..20).map(|_| relay.rooms.handle_control(sender, &[0; 1_000 - 256 - 2], relay.now).unwrap());
         assert!(waits.by_ref().take(8).all(|wait| wait.is_zero()));
         assert_eq!(waits.next(), Some(Duration::from_secs(1)));
     }

@@ -10,13 +10,13 @@
 
 use std::{error::Error, fmt, str::FromStr};
 
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use ring::signature::{Ed25519KeyPair, KeyPair};
 use zeroize::Zeroize;
 
 #[cfg(feature = "quic")]
 use crate::transport::quic;
 use crate::{
-    keys::secret::Secret,
+    keys::{ed25519, secret::Secret},
     transport::{RelayName, RoomHandle, TransportError, socket},
 };
 
@@ -96,7 +96,7 @@ impl IssuerKey {
     }
 
     fn signed(&self, message: &[u8], signature: &[u8; 64]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.0).verify(message, signature).is_ok()
+        ed25519::verify(&self.0, message, signature).is_ok()
     }
 }
 

@@ -7,6 +7,7 @@
 //! frame   step | KID | CTR | salt | packet
 //! ```
 
+use super::recorder::MAX_DEPTH;
 use crate::{
     group::{
         Name,
@@ -24,7 +25,8 @@ pub(crate) struct Draft {
     pub(crate) group_id: Vec<u8>,
     pub(crate) room: Name,
     pub(crate) packet_size: PacketSize,
-    /// Ascending by epoch, 1 to 255.
+    /// Strictly ascending by epoch, then by epoch context, 1 to 255. Two branches of a room can share the number
+    /// of an epoch.
     pub(crate) parts: Vec<Part>,
 }
 
@@ -54,7 +56,7 @@ pub(crate) struct Taken {
 impl Draft {
     /// Puts frames into the order of the file: what jitter brought out of order, and one that is there twice.
     pub(crate) fn sort(&mut self) {
-        self.parts.sort_by_key(|part| part.epoch);
+        self.parts.sort_by_key(Part::order);
         for part in &mut self.parts {
             part.frames.sort_by_key(Taken::place);
             part.frames.dedup_by_key(|frame| frame.place());
@@ -92,7 +94,8 @@ impl Draft {
             }
         }
         let bytes = out.finish();
-        if count == 0 || usize::from(count) > MAX_PARTS || bytes.len() > MAX_REPORT {
+        let frames: usize = self.parts.iter().map(|part| part.frames.len()).sum();
+        if count == 0 || usize::from(count) > MAX_PARTS || frames > MAX_FRAMES {
             Err(TooLarge)
         } else {
             Ok(bytes)
@@ -111,10 +114,11 @@ impl Draft {
         if group_id.is_empty() || !(1..=MAX_PARTS).contains(&count) {
             return Err(Malformed);
         }
-        let mut parts: Vec<Part> = Vec::new();
+        let (mut parts, mut frames): (Vec<Part>, usize) = (Vec::new(), 0);
         for _ in 0..count {
             let part = Part::decode(&mut reader, packet_size)?;
-            if parts.last().is_some_and(|last| last.epoch >= part.epoch) {
+            frames += part.frames.len();
+            if frames > MAX_FRAMES || parts.last().is_some_and(|last| last.order() >= part.order()) {
                 return Err(Malformed);
             }
             parts.push(part);
@@ -153,6 +157,11 @@ impl Part {
         if part.frames.is_empty() { Err(Malformed) } else { Ok(part) }
     }
 
+    /// What parts are ordered by.
+    fn order(&self) -> (Epoch, [u8; 32]) {
+        (self.epoch, self.epoch_context)
+    }
+
     /// Where its speaker key was announced.
     pub(crate) fn place<'a>(&self, group_id: &'a [u8], room: &'a Name) -> announce::Place<'a> {
         let Self { epoch, epoch_context, leaf, .. } = *self;
@@ -174,11 +183,18 @@ pub(crate) struct TooLarge;
 pub(crate) const SEALED_LABEL: &[u8] = b"sottovoce 1 sealed report";
 /// What is inside begins with.
 const LABEL: &[u8] = b"sottovoce 1 report";
-/// Bytes of the largest file that is looked at: 8 MiB.
-pub const MAX_FILE: usize = 8 << 20;
-/// What of it is left for the report, without label, encapsulated key and tag.
-const MAX_REPORT: usize = MAX_FILE - SEALED_LABEL.len() - 48;
+/// Bytes of the largest file: the label, the encapsulated key and the tag around the largest report. It follows
+/// from what one recorder can keep of one speaker, so that everything that is kept fits.
+pub const MAX_FILE: usize = SEALED_LABEL.len() + 48 + MAX_REPORT;
+/// Bytes of the largest report.
+const MAX_REPORT: usize = LABEL.len() + 256 + 1 + MAX_NAME + 2 + 1 + MAX_PARTS * PART + MAX_FRAMES * FRAME;
+/// Bytes of a part before its frames: epoch, context, leaf, leaf key, credential, announcement, count.
+const PART: usize = 8 + 32 + 4 + 32 + 2 + MAX_CREDENTIAL + 32 + 8 + 4 + 64 + 4;
+/// Bytes of a frame: step, KID, CTR, salt, and a packet of the largest size.
+const FRAME: usize = 4 + 4 + 2 + SALT + PacketSize::MAX as usize;
+/// Packets of one report.
+pub(crate) const MAX_FRAMES: usize = MAX_DEPTH;
 /// Epochs of one report.
 pub(crate) const MAX_PARTS: usize = 255;
 /// Version, key, name and signature.
-const MAX_CREDENTIAL: usize = 1 + 32 + 1 + MAX_NAME + 64;
+const MAX_CREDENTIAL: usize = 1 + 32 + 1 + MAX_NAME + 8 + 64;

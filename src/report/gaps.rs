@@ -40,7 +40,8 @@ pub(super) fn between<'a>(packets: impl Iterator<Item = ReportedPacket<'a>>) -> 
 }
 
 fn gap(last: &ReportedPacket<'_>, next: &ReportedPacket<'_>, after: Duration) -> Option<Gap> {
-    let key_changed = (last.place.epoch, last.place.step) != (next.place.epoch, next.place.step);
+    // Two branches of a room can share the number of an epoch, so the part counts.
+    let key_changed = (last.part, last.place.step) != (next.part, next.place.step);
     let first = if key_changed { FIRST_COUNTER } else { last.place.counter.0.saturating_add(1) };
     let packets = u32::try_from(next.place.counter.0.saturating_sub(first)).unwrap_or(u32::MAX);
     let missing = last.duration.saturating_mul(packets);

@@ -9,11 +9,9 @@ use super::{
     verify::{Rejected, Report},
 };
 use crate::{
-    group::{
-        invite::UnixTime,
-        mls::{Failure, moderation},
-    },
     keys::{secret::Secret, speaker::public_of},
+    mls::{Failure, moderation},
+    wire::invite::UnixTime,
 };
 
 /// What reports are sealed to. Public: an application ships it.
@@ -59,8 +57,10 @@ impl ModerationSecret {
 
     /// Opens a report that arrived at `received`, by the clock of whoever took it, and checks all of it.
     ///
-    /// `published` are private halves of speaker keys that were known to be out when it arrived; none is fine,
-    /// since the time decides by itself.
+    /// `published` are private halves of speaker keys that were known to be out when it arrived. None is fine,
+    /// since the time decides by itself. A key that its speaker published before it had promised to does not
+    /// belong there, and [`Room::published_keys`](crate::room::Room::published_keys) does not yield one: the
+    /// speaker could take back what it just said.
     ///
     /// # Errors
     /// [`Rejected`] says why it proves nothing.

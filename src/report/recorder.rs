@@ -31,7 +31,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keep {
-    /// How long a packet is kept, 60 s by default and 5 minutes at most; zero keeps nothing.
+    /// How long a packet is kept: 60 s by default, 5 minutes and 30,000 times `packet` at most. Zero keeps nothing.
     pub window: Duration,
     /// How much audio a packet has at least, 20 ms by default and 2.5 ms at least. Whoever sends shorter ones
     /// all the time is not kept after a while.
@@ -86,10 +86,11 @@ impl Recorder {
     pub fn new(mut keep: Keep, size: PacketSize, now: Instant) -> Self {
         keep.window = keep.window.min(MAX_WINDOW);
         keep.packet = keep.packet.max(MIN_PACKET);
+        keep.window = keep.window.min(keep.packet.saturating_mul(MAX_PACKETS));
         keep.speakers = if keep.window.is_zero() { 0 } else { keep.speakers.min(MAX_SPEAKERS) };
         // One tenth more, for what jitter brings at once.
         let depth = keep.window.as_micros().div_ceil(keep.packet.as_micros());
-        let depth = usize::try_from(depth + depth / 10 + 1).unwrap_or(usize::MAX);
+        let depth = usize::try_from(depth + depth / 10 + 1).unwrap_or(usize::MAX).min(MAX_DEPTH);
         let frame_len = HEAD + usize::from(size.bytes());
         Self {
             keep,
@@ -422,6 +423,10 @@ const HEAD: usize = 8 + 32 + 4 + 4 + 2 + SALT + 2;
 /// The shortest window that is worth a report (SPEC section 12.2).
 const MIN_EXCERPT: Duration = Duration::from_secs(5);
 const MAX_WINDOW: Duration = Duration::from_secs(300);
+/// Packets in the longest window: five minutes of packets of 10 ms. A report can hold that many.
+const MAX_PACKETS: u32 = 30_000;
+/// Frames of the deepest ring: those, a tenth for jitter, and one.
+pub(super) const MAX_DEPTH: usize = 33_001;
 const MIN_PACKET: Duration = Duration::from_micros(2_500);
 const MAX_SPEAKERS: usize = 1_024;
 

@@ -12,20 +12,16 @@ use super::{
     moderation::PublishedKey,
 };
 use crate::{
-    group::{
-        Name,
-        announce::TOLERANCE,
-        identity::{Credential, CredentialError},
-        invite::UnixTime,
-    },
+    group::{Name, announce::TOLERANCE, identity::CredentialError},
     id::{CaptureTime, Counter, Epoch, MemberId, Step},
-    keys::speaker::is_weak,
     media::{
         OpusPacket, Stamp,
-        header::{FIRST_COUNTER, Header, LAST_COUNTER},
+        header::Header,
         opus::duration_of,
-        stamp,
+        stamp::{self, Signatory, Unfit},
     },
+    mls::Credential,
+    wire::invite::UnixTime,
 };
 
 /// A report that was checked: the device of [`member`](Self::member) signed every packet in it.
@@ -51,6 +47,8 @@ pub struct ReportedPacket<'a> {
     pub duration: Duration,
     /// The Opus packet, as every listener had it.
     pub packet: OpusPacket<'a>,
+    /// Which part of the report it is in: one epoch of one branch.
+    pub(super) part: usize,
 }
 
 /// Which of a speaker's packets: they are ordered by this.
@@ -82,21 +80,25 @@ impl Report {
             let mut before: Option<&Taken> = None;
             for frame in &part.frames {
                 let place = place(part, frame);
-                if before.is_some_and(|last| last.step == frame.step && last.kid != frame.kid)
-                    || !(FIRST_COUNTER..=LAST_COUNTER).contains(&frame.counter.0)
-                {
+                if before.is_some_and(|last| last.step == frame.step && last.kid != frame.kid) {
                     return Err(Rejected::Numbers(place));
                 }
                 let header = Header { kid: frame.kid, counter: frame.counter };
-                let (key, packet) = (&part.key.public, &frame.packet);
-                let stamp = stamp::verify(packet, header, frame.step, &frame.salt, key, &context)
-                    .map_err(|_| Rejected::Forged(place))?;
-                OpusPacket::parse(packet).map_err(|_| Rejected::NotOpus(place))?;
+                let signatory = Signatory { key: &part.key.public, context: &context };
+                let (size, step, salt) = (draft.packet_size, frame.step, &frame.salt);
+                let accepted = stamp::accept(&frame.packet, size, header, step, salt, signatory);
+                let (_, stamp) = accepted.map_err(|unfit| match unfit {
+                    Unfit::Counter => Rejected::Numbers(place),
+                    Unfit::Unsigned => Rejected::Forged(place),
+                    Unfit::NotOpus => Rejected::NotOpus(place),
+                    // The file gives every packet as many bytes as it says.
+                    Unfit::Size => Rejected::Malformed,
+                })?;
                 stamps.push(stamp);
                 before = Some(frame);
             }
         }
-        let member = who.member();
+        let member = who.id();
         let Draft { group_id, room, parts, .. } = draft;
         Ok(Self { member, name: who.name, group_id, room, parts, stamps })
     }
@@ -104,7 +106,7 @@ impl Report {
     /// Whether nobody but the speaker can have known the keys when the report arrived.
     pub(super) fn check_time(&self, received: UnixTime) -> Result<(), Rejected> {
         for part in &self.parts {
-            if part.key.announced.0 > received.0.saturating_add(TOLERANCE) {
+            if part.key.announced.0 > received.0.saturating_add(APART) {
                 return Err(Rejected::Early { announced: part.key.announced });
             }
             if let Some(until) = part.key.proves_until().filter(|until| received > *until) {
@@ -144,8 +146,9 @@ impl Report {
 
     /// Every packet, in the order in which they were sealed.
     pub fn packets(&self) -> impl Iterator<Item = ReportedPacket<'_>> {
-        let frames = self.parts.iter().flat_map(|part| part.frames.iter().map(move |frame| (part, frame)));
-        frames.zip(&self.stamps).filter_map(|((part, frame), stamp)| {
+        let parts = self.parts.iter().enumerate();
+        let frames = parts.flat_map(|(at, part)| part.frames.iter().map(move |frame| (at, part, frame)));
+        frames.zip(&self.stamps).filter_map(|((at, part, frame), stamp)| {
             // Parsed when the report was checked, so none is left out.
             let packet = OpusPacket::parse(&frame.packet).ok()?;
             Some(ReportedPacket {
@@ -153,6 +156,7 @@ impl Report {
                 stamp: *stamp,
                 duration: duration_of(packet),
                 packet,
+                part: at,
             })
         })
     }
@@ -190,17 +194,20 @@ impl fmt::Debug for Report {
 /// The credential of a part, if it vouches for the leaf and the leaf for the speaker key.
 fn vouched(part: &Part, draft: &Draft) -> Result<Credential, Rejected> {
     let epoch = part.epoch;
-    let credential = Credential::verify(&part.credential, &draft.group_id, &part.leaf_key)
+    let malformed = Rejected::Credential { epoch, why: CredentialError::Malformed };
+    let group_id = draft.group_id.as_slice().try_into().map_err(|_| malformed)?;
+    let credential = Credential::verify(&part.credential, group_id, &part.leaf_key)
         .map_err(|why| Rejected::Credential { epoch, why })?;
-    if is_weak(&credential.key) {
-        return Err(Rejected::Credential { epoch, why: CredentialError::Forged });
-    }
     if part.key.is_from(&part.leaf_key, &part.place(&draft.group_id, &draft.room)) {
         Ok(credential)
     } else {
         Err(Rejected::Announcement { epoch })
     }
 }
+
+/// Seconds that the clocks of a speaker and a verifier may differ: a listener's clock lies between the two, and
+/// differs from each by the tolerance at most.
+const APART: u64 = 2 * TOLERANCE;
 
 fn place(part: &Part, frame: &Taken) -> Place {
     Place { epoch: part.epoch, step: frame.step, counter: frame.counter }
@@ -212,7 +219,7 @@ fn place(part: &Part, frame: &Taken) -> Place {
 pub enum Rejected {
     /// There is no such moderation key.
     NoKey,
-    /// It is larger than any report: 8 MiB.
+    /// It is larger than any report.
     TooLarge,
     /// It does not begin like a sealed report.
     NotAReport,

@@ -1,53 +1,142 @@
-//! What the application tells a room to do.
+//! What the application tells a room to do. Whatever gives or takes a right is signed by our identity, shown
+//! to everybody, and acts at once where it restricts; the keeper makes the tree agree.
 
 use std::time::Instant;
 
 use super::{
-    Phase, Room,
-    core::Core,
-    door::Door,
+    Room,
     error::CommandError,
     event::{Ending, KnockId},
-    lineage::successors,
-    options::InviteOptions,
-    returning::petition,
-    seat::Seat,
+    making::Work,
+    memory::Memory,
+    options::{Admission, InviteOptions},
+    outbox::Outbox,
+    phase::Phase,
+    seat::{Outcome, Seat},
 };
 use crate::{
-    group::{
-        Invite, Name, Role, Violation,
-        announcement::Announcement,
-        chain::{Certificate, HandOver},
-        message::Plea,
-        mls::Group,
-        order::Order,
-        policy::Action,
-        state::Full,
+    group::{Name, Role},
+    id::{IdentityKey, MemberId},
+    law::{self, Act, Rank, Tag},
+    wire::{
+        invite::{Invite, InviteId, UnixTime},
+        leave::Leave,
+        saying::Saying,
+        signed::Signed,
     },
-    id::MemberId,
 };
+
+/// An invite of this room, as the law has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct InviteState {
+    /// Names the invite.
+    pub id: InviteId,
+    /// How many came in by it through our door.
+    pub used: u16,
+    /// How many it lets in; 0 is any number.
+    pub uses: u16,
+    /// When it expires.
+    pub expires: UnixTime,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
 
 impl Room {
     /// Makes an invite. Its text, by `to_string`, is the link to hand over.
     ///
     /// # Errors
-    /// [`CommandError::HostOnly`], [`CommandError::TooManyInvites`].
+    /// [`CommandError::NoRank`], [`CommandError::TooManyInvites`].
     pub fn invite(&mut self, options: InviteOptions, now: Instant) -> Result<Invite, CommandError> {
-        let (core, door, group) = self.door()?;
-        let invite = door.invite(core, group, options, now)?;
-        if let Phase::Present(seat) = &mut self.phase {
-            seat.share(&mut self.core);
+        let (out, memory, seat) = self.present()?;
+        let law = memory.store.law();
+        let own = own_key(out);
+        if law.rank_of(&own) == Rank::None {
+            return Err(CommandError::NoRank);
         }
+        if memory.invites.len() >= MAX_INVITES {
+            let unix = out.clock.unix(now);
+            memory.invites.retain(|invite| invite.expires > unix);
+            if memory.invites.len() >= MAX_INVITES {
+                return Err(CommandError::TooManyInvites);
+            }
+        }
+        let id = InviteId(out.random());
+        let expires = out.clock.unix(now).after(options.lasts);
+        let uses = options.uses.map_or(0, std::num::NonZeroU16::get);
+        let terms = memory.store.known().terms().clone();
+        let invite = Invite {
+            lane: out.lane.copy(),
+            group_id: terms.group_id().0,
+            host: *law.host(),
+            office: law.office().0,
+            no: law.table_no().unwrap_or(0),
+            id,
+            key_exchange: terms.key_exchange,
+            expires,
+            uses,
+            relays: out.relays.clone(),
+        };
+        let tag = terms.invite_tag(&id.0, expires.0, uses);
+        let role = options.role.map_or_else(|| terms.default_role.into(), law_role);
+        let outcome = seat.act(out, memory, Act::MakeInvite { invite: tag, role }, now)?;
+        memory.invites.push(super::memory::Made { id, expires, uses, tag });
+        self.settle_command(outcome, now);
         Ok(invite)
     }
 
-    /// Lets somebody in with the room's default role, by the next commit.
+    /// Every invite that we made and that has not expired.
+    pub fn invites(&self) -> Vec<InviteState> {
+        let Some(memory) = self.memory() else { return Vec::new() };
+        let unix = self.out.clock.unix(self.now);
+        let state = |made: &super::memory::Made| InviteState {
+            id: made.id,
+            used: memory.doors.as_ref().map_or(0, |doors| doors.uses(&made.tag)),
+            uses: made.uses,
+            expires: made.expires,
+            revoked: memory.store.law().invite(&made.tag) == Some(law::InviteState::Revoked),
+        };
+        memory.invites.iter().filter(|made| made.expires > unix).map(state).collect()
+    }
+
+    /// Ends an invite of ours: no door lets anybody in by it from now on.
     ///
     /// # Errors
-    /// [`CommandError::HostOnly`], [`CommandError::UnknownKnock`].
+    /// [`CommandError::UnknownInvite`], [`CommandError::NoRank`].
+    pub fn revoke_invite(&mut self, id: InviteId, now: Instant) -> Result<(), CommandError> {
+        let (_, memory, _) = self.present()?;
+        let made = memory.invites.iter().find(|made| made.id == id);
+        let tag = made.map(|made| made.tag).ok_or(CommandError::UnknownInvite)?;
+        self.act(Act::RevokeInvite { invite: tag }, now)
+    }
+
+    /// Lets nobody in who is not admitted yet, at any door, or ends that.
+    ///
+    /// # Errors
+    /// [`CommandError::NoRank`].
+    pub fn set_locked(&mut self, locked: bool, now: Instant) -> Result<(), CommandError> {
+        self.act(if locked { Act::Lock } else { Act::Unlock }, now)
+    }
+
+    /// Says how our own door answers knocks from now on. Every member of rank decides for its own door.
+    ///
+    /// # Errors
+    /// [`CommandError::NotInRoom`].
+    pub fn set_admission(&mut self, admission: Admission) -> Result<(), CommandError> {
+        let (out, memory, _) = self.present()?;
+        out.admission = admission;
+        if let Some(doors) = &mut memory.doors {
+            doors.admission = admission;
+        }
+        Ok(())
+    }
+
+    /// Lets somebody in who waits at our door, with the role of the invite.
+    ///
+    /// # Errors
+    /// [`CommandError::NoRank`], [`CommandError::UnknownKnock`].
     pub fn admit(&mut self, knock: KnockId, now: Instant) -> Result<(), CommandError> {
-        let (core, door, group) = self.door()?;
-        door.admit(core, group, knock, None, now)
+        self.admit_with(knock, None, now)
     }
 
     /// Lets somebody in with a role of its own: speaker, listener or recorder.
@@ -58,8 +147,21 @@ impl Room {
         if !Role::Moderator.outranks(role) {
             return Err(CommandError::Role);
         }
-        let (core, door, group) = self.door()?;
-        door.admit(core, group, knock, Some(role), now)
+        self.admit_with(knock, Some(law_role(role)), now)
+    }
+
+    fn admit_with(
+        &mut self,
+        knock: KnockId,
+        role: Option<law::Role>,
+        now: Instant,
+    ) -> Result<(), CommandError> {
+        let (out, memory, seat) = self.present()?;
+        let doors = memory.doors.as_mut().ok_or(CommandError::NoRank)?;
+        let admitted = doors.admit(knock)?;
+        let outcome = seat.admit(out, memory, admitted, role, now)?;
+        self.settle_command(outcome, now);
+        Ok(())
     }
 
     /// Answers a knock with no.
@@ -67,96 +169,144 @@ impl Room {
     /// # Errors
     /// As [`admit`](Self::admit).
     pub fn refuse(&mut self, knock: KnockId) -> Result<(), CommandError> {
-        let (core, door, group) = self.door()?;
-        door.refuse(core, group, knock)
+        let (out, memory, _) = self.present()?;
+        let mut doors = memory.doors.take().ok_or(CommandError::NoRank)?;
+        let outcome = doors.refuse(out, &memory.store, knock);
+        memory.doors = Some(doors);
+        outcome
     }
 
-    /// Gives a member another role. Who does not keep the room asks the keeper to do it.
+    /// Gives a member another role. Only the host makes moderators and unmakes them.
     ///
     /// # Errors
-    /// [`CommandError::NotPermitted`] says what our role does not permit.
+    /// [`CommandError::NoRank`], [`CommandError::HostOnly`], [`CommandError::Rank`],
+    /// [`CommandError::UnknownMember`].
     pub fn set_role(&mut self, member: MemberId, role: Role, now: Instant) -> Result<(), CommandError> {
-        self.act(Action::Assign(member, role), now)
+        let (_, memory, _) = self.present()?;
+        let key = memory.key_of(member).ok_or(CommandError::UnknownMember)?;
+        let (law, tag) = (memory.store.law(), memory.store.law().tag(&key));
+        let is_moderator = law.rank_of(&key) == Rank::Moderator;
+        match role {
+            Role::Host => self.act(Act::HandOver { to: key }, now),
+            Role::Moderator if is_moderator => Ok(()),
+            Role::Moderator => self.act(Act::Promote { who: key }, now),
+            role => {
+                if is_moderator {
+                    self.act(Act::Demote { who: key, keep: Vec::new(), banned: false }, now)?;
+                }
+                match self.act(Act::SetRole { who: tag, role: law_role(role) }, now) {
+                    Err(CommandError::AlreadySo) => Ok(()),
+                    outcome => outcome,
+                }
+            }
+        }
     }
 
-    /// Silences a member for everybody, or ends that: what it seals is opened by nobody, whatever its role.
+    /// Silences a member for everybody, or ends that: nobody opens what the member seals, whatever its role.
     ///
     /// # Errors
     /// As [`set_role`](Self::set_role).
     pub fn set_muted(&mut self, member: MemberId, muted: bool, now: Instant) -> Result<(), CommandError> {
-        self.act(Action::Mute(member, muted), now)
+        let who = self.tag_of(member)?;
+        self.act(if muted { Act::Mute { who } } else { Act::Unmute { who } }, now)
     }
 
-    /// Removes a member, who hears nothing that is sealed from then on and may knock again.
+    /// Removes a member, who opens nothing that is sealed from then on and may knock again.
     ///
     /// # Errors
     /// As [`set_role`](Self::set_role).
     pub fn remove(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
-        self.act(Action::Remove(member), now)
+        let who = self.tag_of(member)?;
+        self.act(Act::Remove { who }, now)
     }
 
-    /// Removes an identity and keeps it out, whether it is in the room or not, in whatever branch of the room.
+    /// Removes an identity and keeps it out, whether it is in the room or not, in whatever branch.
     ///
     /// # Errors
     /// As [`set_role`](Self::set_role), and [`CommandError::Full`].
     pub fn ban(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
-        self.order(member, true, now)
+        let who = self.tag_of(member)?;
+        match self.act(Act::Ban { who }, now) {
+            Err(CommandError::AlreadySo) => Ok(()),
+            outcome => outcome,
+        }
     }
 
-    /// Lets a banned identity knock again.
+    /// Lets a banned identity knock again. A moderator lifts its own bans, the host all.
     ///
     /// # Errors
-    /// As [`ban`](Self::ban).
+    /// As [`ban`](Self::ban), and [`CommandError::NotYours`].
     pub fn unban(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
-        self.order(member, false, now)
+        let who = self.tag_of(member)?;
+        match self.act(Act::Unban { who }, now) {
+            Err(CommandError::AlreadySo) => Ok(()),
+            outcome => outcome,
+        }
     }
 
-    /// Shows ourselves under another name. Fingerprint, role and rights stay.
+    /// Makes another member the host. We become a listener.
+    ///
+    /// # Errors
+    /// [`CommandError::HostOnly`], [`CommandError::NotHeard`] for somebody who has not been heard in the last 15 s.
+    pub fn hand_over(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
+        let (out, memory, seat) = self.present()?;
+        if memory.store.law().rank_of(&own_key(out)) != Rank::Host {
+            return Err(CommandError::HostOnly);
+        }
+        if member == out.id() {
+            return Ok(());
+        }
+        let to = seat.group.occupant(member).ok_or(CommandError::UnknownMember)?.key;
+        let heard = seat.presence.heard(member);
+        if heard.is_none_or(|heard| heard + HEARD_LATELY <= now) {
+            return Err(CommandError::NotHeard);
+        }
+        self.act(Act::HandOver { to }, now)
+    }
+
+    /// Changes the name that others see, with the next keys of our leaf.
     ///
     /// # Errors
     /// [`CommandError::NotInRoom`].
     pub fn rename(&mut self, name: Name, now: Instant) -> Result<(), CommandError> {
-        if matches!(self.phase, Phase::Over) {
-            return Err(CommandError::NotInRoom);
+        let (out, memory, seat) = self.present()?;
+        out.identity.rename(name);
+        if seat.keeps() {
+            seat.commit(out, memory, Work { renews: true, ..Work::default() }, now)?;
+        } else {
+            seat.renew_at = now;
+            seat.tend_renewal(out, memory, now);
         }
-        self.core.identity.rename(name);
-        match &mut self.phase {
-            // Whoever comes in or back does so under the new name.
-            Phase::Waiting(_) | Phase::Returning(_) => Ok(()),
-            Phase::Present(_) | Phase::Over => self.act(Action::Renew, now),
-        }
+        self.end_if_faulty();
+        Ok(())
     }
 
-    /// Makes another member the host. We stay, as a moderator.
+    /// Goes on sending though nobody of rank has been heard for as long as the room's terms allow, until that time has
+    /// passed once more: the user was asked.
     ///
     /// # Errors
-    /// [`CommandError::HostOnly`], [`CommandError::NotPermitted`] for somebody who is not here,
-    /// [`CommandError::Full`] after eight times.
-    pub fn hand_over(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
-        let Phase::Present(seat) = &mut self.phase else { return Err(CommandError::NotInRoom) };
-        let own = self.core.identity.id();
-        if seat.group.state().host() != own || !seat.keeps() {
-            return Err(CommandError::HostOnly);
-        }
-        if member == own {
-            return Ok(());
-        }
-        let outcome = seat.hand_over(&mut self.core, member, now);
-        self.end_if_broken();
-        outcome
+    /// [`CommandError::NotInRoom`].
+    pub fn stay_unattended(&mut self, now: Instant) -> Result<(), CommandError> {
+        let (out, memory, seat) = self.present()?;
+        seat.liveness.consent(now);
+        seat.told_unattended = false;
+        seat.review_silence(out, memory, now);
+        Ok(())
     }
 
     /// Leaves. Keys are gone at once; the others see it when the keeper has committed it.
     ///
-    /// A host that leaves makes the first moderator the host.
+    /// A host that leaves makes the first moderator that was heard lately the host.
     ///
     /// # Errors
     /// [`CommandError::HostStays`] for the host while others are there and no moderator is,
     /// [`CommandError::NotInRoom`] when it is over.
     pub fn leave(&mut self) -> Result<(), CommandError> {
+        let now = self.now;
         match &mut self.phase {
-            Phase::Waiting(_) | Phase::Returning(_) => {}
-            Phase::Present(seat) => seat.leave(&mut self.core)?,
+            Phase::Joining(_) => {}
+            Phase::Returning(_) => {}
+            Phase::Present(memory, seat) => leave(&mut self.out, memory, seat, now)?,
             Phase::Over => return Err(CommandError::NotInRoom),
         }
         self.end(Ending::Left);
@@ -168,97 +318,78 @@ impl Room {
     /// # Errors
     /// [`CommandError::HostOnly`].
     pub fn close(&mut self) -> Result<(), CommandError> {
+        let now = self.now;
+        self.act(Act::Close, now)
+    }
+
+    pub(super) fn present(&mut self) -> Result<(&mut Outbox, &mut Memory, &mut Seat), CommandError> {
         match &mut self.phase {
-            Phase::Present(seat) if seat.group.state().host() == self.core.identity.id() => {
-                seat.announce(&mut self.core, &Announcement::Close)?;
-                self.end(Ending::Closed);
-                Ok(())
-            }
-            Phase::Present(_) => Err(CommandError::HostOnly),
-            Phase::Waiting(_) | Phase::Returning(_) | Phase::Over => Err(CommandError::NotInRoom),
+            Phase::Present(memory, seat) => Ok((&mut self.out, memory, seat)),
+            Phase::Returning(_) => Err(CommandError::Returning),
+            Phase::Joining(_) | Phase::Over => Err(CommandError::NotInRoom),
         }
     }
 
-    fn door(&mut self) -> Result<(&mut Core, &mut Door, &Group), CommandError> {
-        let Phase::Present(seat) = &mut self.phase else { return Err(CommandError::NotInRoom) };
-        let (door, group) = seat.open_door().ok_or(CommandError::HostOnly)?;
-        Ok((&mut self.core, door, group))
+    fn tag_of(&mut self, member: MemberId) -> Result<Tag, CommandError> {
+        let (_, memory, _) = self.present()?;
+        let key = memory.key_of(member).ok_or(CommandError::UnknownMember)?;
+        Ok(memory.store.law().tag(&key))
     }
 
-    fn order(&mut self, target: MemberId, bans: bool, now: Instant) -> Result<(), CommandError> {
-        let Phase::Present(seat) = &self.phase else { return Err(CommandError::NotInRoom) };
-        let state = seat.group.state();
-        if state.is_banned(target) == bans {
-            return Ok(());
-        }
-        let known = state.order(target).map_or(0, |order| order.serial);
-        let serial = self.core.clock.unix(now).0.max(known.saturating_add(1));
-        let order = Order::new(&self.core.identity, seat.group.id(), target, serial, bans);
-        self.act(Action::Order(order), now)
-    }
-
-    fn act(&mut self, action: Action, now: Instant) -> Result<(), CommandError> {
-        let Phase::Present(seat) = &mut self.phase else { return Err(CommandError::NotInRoom) };
-        let outcome = seat.act(&mut self.core, action, now);
-        self.end_if_broken();
-        outcome
-    }
-}
-
-impl Seat {
-    /// Makes somebody else the host. A host says so once: two hand-overs of one host would be two rooms.
-    pub(super) fn hand_over(
-        &mut self,
-        core: &mut Core,
-        to: MemberId,
-        now: Instant,
-    ) -> Result<(), CommandError> {
-        if self.handed.is_some_and(|before| before != to) {
-            return Err(CommandError::NotPermitted(Violation::HandOver));
-        }
-        let own = core.identity.id();
-        let id = self.group.id();
-        let hand_over = HandOver::new(&core.identity, id, to);
-        let certificate = Certificate::new(&core.identity, id, own);
-        let next = self.intended().with_host(hand_over, Some(certificate));
-        // The keeping goes along: a host that has to take it could cross with what we commit next.
-        let next = next.map_err(|Full| CommandError::Full)?.with_keeper(to, self.highest_term);
-        self.commit(core, &[], Some(next), now)?;
-        self.handed = Some(to);
+    fn act(&mut self, act: Act, now: Instant) -> Result<(), CommandError> {
+        self.now = self.now.max(now);
+        let (out, memory, seat) = self.present()?;
+        let outcome = seat.act(out, memory, act, now)?;
+        self.settle_command(outcome, now);
         Ok(())
     }
 
-    /// Makes sure that the room goes on without us, then says that we leave.
-    fn leave(&mut self, core: &mut Core) -> Result<(), CommandError> {
-        // Of what we do here nothing of ours outlives the call, so any moment will do.
-        let now = self.entered_at;
-        let own = core.identity.id();
-        let state = self.group.state();
-        let first = successors(self.group.roster(), own);
-        let first = first.iter().find(|member| !self.group.leaving().contains(&member.id));
-        let Some(next) = first.map(|member| (member.id, member.role)) else {
-            // Nobody is left behind.
-            return Ok(());
-        };
-        let host = state.host() == own;
-        if host && (next.1 != Role::Moderator || !self.keeps()) {
-            return Err(CommandError::HostStays);
-        }
-        // Said first: whoever follows us knows it before our last commit, and removes us.
-        self.announce(core, &Announcement::Leave)?;
-        if self.keeps() && self.rival.is_none() {
-            if host {
-                return self.hand_over(core, next.0, now);
-            }
-            let state = self.intended().with_keeper(next.0, self.highest_term);
-            return self.commit(core, &[], Some(state), now);
-        }
-        if let Some(door) = self.door_key {
-            // What is said in an epoch that is over reaches nobody: the keeper gets it in this way as well.
-            let plea = Plea::leave(&core.identity, self.group.id(), &door.0);
-            let reference = core.random();
-            petition(core, &door, self.group.id(), reference, &plea)?;
-        }
-        Ok(())
+    fn settle_command(&mut self, outcome: Outcome, now: Instant) {
+        self.settle(outcome, now);
+        self.end_if_faulty();
     }
 }
+
+/// Says that we leave, in our epoch and to the keeper's door.
+fn leave(out: &mut Outbox, memory: &mut Memory, seat: &mut Seat, now: Instant) -> Result<(), CommandError> {
+    let own = own_key(out);
+    let others = seat.group.roster().iter().filter(|member| !member.is_self);
+    if others.clone().next().is_none() {
+        return Ok(());
+    }
+    if memory.store.law().rank_of(&own) == Rank::Host {
+        let law = memory.store.law();
+        let heard = |id: MemberId| seat.presence.heard(id).is_some_and(|heard| heard + HEARD_LATELY > now);
+        let mut moderators: Vec<_> = others
+            .filter(|member| law.rank_of(&member.key) == Rank::Moderator && heard(member.id))
+            .filter(|member| !memory.freshness.has_left(member.id, member.made_ms))
+            .map(|member| (super::order::Place::of(law, &member.key), member.key))
+            .collect();
+        moderators.sort();
+        let Some((_, to)) = moderators.first().copied() else { return Err(CommandError::HostStays) };
+        seat.act(out, memory, Act::HandOver { to }, now)?;
+    }
+    let time_ms = out.stamp_ms(now);
+    let group_id = memory.store.known().group_id().0;
+    let leave = Signed::<Leave>::leave(&out.identity, &group_id, time_ms);
+    seat.say(out, &Saying::Leave(leave.clone()));
+    // In an epoch that has just ended nobody reads it: the keeper gets it in this way as well.
+    seat.show_leave(out, memory, leave, now);
+    Ok(())
+}
+
+pub(super) fn own_key(out: &Outbox) -> IdentityKey {
+    IdentityKey::from_bytes(*out.identity.public())
+}
+
+/// A role that the application names, in the law's words.
+fn law_role(role: Role) -> law::Role {
+    match role {
+        Role::Speaker => law::Role::Speaker,
+        Role::Recorder => law::Role::Recorder,
+        Role::Listener | Role::Moderator | Role::Host => law::Role::Listener,
+    }
+}
+
+const MAX_INVITES: usize = 256;
+const HEARD_LATELY: std::time::Duration = std::time::Duration::from_secs(15);

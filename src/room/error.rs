@@ -2,12 +2,12 @@
 
 use std::{error::Error, fmt};
 
+use super::{joining::WelcomeError, violation::Violation};
 use crate::{
-    group::{
-        Violation,
-        mls::{Failure, JoinError, ProcessError},
-    },
     id::MemberId,
+    law::ActError,
+    mls::{Failure, JoinError, ProcessError},
+    wire::envelope::EnvelopeError,
 };
 
 /// Why a room was not made.
@@ -16,7 +16,7 @@ use crate::{
 pub enum CreateError {
     /// Name 1 to 8 relays.
     Relays,
-    /// A default role is speaker, listener or recorder.
+    /// A default role is speaker or listener.
     DefaultRole,
     /// MLS failed; the text is for a report of the fault.
     Mls(String),
@@ -50,24 +50,70 @@ pub enum ResumeError {
 pub enum CommandError {
     /// We are not in the room, not yet or no more.
     NotInRoom,
-    /// Only the host can do this, or a moderator that keeps the room in its place.
+    /// We lost our place and are on the way back: try again when we are there.
+    Returning,
+    /// Only the host and moderators may do this.
+    NoRank,
+    /// Only the host may do this.
     HostOnly,
+    /// A moderator may not do this to the host or to a moderator.
+    Rank,
     /// The host cannot leave while there is no moderator to hand the room to: close it, or hand it over.
     HostStays,
-    /// We lost the thread of the room and are on the way back: try again when we are there.
-    Returning,
-    /// There is no such knock: it was answered, or its sender was banned.
+    /// The member has not been heard in the last 15 s: a host hands over only to somebody who is there.
+    NotHeard,
+    /// There is no such knock: it was answered, its sender was banned, or nobody repeated it.
     UnknownKnock,
-    /// A role that can be given on admission is any but host.
+    /// We made no such invite.
+    UnknownInvite,
+    /// Nobody with this identity was ever seen here.
+    UnknownMember,
+    /// The person is not admitted: admit it first.
+    NotAdmitted,
+    /// The person is banned: lift the ban first.
+    Banned,
+    /// The ban is somebody else's: only the host lifts it.
+    NotYours,
+    /// It is so already.
+    AlreadySo,
+    /// A role that can be given on admission is speaker, listener or recorder.
     Role,
-    /// Our role does not permit it, or not to this member.
-    NotPermitted(Violation),
-    /// The room keeps at most 256 orders to ban, 1,024 roles other than the default one, and 8 changes of host.
+    /// A bound of the room's law is reached: a moderator waits for the host, the host puts somebody out first.
     Full,
-    /// A room has at most 256 invites that have not expired.
+    /// A room has at most 256 invites of one member that have not expired.
     TooManyInvites,
+    /// The commit or the Welcome would be longer than the control lane carries.
+    TooLarge,
+    /// A rule of the room does not permit it.
+    NotPermitted(Violation),
     /// MLS failed; the text is for a report of the fault.
     Mls(String),
+}
+
+impl From<ActError> for CommandError {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::NoRank => Self::NoRank,
+            ActError::HostOnly => Self::HostOnly,
+            ActError::AboutHost | ActError::AboutModerator => Self::Rank,
+            ActError::NotAModerator => Self::UnknownMember,
+            ActError::NotAdmitted => Self::NotAdmitted,
+            ActError::Banned => Self::Banned,
+            ActError::NotYours => Self::NotYours,
+            ActError::AlreadySo => Self::AlreadySo,
+            ActError::Full | ActError::Exhausted => Self::Full,
+            ActError::Over => Self::NotInRoom,
+        }
+    }
+}
+
+impl From<EnvelopeError> for ControlError {
+    fn from(error: EnvelopeError) -> Self {
+        match error {
+            EnvelopeError::Malformed => Self::Malformed,
+            _ => Self::Envelope,
+        }
+    }
 }
 
 /// Why a control message did nothing. The connection is fine; drop the message and go on.
@@ -98,18 +144,14 @@ pub enum ControlError {
         /// What.
         violation: Violation,
     },
-    /// It claims to be from the host, or from a moderator of the host, and is not.
-    NotTheHost,
+    /// No receipt of somebody of rank goes with this welcome.
+    NoReceipt,
     /// It claims to be from the room's keeper, or from one who was, and is not.
     NotTheKeeper,
-    /// It is from a branch of the room that gives way to ours.
-    OtherBranch,
     /// It asks for something that only members may ask for.
     NotAMember,
     /// A knock that was answered or is waiting already, or published keys that are known or nobody's.
     Repeated,
-    /// A knock with an invite that this room did not make.
-    UnknownInvite,
     /// A knock too many: more than 64 in a second, or 64 are waiting. Its sender will repeat it.
     Flood,
     /// A knock with a KeyPackage that cannot be used.
@@ -154,19 +196,22 @@ impl ControlError {
             ProcessError::Own => Self::Own,
             ProcessError::Future(_) => Self::Overflow,
             ProcessError::Undecryptable => Self::Undecryptable,
-            ProcessError::Violation(_, violation) => Self::NotPermitted { by: None, violation },
+            ProcessError::Violation(_, violation) => {
+                Self::NotPermitted { by: None, violation: violation.into() }
+            }
         }
     }
 }
 
-impl From<JoinError> for ControlError {
-    fn from(error: JoinError) -> Self {
+impl From<WelcomeError> for ControlError {
+    fn from(error: WelcomeError) -> Self {
         match error {
-            JoinError::Malformed | JoinError::NotForUs => Self::Malformed,
-            JoinError::OtherGroup => Self::OtherGroup,
-            JoinError::NotTheHost => Self::NotTheHost,
-            JoinError::Room(violation) => Self::Welcome(violation),
-            JoinError::Mls(_) => Self::Undecryptable,
+            WelcomeError::Join(JoinError::OtherGroup) => Self::OtherGroup,
+            WelcomeError::Join(JoinError::Form(violation)) => Self::Welcome(violation.into()),
+            WelcomeError::Join(JoinError::Mls(_)) => Self::Undecryptable,
+            WelcomeError::Join(_) => Self::Malformed,
+            WelcomeError::Rule(violation) => Self::Welcome(violation),
+            WelcomeError::NoReceipt => Self::NoReceipt,
         }
     }
 }
@@ -175,7 +220,7 @@ impl fmt::Display for CreateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Relays => f.write_str("a room names 1 to 8 relays"),
-            Self::DefaultRole => f.write_str("the default role is speaker, listener or recorder"),
+            Self::DefaultRole => f.write_str("the default role is speaker or listener"),
             Self::Mls(what) => write!(f, "MLS failed: {what}"),
         }
     }
@@ -202,18 +247,28 @@ impl fmt::Display for ResumeError {
 
 impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotInRoom => f.write_str("we are not in the room"),
-            Self::HostOnly => f.write_str("only the host can do this, or a moderator in its place"),
-            Self::HostStays => f.write_str("the host cannot leave while there is no moderator"),
-            Self::Returning => f.write_str("we are on the way back into the room"),
-            Self::UnknownKnock => f.write_str("nobody with that knock is waiting"),
-            Self::Role => f.write_str("nobody can be admitted as another host"),
-            Self::NotPermitted(violation) => write!(f, "not permitted: {violation}"),
-            Self::Full => f.write_str("the room keeps no more bans or roles"),
-            Self::TooManyInvites => f.write_str("the room has too many invites"),
-            Self::Mls(what) => write!(f, "MLS failed: {what}"),
-        }
+        f.write_str(match self {
+            Self::NotInRoom => "we are not in the room",
+            Self::Returning => "we are on the way back into the room",
+            Self::NoRank => "only the host and moderators may do this",
+            Self::HostOnly => "only the host may do this",
+            Self::Rank => "a moderator may not do this to the host or a moderator",
+            Self::HostStays => "the host cannot leave while no moderator is there",
+            Self::NotHeard => "the member has not been heard in the last 15 s",
+            Self::UnknownKnock => "nobody with that knock is waiting",
+            Self::UnknownInvite => "we made no such invite",
+            Self::UnknownMember => "nobody with this identity was seen here",
+            Self::NotAdmitted => "the person is not in the room",
+            Self::Banned => "the person is banned",
+            Self::NotYours => "only the host lifts a ban of somebody else",
+            Self::AlreadySo => "it is so already",
+            Self::Role => "people come in as speaker, listener or recorder",
+            Self::Full => "a bound of the room's law is reached",
+            Self::TooManyInvites => "we have too many invites",
+            Self::TooLarge => "the message would be longer than the control lane carries",
+            Self::NotPermitted(violation) => return write!(f, "not permitted: {violation}"),
+            Self::Mls(what) => return write!(f, "MLS failed: {what}"),
+        })
     }
 }
 
@@ -228,12 +283,10 @@ impl fmt::Display for ControlError {
             Self::Undecryptable => f.write_str("altered, replayed, or of another branch"),
             Self::Overflow => f.write_str("of an epoch to come, and too much is waiting"),
             Self::NotPermitted { violation, .. } => write!(f, "not permitted: {violation}"),
-            Self::NotTheHost => f.write_str("not from the host"),
+            Self::NoReceipt => f.write_str("a welcome without a receipt"),
             Self::NotTheKeeper => f.write_str("not from the keeper"),
-            Self::OtherBranch => f.write_str("of a branch that gives way to ours"),
             Self::NotAMember => f.write_str("not from a member"),
             Self::Repeated => f.write_str("known already"),
-            Self::UnknownInvite => f.write_str("a knock with an unknown invite"),
             Self::Flood => f.write_str("a knock too many"),
             Self::KeyPackage(violation) => write!(f, "a knock that cannot be used: {violation}"),
             Self::Welcome(violation) => write!(f, "a welcome that cannot be used: {violation}"),

@@ -1,76 +1,134 @@
-//! What a room tells the application (SPEC section 7.12).
+//! What a room tells the application (SPEC section 7).
 
 use crate::{
-    group::{Name, Violation, message::RefuseReason},
+    group::{Name, Role},
     id::{Epoch, MemberId},
     media::Silence,
+    room::{RefuseReason, Violation},
 };
 
 /// Something that the application may want to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// Somebody knocks, with a valid invite. Answer with `admit` or `refuse`.
+    /// Somebody knocks with a valid invite. Answer with `admit` or `refuse`.
     Knocked {
-        /// What to answer with.
+        /// Names the knock in the answer.
         knock: KnockId,
-        /// Who it is: compare the fingerprint if it matters.
+        /// The identity that knocks: compare the fingerprint if it matters.
         member: MemberId,
-        /// The name that it gives itself.
+        /// The name that the identity gives itself.
         name: Name,
     },
+    /// A knock waits no more: it was answered elsewhere, or nobody repeated it for ten minutes.
+    KnockGone {
+        /// The knock.
+        knock: KnockId,
+    },
+    /// Our knock reached somebody who may admit us, and waits for a decision.
+    Waiting,
     /// We are in: the roster is there, and keys are.
     Joined {
         /// The first epoch that we can hear.
         epoch: Epoch,
     },
-    /// A commit took effect: members, roles or keys are new. The roster says what they are now.
+    /// A commit took effect: members or keys are new. The roster says what they are now.
     Changed {
         /// The new epoch.
         epoch: Epoch,
-        /// Who committed.
+        /// The committer.
         by: MemberId,
-        /// Who came.
+        /// Identities that came in.
         joined: Vec<MemberId>,
-        /// Who is gone, and hears nothing that is sealed from now on.
+        /// Identities that are gone, and open nothing that is sealed from now on.
         left: Vec<MemberId>,
     },
+    /// A member's role is another.
+    RoleChanged {
+        /// The member, possibly ourselves.
+        member: MemberId,
+        /// Its new role.
+        role: Role,
+    },
+    /// A member was muted or unmuted for everybody.
+    Muted {
+        /// The member, possibly ourselves.
+        member: MemberId,
+        /// Whether the member is muted now.
+        muted: bool,
+    },
+    /// The room has another host.
+    HostChanged {
+        /// The new host.
+        host: MemberId,
+    },
+    /// The doors were locked or unlocked: while they are locked nobody new is admitted.
+    Locked {
+        /// Whether the doors are locked now.
+        locked: bool,
+    },
+    /// A member has said nothing for a while, or is heard again.
+    Absent {
+        /// The member.
+        member: MemberId,
+        /// Whether the member counts as absent now.
+        absent: bool,
+    },
+    /// Nobody else has been heard for a while: nobody hears us. The keeper is not to blame, since we keep the room.
+    Alone,
     /// Another member puts commits in order from now on.
     Keeper {
-        /// Who.
+        /// The member.
         member: MemberId,
     },
-    /// We lost the thread of the room and are back in it: its roster, roles and bans may be others.
+    /// We lost our place and are back: roster, roles and bans may be others.
     Returned {
         /// The first epoch that we can hear.
         epoch: Epoch,
     },
-    /// The keeper has not done for 3 s what we asked for and may ask for.
+    /// The keeper has not acted for 3 s on a statement of ours.
     Ignored {
-        /// Whom it was about.
+        /// The member that the statement is about.
         member: MemberId,
     },
     /// A member came back that could not process a commit of another: so it says, and nobody can check it.
     Accused {
-        /// Who made the commit.
+        /// The member that made the commit.
         member: MemberId,
-        /// Who says so.
+        /// The member that says so.
         by: MemberId,
+    },
+    /// A commit would be longer than the control lane carries, and was not made: the room is too large for its suite.
+    RoomTooLarge,
+    /// Nobody of rank has been heard for 30 s. Sending stops once that lasts as long as the room's terms say.
+    Unattended,
+    /// A ban stopped counting because its issuer lost the rank: the host decides again, by `ban` or `unban`.
+    BanFell {
+        /// The person, if this member has seen it.
+        member: Option<MemberId>,
     },
     /// A member tried something that it may not do. Nothing of it took effect.
     Violation {
-        /// Who; `None` for somebody outside the group.
+        /// The member; `None` for somebody outside the group.
         by: Option<MemberId>,
-        /// What.
+        /// The rule that it broke.
         violation: Violation,
     },
-    /// We stopped sending: the sealer is paused.
+    /// Sending stopped: the sealer is paused.
     Silent {
         /// Why.
         reason: Silence,
     },
-    /// We may send again.
+    /// Sending may go on.
     Audible,
+    /// On the way back we were shown a statement of a moderator that puts us out. We ask on once a minute, since it may
+    /// have been lifted; leave if that is not wanted.
+    KeptOut {
+        /// The moderator.
+        by: Option<MemberId>,
+        /// Whether it is a ban.
+        banned: bool,
+    },
     /// The room is over for us. Keys are gone; nothing follows.
     Over(Ending),
 }
@@ -79,19 +137,23 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ending {
-    /// We were not let in.
+    /// Every door that we found refused us. The reason is that of the last.
     Refused(RefuseReason),
-    /// A commit removed us, or the room went on without us.
+    /// The law puts us out.
     Removed {
-        /// Who committed, or said so.
-        by: MemberId,
-        /// Whether we were banned as well.
+        /// The member whose statement says so, if it is known.
+        by: Option<MemberId>,
+        /// Whether we are banned: otherwise we may knock again.
         banned: bool,
     },
     /// The host closed the room.
     Closed,
     /// We left.
     Left,
+    /// Another device took our identity's place.
+    TakenOver,
+    /// The invite expired before anybody answered.
+    Expired,
     /// MLS failed where it cannot. The text is for a report of the fault.
     Broken(String),
 }

@@ -1,566 +1,285 @@
-//! What the keeper does for the room: puts commits in order, names who makes them, proves that it lives, and lets
-//! those come back who lost the thread (SPEC sections 7.5 to 7.7).
-//!
-//! ```text
-//! asks, leaves, orders > work ── small ───────────> own commit
-//!                          └─── removals ── Name > somebody's commit ── matches ── Heartbeat > all merge
-//!                                    └ 300 ms: the next-nearest, then the keeper itself
-//! petitions > returns ── 250 ms ──> own commit, Welcome
-//! ```
+//! What the keeper commits: whatever makes the tree agree with the law that it knows (SPEC section 7, rules
+//! K5 to K8). It keeps no list of wishes; a plan is computed from the law and the tree each time.
 
 use std::{
-    collections::VecDeque,
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
 use super::{
-    core::Core,
-    door::{Admitted, BATCH},
-    error::{CommandError, ControlError},
-    event::Event,
-    liveness::HEARTBEAT,
-    naming::Naming,
-    seat::{Seat, carry_out},
+    bounded::Rate,
+    commits::MAX_MEMBERS,
+    freshness::is_timely_for_keeper,
+    presence::HEARTBEAT,
+    view::{View, role_of},
 };
 use crate::{
-    group::{
-        Role, Violation,
-        chain::Certificate,
-        identity::fingerprint,
-        message::{Beat, Heartbeat, Knock, Message, Petition, Plea, RefuseReason, Refused, leave_content},
-        mls::{Candidate, CommitError, Committed, Draft, Failure, JoinSecret, Purpose, petition_aad},
-        policy::{self, Action},
-        signing,
-        state::{Full, RoomState},
-    },
     id::{Leaf, MemberId},
-    keys::secret::Secret,
+    law::Rank,
+    mls::{Candidate, SealingSecret},
 };
 
-/// What a member has while it is the keeper.
-pub(super) struct Keeping {
-    heartbeat_at: Instant,
-    /// Our newest heartbeats, by the time that they say, and when they were sent.
-    beats: VecDeque<(u64, Instant)>,
-    /// What petitions are sealed to: new with each tenure, so that old petitions mean nothing to a new keeper.
-    door: JoinSecret,
-    /// Members that are replaced by themselves with the next commit.
-    pub(super) returns: Vec<Candidate>,
+/// The part of the member that keeps the room.
+pub(super) struct Keeper {
+    /// What Shows and Returns to us are sealed to. Made when we became the keeper.
+    pub(super) door: SealingSecret,
+    waiting: Vec<Candidate>,
+    /// When what waits is committed; what comes until then goes along.
     batch_at: Option<Instant>,
-    /// References of petitions that were answered, the oldest first.
-    answered: VecDeque<[u8; 32]>,
-    budget: Budget,
-    pub(super) naming: Naming,
-    /// When what others left undone is to be looked for.
-    tidy_at: Option<Instant>,
+    heartbeat_at: Instant,
+    heartbeat_sent: Option<Instant>,
+    commits: Rate<()>,
+    committed_at: Option<Instant>,
+    chains: Rate<()>,
+    /// Calls that were answered by a heartbeat out of turn.
+    calls: Rate<()>,
+    added: Rate<MemberId>,
+    added_lately: Rate<MemberId>,
 }
 
-impl Keeping {
-    pub(super) fn new(core: &mut Core, now: Instant) -> Result<Self, Failure> {
-        let ikm = Secret::wrap(core.random::<32>().to_vec());
-        Ok(Self {
-            heartbeat_at: now,
-            beats: VecDeque::new(),
-            door: JoinSecret::derive(&ikm)?,
-            returns: Vec::new(),
+/// A commit to be made.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) removes: Vec<Leaf>,
+    /// Whom to add, by identity; the KeyPackages wait in the [`Keeper`].
+    pub(super) adds: Vec<MemberId>,
+    /// Somebody is out by the law that we know: nothing waits.
+    pub(super) urgent: bool,
+    /// The epoch's law is not the one that we know.
+    pub(super) law: bool,
+}
+
+impl Plan {
+    fn is_empty(&self) -> bool {
+        self.removes.is_empty() && self.adds.is_empty() && !self.law
+    }
+}
+
+impl Keeper {
+    pub(super) const fn new(door: SealingSecret, now: Instant) -> Self {
+        Self {
+            door,
+            waiting: Vec::new(),
             batch_at: None,
-            answered: VecDeque::new(),
-            budget: Budget::new(PETITIONS_PER_SECOND, now),
-            naming: Naming::default(),
-            tidy_at: Some(now),
-        })
-    }
-
-    fn poll_timeout(&self) -> Instant {
-        let others = [self.tidy_at, self.naming.poll_timeout()];
-        others.into_iter().flatten().fold(self.heartbeat_at, Instant::min)
-    }
-
-    /// A commit took effect: what was ordered is done, or has to be ordered anew.
-    pub(super) fn enter_epoch(&mut self) {
-        self.naming.enter_epoch();
-    }
-
-    fn note_answered(&mut self, reference: [u8; 32]) {
-        if self.answered.len() == MAX_ANSWERED {
-            self.answered.pop_front();
-        }
-        self.answered.push_back(reference);
-    }
-
-    fn knows(&self, reference: &[u8; 32]) -> bool {
-        self.returns.iter().any(|candidate| candidate.reference == *reference)
-            || self.answered.contains(reference)
-    }
-
-    /// Puts somebody on the list of those to be replaced by themselves, in place of an older wish of it.
-    pub(super) fn let_return(&mut self, candidate: Candidate, now: Instant) {
-        if let Some(waiting) = self.returns.iter_mut().find(|other| other.member == candidate.member) {
-            let old = std::mem::replace(waiting, candidate);
-            return self.note_answered(old.reference);
-        }
-        self.returns.push(candidate);
-        self.batch_at.get_or_insert(now + BATCH);
-    }
-}
-
-impl Seat {
-    /// Whether we put the commits in order.
-    pub(super) fn keeps(&self) -> bool {
-        self.keeping.is_some()
-    }
-
-    /// What is due for the keeper.
-    pub(super) fn tend_keeping(&mut self, core: &mut Core, now: Instant) {
-        let Some(keeping) = &mut self.keeping else { return };
-        if keeping.heartbeat_at <= now {
-            self.send_heartbeat(core, now);
-        }
-        self.tend_naming(core, now);
-        self.tidy(core, now);
-        if self.batch_timeout().is_some_and(|at| at <= now) {
-            // Whoever cannot be added was answered so; there is nothing else in this commit.
-            let _ = self.commit(core, &[], None, now);
+            heartbeat_at: now,
+            heartbeat_sent: None,
+            commits: Rate::new(MAX_COMMITS, COMMITS_WITHIN),
+            committed_at: None,
+            chains: Rate::new(1, CHAINS_APART),
+            calls: Rate::new(MAX_CALLS, COMMITS_WITHIN),
+            added: Rate::new(1, READD_APART),
+            added_lately: Rate::new(MAX_READDS, READDS_WITHIN),
         }
     }
 
-    pub(super) fn keeping_timeout(&self) -> Option<Instant> {
-        let keeping = self.keeping.as_ref()?;
-        [Some(keeping.poll_timeout()), self.batch_timeout()].into_iter().flatten().min()
+    /// Queues a KeyPackage; a newer one of its identity takes the place of an older one.
+    pub(super) fn enqueue(&mut self, candidate: Candidate) {
+        if let Some(older) = self.waiting.iter_mut().find(|other| other.id == candidate.id) {
+            if candidate.made_ms > older.made_ms {
+                *older = candidate;
+            }
+        } else if self.waiting.len() < MAX_MEMBERS {
+            self.waiting.push(candidate);
+        }
     }
 
-    /// When those who come in or back are added. Nobody is while our own place is in doubt.
-    fn batch_timeout(&self) -> Option<Instant> {
-        let keeping = self.keeping.as_ref().filter(|_| self.rival.is_none())?;
-        let door = self.door.as_ref().and_then(|door| door.poll_timeout());
-        let due = [keeping.batch_at, door].into_iter().flatten().min()?;
-        // An Echo of an epoch that is over cannot be read: with joins all the time none would ever be.
-        let beat = keeping.beats.back().filter(|_| self.group.roster().len() > 1);
-        let answered_by = beat.and_then(|(_, sent)| self.liveness.waits_for_answer(*sent));
-        Some(answered_by.map_or(due, |until| due.max(until)))
+    /// Takes what a plan adds out of the queue, because it was committed.
+    pub(super) fn take(&mut self, adds: &[MemberId], now: Instant) -> Vec<Candidate> {
+        let taken: Vec<_> = self.waiting.extract_if(.., |candidate| adds.contains(&candidate.id)).collect();
+        for candidate in &taken {
+            self.added.note(candidate.id, now);
+            self.added_lately.note(candidate.id, now);
+        }
+        taken
     }
 
-    /// Somebody follows us, or so an authentic message of this epoch says: it is later than our commit.
+    /// Puts back what could not be committed.
+    pub(super) fn put_back(&mut self, candidates: Vec<Candidate>) {
+        candidates.into_iter().for_each(|candidate| self.enqueue(candidate));
+    }
+
+    /// Forgets KeyPackages that cannot be added any more.
+    fn forget_stale(&mut self, view: &View<'_>, now_ms: u64) {
+        self.waiting.retain(|candidate| {
+            view.known().admits(&candidate.key)
+                && view.freshness.is_new(candidate.id, candidate.made_ms)
+                && is_timely_for_keeper(candidate.made_ms, now_ms)
+        });
+    }
+
+    /// What to commit now, if anything is due.
+    pub(super) fn plan(
+        &mut self,
+        view: &View<'_>,
+        known_hash_differs: bool,
+        proof: Instant,
+        now_ms: u64,
+    ) -> Option<Plan> {
+        self.forget_stale(view, now_ms);
+        let plan = self.draft(view, known_hash_differs);
+        if plan.is_empty() {
+            self.batch_at = None;
+            return None;
+        }
+        if plan.urgent {
+            return self.is_free(URGENT_SPARE, view.now).then_some(plan);
+        }
+        let quiet = plan.adds.is_empty() && plan.removes.is_empty() && !changes_anybody(view);
+        let due = view.now + if quiet { QUIET_BATCH } else { BATCH };
+        let due = self.batch_at.map_or(due, |at| at.min(due));
+        self.batch_at = Some(due);
+        let due = due.max(self.answered_at(proof)).max(self.paced_at(view.now));
+        (due <= view.now && self.is_free(0, view.now)).then_some(plan)
+    }
+
+    fn draft(&self, view: &View<'_>, law: bool) -> Plan {
+        let (known, roster) = (view.known(), view.group.roster());
+        let ranks = view.own().is_some_and(|own| known.rank_of(&own.key) > Rank::None);
+        let mut plan = Plan { law, ..Plan::default() };
+        let mut gone = BTreeSet::new();
+        for member in roster.iter().filter(|member| !member.is_self) {
+            let out = !known.admits(&member.key);
+            let left = view.freshness.has_left(member.id, member.made_ms);
+            let silent = view.presence.is_long_gone(member.id, roster.len(), view.now)
+                || ranks && view.presence.is_absent_for(member.id, roster.len(), view.beat, ABSENT_FOR);
+            if out || left || silent {
+                plan.removes.push(member.leaf);
+                gone.insert(member.id);
+                plan.urgent |= out;
+            }
+        }
+        for candidate in &self.waiting {
+            let replaced = roster.iter().find(|member| member.id == candidate.id);
+            if replaced.is_some_and(|member| member.is_self)
+                || self.added.is_full(&candidate.id, view.now)
+                || self.added_lately.is_full(&candidate.id, view.now)
+                || roster.len() + plan.adds.len() >= MAX_MEMBERS + plan.removes.len()
+            {
+                continue;
+            }
+            if let Some(member) = replaced
+                && gone.insert(member.id)
+            {
+                plan.removes.push(member.leaf);
+            }
+            plan.adds.push(candidate.id);
+        }
+        plan
+    }
+
+    /// Until when a keeper whose heartbeats go unanswered waits before it commits again: an answer in an epoch that is over
+    /// cannot be read, so commits one after another would leave the keeper without proof that anybody hears it.
+    fn answered_at(&self, proof: Instant) -> Instant {
+        match self.heartbeat_sent {
+            Some(sent) if sent.saturating_duration_since(proof) > HEARTBEAT => sent + ANSWER,
+            _ => proof,
+        }
+    }
+
+    /// When the next commit may be made: after a few in a row they come at even distances, so that nobody waits for long.
+    fn paced_at(&self, now: Instant) -> Instant {
+        match self.committed_at {
+            Some(at) if self.commits.count(&(), now) >= AT_ONCE => at + PACE,
+            _ => now,
+        }
+    }
+
+    fn is_free(&self, spare: usize, now: Instant) -> bool {
+        self.commits.count(&(), now) < MAX_COMMITS + spare
+    }
+
+    /// A commit of ours was merged.
+    pub(super) fn note_commit(&mut self, now: Instant) {
+        self.commits.note((), now);
+        (self.batch_at, self.committed_at) = (None, Some(now));
+        // The words that answer a heartbeat have to come before the next commit, or nobody could read them.
+        let least = self.heartbeat_sent.map_or(now, |sent| sent + COMMIT_BEATS_APART);
+        self.heartbeat_at = self.heartbeat_at.min(least.max(now));
+    }
+
+    /// A renewal of a member was merged: it counts among our commits, and our word on it is due.
+    pub(super) fn note_renewal(&mut self, now: Instant) {
+        self.commits.note((), now);
+        self.heartbeat_now(now);
+    }
+
+    /// Whether our commits leave a place for a renewal.
+    pub(super) fn lets_renew(&self, now: Instant) -> bool {
+        self.is_free(0, now)
+    }
+
+    /// Whether a heartbeat is due; it is then taken as sent.
+    pub(super) fn take_heartbeat(&mut self, now: Instant) -> bool {
+        if now < self.heartbeat_at {
+            return false;
+        }
+        (self.heartbeat_at, self.heartbeat_sent) = (now + HEARTBEAT, Some(now));
+        true
+    }
+
+    /// The next heartbeat is due soon: somebody waits for it.
+    pub(super) fn hurry_heartbeat(&mut self, now: Instant) {
+        if self.calls.take((), now) {
+            let least = self.heartbeat_sent.map_or(now, |sent| sent + HEARTBEATS_APART);
+            self.heartbeat_at = self.heartbeat_at.min(least.max(now));
+        }
+    }
+
+    /// Whether the chain of hand-overs may be shown to holders of old links; it then counts as shown.
+    pub(super) fn may_show_chain(&mut self, now: Instant) -> bool {
+        self.chains.take((), now)
+    }
+
+    /// The next heartbeat is due now: it states the epoch that others may merge a renewal into.
+    pub(super) fn heartbeat_now(&mut self, now: Instant) {
+        self.heartbeat_at = now;
+    }
+
+    /// When there may be something to do.
     ///
-    /// A keeper that nobody follows stops sending. A relay that cuts it off could keep it talking to somebody whom the
-    /// others have banned since.
-    pub(super) fn note_follower(&mut self, core: &mut Core, now: Instant) {
-        if let (Some(made_at), true) = (self.made_at(), self.keeps()) {
-            let verdict = self.liveness.follow(made_at, now);
-            carry_out(core, verdict);
-        }
-    }
-
-    /// Somebody heard the heartbeat that said `heard_ms`, at `at_ms` by its own clock.
-    pub(super) fn handle_echo(
-        &mut self,
-        core: &mut Core,
-        by: MemberId,
-        heard_ms: u64,
-        at_ms: u64,
-        now: Instant,
-    ) {
-        core.times.hear(by, at_ms, Duration::ZERO, now);
-        let Some(keeping) = &self.keeping else { return };
-        let sent = keeping.beats.iter().find(|(said, _)| *said == heard_ms).map(|(_, sent)| *sent);
-        if let Some(sent) = sent {
-            let verdict = self.liveness.follow(sent, now);
-            carry_out(core, verdict);
-        }
-    }
-
-    /// Carries out an action that was checked, the signature of an order as well, unless it is ours.
-    pub(super) fn commit_action(
-        &mut self,
-        core: &mut Core,
-        action: Action,
-        now: Instant,
-    ) -> Result<(), CommandError> {
-        let own = core.identity.id();
-        if action == Action::Renew {
-            return self.note_renewal(core, own, now);
-        }
-        if let Action::Order(order) = action {
-            self.group.believe(order);
-        }
-        let Some(keeping) = &self.keeping else { return Err(CommandError::HostOnly) };
-        let (present, state) = (self.group.state(), self.intended());
-        let leaf = |member: MemberId| self.group.member(member).map(|member| member.leaf);
-        let (next, remove) = match action {
-            Action::Renew => return Ok(()),
-            Action::Assign(member, role) => {
-                let certifies = role == Role::Moderator;
-                let certificate =
-                    certifies.then(|| Certificate::new(&core.identity, self.group.id(), member));
-                (state.with_role(member, role, certificate), None)
-            }
-            Action::Remove(member) => (Ok(self.state_without(state, member)), leaf(member)),
-            Action::Order(order) => {
-                let remove = if order.bans { leaf(order.target) } else { None };
-                (state.with_order(order), remove)
-            }
-            Action::Mute(member, muted) => (state.with_muted(member, muted), None),
-        };
-        let next = next.map_err(|Full| CommandError::Full)?;
-        let removes_more = remove.is_some_and(|leaf| !keeping.naming.removes().contains(&leaf));
-        if next == *state && !removes_more {
-            return Ok(());
-        }
-        let mut removes = keeping.naming.removes().to_vec();
-        removes.extend(remove.filter(|_| removes_more));
-        let next = (next != *present).then_some(next);
-        if let (Action::Order(order), Some(door)) = (action, &mut self.door)
-            && order.bans
-        {
-            door.turn_away(core, &self.group, order.target);
-        }
-        self.commit_or_name(core, removes, next, now)
-    }
-
-    /// The state that is to be: what somebody was named for included.
-    pub(super) fn intended(&self) -> &RoomState {
-        let named = self.keeping.as_ref().and_then(|keeping| keeping.naming.state());
-        named.unwrap_or(self.group.state())
-    }
-
-    /// What the state is without somebody who is gone, as far as our rank goes.
-    fn state_without(&self, state: &RoomState, member: MemberId) -> RoomState {
-        let own = self.group.member_at(self.group.own_leaf()).map(|own| own.role);
-        let ranked = own.is_some_and(|own| own.outranks(state.role(member)));
-        if ranked { state.without(member) } else { state.clone() }
-    }
-
-    /// Takes a knock, if it is ours to answer.
-    pub(super) fn handle_knock(
-        &mut self,
-        core: &mut Core,
-        knock: &Knock,
-        now: Instant,
-    ) -> Result<(), ControlError> {
-        let Some((door, group)) = self.open_door() else { return Ok(()) };
-        if let Some(candidate) = door.handle_knock(core, group, knock, now)?
-            && let Some(keeping) = &mut self.keeping
-        {
-            keeping.let_return(candidate, now);
-        }
-        Ok(())
-    }
-
-    /// Takes a petition: the cheapest checks first, and nothing is kept of one that fails.
-    pub(super) fn handle_petition(
-        &mut self,
-        core: &mut Core,
-        petition: &Petition,
-        now: Instant,
-    ) -> Result<(), ControlError> {
-        let Some(keeping) = &mut self.keeping else { return Ok(()) };
-        if keeping.knows(&petition.reference) {
-            return Err(ControlError::Repeated);
-        }
-        keeping.budget.spend(now)?;
-        let door_key = keeping.door.public().0;
-        let aad = petition_aad(self.group.id(), &door_key, &petition.reference);
-        let plea = keeping.door.open(Purpose::Petition, &petition.kem_output, &petition.sealed, &aad);
-        let plea = plea.ok_or(ControlError::Undecryptable)?;
-        match Plea::decode(&plea).map_err(|_| ControlError::Malformed)? {
-            Plea::Leave { identity_key, signature } => {
-                let member = fingerprint(&identity_key);
-                let content = leave_content(self.group.id(), &door_key);
-                // Most are gone by their announcement before this is looked at.
-                if self.group.member(member).is_none()
-                    || signing::verify(&identity_key, &content, &signature).is_err()
-                {
-                    return Err(ControlError::NotAMember);
-                }
-                keeping.note_answered(petition.reference);
-                self.handle_leave(core, member, now);
-                Ok(())
-            }
-            Plea::Return { key_package, orders, broken } => {
-                let unix = core.clock.unix(now);
-                let (id, exchange) = (self.group.id(), self.group.key_exchange());
-                let candidate =
-                    Candidate::vet(&key_package, id, exchange, unix).map_err(ControlError::KeyPackage)?;
-                if candidate.reference != petition.reference {
-                    return Err(ControlError::Malformed);
-                }
-                let member = candidate.member;
-                let refusal = if self.group.state().is_banned(member) {
-                    Some(RefuseReason::Banned)
-                } else if self.group.member(member).is_none() {
-                    Some(RefuseReason::Unknown)
-                } else {
-                    None
-                };
-                if let Some(reason) = refusal {
-                    keeping.note_answered(petition.reference);
-                    self.refuse(core, petition.reference, reason);
-                    return Ok(());
-                }
-                if let Some(broken) = broken.filter(|broken| keeping.naming.distrust(broken, now)) {
-                    core.events.push_back(Event::Accused { member: broken.by, by: member });
-                }
-                keeping.let_return(candidate, now);
-                self.adopt(core, &orders, now);
-                Ok(())
-            }
-        }
-    }
-
-    /// Somebody said that it leaves.
-    pub(super) fn handle_leave(&mut self, core: &mut Core, member: MemberId, now: Instant) {
-        self.group.note_leaving(member);
-        // A host is gone when it has made another the host.
-        if self.keeps() && self.group.state().host() != member {
-            // What fails now is tried again with the next commit.
-            let _ = self.commit_action(core, Action::Remove(member), now);
-        }
-    }
-
-    /// Answers somebody who cannot come in.
-    pub(super) fn refuse(&mut self, core: &mut Core, reference: [u8; 32], reason: RefuseReason) {
-        let certificate = self.group.state().certificate(core.identity.id()).copied();
-        let refused = Refused::new(&core.identity, self.group.id(), reference, reason, certificate);
-        core.send(&Message::Refused(refused));
-    }
-
-    /// Takes the bans of another branch over into ours.
-    fn adopt(&mut self, core: &mut Core, orders: &[crate::group::order::Order], now: Instant) {
-        let before = self.group.before();
-        let mut forged = 0;
-        let adopted: Vec<_> = orders
-            .iter()
-            .filter(|order| before.state.order(order.target).is_none_or(|known| known.serial < order.serial))
-            .take_while(|order| {
-                forged += usize::from(policy::check_order(order, &before).is_err());
-                forged <= MAX_FORGED
-            })
-            .filter(|order| policy::check_order(order, &before).is_ok())
-            .copied()
-            .collect();
-        for order in adopted {
-            let _ = self.commit_action(core, Action::Order(order), now);
-        }
-    }
-
-    /// Makes one commit of removals, a new state, and whoever is to come in or back and waits for the next commit.
-    pub(super) fn commit(
-        &mut self,
-        core: &mut Core,
-        removes: &[Leaf],
-        state: Option<RoomState>,
-        now: Instant,
-    ) -> Result<(), CommandError> {
-        let Some(keeping) = &mut self.keeping else { return Err(CommandError::HostOnly) };
-        if self.rival.is_some() {
-            return Err(CommandError::Returning);
-        }
-        keeping.batch_at = None;
-        // What somebody was named for is not lost by it.
-        let (mut removes, mut state) = (removes.to_vec(), state);
-        if let Some(task) = keeping.naming.take() {
-            let here = |leaf: &Leaf| self.group.member_at(*leaf).is_some() && !removes.contains(leaf);
-            let more: Vec<Leaf> = task.removes.into_iter().filter(here).collect();
-            removes.extend(more);
-            state = state.or(task.state);
-        }
-        let returns: Vec<Candidate> = std::mem::take(&mut keeping.returns);
-        let mut batch: Vec<Admitted> = match &mut self.door {
-            Some(door) if self.group.state().role(core.identity.id()).may_admit() => door.take_batch(now),
-            _ => Vec::new(),
-        };
-        batch.extend(returns.into_iter().map(|candidate| Admitted { candidate, role: None }));
-        match self.commit_once(core, &batch, &removes, state.clone(), now) {
-            Ok(()) => Ok(()),
-            Err(error) if batch.is_empty() => Err(error),
-            Err(_) => {
-                // Somebody's KeyPackage spoils the commit: it must not keep a ban or the others waiting.
-                if !removes.is_empty() || state.is_some() {
-                    self.commit_once(core, &[], &removes, state, now)?;
-                }
-                for admitted in batch {
-                    let reference = admitted.candidate.reference;
-                    if self.commit_once(core, &[admitted], &[], None, now).is_err() {
-                        self.refuse(core, reference, RefuseReason::Declined);
-                        self.note_answered(reference);
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-
-    fn commit_once(
-        &mut self,
-        core: &mut Core,
-        batch: &[Admitted],
-        removes: &[Leaf],
-        state: Option<RoomState>,
-        now: Instant,
-    ) -> Result<(), CommandError> {
-        let mut next = state.unwrap_or_else(|| self.group.state().clone());
-        let comes_in = |admitted: &&Admitted| !next.is_banned(admitted.candidate.member);
-        let batch: Vec<&Admitted> = batch.iter().filter(comes_in).collect();
-        let mut removes = removes.to_vec();
-        for admitted in &batch {
-            let member = admitted.candidate.member;
-            if let Some(role) = admitted.role {
-                next = next.with_role(member, role, None).map_err(|Full| CommandError::Full)?;
-            }
-            removes.extend(
-                self.group.member(member).map(|member| member.leaf).filter(|leaf| !removes.contains(leaf)),
-            );
-        }
-        let next = (next != *self.group.state()).then_some(next);
-        if batch.is_empty() && removes.is_empty() && next.is_none() {
-            return Ok(());
-        }
-        let candidates: Vec<_> = batch.iter().map(|admitted| &admitted.candidate).collect();
-        self.commit_draft(
-            core,
-            &Draft { adds: &candidates, removes: &removes, state: next.as_ref(), renews: None },
-            now,
-        )?;
-        batch.iter().for_each(|admitted| self.note_answered(admitted.candidate.reference));
-        Ok(())
-    }
-
-    /// Makes a commit of our own, merges it and says so.
-    pub(super) fn commit_draft(
-        &mut self,
-        core: &mut Core,
-        draft: &Draft<'_>,
-        now: Instant,
-    ) -> Result<(), CommandError> {
-        let committed = self.group.commit(draft);
-        self.after_commit(core, committed, now)
-    }
-
-    /// Says what we committed, and enters the epoch.
-    pub(super) fn after_commit(
-        &mut self,
-        core: &mut Core,
-        committed: Result<Committed, CommitError>,
-        now: Instant,
-    ) -> Result<(), CommandError> {
-        let committed = committed.map_err(|error| match error {
-            CommitError::Violation(violation) => CommandError::NotPermitted(violation),
-            CommitError::Mls(failure) => failure.into(),
-        })?;
-        core.send(&Message::Mls(committed.commit));
-        if let Some(welcome) = committed.welcome {
-            core.send(&Message::Welcome(welcome));
-        }
-        let own = core.identity.id();
-        self.enter_epoch(core, own, &committed.summary, now);
-        Ok(())
-    }
-
-    pub(super) fn send_heartbeat(&mut self, core: &mut Core, now: Instant) {
-        let Some(keeping) = &mut self.keeping else { return };
-        keeping.heartbeat_at = now + HEARTBEAT;
-        if self.rival.is_some() {
-            return;
-        }
-        let elapsed = u64::try_from(self.schedule.elapsed(now).as_millis()).unwrap_or(u64::MAX);
-        let at_ms = core.stamp_ms(now);
-        if keeping.beats.len() >= MAX_BEATS {
-            keeping.beats.pop_front();
-        }
-        keeping.beats.push_back((at_ms, now));
-        let beat = Beat {
-            term: self.group.state().term,
-            epoch: self.group.epoch(),
-            branch: self.group.branch(),
-            elapsed_ms: elapsed,
-            at_ms,
-            door_key: keeping.door.public().0,
-            chain: self.group.state().chain().to_vec(),
-        };
-        core.send(&Message::Heartbeat(Heartbeat::new(&core.identity, self.group.id(), beat)));
-    }
-
-    /// Commits what everybody knows and nobody has committed: members that said they leave, and a term that is not
-    /// above all that we kept before.
-    fn tidy(&mut self, core: &mut Core, now: Instant) {
-        let Some(keeping) = &mut self.keeping else { return };
-        keeping.tidy_at = None;
-        if keeping.naming.is_out() || self.rival.is_some() {
-            return;
-        }
-        if std::mem::take(&mut self.raises_term) {
-            let next = self.intended().with_keeper(core.identity.id(), self.highest_term);
-            let _ = self.commit(core, &[], Some(next), now);
-        }
-        let host = self.group.state().host();
-        let own = core.identity.id();
-        if let Some(to) = self.handed.filter(|to| host == own && self.group.member(*to).is_some()) {
-            // The branch in which we did so was lost.
-            let _ = self.hand_over(core, to, now);
-            return;
-        }
-        let leaving = self.group.leaving().iter().copied().find(|member| ![own, host].contains(member));
-        if let Some(member) = leaving {
-            let _ = self.commit_action(core, Action::Remove(member), now);
-        }
-    }
-
-    fn note_answered(&mut self, reference: [u8; 32]) {
-        if let Some(door) = &mut self.door {
-            door.note_answered(reference);
-        }
-        if let Some(keeping) = &mut self.keeping {
-            keeping.note_answered(reference);
-        }
-    }
-
-    /// Takes what a member asks the keeper for.
-    pub(super) fn handle_ask(
-        &mut self,
-        core: &mut Core,
-        from: Leaf,
-        action: Action,
-        now: Instant,
-    ) -> Result<(), ControlError> {
-        let asker = self.group.member_at(from).map(|member| member.id).ok_or(ControlError::Malformed)?;
-        let checked: Result<(), Violation> = policy::check_action(action, asker, &self.group.before());
-        if let Err(violation) = checked {
-            return Err(self.report(core, Some(from), violation));
-        }
-        let _ = match action {
-            Action::Renew => self.note_renewal(core, asker, now),
-            action => self.commit_action(core, action, now),
-        };
-        Ok(())
+    /// A keeper that does not stay (K9) commits only what waits for nothing.
+    pub(super) fn poll_timeout(&self, proof: Instant, stays: bool, now: Instant) -> Instant {
+        let free = self.commits.free_at(&(), now);
+        let work = self.batch_at.filter(|_| stays);
+        let work = work.map(|at| at.max(self.answered_at(proof)).max(self.paced_at(now)).max(free));
+        let readds = self.waiting.iter().map(|candidate| {
+            let at = self.added.free_at(&candidate.id, now);
+            at.max(self.added_lately.free_at(&candidate.id, now))
+        });
+        let readds = readds.filter(|at| *at > now).min();
+        [work, readds].into_iter().flatten().fold(self.heartbeat_at, Instant::min)
     }
 }
 
-/// How many may still be decrypted in this second.
-pub(super) struct Budget {
-    each: u32,
-    left: u32,
-    refilled: Instant,
+/// Calls make heartbeats no more frequent than this, and no more than so many in [`COMMITS_WITHIN`].
+const HEARTBEATS_APART: Duration = Duration::from_millis(200);
+const MAX_CALLS: usize = 12;
+/// A heartbeat follows a commit, if the last is older than this.
+const COMMIT_BEATS_APART: Duration = Duration::from_secs(1);
+const CHAINS_APART: Duration = Duration::from_secs(5);
+/// Whether the law that we know gives somebody in the tree another role or mute than the epoch's law.
+fn changes_anybody(view: &View<'_>) -> bool {
+    let (known, epoch) = (view.known(), view.epoch());
+    known.host() != epoch.host()
+        || view.group.roster().iter().any(|member| role_of(known, &member.key) != role_of(epoch, &member.key))
 }
 
-impl Budget {
-    pub(super) fn new(each: u32, now: Instant) -> Self {
-        Self { each, left: each, refilled: now }
-    }
-
-    pub(super) fn spend(&mut self, now: Instant) -> Result<(), ControlError> {
-        if now.saturating_duration_since(self.refilled) >= Duration::from_secs(1) {
-            *self = Self::new(self.each, now);
-        }
-        self.left = self.left.checked_sub(1).ok_or(ControlError::Flood)?;
-        Ok(())
-    }
-}
-
-/// Heartbeats that may still be answered: those within the time that one proves something.
-const MAX_BEATS: usize = 16;
-/// Petitions that are decrypted in a second; others are repeated by their senders.
-const PETITIONS_PER_SECOND: u32 = 64;
-/// Answers that are remembered.
-const MAX_ANSWERED: usize = 4_096;
-/// Orders in one petition that do not hold, before the rest is not looked at.
-const MAX_FORGED: usize = 4;
+/// What comes within this time goes into one commit.
+const BATCH: Duration = Duration::from_millis(250);
+/// A change of the law that changes nothing for anybody in the tree waits longer.
+const QUIET_BATCH: Duration = Duration::from_secs(2);
+/// How long an answer to a heartbeat may take.
+const ANSWER: Duration = Duration::from_secs(1);
+/// Commits in [`COMMITS_WITHIN`], at most; removals of who is out have some more.
+const MAX_COMMITS: usize = 14;
+const URGENT_SPARE: usize = 3;
+/// So many commits are made as they come; the others are [`PACE`] apart.
+const AT_ONCE: usize = 4;
+const PACE: Duration = Duration::from_millis(2_500);
+const COMMITS_WITHIN: Duration = Duration::from_secs(30);
+/// One identity is added again no sooner than this.
+const READD_APART: Duration = Duration::from_secs(5);
+const MAX_READDS: usize = 4;
+const READDS_WITHIN: Duration = Duration::from_secs(60);
+/// A keeper of rank removes who has been absent for so long.
+const ABSENT_FOR: Duration = Duration::from_secs(120);

@@ -5,6 +5,7 @@ use std::{num::NonZeroU16, time::Duration};
 use crate::{
     group::{KeyExchange, Name, Role},
     keys::Suite,
+    law::Unattended,
     media::{Authenticity, PacketSize},
     transport::RelayName,
 };
@@ -19,7 +20,7 @@ pub struct RoomOptions {
     pub relays: Vec<RelayName>,
     /// Who decides about a knock; [`Admission::Ask`] by default.
     pub admission: Admission,
-    /// The role of whoever comes in: speaker, listener (the default) or recorder.
+    /// The role of whoever comes in without one of its own: speaker, or listener (the default).
     pub default_role: Role,
     /// How members agree on keys; [`KeyExchange::X25519`] by default.
     pub key_exchange: KeyExchange,
@@ -29,6 +30,8 @@ pub struct RoomOptions {
     pub authenticity: Authenticity,
     /// The one size of packets before they are sealed.
     pub packet_size: PacketSize,
+    /// How long members go on sending without a word of anybody of rank; ten minutes by default.
+    pub unattended: Unattended,
 }
 
 impl RoomOptions {
@@ -43,6 +46,7 @@ impl RoomOptions {
             suite: Suite::default(),
             authenticity: Authenticity::default(),
             packet_size: PacketSize::default(),
+            unattended: Unattended::default(),
         }
     }
 }
@@ -65,6 +69,8 @@ pub struct InviteOptions {
     pub lasts: Duration,
     /// How many it lets in; `None`, the default, is any number.
     pub uses: Option<NonZeroU16>,
+    /// The role that it gives; `None`, the default, is the room's default role.
+    pub role: Option<Role>,
 }
 
 impl InviteOptions {
@@ -82,6 +88,6 @@ impl InviteOptions {
 
 impl Default for InviteOptions {
     fn default() -> Self {
-        Self { lasts: Duration::from_secs(24 * 60 * 60), uses: None }
+        Self { lasts: Duration::from_secs(24 * 60 * 60), uses: None, role: None }
     }
 }

@@ -1,273 +1,244 @@
-//! Coming back: a member that lost the thread of its room asks the keeper for its place again, and nobody is asked
-//! for it (SPEC section 7.7).
-//!
-//! ```text
-//! seat with a rival ──┐
-//! memory of a room ───┴─ heartbeat > Petition, every 2 s > Welcome > seat
-//! ```
+//! The way back: a member asks a keeper for its place, and enters what agrees with the law that it knows
+//! (SPEC section 7, rules R1 to R6). The keeper is not trusted with anything.
 
 use std::time::{Duration, Instant};
 
 use super::{
-    core::Core,
-    door::Door,
-    error::ControlError,
-    fork::Rival,
-    held::Held,
-    lineage::{Claim, Lineage},
-    liveness::PROOF_HOLDS,
-    membership::Memory,
-    outlaw::Outlaws,
-    strangers::Strangers,
+    joining::{WelcomeError, check_tree, read_law},
+    order::Place,
+    outbox::Outbox,
+    petition::Petition,
+    shown,
+    violation::Violation,
 };
-use crate::group::{
-    chain,
-    message::{Broken, Heartbeat, Message, Petition, Plea, Refused},
-    mls::{Applicant, Because, Entry, Expected, Failure, Group, JoinError, JoinKey, Purpose, petition_aad},
-    order::Order,
-    state::RoomState,
-    vouch::Vouch,
+use crate::{
+    group::KeyExchange,
+    id::{IdentityKey, MemberId},
+    law::{LiveSet, Store},
+    mls::{Entry, Failure, JoinError, Purpose, SealingKey},
+    wire::{
+        door::door_name,
+        heartbeat::Beat,
+        message::Message,
+        show::{Broken, Show, ShowContent, Wish},
+        signed::{Genuine, Signed},
+        statements::Statements,
+    },
 };
-use crate::{group::KeyExchange, id::MemberId};
 
-/// A KeyPackage on its way to a keeper.
+/// A keeper that can be asked.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub(super) key: IdentityKey,
+    pub(super) door_key: Vec<u8>,
+    pub(super) known_law: [u8; 32],
+    /// The time that its heartbeat said, in Unix milliseconds.
+    time_ms: u64,
+    pub(super) heard_at: Instant,
+}
+
+impl Target {
+    pub(super) fn of(beat: &Genuine<Beat>, now: Instant) -> Self {
+        let Beat { key, door_key, known_law, time_ms, .. } = beat.content();
+        Self {
+            key: *key,
+            door_key: door_key.clone(),
+            known_law: *known_law,
+            time_ms: *time_ms,
+            heard_at: now,
+        }
+    }
+}
+
+/// A member that asks for its place again, whether it still has one in a branch that lost or none at all.
 pub(super) struct Returning {
-    applicant: Applicant,
-    /// When the KeyPackage was made: a welcome that answers it is later.
-    made_at: Instant,
-    again_at: Instant,
-    /// How often this KeyPackage is still sent.
-    left: u32,
-    /// Messages of the room that came before our welcome.
-    held: Held,
+    key_exchange: KeyExchange,
+    targets: Vec<Target>,
+    asking: Option<Asking>,
+    /// Keepers that did not let us in for ten seconds, and until when they are passed over.
+    ignoring: Vec<(MemberId, Instant)>,
+    ask_at: Instant,
+    pub(super) began: Instant,
+    /// A commit that is broken for us is why we return.
+    pub(super) broken: Option<Broken>,
+    is_slow: bool,
+}
+
+struct Asking {
+    target: MemberId,
+    since: Instant,
+    petition: Petition,
 }
 
 impl Returning {
-    pub(super) fn new(
-        core: &mut Core,
-        group_id: &[u8],
-        key_exchange: KeyExchange,
-        now: Instant,
-    ) -> Result<Self, Failure> {
-        let applicant = core.apply(group_id, key_exchange, now)?;
-        Ok(Self { applicant, made_at: now, again_at: now, left: SAME_KEY_PACKAGE, held: Held::default() })
+    pub(super) fn new(key_exchange: KeyExchange, ask_at: Instant, now: Instant) -> Self {
+        Self {
+            key_exchange,
+            targets: Vec::new(),
+            asking: None,
+            ignoring: Vec::new(),
+            ask_at,
+            began: now,
+            broken: None,
+            is_slow: false,
+        }
     }
 
-    /// Asks again if it is time to. Its seal and its envelope are new each time. The KeyPackage is for a while the
-    /// same, so that we are not let in twice, and then another, since a welcome may be lost and none is repeated.
-    pub(super) fn tend(
+    /// A keeper of another branch, or of an epoch that we lack, was heard.
+    pub(super) fn hear(&mut self, target: Target) {
+        self.targets
+            .retain(|other| other.key != target.key && other.heard_at + TARGET_HOLDS > target.heard_at);
+        if self.targets.len() < MAX_TARGETS {
+            if self.targets.is_empty() && self.asking.is_none() {
+                self.ask_at = self.ask_at.min(target.heard_at);
+            }
+            self.targets.push(target);
+        }
+    }
+
+    /// Somebody of rank has put us out: asks once a minute from now on. Returns whether that is new.
+    pub(super) fn slow_down(&mut self) -> bool {
+        !std::mem::replace(&mut self.is_slow, true)
+    }
+
+    /// Whether anybody can be asked.
+    pub(super) fn has_target(&self) -> bool {
+        !self.targets.is_empty()
+    }
+
+    /// Until when a keeper that did not let us in is passed over.
+    pub(super) fn ignored_until(&self, keeper: MemberId) -> Option<Instant> {
+        self.ignoring.iter().filter(|(id, _)| *id == keeper).map(|(_, until)| *until).max()
+    }
+
+    /// Whether a keeper did not let us in and is passed over at `now`.
+    pub(super) fn ignores(&self, keeper: MemberId, now: Instant) -> bool {
+        self.ignoring.iter().any(|(id, until)| *id == keeper && *until > now)
+    }
+
+    /// Whether every keeper that can be asked was asked in vain, so that our own branch is to go on.
+    pub(super) fn is_in_vain(&self, now: Instant) -> bool {
+        !self.targets.is_empty() && self.targets.iter().all(|target| self.ignores(target.key.id(), now))
+    }
+
+    /// Asks, if it is time to.
+    pub(super) fn handle_timeout(
         &mut self,
-        core: &mut Core,
-        to: &Rival,
-        group_id: &[u8],
-        orders: &[Order],
-        broken: Option<Broken>,
+        out: &mut Outbox,
+        store: &Store,
+        own_ms: u64,
         now: Instant,
     ) -> Result<(), Failure> {
-        if now < self.again_at {
+        self.targets.retain(|target| target.heard_at + TARGET_HOLDS > now);
+        self.ignoring.retain(|(_, until)| *until > now);
+        if now < self.ask_at {
             return Ok(());
         }
-        self.again_at = now + ASK_AGAIN;
-        if self.left == 0 {
-            let key_exchange = self.applicant.key_exchange();
-            (self.applicant, self.left) = (core.apply(group_id, key_exchange, now)?, SAME_KEY_PACKAGE);
-            self.made_at = now;
+        self.ask_at = now + if self.is_slow { ASK_SLOWLY } else { ASK_AGAIN };
+        if let Some(asking) = self.asking.take_if(|asking| asking.since + IN_VAIN <= now) {
+            self.ignoring.push((asking.target, now + IGNORED_FOR));
         }
-        self.left -= 1;
-        let key_package = self.applicant.key_package().to_vec();
-        let plea = Plea::Return { key_package, orders: orders.to_vec(), broken };
-        petition(core, &to.door, group_id, *self.applicant.reference(), &plea)
+        let Some(target) = self.choose(store, now) else {
+            return out.send(&Message::Call).map_err(|_| Failure::of("a call is too long"));
+        };
+        let key = target.key;
+        // A clock that is wrong by minutes does not keep a member out: the room's time counts.
+        let said_ms = target.time_ms + (now - target.heard_at).as_millis() as u64;
+        let made_ms = if said_ms.abs_diff(own_ms) <= CLOCKS_DIFFER_MS { said_ms } else { own_ms };
+        let group_id = store.known().group_id().0;
+        let fresh = self.asking.take().filter(|asking| asking.target == key.id());
+        let since = fresh.as_ref().map_or(now, |asking| asking.since);
+        let petition = match fresh {
+            Some(asking) if asking.petition.sent < SAME_KEY_PACKAGE => asking.petition,
+            _ => Petition::new(out, &group_id, self.key_exchange, made_ms, now)?,
+        };
+        let asking = self.asking.insert(Asking { target: key.id(), since, petition });
+        let statements = if target.known_law == store.known().hash() {
+            Statements::default()
+        } else {
+            shown::all(store.known())
+        };
+        let reference = *asking.petition.reference();
+        let content = ShowContent {
+            key: IdentityKey::from_bytes(*out.identity.public()),
+            one_use: asking.petition.one_use_key(),
+            time_ms: made_ms,
+            wish: Wish::Return {
+                key_package: asking.petition.applicant.key_package().to_vec(),
+                broken: self.broken,
+            },
+            statements,
+        };
+        asking.petition.sent += 1;
+        send_show(out, self.key_exchange, &group_id, &target.door_key, reference, content)
     }
 
-    #[cfg(test)]
-    pub(super) fn reference(&self) -> &[u8; 32] {
-        self.applicant.reference()
+    /// The first in the order of those that are admitted and were not asked in vain.
+    fn choose(&self, store: &Store, now: Instant) -> Option<Target> {
+        let law = store.law();
+        let usable = self.targets.iter().filter(|target| law.admits(&target.key));
+        let place = |target: &&Target| (self.ignores(target.key.id(), now), Place::of(law, &target.key));
+        usable.min_by_key(place).cloned()
     }
 
     pub(super) fn poll_timeout(&self) -> Instant {
-        self.again_at
+        self.ask_at
     }
 
-    /// When the keeper that lets us in is known to have been there, by our own clock.
-    pub(super) fn proved(&self, by: &Rival) -> Instant {
-        self.made_at.max(by.proved)
+    /// The petition that an answer may be about.
+    pub(super) fn petition(&self) -> Option<&Petition> {
+        self.asking.as_ref().map(|asking| &asking.petition)
     }
 
-    pub(super) fn hold(&mut self, message: Vec<u8>, now: Instant) -> Result<(), ControlError> {
-        self.held.keep(message, now).map_err(|_| ControlError::Overflow)
-    }
-
-    /// Whether the keeper that we asked refused this very petition.
-    pub(super) fn is_refused_by(
-        &self,
-        refused: &Refused,
-        keeper: MemberId,
-        group_id: &[u8],
-    ) -> Result<bool, ControlError> {
-        if refused.reference != *self.applicant.reference() {
-            return Ok(false);
-        }
-        if refused.is_from(keeper, group_id) { Ok(true) } else { Err(ControlError::NotTheKeeper) }
-    }
-
-    /// Checks a welcome against what we know of the room.
+    /// Checks a Welcome against the law that we know (R4). Nothing changes if it does not hold.
     pub(super) fn check(
-        &self,
+        &mut self,
         welcome: &[u8],
-        own: MemberId,
-        group_id: &[u8],
-        state: &RoomState,
-        keeper: MemberId,
-    ) -> Result<Entry, JoinError> {
-        let because = Because::Before { state, keeper };
-        self.applicant.check(welcome, &Expected { group_id, own, because })
+        store: &Store,
+        own: IdentityKey,
+    ) -> Result<(Entry, LiveSet), WelcomeError> {
+        let Some(asking) = &self.asking else { return Err(JoinError::NotForUs.into()) };
+        let entry = asking.petition.applicant.open(welcome)?;
+        let (_, epoch_law) = read_law(&entry, &store.known().group_id().0, own)?;
+        if !store.pins().is_contained_in(epoch_law.law()) {
+            return Err(WelcomeError::Rule(Violation::HandOver));
+        }
+        check_tree(&entry, epoch_law.law())?;
+        let mut joint = store.clone();
+        let _ = joint.merge(Vec::new(), &epoch_law);
+        check_tree(&entry, joint.law())?;
+        Ok((entry, epoch_law))
     }
 
-    /// Enters the room that was checked, with what was held for it.
-    pub(super) fn enter(self, entry: Entry) -> Result<(Group, Held), Failure> {
-        Ok((self.applicant.enter(entry)?, self.held))
+    /// The petition that was answered.
+    pub(super) fn into_petition(self) -> Option<Petition> {
+        self.asking.map(|asking| asking.petition)
     }
 }
 
-/// Seals a plea to a keeper and sends it.
-pub(super) fn petition(
-    core: &mut Core,
-    door: &JoinKey,
-    group_id: &[u8],
+/// Seals a Show to a keeper's door key, and queues it.
+pub(super) fn send_show(
+    out: &mut Outbox,
+    key_exchange: KeyExchange,
+    group_id: &[u8; 32],
+    door_key: &[u8],
     reference: [u8; 32],
-    plea: &Plea,
+    content: ShowContent,
 ) -> Result<(), Failure> {
-    let aad = petition_aad(group_id, &door.0, &reference);
-    let sealed = door.seal(Purpose::Petition, &plea.encode(), &aad)?;
-    core.send(&Message::Petition(Petition {
-        reference,
-        kem_output: sealed.kem_output,
-        sealed: sealed.sealed,
-    }));
-    Ok(())
+    let signed = Signed::show(content, &out.identity, group_id, door_key, &reference);
+    let aad = Show::aad(group_id, door_key, &reference);
+    // A key that nothing can be sealed to is a lie of its keeper: others are asked next.
+    let Some(key) = SealingKey::from_bytes(key_exchange, door_key) else { return Ok(()) };
+    let Ok(sealed) = key.seal(Purpose::Show, &signed.encode(), &aad) else { return Ok(()) };
+    let show = Show { door: door_name(door_key), reference, kem: sealed.kem_output, sealed: sealed.sealed };
+    out.send(&Message::Show(show)).map_err(|_| Failure::of("a Show is too long"))
 }
 
-/// Somebody who was in the room and has nothing of it but the memory.
-pub(super) struct Absent {
-    pub(super) memory: Memory,
-    pub(super) door: Option<Box<Door>>,
-    pub(super) rival: Option<Rival>,
-    pub(super) returning: Option<Returning>,
-    lineage: Lineage,
-    strangers: Strangers,
-    outlaws: Outlaws,
-}
-
-impl Absent {
-    pub(super) fn new(memory: Memory, door: Option<Box<Door>>) -> Self {
-        Self {
-            memory,
-            door,
-            rival: None,
-            returning: None,
-            lineage: Lineage::default(),
-            strangers: Strangers::default(),
-            outlaws: Outlaws::default(),
-        }
-    }
-
-    /// Listens for whoever keeps the room now; of two keepers the one whose branch wins.
-    pub(super) fn handle_heartbeat(
-        &mut self,
-        core: &mut Core,
-        heartbeat: &Heartbeat,
-        now: Instant,
-    ) -> Result<(), ControlError> {
-        let keeper = heartbeat.keeper();
-        if keeper == core.identity.id() {
-            return Err(ControlError::Own);
-        }
-        if let Some(order) = self.memory.state.order(keeper).filter(|order| order.bans).copied() {
-            if heartbeat.is_genuine(&self.memory.group_id) {
-                self.outlaws.show(core, order, now);
-            }
-            return Err(ControlError::NotTheKeeper);
-        }
-        if !self.memory.knows(keeper) && !self.strangers.knows(keeper) {
-            self.strangers.ask(core, &self.memory.group_id, self.memory.members(), now);
-            return Err(ControlError::NotTheKeeper);
-        }
-        if !heartbeat.is_genuine(&self.memory.group_id) {
-            return Err(ControlError::NotTheKeeper);
-        }
-        if !self.lineage.is_fresh(keeper, heartbeat.at_ms, core.clock.unix(now)) {
-            return Err(ControlError::Stale);
-        }
-        if core.times.is_old(keeper, heartbeat.at_ms, PROOF_HOLDS, now) {
-            return Err(ControlError::Stale);
-        }
-        let state = &self.memory.state;
-        let (founder, id) = (state.terms.founder, &self.memory.group_id);
-        if !chain::is_genuine(&heartbeat.chain, founder, id, state.chain()) {
-            return Err(ControlError::OtherBranch);
-        }
-        let claim = |keeper| Claim::of(keeper, state, &heartbeat.chain);
-        self.memory.highest_term = self.memory.highest_term.max(heartbeat.term);
-        let loses = |rival: &Rival| {
-            let silent = now.saturating_duration_since(rival.heard_at) >= PROOF_HOLDS;
-            rival.keeper != keeper && !silent && claim(rival.keeper).beats(&claim(keeper))
-        };
-        if self.rival.as_ref().is_some_and(loses) {
-            return Err(ControlError::OtherBranch);
-        }
-        self.rival = Some(Rival {
-            keeper,
-            door: JoinKey(heartbeat.door_key),
-            epoch: heartbeat.epoch,
-            branch: heartbeat.branch,
-            same_host: heartbeat.chain == state.chain(),
-            ask_at: now,
-            heard_at: now,
-            proved: core.times.hear(keeper, heartbeat.at_ms, Duration::ZERO, now),
-        });
-        self.handle_timeout(core, now).map_err(|Failure(_)| ControlError::Undecryptable)
-    }
-
-    /// Somebody whom we know says who keeps the room now.
-    pub(super) fn handle_vouch(
-        &mut self,
-        core: &Core,
-        vouch: &Vouch,
-        now: Instant,
-    ) -> Result<(), ControlError> {
-        if !self.memory.knows(vouch.by()) || self.memory.state.is_banned(vouch.by()) {
-            return Err(ControlError::NotAMember);
-        }
-        self.strangers.hear(core, &mut self.lineage, &self.memory.group_id, vouch, now)
-    }
-
-    pub(super) fn handle_timeout(&mut self, core: &mut Core, now: Instant) -> Result<(), Failure> {
-        let silent = |rival: &mut Rival| now.saturating_duration_since(rival.heard_at) >= PROOF_HOLDS;
-        self.rival.take_if(silent);
-        let Some(rival) = &self.rival else { return Ok(()) };
-        if self.returning.is_none() {
-            let (id, exchange) = (&self.memory.group_id, self.memory.key_exchange);
-            self.returning = Some(Returning::new(core, id, exchange, now)?);
-        }
-        match &mut self.returning {
-            Some(returning) => {
-                returning.tend(core, rival, &self.memory.group_id, self.memory.state.orders(), None, now)
-            }
-            None => Ok(()),
-        }
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.rival.as_ref()?;
-        self.returning.as_ref().map(Returning::poll_timeout)
-    }
-
-    pub(super) fn hold(&mut self, message: Vec<u8>, now: Instant) -> Result<(), ControlError> {
-        self.returning.as_mut().map_or(Ok(()), |returning| returning.hold(message, now))
-    }
-}
-
-/// How long a petition waits for its answer before it is repeated.
+const MAX_TARGETS: usize = 8;
+const TARGET_HOLDS: Duration = Duration::from_secs(20);
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-/// How often one KeyPackage is sent.
+const CLOCKS_DIFFER_MS: u64 = 15 * 60_000;
+const ASK_SLOWLY: Duration = Duration::from_secs(60);
 const SAME_KEY_PACKAGE: u32 = 4;
+const IN_VAIN: Duration = Duration::from_secs(10);
+const IGNORED_FOR: Duration = Duration::from_secs(30);

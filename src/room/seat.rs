@@ -1,535 +1,403 @@
-//! A member's place in the room: the group and the keys that come of it (SPEC sections 7.3 to 7.8).
+//! A member that is present: the group, the media keys and the agents, and the one place where what the
+//! agents want is carried out.
 //!
-//! What the keeper does is in `keeper`, whose commits count in `succession`, heartbeats and other branches in
-//! `fork`, the way back in `returning`.
+//! ```text
+//! message ─> hearing ─> agents: liveness, turns, keeper, presence, doors, returning
+//!                          │ what they want
+//!            making  <─────┘  commits of our own     entering: what each new epoch does
+//! ```
 
-use std::{
-    collections::VecDeque,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Instant};
 
 use super::{
-    asks::Asks,
-    core::Core,
-    door::Door,
-    error::{CommandError, ControlError},
+    bounded::{Rate, Recent},
+    commits::{Pending, Ruling, comes_before, rule},
+    error::ControlError,
     event::{Ending, Event},
-    fork::Rival,
     held::Held,
-    keeper::Keeping,
-    lineage::Lineage,
-    liveness::{Liveness, Verdict},
-    missing::Missing,
-    outlaw::Outlaws,
-    pending::Pending,
-    reports::begin_speaking,
+    judge::{Newest, Past},
+    keeper::Keeper,
+    liveness::Liveness,
+    memory::Memory,
+    order::Turns,
+    outbox::Outbox,
+    presence::Presence,
     returning::Returning,
-    sharing::Wish,
-    strangers::Strangers,
+    showing::Showing,
+    speakers::Missing,
+    view::View,
+    violation::Violation,
 };
 use crate::{
-    group::{
-        Role, Violation,
-        announcement::{Announcement, Task},
-        message::{Broken, Message},
-        mls::{Draft, Failure, Group, Incoming, JoinKey, ProcessError, Summary},
-        policy::{self, Action},
+    group::Member,
+    id::{Leaf, MemberId},
+    keys::{Rekey, Schedule},
+    law::{LiveSet, StatementId},
+    mls::{Failure, Group, Incoming, ProcessError, Staged},
+    wire::{
+        door::Door,
+        saying::{MAX_ASKED, Saying},
+        show::Broken,
+        signed::Signed,
     },
-    id::{Epoch, Leaf, MemberId},
-    keys::{EpochStart, Schedule, Speaker},
 };
 
-/// A member of the room, the host included.
+/// Our place in the tree, and all that comes with it.
 pub(super) struct Seat {
     pub(super) group: Group,
     pub(super) schedule: Schedule,
-    pub(super) held: Held,
-    /// With the keeper.
-    pub(super) keeping: Option<Keeping>,
-    /// With the host and moderators: what it takes to let people in.
-    pub(super) door: Option<Box<Door>>,
-    /// With moderators that have no door yet.
-    pub(super) wish: Option<Wish>,
+    /// The law of this epoch: the same for everybody in it.
+    pub(super) epoch_law: LiveSet,
+    /// The roster of the epoch, as the application sees it.
+    pub(super) members: Vec<Member>,
+    pub(super) keeper_id: Option<MemberId>,
+    /// What Shows to the keeper are sealed to, once it was heard.
+    pub(super) keeper_door: Option<Vec<u8>>,
     pub(super) liveness: Liveness,
-    pub(super) missing: Missing,
-    pub(super) pending: Pending,
-    /// What the keeper named somebody for, last in this epoch.
-    pub(super) task: Option<Task>,
-    /// Branches of later epochs that the keeper vouches for.
-    pub(super) expected: VecDeque<(Epoch, [u8; 32])>,
-    pub(super) lineage: Lineage,
-    pub(super) rival: Option<Rival>,
+    pub(super) turns: Turns,
+    pub(super) presence: Presence,
+    pub(super) keeper: Option<Keeper>,
     pub(super) returning: Option<Returning>,
-    pub(super) asks: Asks,
-    pub(super) strangers: Strangers,
-    pub(super) outlaws: Outlaws,
-    /// When we last told somebody who keeps the room.
-    pub(super) vouched_at: Option<Instant>,
-    pub(super) keeper: MemberId,
-    /// The keeper's, for a petition.
-    pub(super) door_key: Option<JoinKey>,
-    /// The highest term that anybody has kept in.
-    pub(super) highest_term: u64,
-    /// The highest term that we have kept in, in whatever branch, and whether the present one has to be above it.
-    kept_term: u64,
-    pub(super) raises_term: bool,
-    pub(super) entered_at: Instant,
-    /// When we last made a commit only to part from another branch.
-    pub(super) parted_at: Option<Instant>,
-    /// Whom we made the host, in a branch that may have been lost.
-    pub(super) handed: Option<MemberId>,
-    /// Who took over from us last, and when.
-    pub(super) yielded: Option<(MemberId, Instant)>,
-    /// When we made the commit that this epoch began with, if we did: who speaks in it has followed us since.
-    made_at: Option<Instant>,
-    /// When we last noticed that we had slept.
-    pub(super) awake_at: Instant,
-    /// Whether we tried to take over in this epoch.
-    pub(super) took_over: bool,
-    /// When our leaf is to have new keys.
+    pub(super) showing: Showing,
+    pub(super) missing: Missing,
+    pub(super) past: Past,
+    pub(super) newest: Newest,
+    /// When the newest heartbeat of this epoch's keeper was made.
+    pub(super) beat: Instant,
+    /// When one of our own heartbeats was sent, by what it said.
+    pub(super) doors_heard: BTreeMap<MemberId, Signed<Door>>,
+    /// Commits that wait: for statements, for a heartbeat, or until the keeper counts as silent.
+    pub(super) pending: Vec<Pending>,
+    /// Epochs and branches that the keeper's heartbeats have stated and that we have not entered.
+    pub(super) stated: Recent<(u64, [u8; 32]), 64>,
+    pub(super) held: Held,
     pub(super) renew_at: Instant,
-    /// The last commit that was signed and that we could not process.
-    pub(super) broken_commit: Option<Broken>,
-    /// What failed after a merge, where nothing can fail: the room cannot go on with it.
-    pub(super) broken: Option<Failure>,
+    /// A Return of each identity in two seconds, a Show in ten; 64 of all in a second.
+    pub(super) returns: Rate<MemberId>,
+    pub(super) shows: Rate<MemberId>,
+    pub(super) opened: Rate<()>,
+    /// Badges that we signed as the host, by moderator.
+    pub(super) badges: Rate<MemberId>,
+    /// Genuine Shows that were taken, by a hash of what was sealed.
+    pub(super) shown_before: Recent<[u8; 32], 1_024>,
+    /// Answers to identities that are not admitted.
+    pub(super) turned_away: Rate<MemberId>,
+    /// Statements of ours that the epoch's law lacks still: (whom about, the statement, when it was made).
+    pub(super) asked: Vec<(MemberId, StatementId, Instant)>,
+    pub(super) broken: Option<Broken>,
+    pub(super) fault: Option<Failure>,
+    pub(super) told_alone: bool,
+    pub(super) told_unattended: bool,
+    pub(super) door_said_at: Option<Instant>,
+    pub(super) entered_at: Instant,
+    /// Renewals that were merged, by member.
+    pub(super) renewals: Rate<MemberId>,
 }
 
-/// Whether the seat is still ours after a message.
+/// What a message or the time did to our place.
 pub(super) enum Outcome {
+    /// We are where we were, or in the next epoch.
     Stays,
+    /// The room is over for us.
     Ends(Ending),
-    /// Somebody else has our place, in our name: we come back.
-    Lost,
+    /// Our leaf is gone, and we are admitted still: on the way back, with what we asked for already.
+    Lost(Option<Box<Returning>>),
 }
 
 impl Seat {
-    /// Our place in a room that we have made or come into.
-    pub(super) fn new(
-        core: &mut Core,
-        mut group: Group,
-        held: Held,
-        door: Option<Box<Door>>,
-        proved: Instant,
-        now: Instant,
-    ) -> Result<Self, Failure> {
-        let schedule = begin_epoch(core, &mut group, &[], now)?;
-        let (keeper, own_leaf) = (group.state().keeper, group.own_leaf());
-        let mut seat = Self {
-            group,
-            keeper,
-            schedule,
-            held,
-            keeping: None,
-            door,
-            wish: None,
-            liveness: Liveness::begin(proved, now),
-            missing: Missing::begin(own_leaf, now),
-            pending: Pending::default(),
-            task: None,
-            expected: VecDeque::new(),
-            lineage: Lineage::default(),
-            rival: None,
-            returning: None,
-            asks: Asks::default(),
-            strangers: Strangers::default(),
-            outlaws: Outlaws::default(),
-            vouched_at: None,
-            door_key: None,
-            highest_term: 0,
-            kept_term: 0,
-            raises_term: false,
-            entered_at: now,
-            parted_at: None,
-            handed: None,
-            yielded: None,
-            made_at: None,
-            awake_at: now,
-            took_over: false,
-            renew_at: now,
-            broken_commit: None,
-            broken: None,
-        };
-        seat.plan_renewal(core, now);
-        seat.settle_in(core, now)?;
-        Ok(seat)
-    }
-
-    /// Goes on where an older seat in the same room was.
-    pub(super) fn follows(&mut self, core: &mut Core, before: Seat, now: Instant) -> Result<(), Failure> {
-        self.lineage = before.lineage;
-        self.highest_term = before.highest_term;
-        self.kept_term = before.kept_term;
-        self.asks = before.asks;
-        self.wish = before.wish;
-        self.handed = before.handed;
-        self.yielded = before.yielded;
-        self.settle_in(core, now)
-    }
-
-    /// The door, if it is ours to open.
-    pub(super) fn open_door(&mut self) -> Option<(&mut Door, &Group)> {
-        let own = self.group.member_at(self.group.own_leaf())?.role;
-        match &mut self.door {
-            Some(door) if self.keeping.is_some() && own.may_admit() => Some((door, &self.group)),
-            _ => None,
+    pub(super) fn view<'a>(&'a self, memory: &'a Memory, now: Instant) -> View<'a> {
+        View {
+            now,
+            group: &self.group,
+            epoch_law: &self.epoch_law,
+            store: &memory.store,
+            presence: &self.presence,
+            freshness: &memory.freshness,
+            keeper: self.keeper_id,
+            beat: self.beat,
+            out_since: self.liveness.out_since(),
         }
     }
 
+    pub(super) fn keeps(&self) -> bool {
+        self.keeper.is_some()
+    }
+
+    /// Takes an MLS message: something that a member says, or a commit.
     pub(super) fn handle_mls(
         &mut self,
-        core: &mut Core,
-        message: Vec<u8>,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        bytes: Vec<u8>,
         now: Instant,
     ) -> Result<Outcome, ControlError> {
-        if let Some(returning) = &mut self.returning {
-            // Of the branch that we return to, perhaps. What is too much is missing there and comes back with
-            // the next welcome.
-            let _ = returning.hold(message.clone(), now);
+        if self.returning.is_some() {
+            // It may be of the branch that we return to. What is too much is asked for there.
+            let _ = self.held.keep(bytes.clone(), now);
         }
-        match self.group.process(&message) {
-            Ok(incoming) => {
-                self.note_follower(core, now);
-                match incoming {
-                    Incoming::Application { from, bytes } => {
-                        self.handle_announcement(core, from, &bytes, now)
-                    }
-                    Incoming::Commit { from, staged } => self.handle_commit(core, from, *staged, now),
-                }
+        match self.group.process(&bytes) {
+            Ok(Incoming::Application { from, bytes }) => {
+                let saying = Saying::decode(&bytes).map_err(|_| ControlError::Malformed)?;
+                self.hear_saying(out, memory, from, saying, now)
             }
+            Ok(Incoming::Commit { staged, .. }) => {
+                if let Some(by) = self.group.occupant_at(staged.by) {
+                    let by = by.id;
+                    let made = out.skew.hear(by, staged.aad.said_ms(), std::time::Duration::ZERO, now);
+                    self.hear_word(out, memory, by, made, now);
+                }
+                self.make_room_for(&staged, memory, now)?;
+                self.pending.push(Pending { staged, since: now, asked: false });
+                self.try_pending(out, memory, now)
+            }
+            Err(ProcessError::Future(_)) if self.returning.is_some() => Ok(Outcome::Stays),
             Err(ProcessError::Future(_)) => {
-                self.held.keep(message, now).map_err(|_| ControlError::Overflow)?;
+                self.held.keep(bytes, now).map_err(|_| ControlError::Overflow)?;
                 Ok(Outcome::Stays)
             }
             Err(ProcessError::Violation(leaf, violation)) => {
-                let by = leaf.and_then(|leaf| self.group.member_at(leaf)).map(|member| member.id);
+                let violation = Violation::from(violation);
+                let by = leaf.and_then(|leaf| self.group.occupant_at(leaf)).map(|member| member.key);
                 if let (Some(by), Violation::BrokenCommit) = (by, violation) {
-                    self.broken_commit = Some(Broken { by, epoch: self.group.epoch() });
+                    self.broken = Some(Broken { by, epoch: self.group.epoch() });
                 }
-                Err(self.report(core, leaf, violation))
+                Err(self.report(out, leaf, violation))
             }
             Err(error) => Err(ControlError::of(error)),
         }
     }
 
-    pub(super) fn handle_timeout(&mut self, core: &mut Core, now: Instant) -> Outcome {
-        self.schedule.handle_timeout(now);
-        if let Err(failure) = self.tend_rival(core, now) {
-            self.broken = Some(failure);
+    /// Finds a place for one more commit: two of each committer wait, and when all places are taken the
+    /// commit goes whose committer comes last in the order of keepers. Nobody crowds out the keeper.
+    fn make_room_for(&mut self, staged: &Staged, memory: &Memory, now: Instant) -> Result<(), ControlError> {
+        let keeper = self.keeper_id.and_then(|keeper| self.group.occupant(keeper)).map(|keeper| keeper.leaf);
+        let of_committer = self.pending.iter().filter(|pending| pending.staged.by == staged.by).count();
+        if of_committer >= MAX_PENDING_OF_ONE {
+            return Err(ControlError::Overflow);
         }
-        if !self.is_alone() {
-            let verdict = self.liveness.handle_timeout(now);
-            carry_out(core, verdict);
+        if self.pending.len() < MAX_PENDING {
+            return Ok(());
         }
-        if !self.keeps() {
-            match self.try_pending(core, now) {
-                Outcome::Stays => {}
-                over => return over,
+        let view = self.view(memory, now);
+        let mut last = None;
+        for (at, pending) in
+            self.pending.iter().enumerate().filter(|(_, pending)| Some(pending.staged.by) != keeper)
+        {
+            let before = last.and_then(|last: usize| self.pending.get(last));
+            if before.is_none_or(|before| comes_before(&before.staged, &pending.staged, &view)) {
+                last = Some(at);
             }
-            self.tend_succession(core, now);
         }
-        self.tend_keeping(core, now);
-        self.tend_renewal(core, now);
-        self.tend_missing(core, now);
-        for member in self.asks.ignored(now) {
-            core.events.push_back(Event::Ignored { member });
+        let Some(last) = last else { return Err(ControlError::Overflow) };
+        let goes = self.pending.get(last).is_some_and(|pending| comes_before(staged, &pending.staged, &view));
+        if !goes && Some(staged.by) != keeper {
+            return Err(ControlError::Overflow);
         }
-        Outcome::Stays
+        self.pending.remove(last);
+        Ok(())
     }
 
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let always = [self.schedule.poll_timeout(), self.rival_timeout(), self.asks.poll_timeout()];
-        let part = if self.keeps() {
-            [self.keeping_timeout(), None]
-        } else {
-            [self.pending_timeout(), self.takeover_at()]
-        };
-        let proof = if self.is_alone() { None } else { self.liveness.poll_timeout() };
-        let renewal = self.rival.is_none().then_some(self.renew_at);
-        always
-            .into_iter()
-            .chain(part)
-            .chain([renewal, proof, Some(self.missing.poll_timeout())])
-            .flatten()
-            .min()
+    /// Merges the best of the commits that wait, as long as one may be merged.
+    pub(super) fn try_pending(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        now: Instant,
+    ) -> Result<Outcome, ControlError> {
+        let mut refused = None;
+        loop {
+            let now_ms = self.room_ms(out, now);
+            let mut best = None;
+            for mut pending in std::mem::take(&mut self.pending) {
+                let view = self.view(memory, now);
+                let merges = match rule(&pending.staged, &view, &self.turns, now_ms) {
+                    Ruling::Merge(law) => Some(law),
+                    Ruling::Renewal(law) => self.renewal_counts(&pending, memory, now).then_some(law),
+                    Ruling::Early => None,
+                    Ruling::Lacks(ids) => {
+                        self.ask_for(out, memory, &mut pending, ids, now);
+                        None
+                    }
+                    Ruling::Refuse(violation) => {
+                        refused = Some(self.report(out, Some(pending.staged.by), violation));
+                        continue;
+                    }
+                };
+                if let Some(merged) = merges
+                    && best.as_ref().is_none_or(|(best, _): &(Pending, LiveSet)| {
+                        comes_before(&pending.staged, &best.staged, &self.view(memory, now))
+                    })
+                {
+                    let before = best.replace((pending, merged));
+                    self.pending.extend(before.map(|(pending, _)| pending));
+                } else {
+                    self.pending.push(pending);
+                }
+            }
+            let Some((Pending { staged, .. }, law)) = best else { break };
+            if let Some(by) = self.group.occupant_at(staged.by).map(|by| by.id)
+                && self.keeps()
+            {
+                // Only renewals are merged by a keeper; the others wait for its word.
+                self.renewals.note(by, now);
+                // A renewal counts as the keeper's, which members let commit 18 times in 30 s.
+                self.keeper.iter_mut().for_each(|keeper| keeper.note_renewal(now));
+            }
+            match self.merge(out, memory, *staged, law, now) {
+                Outcome::Stays => {}
+                outcome => return Ok(outcome),
+            }
+            match self.retry_held(out, memory, now) {
+                Outcome::Stays => {}
+                outcome => return Ok(outcome),
+            }
+        }
+        refused.map_or(Ok(Outcome::Stays), Err)
     }
 
-    pub(super) fn poll_rekey(&mut self) -> Option<crate::keys::Rekey> {
-        self.schedule.poll_rekey()
+    /// Asks for the statements that a commit lacks. A keeper that does not show them counts as silent.
+    fn ask_for(
+        &mut self,
+        out: &mut Outbox,
+        memory: &Memory,
+        pending: &mut Pending,
+        ids: Vec<StatementId>,
+        now: Instant,
+    ) {
+        let Some(by) = self.group.occupant_at(pending.staged.by) else { return };
+        let keeps = Some(by.id) == self.keeper_id;
+        // A commit that could not count anyway makes nobody ask.
+        let counts = keeps || self.turns.permits_takeover(by, &self.view(memory, now));
+        if counts && !std::mem::replace(&mut pending.asked, true) {
+            let ids = ids.into_iter().take(MAX_ASKED).map(|id| id.0).collect();
+            self.say(out, &Saying::AskStatements { ids });
+        }
+        if keeps && pending.since + LACKS_FOR <= now {
+            self.turns.note_gone();
+        }
     }
 
-    /// Tries again what was held for this epoch.
-    pub(super) fn retry_held(&mut self, core: &mut Core, now: Instant) -> Outcome {
-        // What is dropped here was counted when it came, or says nothing that can be acted on any more.
+    /// Whether a renewal counts: the keeper says so, or we are the keeper and have nothing to commit.
+    fn renewal_counts(&self, pending: &Pending, memory: &Memory, now: Instant) -> bool {
+        if self.keeps() {
+            let by = self.group.occupant_at(pending.staged.by).map(|by| by.id);
+            let is_free = by.is_some_and(|by| !self.renewals.is_full(&by, now));
+            let settled = memory.store.known().hash() == self.epoch_law.hash();
+            let room = self.keeper.as_ref().is_some_and(|keeper| keeper.lets_renew(now));
+            return is_free && settled && room && self.renewals.total(now) < MAX_RENEWALS;
+        }
+        let next = (self.group.epoch().0 + 1, pending.staged.branch());
+        next.1.is_some_and(|branch| self.stated.contains(&(next.0, branch)))
+    }
+
+    /// Tries again what came before the epoch that it belongs to.
+    pub(super) fn retry_held(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) -> Outcome {
         for (came, message) in self.held.take() {
-            if matches!(self.group.epoch_of(&message), Some(epoch) if epoch > self.group.epoch()) {
-                // Not yet, and no younger for it.
+            if Group::epoch_of(&message).is_some_and(|epoch| epoch > self.group.epoch()) {
                 let _ = self.held.keep(message, came);
                 continue;
             }
-            match self.handle_mls(core, message, now) {
+            match self.handle_mls(out, memory, message, now) {
                 Ok(Outcome::Stays) | Err(_) => {}
-                Ok(over) => return over,
+                Ok(outcome) => return outcome,
             }
         }
         Outcome::Stays
     }
 
-    /// Does what our role permits: commits it as the keeper, asks the keeper otherwise.
-    pub(super) fn act(&mut self, core: &mut Core, action: Action, now: Instant) -> Result<(), CommandError> {
-        let own = core.identity.id();
-        policy::check_right(action, own, &self.group.before()).map_err(CommandError::NotPermitted)?;
-        // Remembered until it is done, by us or by whoever keeps the room then.
-        match action {
-            Action::Renew => self.renew_at = now + RENEW_AGAIN,
-            action => self.asks.push(action, now),
+    /// Does what is due.
+    pub(super) fn handle_timeout(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) -> Outcome {
+        self.schedule.handle_timeout(now);
+        self.pending.retain(|pending| pending.since + PENDING_FOR > now);
+        match self.try_pending(out, memory, now) {
+            Ok(Outcome::Stays) | Err(_) => {}
+            Ok(outcome) => return outcome,
         }
-        if self.keeps() && self.rival.is_none() {
-            let outcome = self.commit_action(core, action, now);
-            if outcome.is_err() {
-                self.asks.forget(action);
-            }
-            return outcome;
+        if let Err(failure) = self.tend_returning(out, memory, now) {
+            self.fault = Some(failure);
         }
-        Ok(self.announce(core, &Announcement::Ask(action))?)
+        self.tend_takeover(out, memory, now);
+        self.tend_renewal(out, memory, now);
+        // Last of the three: a heartbeat follows whatever was committed.
+        self.tend_keeping(out, memory, now);
+        self.tend_showing(out, memory, now);
+        self.tend_missing(out, memory, now);
+        self.tend_door(out, memory, now);
+        self.tend_people(out, memory, now);
+        self.review_silence(out, memory, now);
+        Outcome::Stays
     }
 
-    /// Says something to everybody in this epoch.
-    pub(super) fn announce(&mut self, core: &mut Core, announcement: &Announcement) -> Result<(), Failure> {
-        let message = self.group.seal(&announcement.encode())?;
-        core.send(&Message::Mls(message));
-        Ok(())
+    pub(super) fn poll_timeout(&self, memory: &Memory, now: Instant) -> Option<Instant> {
+        let view = self.view(memory, now);
+        let stays = self.returning.is_none();
+        // What was due and could not be done is tried again a moment later.
+        let later = |at: Instant| if at > now { at } else { now + A_MOMENT };
+        let times = [
+            self.schedule.poll_timeout(),
+            self.liveness.poll_timeout(&view),
+            // A member that returns takes nothing over, renews nothing and puts nothing together.
+            self.takes_part(now).then(|| self.turns.takeover_at(&view)).flatten().map(later),
+            self.keeper.as_ref().map(|keeper| keeper.poll_timeout(self.liveness.proof(), stays, now)),
+            self.returning.as_ref().map(Returning::poll_timeout),
+            self.showing.poll_timeout(),
+            Some(self.missing.poll_timeout()),
+            memory.doors.as_ref().and_then(|doors| doors.poll_timeout()),
+            memory.doors.as_ref().map(|_| self.door_at(now)),
+            self.takes_part(now).then_some(self.renew_at),
+            self.pending.iter().map(|pending| (pending.since + LACKS_FOR).max(now + A_MOMENT)).min(),
+            self.asked.iter().map(|(_, _, at)| *at + IGNORED_AFTER).filter(|at| *at > now).min(),
+            Some(self.people_at(now)),
+        ];
+        times.into_iter().flatten().min()
     }
 
-    fn handle_announcement(
-        &mut self,
-        core: &mut Core,
-        from: Leaf,
-        bytes: &[u8],
-        now: Instant,
-    ) -> Result<Outcome, ControlError> {
-        let announcement = Announcement::decode(bytes).map_err(|_| ControlError::Malformed)?;
-        let member = self.group.member_at(from).ok_or(ControlError::Malformed)?;
-        let (member, role) = (member.id, member.role);
-        match announcement {
-            Announcement::SpeakerKey(key) => {
-                if let Err(violation) = self.handle_speaker_key(core, from, key, now) {
-                    return Err(self.report(core, Some(from), violation));
+    /// Whether we play our part in this epoch: we do not ask for a place elsewhere, or ask only keepers
+    /// that we asked in vain before.
+    pub(super) fn takes_part(&self, now: Instant) -> bool {
+        self.returning.as_ref().is_none_or(|returning| returning.is_in_vain(now))
+    }
+
+    pub(super) fn poll_rekey(&mut self) -> Option<Rekey> {
+        self.schedule.poll_rekey()
+    }
+
+    /// Pauses or resumes the sealer by the four rules (S1 to S4).
+    pub(super) fn review_silence(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
+        let silence = self.liveness.silence(&self.view(memory, now));
+        out.set_silence(silence);
+    }
+
+    /// Says something to everybody in this epoch. What cannot be sent is said again by who needs it.
+    pub(super) fn say(&mut self, out: &mut Outbox, saying: &Saying) {
+        match self.group.seal(&saying.encode()) {
+            Ok(message) => {
+                if out.send(&crate::wire::message::Message::Mls(message)).is_err() {
+                    self.fault.get_or_insert_with(|| Failure::of("a message is too long"));
                 }
             }
-            Announcement::Close if role == Role::Host => return Ok(Outcome::Ends(Ending::Closed)),
-            Announcement::Close => return Err(self.report(core, Some(from), Violation::NoRight)),
-            Announcement::Echo { heard_ms, at_ms } => self.handle_echo(core, member, heard_ms, at_ms, now),
-            Announcement::Leave => self.handle_leave(core, member, now),
-            Announcement::Ask(action) if self.keeps() => self.handle_ask(core, from, action, now)?,
-            Announcement::Ask(_) => {}
-            Announcement::Name(task) => return self.handle_task(core, from, task, now),
-            Announcement::Missing(leaves) => self.handle_missing(core, &leaves, now),
-            Announcement::WantDoor(key) => self.handle_want_door(core, member, key),
-            Announcement::Door { to, kem_output, sealed } => {
-                self.handle_door(core, from, to, &kem_output, &sealed, now)?;
-            }
-        }
-        Ok(Outcome::Stays)
-    }
-
-    /// After a merge: new keys, our speaker key, and the news.
-    pub(super) fn enter_epoch(&mut self, core: &mut Core, by: MemberId, summary: &Summary, now: Instant) {
-        let removed: Vec<Leaf> = summary.removed.iter().map(|member| member.leaf).collect();
-        let others = self.group.roster().iter().filter(|member| !member.is_self);
-        if by == core.identity.id() && others.clone().all(|member| summary.added.contains(&member.id)) {
-            // Nobody could follow us before.
-            self.liveness.note_proof(now, now);
-        }
-        self.made_at = (by == core.identity.id()).then_some(now);
-        summary.added.iter().for_each(|member| core.times.forget(*member));
-        let next = match begin_epoch(core, &mut self.group, &removed, now) {
-            Ok(next) => next,
-            Err(failure) => {
-                self.broken = Some(failure);
-                return;
-            }
-        };
-        let mut ended = std::mem::replace(&mut self.schedule, next);
-        // Keys of the epoch before that nobody took yet still open its late packets.
-        core.rekeys.extend(std::iter::from_fn(|| ended.poll_rekey()));
-        if by == core.identity.id() {
-            self.plan_renewal(core, now);
-        }
-        // Who came back neither came nor went.
-        let left: Vec<MemberId> = summary.removed.iter().map(|member| member.id).collect();
-        core.events.push_back(Event::Changed {
-            epoch: self.group.epoch(),
-            by,
-            joined: summary.added.iter().copied().filter(|member| !left.contains(member)).collect(),
-            left: left.iter().copied().filter(|member| !summary.added.contains(member)).collect(),
-        });
-        if let Err(failure) = self.settle_in(core, now) {
-            self.broken = Some(failure);
+            Err(failure) => self.fault = Some(failure),
         }
     }
 
-    /// Takes up our part in the epoch that has begun.
-    fn settle_in(&mut self, core: &mut Core, now: Instant) -> Result<(), Failure> {
-        self.lineage.enter(self.group.epoch(), self.group.branch(), self.group.roster());
-        core.times.retain(self.group.roster());
-        self.pending.clear();
-        self.task = None;
-        self.took_over = false;
-        self.entered_at = now;
-        self.missing = Missing::begin(self.group.own_leaf(), now);
-        let chain = self.group.state().chain();
-        self.handed.take_if(|to| chain.iter().any(|hand_over| hand_over.to == *to));
-        let epoch = self.group.epoch();
-        self.expected.retain(|(other, _)| *other > epoch);
-        self.highest_term = self.highest_term.max(self.group.state().term);
-        let doubt = self.review_rival(now);
-        let own = core.identity.id();
-        let keeper = self.group.state().keeper;
-        if self.keeper != keeper && keeper != own {
-            self.liveness.change_keeper(core.times.last(keeper), now);
-        }
-        if self.is_alone() {
-            // There is nobody who could be ahead of us.
-            self.liveness.note_proof(now, now);
-        }
-        let verdict = self.liveness.enter(doubt, now);
-        carry_out(core, verdict);
-        if std::mem::replace(&mut self.keeper, keeper) != keeper {
-            self.door_key = None;
-            core.events.push_back(Event::Keeper { member: keeper });
-        }
-        match (&mut self.keeping, keeper == own) {
-            (Some(keeping), true) => keeping.enter_epoch(),
-            (None, true) => {
-                let term = self.group.state().term;
-                // Whoever has heard us in another branch must not take that for news of this one.
-                self.raises_term = term > 0 && term <= self.kept_term;
-                self.kept_term = self.kept_term.max(term);
-                self.keeping = Some(Keeping::new(core, now)?);
-                self.send_heartbeat(core, now);
-            }
-            (keeping, false) => *keeping = None,
-        }
-        self.tend_sharing(core)?;
-        self.tend_outlaw(core, now);
-        for action in self.asks.review(&self.group, now) {
-            // What we asked for in vain we do, now that it is ours to do.
-            if self.keeps() {
-                let _ = self.commit_action(core, action, now);
-            } else {
-                self.announce(core, &Announcement::Ask(action))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Renews our leaf now and then, so that what was once seen of our keys is of no use for long.
-    fn tend_renewal(&mut self, core: &mut Core, now: Instant) {
-        if now < self.renew_at || self.rival.is_some() {
-            return;
-        }
-        self.renew_at = now + RENEW_AGAIN;
-        let _ = if self.keeps() {
-            self.renew_leaf(core, now)
-        } else {
-            self.announce(core, &Announcement::Ask(Action::Renew)).map_err(CommandError::from)
-        };
-    }
-
-    /// Makes a commit that does nothing but renew our leaf, under the name that we have now.
-    pub(super) fn renew_leaf(&mut self, core: &mut Core, now: Instant) -> Result<(), CommandError> {
-        if self.keeping.as_ref().is_some_and(|keeping| keeping.naming.is_out()) {
-            // Later: a commit of ours would come before the one that somebody makes.
-            return Ok(());
-        }
-        let committed = {
-            let draft = Draft { renews: Some(&core.identity), ..Draft::default() };
-            self.group.commit(&draft)
-        };
-        self.after_commit(core, committed, now)
-    }
-
-    fn plan_renewal(&mut self, core: &mut Core, now: Instant) {
-        let members = u32::try_from(self.group.roster().len()).unwrap_or(u32::MAX);
-        let every = core.renew_every.max(COMMIT_APART * members);
-        // Between half and one and a half of it: not all at once.
-        let spread = u32::from_be_bytes(core.random()) % 1_000;
-        self.renew_at = now + every / 2 + every / 1_000 * spread;
-    }
-
-    /// What kept us from sending in the branch that we were in is gone with it.
-    pub(super) fn speak_again(&self, core: &mut Core) {
-        if !self.liveness.doubts() {
-            core.resume();
-        }
-    }
-
-    pub(super) fn made_at(&self) -> Option<Instant> {
-        self.made_at
-    }
-
-    /// Whether nobody but us is in the room.
-    pub(super) fn is_alone(&self) -> bool {
-        self.group.roster().len() == 1
-    }
-
-    /// What keeps the room from going on, if there is anything.
-    pub(super) fn broken(&mut self) -> Option<Failure> {
-        self.broken.take()
-    }
-
-    pub(super) fn report(&self, core: &mut Core, leaf: Option<Leaf>, violation: Violation) -> ControlError {
-        let by = leaf.and_then(|leaf| self.group.member_at(leaf)).map(|member| member.id);
-        core.events.push_back(Event::Violation { by, violation });
+    pub(super) fn report(&self, out: &mut Outbox, leaf: Option<Leaf>, violation: Violation) -> ControlError {
+        let by = leaf.and_then(|leaf| self.group.occupant_at(leaf)).map(|member| member.id);
+        out.tell(Event::Violation { by, violation });
         ControlError::NotPermitted { by, violation }
     }
-}
 
-/// Takes the epoch's secret, starts its keys and announces our speaker key.
-fn begin_epoch(
-    core: &mut Core,
-    group: &mut Group,
-    removed: &[Leaf],
-    now: Instant,
-) -> Result<Schedule, Failure> {
-    core.end_epoch(now);
-    let secret = group.take_epoch_secret()?;
-    let mut seed = core.random();
-    let terms = &group.state().terms;
-    let speakers: Vec<Speaker> = group
-        .roster()
-        .iter()
-        .filter(|member| member.role.may_speak())
-        .map(|member| Speaker { leaf: member.leaf, member: member.id })
-        .collect();
-    let start = EpochStart {
-        secret,
-        group_id: group.id(),
-        epoch: group.epoch(),
-        authenticator: group.authenticator(),
-        suite: terms.suite,
-        authenticity: terms.authenticity,
-        packet_size: terms.packet_size,
-        own_leaf: group.own_leaf(),
-        speakers: &speakers,
-        removed,
-        seed,
-    };
-    let mut schedule = Schedule::start(start, now).map_err(Failure::of)?;
-    group.roster().iter().filter(|member| member.muted).for_each(|member| schedule.mute(member.leaf));
-    begin_speaking(core, group, &schedule, &mut seed, now)?;
-    Ok(schedule)
-}
-
-pub(super) fn carry_out(core: &mut Core, verdict: Verdict) {
-    match verdict {
-        Verdict::Nothing => {}
-        Verdict::Pause(reason) => core.pause(reason),
-        Verdict::Resume => core.resume(),
+    /// The time of the room in Unix milliseconds: our own clock.
+    pub(super) fn room_ms(&self, out: &Outbox, now: Instant) -> u64 {
+        out.clock.unix_ms(now)
     }
 }
 
-/// In a large room there are no more renewals than one in this time.
-const COMMIT_APART: Duration = Duration::from_secs(6);
-/// How long after asking for a turn we ask again.
-const RENEW_AGAIN: Duration = Duration::from_secs(30);
+const MAX_PENDING: usize = 16;
+const MAX_PENDING_OF_ONE: usize = 2;
+/// Renewals that a keeper lets through in 30 s, one of each member.
+const MAX_RENEWALS: usize = 6;
+/// A commit waits so long for what it lacks.
+const LACKS_FOR: std::time::Duration = std::time::Duration::from_secs(3);
+const PENDING_FOR: std::time::Duration = std::time::Duration::from_secs(15);
+const A_MOMENT: std::time::Duration = std::time::Duration::from_millis(250);
+pub(super) const IGNORED_AFTER: std::time::Duration = std::time::Duration::from_secs(3);

@@ -43,16 +43,38 @@ pub struct Options {
     pub patience: Duration,
     /// How long one check may take, after which it has failed.
     pub limit: Duration,
+    /// Ends the relay's side of all connections. Without it nobody tries whether members notice that, and the report says so.
+    pub cut: Option<Cut>,
+}
+
+/// Ends the relay's side of all connections, as a relay that is restarted does: members are told nothing else, and can
+/// connect again.
+#[derive(Clone)]
+pub struct Cut(Arc<dyn Fn() + Send + Sync>);
+
+impl Cut {
+    /// Cuts connections by calling this.
+    pub fn new(cut: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(cut))
+    }
+}
+
+impl fmt::Debug for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cut(..)")
+    }
 }
 
 impl Options {
-    /// Options for members that may contact these relays: seed 1, 10 s of patience, 90 s for one check.
+    /// Options for members that may contact these relays: seed 1, 10 s of patience, 90 s for one check, and no way to cut
+    /// connections.
     pub fn new(allowed: impl IntoIterator<Item = RelayName>) -> Self {
         Self {
             allowed: allowed.into_iter().collect(),
             seed: 1,
             patience: Duration::from_secs(10),
             limit: Duration::from_secs(90),
+            cut: None,
         }
     }
 }
@@ -65,6 +87,8 @@ pub struct Report {
     pub checks: Vec<Check>,
     /// The seed of the hostile middle.
     pub seed: u64,
+    /// Names of checks that were not made, because [`Options::cut`] was not given.
+    pub untried: Vec<&'static str>,
 }
 
 /// What came of one check.
@@ -99,8 +123,13 @@ pub fn lanes<T: Transport + 'static>(
     options: &Options,
 ) -> Report {
     let kit = Kit::new(members, options);
-    let checks = lanes::all().into_iter().map(|(name, promise, check)| kit.check(name, promise, check));
-    Report { checks: checks.collect(), seed: options.seed }
+    let (with_cut, untried) = match options.cut {
+        Some(_) => (vec![lanes::lost()], Vec::new()),
+        None => (Vec::new(), vec![lanes::LOST]),
+    };
+    let all = lanes::all().into_iter().chain(with_cut);
+    let checks = all.map(|(name, promise, check)| kit.check(name, promise, check)).collect();
+    Report { checks, seed: options.seed, untried }
 }
 
 /// The room scenario: a host who speaks, a guest who speaks, and one who is banned in the end, each behind a
@@ -112,7 +141,7 @@ pub fn room<T: Transport + 'static>(
 ) -> Report {
     let kit = Kit::new(members, options);
     let checks = room::all().into_iter().map(|(name, promise, check)| kit.check(name, promise, check));
-    Report { checks: checks.collect(), seed: options.seed }
+    Report { checks: checks.collect(), seed: options.seed, untried: Vec::new() }
 }
 
 /// What a check is given.
@@ -184,6 +213,9 @@ impl fmt::Display for Report {
                 Ok(()) => writeln!(f, "| {name} | {promise} | passed, {:.1} s |", took.as_secs_f64())?,
                 Err(why) => writeln!(f, "| {name} | {promise} | **failed**: {why} |")?,
             }
+        }
+        for name in &self.untried {
+            writeln!(f, "| {name} | | not tried: there is no way to cut connections |")?;
         }
         Ok(())
     }

@@ -71,6 +71,16 @@ impl Hub {
         Member { shared: Arc::clone(&self.shared), id }
     }
 
+    /// Ends all connections, as a relay that is restarted does. What members have not received by then they still receive.
+    pub fn cut(&self) {
+        let mut net = self.shared.lock();
+        for mailbox in net.mailboxes.values_mut() {
+            mailbox.room = None;
+        }
+        drop(net);
+        self.shared.changed.notify_all();
+    }
+
     fn build(relay: RelayName, faults: Faults, seed: u64, simulation: Option<Simulation>) -> Self {
         let net = Net { faults, seed, simulation, mailboxes: BTreeMap::new(), members: 0 };
         Self { shared: Arc::new(Shared { relay, net: Mutex::new(net), changed: Condvar::new() }) }

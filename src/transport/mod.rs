@@ -23,6 +23,7 @@ pub mod webrtc;
 
 #[cfg(any(feature = "quic", feature = "webrtc"))]
 mod address;
+mod attempts;
 #[cfg(any(feature = "quic", feature = "webrtc"))]
 mod certificate;
 mod faults;

@@ -24,7 +24,6 @@ mod worker;
 
 use std::{
     fmt,
-    net::ToSocketAddrs,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
@@ -35,8 +34,8 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 pub use super::certificate::Pin;
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
-    quic::line::Line,
+    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, attempts,
+    check_length, quic::line::Line,
 };
 use name::Address;
 pub use name::InvalidMoqName;
@@ -163,43 +162,36 @@ struct Connection {
 }
 
 impl Connection {
-    /// Tries the relay's addresses one after the other until one answers, for as long as there is time.
+    /// Connects to the first of the relay's addresses that answers.
     fn open(client: &Client, handle: RoomHandle) -> Result<Self, TransportError> {
         let address = Address::parse(&client.relay).map_err(|_| TransportError::Unreachable)?;
         let deadline = Instant::now() + CONNECT_TIMEOUT;
-        let remotes = address.host_and_port.to_socket_addrs().map_err(|_| TransportError::Unreachable)?;
+        let remotes = attempts::resolve(address.host_and_port)?;
         let path = match &client.token {
             Some(token) if address.path.is_empty() => format!("/?jwt={token}"),
             Some(token) => format!("{}?jwt={token}", address.path),
             None => address.path.to_owned(),
         };
-        for remote in remotes {
+        let (host, pin, lane) = (address.host.to_owned(), address.pin, client.lane);
+        attempts::race(remotes, deadline, move |remote, claim| {
             let mut nonce = [0; 16];
             SystemRandom::new().fill(&mut nonce).map_err(|_| TransportError::Exhausted)?;
-            let (config, rejected) = tls::client(address.pin).ok_or(TransportError::Exhausted)?;
             let plan = Plan {
                 remote,
-                host: address.host.to_owned(),
-                config,
-                rejected,
+                host: host.clone(),
+                terms: tls::client(pin).ok_or(TransportError::Exhausted)?,
+                claim: claim.clone(),
                 path: path.clone(),
                 place: Place::new(handle, nonce),
-                lane: client.lane,
+                lane,
             };
             let (told, answer) = mpsc::channel();
             // From here on dropping it ends the thread.
             let mut connection = Self::spawn(Prepared::new(plan)?, told)?;
-            match answer.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(Ok(lanes)) => {
-                    connection.lanes = lanes;
-                    return Ok(connection);
-                }
-                Ok(Err(TransportError::Unreachable)) | Err(_) => {}
-                // It is there, and it is no use asking it by another way.
-                Ok(Err(error)) => return Err(error),
-            }
-        }
-        Err(TransportError::Unreachable)
+            let left = deadline.saturating_duration_since(Instant::now());
+            connection.lanes = answer.recv_timeout(left).unwrap_or(Err(TransportError::Unreachable))?;
+            Ok(connection)
+        })
     }
 
     fn spawn(prepared: Prepared, told: worker::Told) -> Result<Self, TransportError> {

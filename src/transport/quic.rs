@@ -14,12 +14,12 @@
 pub(super) mod line;
 mod name;
 pub(super) mod pipe;
+pub(crate) mod probe;
 pub(crate) mod socket;
 pub(crate) mod tls;
 mod worker;
 
 use std::{
-    net::ToSocketAddrs,
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
@@ -29,7 +29,7 @@ use bytes::Bytes;
 
 pub use super::certificate::Pin;
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
+    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, attempts, check_length,
 };
 use crate::relay::{
     token::{Revocation, Token},
@@ -136,34 +136,32 @@ struct Connection {
 }
 
 impl Connection {
-    /// Tries the relay's addresses one after the other until one answers, for as long as there is time.
+    /// Connects to the first of the relay's addresses that answers.
     fn open(relay: &RelayName, opening: &Bytes, purpose: Purpose) -> Result<Self, TransportError> {
         let address = Address::parse(relay).map_err(|_| TransportError::Unreachable)?;
         let deadline = Instant::now() + CONNECT_TIMEOUT;
-        let remotes = address.host_and_port.to_socket_addrs().map_err(|_| TransportError::Unreachable)?;
-        let mut last = TransportError::Unreachable;
-        for remote in remotes {
-            let (config, rejected) = tls::client(address.pin).ok_or(TransportError::Exhausted)?;
+        let remotes = attempts::resolve(address.host_and_port)?;
+        let (host, pin, opening) = (address.host.to_owned(), address.pin, opening.clone());
+        attempts::race(remotes, deadline, move |remote, claim| {
             let (told, answer) = mpsc::channel();
-            let worker = Worker::new(remote, address.host, config, rejected, opening.clone(), purpose, told)?;
-            let line = worker.line();
-            let (alive, ended) = mpsc::channel();
-            let thread = thread::Builder::new().name("quic connection".to_owned()).spawn(move || {
-                worker.run();
-                drop(alive);
-            });
-            thread.map_err(|_| TransportError::Exhausted)?;
-            // From here on dropping it ends the thread.
-            let connection = Self { line, ended };
+            let terms = tls::client(pin).ok_or(TransportError::Exhausted)?;
+            let worker = Worker::new(remote, &host, terms, opening.clone(), purpose, claim.clone(), told)?;
+            let connection = Self::spawn(worker)?;
             let left = deadline.saturating_duration_since(Instant::now());
-            match answer.recv_timeout(left) {
-                Ok(Ok(())) => return Ok(connection),
-                Ok(Err(TransportError::Unreachable)) | Err(_) => last = TransportError::Unreachable,
-                // It is there, and it is no use asking it by another way.
-                Ok(Err(error)) => return Err(error),
-            }
-        }
-        Err(last)
+            answer.recv_timeout(left).unwrap_or(Err(TransportError::Unreachable)).map(|()| connection)
+        })
+    }
+
+    /// From here on dropping the connection ends the thread.
+    fn spawn(worker: Worker) -> Result<Self, TransportError> {
+        let line = worker.line();
+        let (alive, ended) = mpsc::channel();
+        let thread = thread::Builder::new().name("quic connection".to_owned()).spawn(move || {
+            worker.run();
+            drop(alive);
+        });
+        thread.map_err(|_| TransportError::Exhausted)?;
+        Ok(Self { line, ended })
     }
 
     /// Says that nothing more comes, and waits until the relay has read everything before that.

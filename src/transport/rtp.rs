@@ -18,7 +18,7 @@ use std::{
     collections::HashMap,
     error::Error,
     fmt,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -32,7 +32,9 @@ use bytes::Bytes;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
+    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError,
+    attempts::{self, Claim},
+    check_length,
     inbox::Inbox,
 };
 use packet::{HEADER, Stream};
@@ -172,19 +174,19 @@ struct Connection {
 impl Connection {
     fn open(relay: &RelayName, handle: RoomHandle) -> Result<Self, TransportError> {
         let name = host_and_port(relay).ok_or(TransportError::Unreachable)?;
-        let addresses = name.to_socket_addrs().map_err(|_| TransportError::Unreachable)?;
+        let addresses = attempts::resolve(name)?;
         let deadline = Instant::now() + CONNECT_TIMEOUT;
-        let mut last = TransportError::Unreachable;
-        for address in addresses {
-            match Self::reach(address, handle, deadline) {
-                Err(TransportError::Unreachable) => last = TransportError::Unreachable,
-                done => return done,
-            }
-        }
-        Err(last)
+        attempts::race(addresses, deadline, move |address, claim| {
+            Self::reach(address, handle, deadline, claim)
+        })
     }
 
-    fn reach(relay: SocketAddr, handle: RoomHandle, deadline: Instant) -> Result<Self, TransportError> {
+    fn reach(
+        relay: SocketAddr,
+        handle: RoomHandle,
+        deadline: Instant,
+        claim: &Claim,
+    ) -> Result<Self, TransportError> {
         let any: SocketAddr = match relay {
             SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -204,7 +206,7 @@ impl Connection {
             outgoing: Mutex::new(outgoing),
             sources: Mutex::default(),
         });
-        let mut session = Session::open(relay, any, handle, Arc::clone(&lane), deadline)?;
+        let mut session = Session::open(relay, any, handle, Arc::clone(&lane), deadline, claim)?;
         let (alive, ended) = mpsc::channel();
         let reader = Arc::clone(&lane);
         spawn("rtp media", move || reader.read())?;

@@ -12,7 +12,7 @@ mod media;
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
+    net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
     sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
@@ -21,8 +21,8 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
-    inbox::Inbox,
+    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, attempts,
+    check_length, inbox::Inbox,
 };
 use crate::relay::{
     token::{Revocation, Token},
@@ -178,17 +178,17 @@ fn end(control: &TcpStream, inbox: &Inbox) {
 
 /// The first of the relay's addresses that accepts a connection.
 fn reach(relay: &RelayName, deadline: Instant) -> Result<(TcpStream, SocketAddr), TransportError> {
-    let addresses = relay.as_str().to_socket_addrs().map_err(|_| TransportError::Unreachable)?;
-    for address in addresses {
+    attempts::race(attempts::resolve(relay.as_str())?, deadline, move |address, claim| {
         let left = deadline.saturating_duration_since(Instant::now());
         // Once the time is up this fails at once.
-        if let Ok(control) = TcpStream::connect_timeout(&address, left) {
-            control.set_nodelay(true).map_err(|_| TransportError::Closed)?;
-            control.set_write_timeout(Some(WRITE_TIMEOUT)).map_err(|_| TransportError::Closed)?;
-            return Ok((control, address));
+        let control = TcpStream::connect_timeout(&address, left).map_err(|_| TransportError::Unreachable)?;
+        if !claim.take() {
+            return Err(TransportError::Unreachable);
         }
-    }
-    Err(TransportError::Unreachable)
+        control.set_nodelay(true).map_err(|_| TransportError::Closed)?;
+        control.set_write_timeout(Some(WRITE_TIMEOUT)).map_err(|_| TransportError::Closed)?;
+        Ok((control, address))
+    })
 }
 
 /// Asks for a place in the room.

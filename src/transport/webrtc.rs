@@ -22,7 +22,6 @@ mod worker;
 
 use std::{
     fmt,
-    net::ToSocketAddrs,
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
@@ -33,8 +32,8 @@ use mio::Waker;
 
 pub use super::certificate::Pin;
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
-    inbox::Inbox,
+    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, attempts,
+    check_length, inbox::Inbox,
 };
 use name::Address;
 pub use name::InvalidJanusName;
@@ -175,27 +174,19 @@ struct Connection {
 }
 
 impl Connection {
-    /// Tries the relay's addresses one after the other until one answers, for as long as there is time.
+    /// Connects to the first of the relay's addresses that answers.
     fn open(relay: &RelayName, handle: RoomHandle) -> Result<Self, TransportError> {
         let address = Address::parse(relay).map_err(|_| TransportError::Unreachable)?;
-        let remotes = address.host_and_port.to_socket_addrs().map_err(|_| TransportError::Unreachable)?;
+        let remotes = attempts::resolve(address.host_and_port)?;
         let deadline = Instant::now() + CONNECT_TIMEOUT;
-        for remote in remotes {
+        let relay = relay.clone();
+        attempts::race(remotes, deadline, move |remote, claim| {
+            let address = Address::parse(&relay).map_err(|_| TransportError::Unreachable)?;
             let (told, answer) = mpsc::channel();
-            let worker = match Worker::new(address, remote, handle, deadline, told) {
-                Err(TransportError::Unreachable) => continue,
-                worker => worker?,
-            };
-            let connection = Self::spawn(worker)?;
+            let connection = Self::spawn(Worker::new(address, remote, handle, deadline, claim, told)?)?;
             let left = deadline.saturating_duration_since(Instant::now());
-            match answer.recv_timeout(left) {
-                Ok(Ok(())) => return Ok(connection),
-                Ok(Err(TransportError::Unreachable)) | Err(_) => {}
-                // It is there, and it is no use asking it by another way.
-                Ok(Err(error)) => return Err(error),
-            }
-        }
-        Err(TransportError::Unreachable)
+            answer.recv_timeout(left).unwrap_or(Err(TransportError::Unreachable)).map(|()| connection)
+        })
     }
 
     /// From here on dropping the connection ends the thread.

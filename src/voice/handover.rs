@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use rtrb::{Consumer, Producer, RingBuffer};
@@ -25,13 +25,22 @@ pub struct Captured {
 /// The media thread's end of the way to the loudspeaker.
 pub struct Played {
     ring: Producer<f32>,
-    missing: Arc<AtomicU64>,
+    seen: Arc<Seen>,
 }
 
 /// The callback's end of the way to the loudspeaker.
 pub struct Playback {
     ring: Consumer<f32>,
-    missing: Arc<AtomicU64>,
+    seen: Arc<Seen>,
+}
+
+/// What a loudspeaker's callback saw.
+#[derive(Default)]
+struct Seen {
+    /// Samples for which there was nothing.
+    missing: AtomicU64,
+    /// The most samples that were asked for at a time.
+    block: AtomicUsize,
 }
 
 /// A way from a microphone's callback that holds `samples` samples, all channels counted.
@@ -44,8 +53,8 @@ pub fn capture(samples: usize) -> (Capture, Captured) {
 /// A way to a loudspeaker's callback that holds `samples` samples, all channels counted.
 pub fn playback(samples: usize) -> (Played, Playback) {
     let (producer, consumer) = RingBuffer::new(samples);
-    let missing = Arc::new(AtomicU64::new(0));
-    (Played { ring: producer, missing: Arc::clone(&missing) }, Playback { ring: consumer, missing })
+    let seen = Arc::new(Seen::default());
+    (Played { ring: producer, seen: Arc::clone(&seen) }, Playback { ring: consumer, seen })
 }
 
 impl Capture {
@@ -83,16 +92,29 @@ impl Played {
 
     /// Samples for which the device found nothing.
     pub fn missing(&self) -> u64 {
-        self.missing.load(Ordering::Relaxed)
+        self.seen.missing.load(Ordering::Relaxed)
+    }
+
+    /// The most samples that the device took at a time, all channels counted; 0 before it took any. So many have to wait for it,
+    /// or some are missing; and [`Receiver::set_lead`](super::Receiver::set_lead) wants to know.
+    pub fn block(&self) -> usize {
+        self.seen.block.load(Ordering::Relaxed)
     }
 }
 
 impl Playback {
+    /// Notes that so many samples are taken at a time, for a callback that takes them in parts.
+    #[cfg(feature = "devices")]
+    pub(super) fn begin(&self, samples: usize) {
+        self.seen.block.fetch_max(samples, Ordering::Relaxed);
+    }
+
     /// Fills all of `pcm`, with silence where nothing is there. For the device's callback.
     pub fn fill(&mut self, pcm: &mut [f32]) {
+        self.seen.block.fetch_max(pcm.len(), Ordering::Relaxed);
         let (_, rest) = self.ring.pop_partial_slice(pcm);
         rest.fill(0.0);
-        self.missing.fetch_add(rest.len() as u64, Ordering::Relaxed);
+        self.seen.missing.fetch_add(rest.len() as u64, Ordering::Relaxed);
     }
 }
 

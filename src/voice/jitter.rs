@@ -2,12 +2,13 @@
 //!
 //! ```text
 //! transit  = when a packet came - its capture time          by two clocks, so only differences mean anything
-//! earliest = the least transit of the last 128 packets
-//! target   = what 97 of 100 of them came later than that, and a margin
-//! a sample is due at   capture time + earliest + target
+//! earliest = the least transit of the history, which is the last 128 packets at most
+//! target   = how much later than that 97 of 100 of them came that came within 400 ms, and a margin
+//! a sample is due at   capture time + earliest + target + lead
 //! ```
 //!
-//! Times are in samples of 48 kHz since whatever moment; nothing here reads a clock or decodes anything.
+//! The history begins anew (an anchor) when the path or the sender's clock changed by more than the target covers:
+//! see [`Buffer::note_transit`]. Times are in samples of 48 kHz since whatever moment; nothing here reads a clock or decodes anything.
 
 /// Packets by capture time. All memory is taken when it is made.
 pub(super) struct Buffer {
@@ -18,6 +19,10 @@ pub(super) struct Buffer {
     /// Kept of the transits whenever one is added.
     earliest: i64,
     spread: i64,
+    /// The spread that is assumed while the history is short.
+    assumed: i64,
+    /// When the first of a run of packets came that all came later than any target waits.
+    late_since: Option<i64>,
 }
 
 struct Slot {
@@ -42,8 +47,10 @@ pub(super) struct Waiting<'a> {
 pub(super) enum NotKept {
     /// It is there already.
     Twice,
-    /// No slot is free, or it is too large.
-    Full,
+    /// As much sound waits as may, and all of it is newer.
+    Old,
+    /// It is larger than any packet of a room.
+    Large,
 }
 
 impl Buffer {
@@ -55,22 +62,29 @@ impl Buffer {
             seen: 0,
             earliest: 0,
             spread: 0,
+            assumed: UNSURE,
+            late_since: None,
         }
     }
 
-    /// Notes when a packet came, whether it is kept or not.
+    /// Notes when a packet came, whether the packet is kept or not.
     ///
-    /// A transit far from all others is another clock: the history begins anew, and the caller should too.
-    pub(super) fn note_transit(&mut self, at: i64, now: i64) -> Clock {
+    /// The history begins anew, and [`Anchor::New`] comes back, for a packet
+    /// - whose transit differs from the earliest by more than 2 s: another clock,
+    /// - that comes while nothing of this sender is played (`resting`) and would not be in time, or is far too early:
+    ///   the path or the clock changed while nothing came, or the capture times stood still in a pause,
+    /// - that ends half a second in which all packets came later than any target waits: a longer path.
+    pub(super) fn note_transit(&mut self, at: i64, now: i64, resting: bool) -> Anchor {
         let transit = now.saturating_sub(at);
-        let clock = if self.seen > 0 && (transit - self.earliest).abs() > OTHER_CLOCK {
-            Clock::Other
-        } else {
-            Clock::Same
-        };
-        if clock == Clock::Other {
+        let anchor = if self.seen > 0 && self.left_history(transit, now, resting) {
+            // The jitter stays what it was until the new history says more.
+            self.assumed = self.spread.max(UNSURE);
             self.seen = 0;
-        }
+            self.late_since = None;
+            Anchor::New
+        } else {
+            Anchor::Kept
+        };
         if let Some(place) = self.transits.get_mut(self.seen % HISTORY) {
             *place = transit;
         }
@@ -78,24 +92,52 @@ impl Buffer {
         let mut sorted = self.transits;
         if let Some(known) = sorted.get_mut(..self.seen.min(HISTORY)) {
             known.sort_unstable();
-            let late = known.get((known.len() * 97 / 100).min(known.len() - 1)).copied();
-            if let (Some(first), Some(late)) = (known.first().copied(), late) {
-                self.earliest = first;
-                self.spread = late - first;
-            }
+            let first = known.first().copied().unwrap_or(transit);
+            // What comes later than any target waits is as good as lost, and no reason to wait for the rest.
+            let waited = known.partition_point(|transit| transit - first <= MOST);
+            let late = known.get(waited.saturating_sub(1).min(waited * 97 / 100)).copied().unwrap_or(first);
+            self.earliest = first;
+            self.spread = late - first;
         }
-        clock
+        anchor
     }
 
-    /// Keeps a packet that was captured at `at`.
-    pub(super) fn insert(&mut self, at: i64, samples: i64, packet: &[u8]) -> Result<(), NotKept> {
+    /// Whether a transit does not belong to the history.
+    fn left_history(&mut self, transit: i64, now: i64, resting: bool) -> bool {
+        let late = transit.saturating_sub(self.earliest);
+        let run = if late > MOST { Some(*self.late_since.get_or_insert(now)) } else { None };
+        self.late_since = run;
+        late.saturating_abs() > OTHER_CLOCK
+            || (resting && (late > self.target() || late < -FAR_TOO_EARLY))
+            || run.is_some_and(|since| now - since >= LATE_FOR)
+    }
+
+    /// Keeps a packet that was captured at `at`, and returns how many older ones had to go for it.
+    pub(super) fn insert(&mut self, at: i64, samples: i64, packet: &[u8]) -> Result<usize, NotKept> {
         if self.slots.iter().any(|slot| slot.at == Some(at)) {
             return Err(NotKept::Twice);
         }
-        let slot = self.slots.iter_mut().find(|slot| slot.at.is_none()).ok_or(NotKept::Full)?;
-        slot.bytes.get_mut(..packet.len()).ok_or(NotKept::Full)?.copy_from_slice(packet);
+        if packet.len() > MAX_PACKET {
+            return Err(NotKept::Large);
+        }
+        // What is oldest is worth least.
+        let mut gone = 0;
+        while self.waiting() + samples > MOST_SOUND || self.slots.iter().all(|slot| slot.at.is_some()) {
+            let oldest = self.first_from(i64::MIN).map(|waiting| waiting.at).ok_or(NotKept::Old)?;
+            if oldest > at {
+                return Err(NotKept::Old);
+            }
+            gone += self.forget_before(oldest.saturating_add(1));
+        }
+        let slot = self.slots.iter_mut().find(|slot| slot.at.is_none()).ok_or(NotKept::Old)?;
+        slot.bytes.get_mut(..packet.len()).ok_or(NotKept::Large)?.copy_from_slice(packet);
         (slot.at, slot.samples, slot.len) = (Some(at), samples, packet.len());
-        Ok(())
+        Ok(gone)
+    }
+
+    /// Samples of sound that wait.
+    fn waiting(&self) -> i64 {
+        self.slots.iter().filter(|slot| slot.at.is_some()).map(|slot| slot.samples).sum()
     }
 
     /// The first packet that was captured at `from` or later.
@@ -120,26 +162,27 @@ impl Buffer {
         self.clear();
         self.slots.iter_mut().for_each(|slot| slot.bytes.fill(0));
         (self.seen, self.earliest, self.spread) = (0, 0, 0);
+        (self.assumed, self.late_since) = (UNSURE, None);
     }
 
-    /// When a sample captured at `at` is due, if packets are to be in time of which 97 of 100 come.
-    pub(super) fn due(&self, at: i64, extra: i64) -> i64 {
-        at + self.earliest + self.target(extra)
+    /// When a sample captured at `at` is due, if 97 of 100 packets are to be in time and sound is made `lead` before it is heard.
+    pub(super) fn due(&self, at: i64, lead: i64) -> i64 {
+        at.saturating_add(self.earliest).saturating_add(self.target() + lead)
     }
 
-    /// How long a packet waits that came as early as any.
-    pub(super) fn target(&self, extra: i64) -> i64 {
+    /// How long a packet waits for later ones, if it came as early as any.
+    pub(super) fn target(&self) -> i64 {
         // Few packets say little of the jitter that is to come.
-        let unsure = if self.seen < 16 { UNSURE } else { 0 };
-        (self.spread.max(unsure) + MARGIN + extra).min(MOST)
+        let assumed = if self.seen < 16 { self.assumed } else { 0 };
+        (self.spread.max(assumed) + MARGIN).min(MOST)
     }
 }
 
-/// Whether the speaker's clock is the one that we know.
+/// Whether capture times are still related to our clock as they were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Clock {
-    Same,
-    Other,
+pub(super) enum Anchor {
+    Kept,
+    New,
 }
 
 /// Transits that are remembered: 5 s of packets of 40 ms.
@@ -154,6 +197,12 @@ const MARGIN: i64 = 60;
 const UNSURE: i64 = 480;
 /// 400 ms: later than that nobody can talk.
 const MOST: i64 = 19_200;
+/// 1.28 s of sound: behind a network that froze for longer there is no use in more.
+const MOST_SOUND: i64 = 61_440;
+/// 20 ms: a packet that comes so much earlier than any before it is no jitter.
+const FAR_TOO_EARLY: i64 = 960;
+/// 500 ms of packets that are all too late.
+const LATE_FOR: i64 = 24_000;
 
 #[cfg(test)]
 mod tests {
@@ -178,35 +227,38 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded() {
+    fn memory_is_bounded_and_the_newest_are_kept() {
         let mut buffer = Buffer::new(4);
         for n in 0..4 {
-            buffer.insert(n, 1, &[0; MAX_PACKET]).unwrap();
+            assert_eq!(buffer.insert(n, 1, &[0; MAX_PACKET]), Ok(0));
         }
-        assert_eq!(buffer.insert(9, 1, &[]), Err(NotKept::Full));
-        buffer.forget_before(1);
-        assert_eq!(buffer.insert(9, 1, &[0; MAX_PACKET + 1]), Err(NotKept::Full));
-        assert_eq!(buffer.insert(9, 1, &[]), Ok(()));
+        assert_eq!(buffer.insert(9, 1, &[7; MAX_PACKET + 1]), Err(NotKept::Large));
+        assert_eq!(buffer.insert(-1, 1, &[]), Err(NotKept::Old));
+        assert_eq!(buffer.insert(9, 1, &[]), Ok(1));
+        assert_eq!(buffer.first_from(i64::MIN).unwrap().at, 1);
+        // 1.28 s of sound, in however few packets.
+        assert_eq!(buffer.insert(10, MOST_SOUND - 1, &[]), Ok(3));
+        assert_eq!(buffer.first_from(i64::MIN).unwrap().at, 9);
     }
 
     #[test]
     fn a_steady_network_needs_little_delay_and_a_jittery_one_what_it_takes() {
         let mut buffer = Buffer::new(8);
         for n in 0..200 {
-            buffer.note_transit(n * FRAME, n * FRAME + 5_000);
+            buffer.note_transit(n * FRAME, n * FRAME + 5_000, false);
         }
-        assert_eq!(buffer.target(0), MARGIN);
+        assert_eq!(buffer.target(), MARGIN);
         // Every tenth packet is 30 ms late: most of those have to be waited for.
         for n in 200..400 {
-            buffer.note_transit(n * FRAME, n * FRAME + 5_000 + if n % 10 == 0 { 1_440 } else { 0 });
+            buffer.note_transit(n * FRAME, n * FRAME + 5_000 + if n % 10 == 0 { 1_440 } else { 0 }, false);
         }
-        assert_eq!(buffer.target(0), 1_440 + MARGIN);
+        assert_eq!(buffer.target(), 1_440 + MARGIN);
         assert_eq!(buffer.due(1_000, 0), 1_000 + 5_000 + 1_440 + MARGIN);
         // One in a hundred is not.
         for n in 400..600 {
-            buffer.note_transit(n * FRAME, n * FRAME + 5_000 + if n % 100 == 0 { 9_000 } else { 0 });
+            buffer.note_transit(n * FRAME, n * FRAME + 5_000 + if n % 100 == 0 { 9_000 } else { 0 }, false);
         }
-        assert_eq!(buffer.target(0), MARGIN);
+        assert_eq!(buffer.target(), MARGIN);
     }
 
     #[test]
@@ -214,10 +266,36 @@ mod tests {
         let mut buffer = Buffer::new(8);
         for n in 0..10_000 {
             // 200 parts in a million.
-            assert_eq!(buffer.note_transit(n * FRAME, n * FRAME + n * FRAME / 5_000), Clock::Same);
+            assert_eq!(buffer.note_transit(n * FRAME, n * FRAME + n * FRAME / 5_000, false), Anchor::Kept);
         }
         let expected = 9_900 * FRAME / 5_000;
         assert!((buffer.due(0, 0) - expected).abs() < 200, "{} {expected}", buffer.due(0, 0));
-        assert_eq!(buffer.note_transit(0, 10_000 * FRAME), Clock::Other);
+        assert_eq!(buffer.note_transit(0, 10_000 * FRAME, false), Anchor::New);
+    }
+
+    #[test]
+    fn half_a_second_of_packets_that_are_all_too_late_is_a_longer_path_and_fewer_are_jitter() {
+        let mut buffer = Buffer::new(8);
+        let mut note = |n: i64, late: i64| buffer.note_transit(n * FRAME, n * FRAME + late, false);
+        assert!((0..50).all(|n| note(n, 0) == Anchor::Kept));
+        // 480 ms of them, and one that is in time.
+        assert!((50..63).all(|n| note(n, MOST + 1) == Anchor::Kept));
+        assert_eq!(note(63, 0), Anchor::Kept);
+        let first = (64..100).find(|n| note(*n, MOST + 1) == Anchor::New);
+        assert_eq!(first, Some(64 + 13));
+        assert_eq!(buffer.due(0, 0), MOST + 1 + UNSURE + MARGIN);
+    }
+
+    #[test]
+    fn what_would_not_be_in_time_after_a_rest_begins_anew_with_the_jitter_that_was_known() {
+        let mut buffer = Buffer::new(8);
+        for n in 0..50 {
+            buffer.note_transit(n * FRAME, n * FRAME + (n % 5) * 240, false);
+        }
+        let target = buffer.target();
+        assert_eq!(buffer.note_transit(50 * FRAME, 50 * FRAME + target, true), Anchor::Kept);
+        assert_eq!(buffer.note_transit(51 * FRAME, 51 * FRAME + 9_600, true), Anchor::New);
+        assert_eq!(buffer.due(0, 0), 9_600 + target);
+        assert_eq!(buffer.note_transit(52 * FRAME, 52 * FRAME - 9_600, true), Anchor::New);
     }
 }

@@ -8,20 +8,28 @@ use std::time::Duration;
 
 use super::{
     BLOCK, VoiceError,
-    jitter::{Buffer, Clock, NotKept},
+    jitter::{Anchor, Buffer, NotKept},
+    level::Meter,
     stretch,
 };
 use crate::{
     codec::{Decoder, MAX_SAMPLES},
-    id::MemberId,
+    id::{Counter, Epoch, MemberId, Step},
     media::{Level, Notes, OpusPacket},
 };
 
 /// A place for one speaker. All memory is taken when it is made.
 pub(super) struct Stream {
     pub(super) member: Option<MemberId>,
-    pub(super) level: Level,
-    pub(super) notes: Notes,
+    /// What the last packet said, or what was measured; for a while only, see [`level`](Self::level).
+    level: Level,
+    notes: Notes,
+    /// For packets that do not say how loud they are.
+    meter: Meter,
+    /// When `level` was measured last.
+    measured: Option<i64>,
+    /// Whether packets say how loud they are.
+    says_level: bool,
     /// When the last packet came.
     pub(super) last_packet: i64,
     pub(super) stats: StreamStats,
@@ -41,14 +49,31 @@ pub(super) struct Stream {
     made_up: i64,
     /// Samples made up since the last packet that was played.
     starved: i64,
+    /// Frames made up of which nobody knows yet whether they were lost, or whether the sender had stopped.
+    unexplained: u64,
+    /// Epoch, step and counter of the newest packet that came.
+    newest: Option<(Epoch, Step, Counter)>,
+    /// How many packets were sent between the last one before a rest and the first one after it, if both are of one key.
+    between: Option<u64>,
     /// Whether what comes next does not continue what was there.
     splice: bool,
     /// The length of this speaker's packets.
     frame: i64,
     /// The share of packets that were not there in time, lately.
     loss: f32,
-    /// Sound is made for so many samples at a time, so packets have to be there so much earlier.
-    pub(super) pace: i64,
+    /// Sound is made so many samples before it is heard, so packets have to be there so much earlier.
+    pub(super) lead: i64,
+}
+
+/// One packet for [`Stream::insert`].
+pub(super) struct Arrival<'a> {
+    /// Capture time, and length in samples.
+    pub(super) at: i64,
+    pub(super) samples: i64,
+    pub(super) place: (Epoch, Step, Counter),
+    /// Level and notes, if the packet says them.
+    pub(super) says: Option<(Level, Notes)>,
+    pub(super) packet: OpusPacket<'a>,
 }
 
 /// What became of a speaker's packets and sound.
@@ -59,11 +84,11 @@ pub struct StreamStats {
     pub played: u64,
     /// Packets that did not come, or too late, and were recovered from the next one.
     pub recovered: u64,
-    /// Packets that did not come, or too late, and were made up.
+    /// Packets that did not come, or too late, and were made up. Where the sender had only stopped, nothing is counted.
     pub concealed: u64,
     /// Packets that came after their time, counted in one of the two above as well.
     pub late: u64,
-    /// Packets that found no room.
+    /// Packets that found no room, or would have been heard more than a second too late.
     pub dropped: u64,
     /// Packets whose Opus frames no decoder takes.
     pub broken: u64,
@@ -79,7 +104,8 @@ pub struct StreamStats {
 pub struct Talker {
     /// Who it is.
     pub member: MemberId,
-    /// How loud it says it is, and whether it speaks.
+    /// How loud it says it is, and whether it speaks. In rooms whose packets do not say it: how loud it is heard to be.
+    /// Silence while the member is muted, and from half a second after its last packet on.
     pub level: Level,
     /// What else it says.
     pub notes: Notes,
@@ -97,6 +123,9 @@ impl Stream {
             member: None,
             level: Level::default(),
             notes: Notes::default(),
+            meter: Meter::new(),
+            measured: None,
+            says_level: true,
             last_packet: 0,
             stats: StreamStats::default(),
             gain: 0.0,
@@ -109,10 +138,13 @@ impl Stream {
             last: 0,
             made_up: 0,
             starved: 0,
+            unexplained: 0,
+            newest: None,
+            between: None,
             splice: true,
             frame: 1_920,
             loss: 0.0,
-            pace: BLOCK as i64,
+            lead: BLOCK as i64,
         })
     }
 
@@ -121,16 +153,34 @@ impl Stream {
         self.buffer.reset();
         self.rest();
         (self.level, self.notes) = (Level::default(), Notes::default());
+        (self.meter, self.measured) = (Meter::new(), None);
+        (self.unexplained, self.newest, self.between) = (0, None, None);
         (self.stats, self.gain, self.loss) = (StreamStats::default(), 0.0, 0.0);
         self.pcm.fill(0);
         (self.taken, self.len, self.last) = (0, 0, 0);
         self.member = member;
     }
 
-    /// Takes a packet that was captured at `at`, now.
-    pub(super) fn insert(&mut self, at: i64, samples: i64, packet: OpusPacket<'_>, now: i64) {
+    /// Takes a packet that comes now.
+    pub(super) fn insert(&mut self, arrival: Arrival<'_>, now: i64) {
+        let Arrival { at, samples, place, says, packet } = arrival;
+        self.says_level = says.is_some();
+        match says {
+            Some(says) => (self.level, self.notes) = says,
+            // Whoever was too soft to be decoded any more is tried again from time to time.
+            None if self.measured.is_none_or(|measured| now - measured > MEASURE_AGAIN) => {
+                self.level = Level(UNKNOWN_LEVEL);
+            }
+            None => {}
+        }
         self.last_packet = now;
-        if self.buffer.note_transit(at, now) == Clock::Other {
+        let resting = self.next.is_none() && self.buffer.first_from(i64::MIN).is_none();
+        if resting {
+            let before = self.newest.filter(|newest| (newest.0, newest.1) == (place.0, place.1));
+            self.between = before.and_then(|newest| place.2.0.checked_sub(newest.2.0 + 1));
+        }
+        self.newest = self.newest.max(Some(place));
+        if self.buffer.note_transit(at, now, resting) == Anchor::New {
             self.buffer.clear();
             self.rest();
         }
@@ -140,9 +190,25 @@ impl Stream {
             return;
         }
         match self.buffer.insert(at, samples, packet.as_bytes()) {
-            Ok(()) | Err(NotKept::Twice) => {}
-            Err(NotKept::Full) => self.stats.dropped += 1,
+            Ok(gone) => self.stats.dropped += gone as u64,
+            Err(NotKept::Twice) => {}
+            Err(NotKept::Old | NotKept::Large) => self.stats.dropped += 1,
         }
+    }
+
+    /// How loud it is: silence where the last packet is too old to say so, or says that the microphone is off.
+    pub(super) fn level(&self, now: i64) -> Level {
+        if self.notes.muted || now - self.last_packet > LEVEL_HOLDS { Level::default() } else { self.level }
+    }
+
+    /// What its packets say besides, unless the last one is too old.
+    pub(super) fn notes(&self, now: i64) -> Option<Notes> {
+        (self.member.is_some() && now - self.last_packet <= NOTES_HOLD).then_some(self.notes)
+    }
+
+    /// What its last packet said of its microphone.
+    pub(super) fn is_muted(&self) -> bool {
+        self.notes.muted
     }
 
     /// Makes the next block of sound, heard at `now`. `false` if it is silence.
@@ -171,6 +237,9 @@ impl Stream {
             self.next = Some(end);
             self.buffer.forget_before(end);
         }
+        if now - self.last_packet > PAUSE && self.buffer.first_from(i64::MIN).is_none() {
+            self.rest();
+        }
     }
 
     /// Comes back from [`skip`](Self::skip): what was decoded before is forgotten.
@@ -180,13 +249,13 @@ impl Stream {
         (self.made_up, self.starved, self.splice) = (0, 0, true);
     }
 
-    pub(super) fn talker(&self) -> Option<Talker> {
-        let waits = u64::try_from(self.buffer.target(self.patience())).unwrap_or(0);
+    pub(super) fn talker(&self, now: i64) -> Option<Talker> {
+        let waits = u64::try_from(self.buffer.target() + self.patience()).unwrap_or(0);
         Some(Talker {
             member: self.member?,
-            level: self.level,
+            level: self.level(now),
             notes: self.notes,
-            mixed: self.gain > 0.0,
+            mixed: self.gain > 0.0 && now - self.last_packet <= LEVEL_HOLDS,
             waits: Duration::from_micros(waits * 1_000 / 48),
             stats: self.stats,
         })
@@ -204,10 +273,22 @@ impl Stream {
         (self.len, self.taken) = (self.len - self.taken, 0);
         let Some(next) = self.next else {
             let Some(first) = self.buffer.first_from(i64::MIN) else { return false };
-            if heard_at + (BLOCK as i64) / 2 < self.buffer.due(first.at, self.patience()) {
+            let due = self.buffer.due(first.at, self.patience());
+            if heard_at + (BLOCK as i64) / 2 < due {
                 return false;
             }
-            self.next = Some(first.at);
+            let mut at = first.at;
+            if heard_at - due > TOO_LATE {
+                // A network that froze gives back everything at once: so much cannot be caught up with.
+                self.stats.dropped += self.buffer.forget_before(at + heard_at - due) as u64;
+                let Some(first) = self.buffer.first_from(i64::MIN) else { return false };
+                at = first.at;
+                if heard_at + (BLOCK as i64) / 2 < self.buffer.due(at, self.patience()) {
+                    return false;
+                }
+            }
+            self.explain();
+            self.next = Some(at);
             self.splice = true;
             self.play(heard_at);
             return true;
@@ -240,8 +321,10 @@ impl Stream {
         self.buffer.forget_before(at + 1);
         match decoded {
             Some(len) => {
+                self.count_lost();
                 self.note(false);
                 self.stats.played += 1;
+                self.measure(len, heard_at);
                 let before = self.drop_front(len, late.clamp(0, self.made_up));
                 let len = self.stretch(before, late - (len - before) as i64);
                 self.push(len);
@@ -256,6 +339,32 @@ impl Stream {
         self.next = Some(at + samples);
     }
 
+    /// Notes how loud the `len` samples are that were just decoded, if the packet does not say so.
+    fn measure(&mut self, len: usize, now: i64) {
+        if self.says_level {
+            return;
+        }
+        if let Some(sound) = self.pcm.get(self.len..self.len + len) {
+            self.level = self.meter.measure(sound);
+            self.measured = Some(now);
+        }
+    }
+
+    /// Finds out what the frames were that were made up before a rest, now that a packet ends it: lost as far as counters are
+    /// missing. Across a change of keys counters say nothing, and nothing is counted.
+    fn explain(&mut self) {
+        self.unexplained = self.unexplained.min(self.between.take().unwrap_or(0));
+        self.count_lost();
+    }
+
+    /// Counts as lost what was made up before a packet that is there.
+    fn count_lost(&mut self) {
+        for _ in 0..std::mem::take(&mut self.unexplained) {
+            self.note(true);
+            self.stats.concealed += 1;
+        }
+    }
+
     /// Takes the lost packet from the one after it.
     fn recover(&mut self, gap: i64) {
         let Some(next) = self.next else { return };
@@ -263,6 +372,7 @@ impl Stream {
         let packet = OpusPacket::parse(waiting.packet).ok();
         let room = usize::try_from(gap).ok().and_then(|gap| self.pcm.get_mut(self.len..self.len + gap));
         let recovered = packet.zip(room).and_then(|(packet, room)| self.decoder.recover(packet, room).ok());
+        self.count_lost();
         self.note(true);
         let len = match recovered {
             Some(len) => {
@@ -285,6 +395,7 @@ impl Stream {
     fn conceal_frame(&mut self, next: i64, gap: i64) {
         let whole = self.frame.min(gap);
         let rest = whole - self.made_up;
+        self.count_lost();
         self.note(true);
         self.stats.concealed += 1;
         if rest >= 120 {
@@ -307,8 +418,7 @@ impl Stream {
         self.starved += BLOCK as i64;
         self.made_up += BLOCK as i64;
         if self.made_up >= self.frame {
-            self.note(true);
-            self.stats.concealed += 1;
+            self.unexplained += 1;
             self.made_up -= self.frame;
             self.next = Some(next + self.frame);
         }
@@ -399,18 +509,28 @@ impl Stream {
     /// How much longer packets wait than the network asks for. Where many get lost that is until the one after them is there,
     /// to recover them from.
     fn patience(&self) -> i64 {
-        self.pace + if self.loss > LOSSY { self.frame } else { 0 }
+        self.lead + if self.loss > LOSSY { self.frame } else { 0 }
     }
 }
 
-/// Packets that wait, of one speaker: 1.28 s of 40 ms.
-const PACKETS: usize = 32;
+/// Packets that wait, of one speaker: as much sound as may wait, in packets of 20 ms.
+const PACKETS: usize = 64;
 /// A block that is not taken yet, the longest packet, and what lengthening adds.
 const PCM: usize = BLOCK + MAX_SAMPLES + 1_024;
 /// Capture times are in milliseconds: less than two of them is the same moment.
 const SAME: i64 = 96;
 /// 400 ms: somebody was not live.
 const PAUSE: i64 = 19_200;
+/// 1 s: what is caught up with by stretching takes five times as long.
+const TOO_LATE: i64 = 48_000;
+/// 500 ms: a level that is older says nothing.
+const LEVEL_HOLDS: i64 = 24_000;
+/// 5 s: what somebody reports of its losses is taken for so long.
+const NOTES_HOLD: i64 = 240_000;
+/// 2 s after which a level that was measured is measured again.
+const MEASURE_AGAIN: i64 = 96_000;
+/// Where nobody says how loud it is, everybody is equal, and speaks, until it is heard.
+pub(super) const UNKNOWN_LEVEL: u8 = 0x80 | 40;
 /// 120 ms without a packet: what is made up has faded away by then.
 const GIVE_UP: i64 = 5_760;
 /// 5 ms over which a step between two sounds is evened out.

@@ -16,7 +16,7 @@ pub(super) struct Period {
 }
 
 /// Samples over which one copy fades into the other: 5 ms.
-const FADE: usize = 240;
+pub(super) const FADE: usize = 240;
 /// 2.5 to 12.5 ms, the periods of voices from 80 to 400 Hz.
 const SHORTEST: usize = 120;
 const LONGEST: usize = 600;
@@ -25,12 +25,20 @@ pub(super) const SHORTEST_SOUND: usize = LONGEST + FADE;
 
 /// Looks for the period of a sound; `None` if it is too short.
 pub(super) fn period(pcm: &[i16]) -> Option<Period> {
+    period_up_to(pcm, LONGEST)
+}
+
+/// Looks for a period of at most so many samples; `None` if the sound or `most` is too short.
+pub(super) fn period_up_to(pcm: &[i16], most: usize) -> Option<Period> {
+    if most < SHORTEST {
+        return None;
+    }
     let pattern = pcm.get(..FADE)?;
     pcm.get(..SHORTEST_SOUND)?;
     let energy = |samples: &[i16]| samples.iter().step_by(4).map(|s| f32::from(*s).powi(2)).sum::<f32>();
     let own = energy(pattern);
     let mut best = Period { lag: SHORTEST, likeness: -1.0 };
-    for lag in (SHORTEST..=LONGEST).step_by(4) {
+    for lag in (SHORTEST..=LONGEST.min(most)).step_by(4) {
         let Some(other) = pcm.get(lag..lag + FADE) else { break };
         let product: f32 =
             pattern.iter().zip(other).step_by(4).map(|(a, b)| f32::from(*a) * f32::from(*b)).sum();

@@ -274,16 +274,16 @@ impl Member {
     }
 }
 
-/// Seals a copy of a packet, with a stamp that tells what was sealed when.
+/// Seals a copy of a packet, with the stamp of every packet here.
 pub fn seal_with(sealer: &mut Sealer, packet: &[u8]) -> Result<Vec<u8>, SealError> {
     let mut buffer = vec![0; HEADROOM + 1_275.max(packet.len()) + TAILROOM];
     buffer[HEADROOM..HEADROOM + packet.len()].copy_from_slice(packet);
     sealer.seal(&mut buffer, packet.len(), STAMP).map(|sealed| sealed.to_vec())
 }
 
-/// The stamp of every packet here.
+/// The stamp of every packet here, each of which follows the one before.
 pub const STAMP: Stamp = Stamp {
-    captured: CaptureTime(1_790_000_000_000),
+    captured: CaptureTime::UNKNOWN,
     level: Level(0x93),
     notes: Notes { muted: false, loss: Loss::Below3 },
 };

@@ -7,6 +7,14 @@ pub fn packet(frame: &[u8]) -> Vec<u8> {
     [&[0x78], frame].concat()
 }
 
+/// A signed packet of `size` bytes without its signature: one frame of 20 ms, filler, and the tail's first nine
+/// bytes, all in the padding (SPEC section 5.2).
+pub fn untailed(frame: &[u8], size: usize) -> Vec<u8> {
+    let padding = u8::try_from(size - 3 - frame.len()).expect("one byte says how long the padding is");
+    let filler = vec![0x01; usize::from(padding) - 73];
+    [&[0x7b, 0x41, padding], frame, &filler, &[0xc2, 0, 0, 0, 0, 0, 1, 2, 0]].concat()
+}
+
 /// Well-formed packets of all four codes, of at most 10 + `most` bytes, padded already or not.
 pub fn packets(most: usize) -> impl Strategy<Value = Vec<u8>> {
     let codes = (0u8..4, any::<bool>(), prop::option::of(0..most / 4), 1u8..=6);
@@ -37,6 +45,16 @@ pub fn packets(most: usize) -> impl Strategy<Value = Vec<u8>> {
             packet
         },
     )
+}
+
+/// How many bytes of padding a well-formed packet has.
+pub fn padding(packet: &[u8]) -> usize {
+    let [toc, count, rest @ ..] = packet else { return 0 };
+    if toc & 3 != 3 || count & 0x40 == 0 {
+        return 0;
+    }
+    let full = rest.iter().take_while(|byte| **byte == 255).count();
+    254 * full + rest.get(full).map_or(0, |last| usize::from(*last))
 }
 
 /// The frames of a packet, or `None` if it breaks a rule of RFC 6716 section 3.4.

@@ -26,11 +26,13 @@ pub const ALL: [(&str, Target); 5] =
 /// The longest frame that is looked at.
 const MAX_FRAME: usize = 1_100;
 
-/// Any bytes as a frame: refused as malformed exactly when a second decoder refuses its header too.
+/// Any bytes as a frame: refused as malformed exactly when a second decoder refuses
+/// its header or no key may use its counter.
 pub fn header(data: &[u8]) {
     let expected = match insider::decode(data) {
         _ if data.len() > MAX_FRAME => Refusal::TooLarge,
         None => Refusal::Malformed,
+        Some((_, counter, _)) if !(0x100..=0xffff).contains(&counter) => Refusal::Malformed,
         Some(_) => Refusal::UnknownKey,
     };
     let mut frame = data.to_vec();
@@ -137,22 +139,24 @@ pub fn insider(data: &[u8]) {
     let frame = keys.seal(counter, &plaintext);
     let heard = stage.hear(1, &frame);
 
-    let own_key = flags & 4 != 0;
+    let (own_key, unusable) = (flags & 4 != 0, !(0x100..=0xffff).contains(&counter));
     // The last byte, the notes, has four bits that are to be 0 (SPEC section 5.2).
     let stamped = matches!(text, [.., 0xc2, _, _, _, _, _, _, _, notes] if notes & 0x78 == 0);
     let opus = opus::frames(&plaintext).is_some();
     let expected = match profile.authenticity {
         _ if frame.len() > MAX_FRAME => Err(Refusal::TooLarge),
-        _ if counter > 0xffff => Err(Refusal::Malformed),
+        _ if unusable => Err(Refusal::Malformed),
         Authenticity::Signed if !stamped || !own_key => Err(Refusal::Unsigned),
         _ if !opus => Err(Refusal::NotOpus),
+        Authenticity::Signed if opus::padding(&plaintext) < 73 => Err(Refusal::Unsigned),
+        Authenticity::Signed if plaintext.len() != usize::from(profile.size) => Err(Refusal::WrongSize),
         _ => Ok(plaintext),
     };
     assert_eq!(heard.clone().map(|heard| heard.packet), expected);
     match heard {
         Ok(Heard { proof: Proof::Signed(_), .. }) => assert!(own_key),
         Ok(Heard { proof: Proof::Group, .. }) => assert_eq!(profile.authenticity, Authenticity::Group),
-        Err(_) if profile.authenticity == Authenticity::Signed || counter > 0xffff => {
+        Err(_) if profile.authenticity == Authenticity::Signed || unusable => {
             let honest = stage.say(0, &opus::packet(b"still here"));
             stage.hear(1, &honest).expect("what was refused left nothing behind");
         }

@@ -1,7 +1,7 @@
 //! Speakers, a network with seeded faults and one listener, on virtual time, with real seals between them.
 //!
 //! ```text
-//! track > Speaker > Sealer > delay, jitter, loss > Opener > Listener > heard        one step a millisecond
+//! track > Sender > Sealer > delay, jitter, loss > Opener > Receiver > heard        one step a millisecond
 //! ```
 #![allow(dead_code, reason = "each test and bench uses its own part")]
 
@@ -15,7 +15,7 @@ use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
     Authenticity, Opener, PacketSize,
     media::{Early, Loss},
-    voice::{Heard, Listener, ListenerOptions, Speaker, SpeakerOptions},
+    voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
 
 use crate::stage::{Profile, Stage, seat, signed};
@@ -34,7 +34,7 @@ pub struct Network {
 /// Somebody who speaks.
 pub struct Talking {
     pub leaf: u32,
-    pub speaker: Speaker,
+    pub speaker: Sender,
     /// What its microphone records, at 48 kHz.
     pub track: Vec<f32>,
     pub at: usize,
@@ -48,11 +48,17 @@ pub struct Talking {
 pub struct Line {
     pub stage: Stage,
     pub talking: Vec<Talking>,
-    pub listener: Listener,
+    pub listener: Receiver,
     pub heard: Vec<f32>,
     pub network: Network,
     /// The listener's device takes its samples faster by this much.
     pub drift_ppm: f64,
+    /// Samples at 48 kHz that the listener's device takes at a time,
+    pub playing: usize,
+    /// and that each speaker's device gives at a time.
+    pub recording: usize,
+    /// The speakers' devices give their samples faster by this much.
+    pub recording_ppm: f64,
     /// Whether packets reach the opener with their seal.
     pub began: Instant,
     pub refused: u64,
@@ -62,6 +68,7 @@ pub struct Line {
     sent: u64,
     ms: u64,
     rendered: u64,
+    recorded: u64,
 }
 
 /// The leaf that listens.
@@ -73,7 +80,7 @@ impl Line {
     /// One speaker for each track, who goes live at once.
     pub fn new(seed: u64, tracks: Vec<Vec<f32>>, network: Network) -> Self {
         let profile = Profile { size: PacketSize::default().bytes(), ..signed() };
-        Self::with(seed, tracks, network, profile, ListenerOptions::default())
+        Self::with(seed, tracks, network, profile, ReceiverOptions::default())
     }
 
     pub fn with(
@@ -81,25 +88,28 @@ impl Line {
         tracks: Vec<Vec<f32>>,
         network: Network,
         profile: Profile,
-        options: ListenerOptions,
+        options: ReceiverOptions,
     ) -> Self {
         let seats = (0..=tracks.len() as u32).map(|leaf| seat(leaf, leaf != LISTENER)).collect();
         let stage = Stage::in_room(b"voice", seats, profile);
         let now = stage.now;
         let talking = tracks.into_iter().zip(1..).map(|(track, leaf)| {
-            let mut options = SpeakerOptions::default();
+            let mut options = SenderOptions::default();
             options.size = PacketSize::new(profile.size).unwrap();
             options.authenticity = profile.authenticity;
-            let mut speaker = Speaker::new(options).unwrap();
+            let mut speaker = Sender::new(options).unwrap();
             speaker.set_live(true, now, UNIX_MS);
             Talking { leaf, speaker, track, at: 0, sent: vec![], opus: vec![], lost: 0 }
         });
         Self {
             talking: talking.collect(),
-            listener: Listener::new(options, now).unwrap(),
+            listener: Receiver::new(options, now).unwrap(),
             heard: vec![],
             network,
             drift_ppm: 0.0,
+            playing: 240,
+            recording: 480,
+            recording_ppm: 0.0,
             began: now,
             refused: 0,
             early: Early::new(64),
@@ -108,6 +118,7 @@ impl Line {
             sent: 0,
             ms: 0,
             rendered: 0,
+            recorded: 0,
             stage,
         }
     }
@@ -124,24 +135,27 @@ impl Line {
 
     fn step(&mut self) {
         let now = self.stage.now;
-        if self.ms.is_multiple_of(10) && self.ms > 0 {
-            // The device hands over what it recorded in the 10 ms before.
+        let due =
+            |samples: u64, ppm: f64| Duration::from_secs_f64(samples as f64 / 48_000.0 / (1.0 + ppm / 1e6));
+        let recording = self.recording as u64;
+        while self.began + due(self.recorded + recording, self.recording_ppm) <= now {
+            self.recorded += recording;
+            // The device hands over what it recorded since the block before.
             for talking in &mut self.talking {
-                let block: Vec<f32> = (talking.at..talking.at + 480)
+                let block: Vec<f32> = (talking.at..talking.at + self.recording)
                     .map(|n| talking.track.get(n).copied().unwrap_or(0.0))
                     .collect();
-                talking.at += 480;
+                talking.at += self.recording;
                 talking.speaker.capture(&block).unwrap();
             }
         }
         self.send(now);
         self.deliver(now);
-        let due = |n: u64, ppm: f64| Duration::from_secs_f64(n as f64 * 0.005 / (1.0 + ppm / 1e6));
         while self.began + due(self.rendered, self.drift_ppm) <= now {
-            let mut block = [0.0; 240];
+            let mut block = vec![0.0; self.playing];
             self.listener.render(self.began + due(self.rendered, self.drift_ppm), &mut block);
             self.heard.extend(block);
-            self.rendered += 1;
+            self.rendered += self.playing as u64;
         }
         self.ms += 1;
         self.stage.pass(Duration::from_millis(1));
@@ -181,7 +195,7 @@ impl Line {
         let opener = &mut self.stage.member(LISTENER).opener;
         match opener.open(&mut frame) {
             Ok(opened) => {
-                let _ = self.listener.hear(Heard::from(&opened), at);
+                let _ = self.listener.hear(Frame::from(&opened), at);
             }
             Err(refusal) if refusal.is_early() => self.early.hold(sealed),
             Err(_) => self.refused += 1,
@@ -194,7 +208,7 @@ impl Line {
         let opener: &mut Opener = &mut self.stage.members.get_mut(&sottovoce::Leaf(LISTENER)).unwrap().opener;
         while let Some(frame) = self.early.next_known(opener) {
             if let Ok(opened) = opener.open(frame) {
-                let _ = self.listener.hear(Heard::from(&opened), now);
+                let _ = self.listener.hear(Frame::from(&opened), now);
             }
         }
     }
@@ -203,6 +217,18 @@ impl Line {
     pub fn report(&mut self, loss: Loss) {
         let now = self.stage.now;
         self.talking.iter_mut().for_each(|talking| talking.speaker.handle_report(loss, now));
+    }
+
+    /// Milliseconds of sound that were made up until now.
+    pub fn made_up_ms(&self) -> u64 {
+        self.listener.talkers().map(|talker| talker.stats.made_up_samples / 48).sum()
+    }
+
+    /// Somebody goes live or stops, whose wall clock is `wrong_by` milliseconds off.
+    pub fn set_live(&mut self, who: usize, live: bool, wrong_by: i64) {
+        let now = self.stage.now;
+        let unix_ms = UNIX_MS + (now - self.began).as_millis() as u64;
+        self.talking[who].speaker.set_live(live, now, unix_ms.saturating_add_signed(wrong_by));
     }
 
     /// Samples of sound a second that were made up, of all that was played.

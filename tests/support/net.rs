@@ -19,7 +19,7 @@ use std::{
 use bytes::Bytes;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
-    MemberId, Opener, Refusal, Rekey, SealError, Sealer, Stamp,
+    MemberId, Opener, Refusal, Rekey, SealError, Sealer, Seed, Stamp,
     group::{Identity, Invite, Name, Role},
     media::{HEADROOM, Silence, TAILROOM},
     room::{ControlError, Event, InviteOptions, Room, RoomOptions, Status, UnixTime},
@@ -147,7 +147,9 @@ impl Net {
 
     pub fn create(&mut self, name: &str, options: RoomOptions) -> Peer {
         let (identity, seed) = (self.identity(name), self.bytes());
-        let room = Room::create(identity, options, seed, self.now, self.unix_now()).unwrap();
+        let room =
+            Room::create(identity, options, Seed::from_bytes(&mut { seed }), self.now, self.unix_now())
+                .unwrap();
         self.add(room)
     }
 
@@ -159,7 +161,8 @@ impl Net {
     pub fn knock_as(&mut self, identity: Identity, invite: &str) -> Peer {
         let invite: Invite = invite.parse().unwrap();
         let seed = self.bytes();
-        let room = Room::knock(identity, invite, seed, self.now, self.unix_now()).unwrap();
+        let room = Room::knock(identity, invite, Seed::from_bytes(&mut { seed }), self.now, self.unix_now())
+            .unwrap();
         self.add(room)
     }
 
@@ -218,11 +221,9 @@ impl Net {
 
     /// Admits everybody who waits at `host`, and says how many that were.
     pub fn admit_all(&mut self, host: Peer, role: Option<Role>) -> usize {
-        let knocks: Vec<_> = self.devices[host.0]
-            .events
-            .extract_if(.., |event| matches!(event, Event::Knocked { .. }))
-            .filter_map(|event| if let Event::Knocked { knock, .. } = event { Some(knock) } else { None })
-            .collect();
+        let device = &mut self.devices[host.0];
+        device.events.retain(|event| !matches!(event, Event::Knocked { .. }));
+        let knocks: Vec<_> = device.room.waiting().map(|(knock, ..)| knock).collect();
         for knock in &knocks {
             self.with(host, |room, now| match role {
                 Some(role) => room.admit_as(*knock, role, now).unwrap(),
@@ -312,6 +313,12 @@ impl Net {
             assert!(self.now < end, "a minute passed without: {what}");
             self.run_for(Duration::from_millis(20));
         }
+    }
+
+    /// Every control message that a device has sent, in order.
+    pub fn sent_by(&self, peer: Peer) -> Vec<Bytes> {
+        let sent = self.relay_log.iter().filter(|message| self.origins[*message].0 == peer);
+        sent.cloned().collect()
     }
 
     pub fn is_present(&self, peer: Peer) -> bool {

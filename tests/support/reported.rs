@@ -19,7 +19,7 @@ use sottovoce::{
 /// When every report here is announced and arrives.
 const NOW: u64 = 1_790_000_000;
 const SIZE: usize = 90;
-const GROUP_ID: &[u8] = b"fuzz";
+const GROUP_ID: &[u8] = &[0x46; 32];
 
 /// Any bytes as a report: a typed refusal or a report whose parts agree, and what a speaker signed is judged by its numbers and
 /// its form.
@@ -133,8 +133,9 @@ fn written(frames: &[Frame]) -> Vec<u8> {
     let sized = |bytes: &[u8]| [&[bytes.len() as u8], bytes].concat();
     let (group_id, room, epoch_context) = (sized(GROUP_ID), sized(b"room"), [5; 32]);
     let name = sized(b"Ada");
-    let vouched = [&b"sottovoce 1 credential"[..], &group_id, &public(&leaf), &name].concat();
-    let credential = [&[1][..], &public(&identity), &name, identity.sign(&vouched).as_ref()].concat();
+    let made = 1_789_999_000_000u64.to_be_bytes();
+    let vouched = [&b"sottovoce 2 leaf"[..], GROUP_ID, &public(&leaf), &name, &made].concat();
+    let credential = [&[2][..], &public(&identity), &name, &made, identity.sign(&vouched).as_ref()].concat();
     let context = sha256(&[b"sottovoce 1 speaker", &epoch_context, &[0; 4], &public(&speaker)]);
     let times = [&NOW.to_be_bytes()[..], &1_800u32.to_be_bytes()].concat();
     let said =

@@ -10,7 +10,7 @@ use std::{
 };
 
 use sottovoce::{
-    CaptureTime, MemberId, Opener, PacketSize, Refusal, Rekey, Sealer, Stamp,
+    CaptureTime, MemberId, Opener, PacketSize, Refusal, Rekey, Sealer, Seed, Stamp,
     codec::{Decoder, Encoder, Frame, MAX_SAMPLES},
     group::{Identity, Name, Role},
     media::{HEADROOM, Level, TAILROOM},
@@ -26,7 +26,7 @@ pub struct Table {
     pub members: Vec<Seated>,
     pub now: Instant,
     began: Instant,
-    strangers: u8,
+    captured_ms: u64,
 }
 
 pub struct Seated {
@@ -64,12 +64,15 @@ impl Table {
         options.default_role = Role::Speaker;
         change(&mut options);
         let identity = |n: usize| Identity::from_seed([n as u8 + 1; 32], Name::new(names[n]).unwrap());
-        let host = Room::create(identity(0), options, [seed; 32], now, *BEGAN).unwrap();
-        let mut table = Self { members: vec![Seated::new(host)], now, began: now, strangers: 0 };
+        let host =
+            Room::create(identity(0), options, Seed::from_bytes(&mut [seed; 32]), now, *BEGAN).unwrap();
+        let mut table = Self { members: vec![Seated::new(host)], now, began: now, captured_ms: 0 };
         let invite = table.members[0].room.invite(InviteOptions::default(), now).unwrap().to_string();
         for n in 1..names.len() {
             let invite = invite.parse().unwrap();
-            let room = Room::knock(identity(n), invite, [seed + n as u8; 32], now, *BEGAN).unwrap();
+            let room =
+                Room::knock(identity(n), invite, Seed::from_bytes(&mut [seed + n as u8; 32]), now, *BEGAN)
+                    .unwrap();
             table.members.push(Seated::new(room));
         }
         table.deliver();
@@ -105,9 +108,9 @@ impl Table {
 
     /// A commit, and so a new epoch for everybody.
     pub fn new_epoch(&mut self) {
-        self.strangers += 1;
-        let (stranger, now) = (MemberId::from_bytes([self.strangers; 32]), self.now);
-        self.members[0].room.ban(stranger, now).unwrap();
+        let (now, room) = (self.now, &mut self.members[0].room);
+        let name = room.roster().iter().find(|member| member.is_self).unwrap().name.clone();
+        room.rename(name, now).unwrap();
         self.deliver();
     }
 
@@ -132,7 +135,9 @@ impl Table {
 
     /// Seals a packet of `from`, as its device does.
     pub fn seal(&mut self, from: usize, opus: &[u8]) -> Vec<u8> {
-        let captured = CaptureTime(BEGAN.0 * 1_000 + (self.now - self.began).as_millis() as u64);
+        let now_ms = BEGAN.0 * 1_000 + (self.now - self.began).as_millis() as u64;
+        self.captured_ms = now_ms.max(self.captured_ms + 1);
+        let captured = CaptureTime(self.captured_ms);
         let mut buffer = [0; HEADROOM + PacketSize::MAX as usize + TAILROOM];
         buffer[HEADROOM..HEADROOM + opus.len()].copy_from_slice(opus);
         let stamp = Stamp { captured, level: Level(20), ..Stamp::default() };

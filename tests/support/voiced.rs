@@ -8,8 +8,8 @@ use std::{cell::RefCell, time::Duration};
 
 use sottovoce::{
     CaptureTime, Stamp,
-    media::{HEADROOM, Level, TAILROOM},
-    voice::{Heard, Listener, ListenerOptions},
+    media::{HEADROOM, Level, Proof, TAILROOM},
+    voice::{Frame, Receiver, ReceiverOptions},
 };
 
 use crate::stage::{Profile, Stage, signed};
@@ -29,9 +29,9 @@ pub fn voice(data: &[u8]) {
 
 fn play(stage: &mut Stage, mut data: &[u8]) {
     let mut now = stage.now;
-    let mut options = ListenerOptions::default();
+    let mut options = ReceiverOptions::default();
     options.speakers = 2;
-    let mut listener = Listener::new(options, now).unwrap();
+    let mut listener = Receiver::new(options, now).unwrap();
     let mut captured = 1_790_000_000_000_u64;
     let mut pcm = [0.0; 480];
     for _ in 0..64 {
@@ -50,11 +50,14 @@ fn play(stage: &mut Stage, mut data: &[u8]) {
         let stamp = Stamp { captured: CaptureTime(captured), level: Level(*what), ..Stamp::default() };
         let mut buffer = [0; HEADROOM + 1_000 + TAILROOM];
         buffer[HEADROOM..HEADROOM + len].copy_from_slice(packet);
-        if let Ok(sealed) = stage.member(1).sealer.seal(&mut buffer, len, stamp) {
+        if let Ok(sealed) = stage.member(1).sealer.seal(&mut buffer, len, Stamp::default()) {
             let mut sealed = sealed.to_vec();
             // Under one key there are 65,280 packets: a later input may find it used up.
             if let Ok(opened) = stage.member(LISTENER).opener.open(&mut sealed) {
-                let _ = listener.hear(Heard::from(&opened), now);
+                let mut frame = Frame::from(&opened);
+                // Our sealer would not sign a capture time that stands still. Others can.
+                frame.proof = Proof::Signed(stamp);
+                let _ = listener.hear(frame, now);
             }
         } else if stage.member(1).sealer.remaining() == 0 {
             stage.pass(Duration::from_secs(10));

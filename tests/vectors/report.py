@@ -18,11 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from derive import epoch_context, frame_message, opus_duration, opus_pad, opus_parse, speaker_context
-from room import HPKE, KEM, be, derive_key_pair, fill, fingerprint, hpke_seal, key, labeled_expand, labeled_extract, raw, v8
+from shared import HPKE, KEM, be, derive_key_pair, fill, fingerprint, hpke_seal, key, labeled_expand, labeled_extract, raw, v8
 
 HERE = Path(__file__).resolve().parent
 SEALED, LABEL, INFO = b"sottovoce 1 sealed report", b"sottovoce 1 report", b"sottovoce 1 report"
-MAX_FILE, TOLERANCE = 8_388_608, 300
+TOLERANCE, MAX_FRAMES, MAX_PARTS = 300, 33_001, 255
+MAX_REPORT = 18 + 256 + 65 + 2 + 1 + MAX_PARTS * 352 + MAX_FRAMES * 1_026
+MAX_FILE = 25 + 48 + MAX_REPORT
 
 P25519 = 2**255 - 19
 ORDER_8 = bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05")
@@ -101,7 +103,7 @@ def parse(plain):
     count = reader.number(1)
     for _ in range(count):
         part = dict(epoch=reader.number(8), epoch_context=reader.take(32), leaf=reader.number(4), leaf_key=reader.take(32))
-        part |= dict(credential=reader.sized(2, 162), public=reader.take(32), announced=reader.number(8), holds=reader.number(4))
+        part |= dict(credential=reader.sized(2, 170), public=reader.take(32), announced=reader.number(8), holds=reader.number(4))
         part |= dict(signature=reader.take(64), frames=[])
         for _ in range(reader.number(4)):
             frame = dict(step=reader.number(4), kid=reader.number(4), ctr=reader.number(2), salt=reader.take(16))
@@ -109,12 +111,19 @@ def parse(plain):
             if part["frames"] and number_of(part["frames"][-1]) >= number_of(frame):
                 raise Rejected("Malformed")
             part["frames"].append(frame)
-        if not part["frames"] or report["parts"] and report["parts"][-1]["epoch"] >= part["epoch"]:
+        order = part["epoch"], part["epoch_context"]
+        if not part["frames"] or report["parts"] and order_of(report["parts"][-1]) >= order:
             raise Rejected("Malformed")
         report["parts"].append(part)
+    if sum(len(part["frames"]) for part in report["parts"]) > MAX_FRAMES:
+        raise Rejected("Malformed")
     if not report["parts"] or reader.at != len(plain):
         raise Rejected("Malformed")
     return report
+
+
+def order_of(part):
+    return part["epoch"], part["epoch_context"]
 
 
 def number_of(frame):
@@ -134,11 +143,12 @@ def credential_of(report, part):
     """(identity key, name) of a credential that is believed."""
     try:
         reader = Reader(part["credential"])
-        version, public, name, signature = reader.number(1), reader.take(32), name_of(reader.sized(1, 64)), reader.take(64)
+        version, public, name = reader.number(1), reader.take(32), name_of(reader.sized(1, 64))
+        made, signature = reader.take(8), reader.take(64)
     except Rejected:
         raise Rejected("Credential")
-    signed = b"sottovoce 1 credential" + v8(report["group_id"]) + part["leaf_key"] + v8(name)
-    sound = version == 1 and reader.at == len(part["credential"]) and public != part["leaf_key"] and not weak(public)
+    signed = b"sottovoce 2 leaf" + report["group_id"] + part["leaf_key"] + v8(name) + made
+    sound = len(report["group_id"]) == 32 and version == 2 and reader.at == len(part["credential"]) and public != part["leaf_key"] and not weak(public)
     if not sound or not holds(public, signed, signature):
         raise Rejected("Credential")
     return public, name
@@ -161,9 +171,12 @@ def check_frames(part):
         if not holds(part["public"], content_message(part, frame), tail[9:]):
             raise Rejected("Forged")
         try:
-            frame["frames"] = len(opus_parse(frame["packet"])[0])
+            frames, _, _, padding = opus_parse(frame["packet"])
         except ValueError:
             raise Rejected("NotOpus")
+        if len(padding) < 73:
+            raise Rejected("Forged")
+        frame["frames"] = len(frames)
         frame["captured"] = int.from_bytes(tail[1:7], "big")
         frame["micros"] = opus_duration(frame["packet"][0]) * frame["frames"]
         last = frame
@@ -172,9 +185,9 @@ def check_frames(part):
 def gaps_of(frames):
     """Each as after:packets:missing:clock:key changed, in milliseconds (SPEC section 12.5)."""
     gaps, audio = [], 0
-    for (epoch, last), (next_epoch, frame) in zip(frames, frames[1:]):
+    for (part, last), (next_part, frame) in zip(frames, frames[1:]):
         audio += last["micros"]
-        changed = (epoch, last["step"]) != (next_epoch, frame["step"])
+        changed = (part, last["step"]) != (next_part, frame["step"])
         packets = frame["ctr"] - (256 if changed else last["ctr"] + 1)
         missing = last["micros"] * packets
         clock = frame["captured"] - last["captured"] - (last["micros"] + missing) // 1000
@@ -209,7 +222,7 @@ def findings(case):
         check_frames(part)
     received, until = case["received"], []
     for part in report["parts"]:
-        if part["announced"] > received + TOLERANCE:
+        if part["announced"] > received + 2 * TOLERANCE:
             raise Rejected("Early")
         if part["holds"]:
             until.append(part["announced"] + part["holds"] - TOLERANCE)
@@ -218,7 +231,7 @@ def findings(case):
     out = {raw(key(seed).public_key()) for seed in case.get("published", ())}
     if any(part["public"] in out for part in report["parts"]):
         raise Rejected("Published")
-    frames = [(part["epoch"], frame) for part in report["parts"] for frame in part["frames"]]
+    frames = [(order_of(part), frame) for part in report["parts"] for frame in part["frames"]]
     return dict(
         verdict="Proved",
         member=fingerprint(who[0]),
@@ -242,6 +255,7 @@ def outcome(case):
 
 # ---- making (SPEC section 12.3), honestly and not --------------------------------------------------------------------
 
+MADE = be(1_789_999_000_000, 8)
 ROOM, SIZE, NOW, MODERATION = b"tea", 120, 1_790_000_000, fill("moderation", 32)
 
 
@@ -263,8 +277,8 @@ def part_of(report, who, epoch, frames):
     part = dict(epoch=epoch, epoch_context=context, leaf=ord(who) - 97, leaf_key=raw(key(leaf_seed).public_key()))
     identity = key(fill(f"identity {who}", 32))
     name = v8(who.encode() * 3)
-    signed = b"sottovoce 1 credential" + v8(report["group_id"]) + part["leaf_key"] + name
-    part["credential"] = b"\1" + raw(identity.public_key()) + name + identity.sign(signed)
+    signed = b"sottovoce 2 leaf" + report["group_id"] + part["leaf_key"] + name + MADE
+    part["credential"] = b"\2" + raw(identity.public_key()) + name + MADE + identity.sign(signed)
     part |= dict(public=raw(key(speaker_seed(who, epoch)).public_key()), announced=NOW, holds=1800, frames=[])
     announce(report, part, leaf_seed)
     for step, ctr, captured in frames:
@@ -279,11 +293,21 @@ def part_of(report, who, epoch, frames):
 
 def honest(who="a"):
     """Two epochs, two steps in the first, a loss in each."""
-    report = dict(group_id=fill("group", 16), room=ROOM, size=SIZE, parts=[])
+    report = dict(group_id=fill("group", 32), room=ROOM, size=SIZE, parts=[])
     at = lambda n: NOW * 1000 + 20 * n
     first = [(0, 0x100 + n, at(n)) for n in range(8) if n not in (3, 4)] + [(1, 0x102, at(11)), (1, 0x103, at(12))]
     report["parts"] = [part_of(report, who, 4, first), part_of(report, who, 5, [(0, 0x100, at(60)), (0, 0x101, at(61))])]
     return report
+
+
+def branches(report):
+    """The second part moves to another branch of the room, in which its epoch has the number of the first."""
+    part = report["parts"][1]
+    part |= dict(epoch=4, epoch_context=fill("branch", 32))
+    announce(report, part, fill("leaf a", 32))
+    for frame in part["frames"]:
+        sign_frame(part, frame, speaker_seed("a", 5))
+    report["parts"].sort(key=order_of)
 
 
 def encode(report):
@@ -307,7 +331,7 @@ def neutral_leaf(report):
     part = report["parts"][0]
     part["leaf_key"] = b"\1" + bytes(31)
     identity = key(fill("identity a", 32))
-    signed = b"sottovoce 1 credential" + v8(report["group_id"]) + part["leaf_key"] + v8(b"aaa")
+    signed = b"sottovoce 2 leaf" + report["group_id"] + part["leaf_key"] + v8(b"aaa") + MADE
     part["credential"] = part["credential"][:-64] + identity.sign(signed)
     part["signature"] = b"\1" + bytes(63)
 
@@ -347,13 +371,13 @@ def swap_audio(report, part, frames):
 def inputs():
     """Files, and when they arrive."""
     file = seal(encode(honest()))
-    for received in (NOW - 301, NOW - 300, NOW, NOW + 1500, NOW + 1501):
+    for received in (NOW - 601, NOW - 600, NOW - 301, NOW, NOW + 1500, NOW + 1501):
         yield dict(file=file, received=received)
     yield dict(file=edited(forever), received=2**40)
     yield dict(file=file, received=NOW, published=[fill("any", 32), speaker_seed("a", 5)])
     yield dict(file=file, received=NOW, published=[speaker_seed("a", 6)])
     other = part_of(honest(), "b", 5, [(0, 0x100, NOW * 1000)])
-    elsewhere = part_of(honest() | dict(group_id=fill("other group", 16)), "a", 6, [(0, 0x100, NOW * 1000)])
+    elsewhere = part_of(honest() | dict(group_id=fill("other group", 32)), "a", 6, [(0, 0x100, NOW * 1000)])
     for edit in (
         lambda report, part, frames: frames.pop(1),
         lambda report, part, frames: report.update(room=b"war council"),
@@ -387,6 +411,12 @@ def inputs():
     yield dict(file=resigned(lambda frame: set_packet(frame, SIZE - 65, b"\x08")), received=NOW)
     yield dict(file=resigned(lambda frame: set_packet(frame, SIZE - 65, b"\x87")), received=NOW)
     yield dict(file=resigned(lambda frame: frame.update(kid=frame["kid"] ^ 4)), received=NOW)
+    # The tail lies in a frame: the padding bit is 0, or the padding is one byte too short.
+    yield dict(file=resigned(lambda frame: set_packet(frame, 1, b"\1")), received=NOW)
+    yield dict(file=resigned(lambda frame: set_packet(frame, 2, b"\x48")), received=NOW)
+    # Two branches of a room with one epoch number: in order, and not.
+    yield dict(file=edited(lambda report, part, frames: branches(report)), received=NOW)
+    yield dict(file=edited(lambda report, part, frames: branches(report) or report["parts"].reverse()), received=NOW)
     plain = encode(honest())
     for altered in (plain[:-1], plain + b"\0", b"", b"\0" + plain[1:]):
         yield dict(file=seal(altered), received=NOW)
@@ -443,7 +473,7 @@ def main():
     elif sys.argv[1:]:
         sys.exit(__doc__)
     check("report_sample.txt", 1)
-    check("report.txt", 48)
+    check("report.txt", 53)
 
 
 if __name__ == "__main__":

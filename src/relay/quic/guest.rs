@@ -1,7 +1,7 @@
 //! One connection by QUIC: from the hello to the last byte. No sockets.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -13,15 +13,21 @@ use quinn_proto::{
 
 use super::{Hub, LINGER};
 use crate::relay::{
-    Limits, Shared, control,
+    Limits, Shared, control, fair,
     log::{Connection, Lane},
     outbox::Outbox,
+    pending::Number,
     rooms::Way,
     wire::{self, FrameTooLong, Frames, Hello, Refusal},
+};
+use crate::transport::quic::{
+    probe::{Gate, Probe},
+    tls::DATAGRAMS,
 };
 
 pub(super) struct Guest {
     connection: quinn_proto::Connection,
+    probe: Probe,
     stream: Option<StreamId>,
     stage: Stage,
     /// What is being written.
@@ -40,8 +46,10 @@ pub(super) struct Guest {
     arrived: bool,
     /// It has just become a member.
     pub(super) admitted: bool,
-    /// It counts among those that have not sent their hello.
-    pending: bool,
+    /// It is this one of those that have not sent their hello.
+    pending: Option<Number>,
+    /// Packets for it, by who sent them.
+    packets: fair::Queue<Connection, Bytes>,
     lost: bool,
 }
 
@@ -77,11 +85,17 @@ pub(super) enum Present {
 
 impl Guest {
     /// Somebody whose address is proved.
-    pub(super) fn new(connection: quinn_proto::Connection, now: Instant, shared: &Shared) -> Self {
-        let until = now + shared.limits.hello_timeout;
-        shared.pending.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn new(
+        connection: quinn_proto::Connection,
+        gate: Gate,
+        pending: Number,
+        now: Instant,
+        limits: &Limits,
+    ) -> Self {
+        let until = now + limits.hello_timeout;
         Self {
             connection,
+            probe: Probe::of_relay(gate, now),
             stream: None,
             stage: Stage::Hello { bytes: Vec::new(), until },
             unsent: Bytes::new(),
@@ -93,7 +107,8 @@ impl Guest {
             heard: now,
             arrived: false,
             admitted: false,
-            pending: true,
+            pending: Some(pending),
+            packets: fair::Queue::default(),
             lost: false,
         }
     }
@@ -148,7 +163,8 @@ impl Guest {
                     .min()
             }
         };
-        [own, self.connection.poll_timeout()].into_iter().flatten().min()
+        let probe = self.probe.due().filter(|_| !self.connection.is_closed());
+        [own, probe, self.connection.poll_timeout()].into_iter().flatten().min()
     }
 
     /// Goes on as far as it can.
@@ -191,12 +207,30 @@ impl Guest {
         self.connection.datagrams().recv()
     }
 
-    /// Queues a packet for it, in the place of the oldest if too many wait.
-    pub(super) fn queue_packet(&mut self, packet: Bytes) {
+    /// Queues a packet for it. If too many wait, the oldest of who sent most of them is dropped.
+    pub(super) fn queue_packet(&mut self, from: Connection, packet: Bytes) {
         if matches!(self.stage, Stage::Member(_)) {
+            let cost = packet.len() + OVERHEAD;
+            self.packets.push(from, packet, cost);
+            while self.packets.cost() > PACKETS_WAITING {
+                self.packets.pop_from_fattest();
+            }
+        }
+    }
+
+    /// Gives the connection as many of them as it can send soon, in turn from each sender.
+    pub(super) fn hand_over_packets(&mut self) {
+        while self.connection.datagrams().send_buffer_space() > DATAGRAMS - HANDED_OVER
+            && let Some((_, packet)) = self.packets.pop()
+        {
             // It fails if the way has become too narrow, which loses the packet as any way may.
             let _ = self.connection.datagrams().send(packet, true);
         }
+    }
+
+    /// Which one it is of those that have not sent their hello.
+    pub(super) fn pending(&self) -> Option<Number> {
+        self.pending
     }
 
     pub(super) fn poll_transmit(
@@ -207,6 +241,16 @@ impl Guest {
     ) -> Option<Transmit> {
         buffer.clear();
         self.connection.poll_transmit(now, segments, buffer)
+    }
+
+    /// A packet for a member that has not answered for a while.
+    pub(super) fn poll_probe(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Option<Transmit> {
+        let mut transmit = None;
+        self.probe.send(&mut self.connection, now, |connection| {
+            buffer.clear();
+            transmit = connection.poll_transmit(now, 1, buffer);
+        });
+        transmit
     }
 
     pub(super) fn poll_endpoint(&mut self, mut handle: impl FnMut(EndpointEvent) -> Option<ConnectionEvent>) {
@@ -221,7 +265,7 @@ impl Guest {
         if self.connection.is_drained() { Present::Gone } else { Present::Here }
     }
 
-    /// Ends the connection because the relay stops.
+    /// Ends the connection because the relay stops, or has no place for it any more.
     pub(super) fn hang_up(&mut self, now: Instant) {
         if !self.connection.is_closed() {
             self.end(now, DONE);
@@ -230,11 +274,12 @@ impl Guest {
 
     /// Gives back what it had. There is no connection any more.
     pub(super) fn gone(&self, shared: &Shared) {
-        if self.pending {
-            shared.pending.fetch_sub(1, Ordering::Relaxed);
-            if matches!(self.stage, Stage::Hello { .. }) {
-                shared.rooms().counts.refuse(|refusals| &mut refusals.no_hello);
-            }
+        // Who was hung up on for another one was counted then.
+        if let Some(number) = self.pending
+            && shared.pending().leave(number)
+            && matches!(self.stage, Stage::Hello { .. })
+        {
+            shared.rooms().counts.refuse(|refusals| &mut refusals.no_hello);
         }
         if let Some(number) = self.number() {
             shared.rooms().leave(number);
@@ -258,7 +303,17 @@ impl Guest {
                 if member.read_after.is_some_and(|after| after > now) {
                     return;
                 }
-                member.read_after = None;
+                if member.read_after.take().is_some() {
+                    match shared.rooms().held_up(member.number) {
+                        Some(wait) if wait.is_zero() => self.hand_on(now, shared),
+                        Some(wait) => member.read_after = Some(now + wait),
+                        // It drains, and is read so that it can end.
+                        None if member.outbox.is_finishing() => {}
+                        None => return,
+                    }
+                    // It has asked to wait again, or was cut off.
+                    continue;
+                }
             }
             let mut receive = self.connection.recv_stream(stream);
             let Ok(mut chunks) = receive.read(true) else { return };
@@ -344,8 +399,10 @@ impl Guest {
     }
 
     fn admit(&mut self, number: Connection, outbox: Arc<Outbox>, shared: &Shared) {
-        (self.pending, self.admitted) = (false, true);
-        shared.pending.fetch_sub(1, Ordering::Relaxed);
+        self.admitted = true;
+        if let Some(number) = self.pending.take() {
+            shared.pending().leave(number);
+        }
         let frames = Frames::default();
         self.stage = Stage::Member(Member { number, outbox, frames, read_after: None, stuck: None });
         // Its answer is waiting.
@@ -359,7 +416,7 @@ impl Guest {
         self.write(stream, now);
     }
 
-    /// Passes on the messages that have come whole.
+    /// Passes on the messages that have come whole, until the member has to wait.
     fn hand_on(&mut self, now: Instant, shared: &Shared) {
         let Stage::Member(member) = &mut self.stage else { return };
         loop {
@@ -370,7 +427,11 @@ impl Guest {
                 Ok(Some(message)) => {
                     shared.record(Lane::Control, member.number, &message);
                     match shared.rooms().handle_control(member.number, &message, now) {
-                        Some(wait) => member.read_after = (!wait.is_zero()).then(|| now + wait),
+                        Some(wait) if wait.is_zero() => {}
+                        Some(wait) => {
+                            member.read_after = Some(now + wait);
+                            return;
+                        }
                         // Cut off meanwhile, for which it is rung.
                         None => return,
                     }
@@ -448,5 +509,11 @@ const NO_HELLO: VarInt = VarInt::from_u32(1);
 const CUT_OFF: VarInt = VarInt::from_u32(2);
 /// Bytes of the stream that are handled at a time.
 const CHUNK: usize = 16 * 1024;
+/// Bytes of packets that wait for a member.
+const PACKETS_WAITING: usize = 64 * 1024;
+/// What a packet counts for above its own bytes.
+const OVERHEAD: usize = 64;
+/// Bytes of packets that the connection has at a time, which it sends in the order in which they came.
+const HANDED_OVER: usize = 4 * 1024;
 /// How often the rooms are told that a member is there, at most.
 const SIGNS_OF_LIFE: Duration = Duration::from_secs(1);

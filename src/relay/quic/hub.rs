@@ -1,7 +1,7 @@
 //! What other threads have for the thread of the members who come by QUIC.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::HashSet,
     mem,
     net::SocketAddr,
     sync::{
@@ -13,7 +13,10 @@ use std::{
 use bytes::Bytes;
 use mio::Waker;
 
-use crate::{relay::log::Connection, transport::quic::Pin};
+use crate::{
+    relay::{fair, log::Connection, pending::Number},
+    transport::quic::Pin,
+};
 
 /// What other threads have for the members here.
 pub(in crate::relay) struct Hub {
@@ -27,10 +30,12 @@ pub(in crate::relay) struct Hub {
 
 #[derive(Default)]
 pub(super) struct Waiting {
-    /// Packets, and who is to have a copy.
-    pub(super) packets: VecDeque<(Bytes, Vec<Connection>)>,
+    /// Packets by who sent them, and who is to have a copy.
+    pub(super) packets: fair::Queue<Connection, (Bytes, Vec<Connection>)>,
     /// Members with something new in their outboxes.
     pub(super) rung: HashSet<Connection>,
+    /// Connections without a hello that have to give way to others.
+    pub(super) hung_up: HashSet<Number>,
 }
 
 impl Hub {
@@ -47,7 +52,7 @@ impl Hub {
     pub(super) fn rest(&self) -> bool {
         self.awake.store(false, Ordering::SeqCst);
         let waiting = self.lock();
-        waiting.packets.is_empty() && waiting.rung.is_empty()
+        waiting.packets.is_empty() && waiting.rung.is_empty() && waiting.hung_up.is_empty()
     }
 
     /// The thread is awake, and need not be woken.
@@ -55,16 +60,16 @@ impl Hub {
         self.awake.store(true, Ordering::SeqCst);
     }
 
-    /// Has a packet copied to these members. Too many at once push out the oldest.
-    pub(in crate::relay) fn forward(&self, packet: &[u8], to: &[Connection]) {
+    /// Has a packet copied to these members. Too many at once push out the oldest of who sent most of them.
+    pub(in crate::relay) fn forward(&self, from: Connection, packet: &[u8], to: &[Connection]) {
         if to.is_empty() {
             return;
         }
         let mut waiting = self.lock();
-        if waiting.packets.len() >= PACKETS_WAITING {
-            waiting.packets.pop_front();
+        while waiting.packets.cost() >= PACKETS_WAITING {
+            waiting.packets.pop_from_fattest();
         }
-        waiting.packets.push_back((Bytes::copy_from_slice(packet), to.to_vec()));
+        waiting.packets.push(from, (Bytes::copy_from_slice(packet), to.to_vec()), packet.len() + OVERHEAD);
         drop(waiting);
         self.wake();
     }
@@ -72,6 +77,12 @@ impl Hub {
     /// There is something new in that member's outbox.
     pub(super) fn ring(&self, member: Connection) {
         self.lock().rung.insert(member);
+        self.wake();
+    }
+
+    /// That connection has to give way to another one.
+    pub(super) fn hang_up(&self, number: Number) {
+        self.lock().hung_up.insert(number);
         self.wake();
     }
 
@@ -88,5 +99,7 @@ impl Hub {
     }
 }
 
-/// Packets of members who came by UDP that wait for this thread.
-const PACKETS_WAITING: usize = 1_024;
+/// Bytes of packets of members who came by UDP that wait for this thread.
+const PACKETS_WAITING: usize = 1024 * 1024;
+/// What a packet counts for above its own bytes.
+const OVERHEAD: usize = 64;

@@ -4,7 +4,10 @@ use std::{net::SocketAddr, time::Instant};
 
 use bytes::Bytes;
 
-use super::{Copies, Member, Rooms};
+use super::{
+    Copies, Member, Rooms,
+    shares::{Cost, Lane},
+};
 use crate::{
     relay::{
         bucket,
@@ -82,11 +85,16 @@ impl Rooms {
         now: Instant,
         to: &mut Copies,
     ) -> Option<Connection> {
-        let (from, sender) = self.hear(from, now)?;
+        let (from, sender) = self.hear(from, length, now)?;
+        if length == 0 {
+            self.counts.malformed += 1;
+            return None;
+        }
         let room = sender.room;
         self.counts.media += 1;
         self.counts.media_bytes += length as u64;
-        for connection in self.rooms.get(&room)?.iter().filter(|other| **other != from) {
+        let room = self.rooms.get_mut(&room)?;
+        for connection in room.members.iter().filter(|other| **other != from) {
             let Some(other) = self.members.get_mut(connection) else { continue };
             let bound = other.ticket.is_none() || other.address.is_some();
             if bound && other.dice.roll(self.loss) {
@@ -98,6 +106,8 @@ impl Rooms {
             }
         }
         let copies = to.addresses.len() + to.connections.len();
+        let copies_rate = self.limits.copy_rate / self.shares.rooms(Lane::Media);
+        room.hand_on(Lane::Media, now, Cost::datagram(length), copies, copies_rate);
         self.counts.copies += copies as u64;
         self.counts.copied_bytes += (copies * length) as u64;
         Some(from)
@@ -114,7 +124,7 @@ impl Rooms {
         fresh: impl FnOnce() -> Option<Cookie>,
     ) -> Option<Verdict> {
         let from = self.tickets.get(&ticket).copied();
-        let (from, member) = self.hear(from, now)?;
+        let (from, member) = self.hear(from, BIND_LEN, now)?;
         if member.address == Some(source) {
             return Some(Verdict::Reply(from, wire::bound(ticket)));
         }
@@ -142,14 +152,26 @@ impl Rooms {
         }
     }
 
-    /// The sender of a datagram, if there is one and it keeps to its rate.
-    fn hear(&mut self, from: Option<Connection>, now: Instant) -> Option<(Connection, &mut Member)> {
+    /// The sender of a datagram, if there is one and it keeps to its rate and its share of the room.
+    fn hear(
+        &mut self,
+        from: Option<Connection>,
+        length: usize,
+        now: Instant,
+    ) -> Option<(Connection, &mut Member)> {
+        self.shares.refresh(now, &self.limits, &mut self.rooms, &mut self.members);
         let member = from.and_then(|from| Some((from, self.members.get_mut(&from)?)));
-        let Some((from, member)) = member.filter(|(_, member)| !member.outbox.is_closed()) else {
+        let member = member.filter(|(_, member)| !member.outbox.is_closed());
+        let found = member.and_then(|(from, member)| {
+            let room = self.rooms.get_mut(&member.room)?;
+            Some((from, member, room))
+        });
+        let Some((from, member, room)) = found else {
             self.counts.unbound += 1;
             return None;
         };
-        if !member.media.afford(now, 1, self.limits.media_rate, bucket::MEDIA_BURST) {
+        let least = bucket::price(1, self.limits.media_rate);
+        if !member.media.afford(room, Lane::Media, now, Cost::datagram(length), least, bucket::MEDIA_BURST) {
             self.counts.over_rate += 1;
             return None;
         }
@@ -157,6 +179,8 @@ impl Rooms {
         Some((from, member))
     }
 }
+
+const BIND_LEN: usize = 38;
 
 #[cfg(test)]
 mod tests {
@@ -223,7 +247,9 @@ mod tests {
         }
         assert_eq!(relay.rooms.counts.malformed, 4);
         assert_eq!(relay.datagram(1_000, &[0xb0; MAX_MEDIA]).1, [address(2_000)]);
-        assert_eq!(relay.datagram(1_000, &[]).1, [address(2_000)]);
+        // Nothing is in it, so it is nothing that a member sends.
+        assert!(matches!(relay.datagram(1_000, &[]), (Verdict::Drop, to) if to.is_empty()));
+        assert_eq!(relay.rooms.counts.malformed, 5);
     }
 
     #[test]

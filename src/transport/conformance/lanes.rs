@@ -31,6 +31,13 @@ pub(super) fn all<T: Transport + 'static>() -> Vec<Listed<T>> {
     ]
 }
 
+/// The check that needs a way to cut connections, and its name.
+pub(super) fn lost<T: Transport + 'static>() -> Listed<T> {
+    (LOST, "says that the connection is lost, after what had arrived", lost_connection)
+}
+
+pub(super) const LOST: &str = "lost";
+
 impl<T: Transport> Stage<T> {
     fn unconnected(&self) -> T {
         (self.members)()
@@ -207,6 +214,41 @@ fn sizes<T: Transport>(stage: &Stage<T>) -> Outcome {
         stage.media(&mut ada, &mut [&mut ben], &vec![fill; length])?;
     }
     Ok(())
+}
+
+fn lost_connection<T: Transport>(stage: &Stage<T>) -> Outcome {
+    let cut = stage.options.cut.as_ref().ok_or("there is no way to cut connections")?;
+    let [mut ada, mut ben] = stage.joined()?;
+    say(&mut ada, "before")?;
+    // When this has come back, what was said before it has arrived.
+    say(&mut ben, "has arrived")?;
+    stage.expect_control(&mut ada, b"has arrived")?;
+    std::thread::sleep(2 * MOMENT);
+    (cut.0)();
+    stage
+        .expect_control(&mut ben, b"before")
+        .map_err(|why| format!("after the cut, what had arrived: {why}"))?;
+    for member in [&mut ada, &mut ben] {
+        let until = member.now() + stage.options.patience;
+        loop {
+            match block_on(member.receive(until)) {
+                Err(TransportError::Closed) => break,
+                Ok(Inbound::Media(_)) => {}
+                other => return Err(format!("a lost connection gave {}, not Closed", describe(&other))),
+            }
+        }
+        // It is not taken up again by itself.
+        closed(member)?;
+    }
+    let deadline = Instant::now() + stage.options.patience;
+    for member in [&mut ada, &mut ben] {
+        while let Err(error) = block_on(member.connect(stage.room)) {
+            require(Instant::now() < deadline, || format!("cannot connect again: {error}"))?;
+            thread::sleep(MOMENT);
+        }
+    }
+    say(&mut ada, "again")?;
+    stage.expect_control(&mut ben, b"again")
 }
 
 fn too_large<T: Transport>(stage: &Stage<T>) -> Outcome {

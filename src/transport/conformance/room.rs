@@ -7,6 +7,7 @@ use std::{
 
 use super::{Attack, Hostile, Listed, Middle, Outcome, Stage};
 use crate::{
+    Seed,
     driver::{Call, CallError, Next},
     group::{Identity, Name, Role},
     id::{Epoch, MemberId},
@@ -66,7 +67,7 @@ impl<T: Transport> Play<T> {
         let mut options = RoomOptions::new(name("room"), relays);
         (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
         let seed = rand::random();
-        let call = Call::host(member, identity(seed), options, seed, unix);
+        let call = Call::host(member, identity(seed), options, Seed::from_bytes(&mut { seed }), unix);
         let mut host = block_on(call).map_err(|error| format!("no room: {error}"))?;
         let now = host.now();
         let invite = host.room_mut().invite(InviteOptions::default(), now);
@@ -102,7 +103,7 @@ impl<T: Transport> Play<T> {
             let seed = rand::random();
             let invite = play.invite.parse().map_err(|error| format!("the invite: {error}"))?;
             let member = play.middle.member((stage.members)());
-            let call = Call::join(member, identity(seed), invite, seed, play.unix);
+            let call = Call::join(member, identity(seed), invite, Seed::from_bytes(&mut { seed }), play.unix);
             let call = block_on(call).map_err(|error| format!("cannot join: {error}"))?;
             play.add(call);
         }
@@ -245,7 +246,8 @@ impl<T: Transport> Play<T> {
             let now = host.now();
             let given = host.room_mut().set_role(guest, role, now);
             given.map_err(|error| format!("no commit: {error}"))?;
-            self.talk(4 * FRAME)?;
+            // A keeper puts together what it is asked for within 250 ms.
+            self.talk(COMMITTED)?;
         }
         Ok(())
     }
@@ -256,7 +258,13 @@ fn not_allowed<T: Transport>(stage: &Stage<T>) -> Outcome {
     let other = RelayName::new("another.relay.example:1").map_err(|error| error.to_string())?;
     let options = RoomOptions::new(name("room"), [other]);
     let seed = rand::random();
-    let call = Call::host(member, identity(seed), options, seed, UnixTime::from(SystemTime::now()));
+    let call = Call::host(
+        member,
+        identity(seed),
+        options,
+        Seed::from_bytes(&mut { seed }),
+        UnixTime::from(SystemTime::now()),
+    );
     match block_on(call) {
         Err(CallError::RelayNotAllowed(_)) => Ok(()),
         Err(error) => Err(format!("it said {error}")),
@@ -360,3 +368,4 @@ const MARK: &[u8; 12] = b"conformance!";
 const FRAME: Duration = Duration::from_millis(20);
 /// How long an attack has before the room commits.
 const ATTACKED: Duration = Duration::from_millis(600);
+const COMMITTED: Duration = Duration::from_millis(400);

@@ -1,16 +1,16 @@
 //! QUIC and TLS as a member speaks them to a MoQ relay: who is believed, and what is agreed upon (SPEC section 8.8).
 
-use std::{
-    sync::{Arc, atomic::AtomicBool},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use moq_net::Versions;
 use quinn_proto::{
     ClientConfig, IdleTimeout, NoneTokenStore, TransportConfig, VarInt, crypto::rustls::QuicClientConfig,
 };
 
-use crate::transport::certificate::{self, Pin};
+use crate::transport::{
+    certificate::{self, Pin},
+    quic::{probe::Gate, tls::Terms},
+};
 
 /// The protocols that have datagrams, the best first.
 pub(super) fn versions() -> Versions {
@@ -23,11 +23,12 @@ pub(super) fn is_lite(protocol: &str) -> bool {
     protocol.starts_with("moq-lite-")
 }
 
-/// How a member speaks to a relay, and whether what answered was somebody else.
-pub(super) fn client(pin: Option<Pin>) -> Option<(ClientConfig, Arc<AtomicBool>)> {
+/// How a member speaks to a relay.
+pub(super) fn client(pin: Option<Pin>) -> Option<Terms> {
     let (mut tls, rejected) = certificate::client(pin)?;
     tls.alpn_protocols = versions().alpns().into_iter().map(|alpn| alpn.as_bytes().to_vec()).collect();
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).ok()?));
+    let gate = Gate::default();
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(STREAMS))
@@ -41,9 +42,10 @@ pub(super) fn client(pin: Option<Pin>) -> Option<(ClientConfig, Arc<AtomicBool>)
         .keep_alive_interval(Some(KEEP_ALIVE))
         // 1,200 bytes are enough for a packet, and probing tells an observer nothing then.
         .mtu_discovery_config(None)
+        .congestion_controller_factory(gate.factory())
         .allow_spin(false);
     config.transport_config(Arc::new(transport)).token_store(Arc::new(NoneTokenStore));
-    Some((config, rejected))
+    Some(Terms { config, rejected, gate })
 }
 
 /// Streams of the relay's at a time: one for each message that is under way.

@@ -17,7 +17,7 @@ use std::{
 
 use bytes::Bytes;
 use moq_net::{Client, Driver, Error, kio::Park, origin};
-use quinn_proto::{ClientConfig, VarInt, crypto::rustls::HandshakeData};
+use quinn_proto::{VarInt, crypto::rustls::HandshakeData};
 
 use super::{
     Lane,
@@ -31,9 +31,11 @@ use super::{
 };
 use crate::transport::{
     TransportError,
+    attempts::Claim,
     quic::{
         line::{End, Line},
         pipe::{Pipe, why},
+        tls::Terms,
     },
 };
 
@@ -42,9 +44,9 @@ pub(super) struct Plan {
     pub(super) remote: SocketAddr,
     /// Without brackets, as certificates have it.
     pub(super) host: String,
-    pub(super) config: ClientConfig,
-    /// Set when the relay's certificate was not the right one.
-    pub(super) rejected: Arc<AtomicBool>,
+    pub(super) terms: Terms,
+    /// To be taken once the relay has answered.
+    pub(super) claim: Claim,
     /// What the relay is asked for: a path, and a token after it.
     pub(super) path: String,
     pub(super) place: Place,
@@ -65,7 +67,8 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Prepares to reach the relay, and sends nothing yet.
     pub(super) fn new(plan: Plan) -> Result<Self, TransportError> {
-        let (pipe, connection) = Pipe::open(plan.remote, &plan.host, plan.config.clone())?;
+        let (pipe, connection) =
+            Pipe::open(plan.remote, &plan.host, plan.terms.config.clone(), plan.terms.gate.clone())?;
         let link = Arc::new(Mutex::new(Link::new(connection, Instant::now())));
         let line = Arc::new(Line::new(pipe.waker()));
         Ok(Self { pipe, link, line, plan })
@@ -178,7 +181,7 @@ impl Worker {
         }
         let lost = link.handle_events()?;
         Some(match self.told {
-            Some(_) => why(&lost, self.plan.rejected.load(Ordering::Relaxed)),
+            Some(_) => why(&lost, self.plan.terms.rejected.load(Ordering::Relaxed)),
             None => TransportError::Closed,
         })
     }
@@ -186,6 +189,9 @@ impl Worker {
     /// Does all that is to be done now. Fails when the connection is to end.
     fn turn(&mut self, now: Instant) -> Result<(), TransportError> {
         if self.joined.is_none() && !lock(&self.link).connection.is_handshaking() {
+            if !self.plan.claim.take() {
+                return Err(TransportError::Unreachable);
+            }
             self.joined = Some(self.join(now)?);
         }
         if self.told.is_some() && self.joined.is_some() && lock(&self.link).greeted {

@@ -12,7 +12,10 @@ use quinn_proto::{
     TransportErrorCode,
 };
 
-use super::socket::Socket;
+use super::{
+    probe::{Gate, Probe},
+    socket::Socket,
+};
 use crate::transport::TransportError;
 
 /// The socket, and what sorts out which datagrams are for the connection.
@@ -20,6 +23,7 @@ pub(in crate::transport) struct Pipe {
     socket: Socket,
     endpoint: Endpoint,
     handle: ConnectionHandle,
+    probe: Probe,
     transmit: Vec<u8>,
 }
 
@@ -29,6 +33,7 @@ impl Pipe {
         remote: SocketAddr,
         host: &str,
         config: ClientConfig,
+        gate: Gate,
     ) -> Result<(Self, Connection), TransportError> {
         let any = match remote {
             SocketAddr::V4(_) => SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)),
@@ -39,7 +44,8 @@ impl Pipe {
         let connected = endpoint.connect(Instant::now(), config, remote, host);
         // The host is no name that a certificate could be for, or the address none that could be reached.
         let (handle, connection) = connected.map_err(|_| TransportError::Unreachable)?;
-        Ok((Self { socket, endpoint, handle, transmit: Vec::new() }, connection))
+        let probe = Probe::of_member(gate, Instant::now());
+        Ok((Self { socket, endpoint, handle, probe, transmit: Vec::new() }, connection))
     }
 
     /// What ends a wait from another thread.
@@ -49,13 +55,13 @@ impl Pipe {
 
     /// Waits until something comes, somebody wakes, or that time.
     pub(in crate::transport) fn wait(&mut self, until: Instant) {
-        self.socket.wait(until);
+        self.socket.wait(self.probe.due().map_or(until, |due| due.min(until)));
     }
 
     /// Gives the connection what has come.
     pub(in crate::transport) fn receive(&mut self, connection: &mut Connection) {
         let now = Instant::now();
-        let Self { socket, endpoint, handle, transmit } = self;
+        let Self { socket, endpoint, handle, transmit, .. } = self;
         for _ in 0..BATCHES {
             let more = socket.receive(|arrived| {
                 transmit.clear();
@@ -86,9 +92,16 @@ impl Pipe {
             self.transmit.clear();
             match connection.poll_transmit(now, segments, &mut self.transmit) {
                 Some(transmit) => self.socket.send(&transmit, &self.transmit),
-                None => return,
+                None => break,
             }
         }
+        let Self { probe, socket, transmit: buffer, .. } = self;
+        probe.send(connection, now, |connection| {
+            buffer.clear();
+            if let Some(transmit) = connection.poll_transmit(now, 1, buffer) {
+                socket.send(&transmit, buffer);
+            }
+        });
     }
 }
 

@@ -19,17 +19,27 @@ use rustls::{
     version::TLS13,
 };
 
+use super::probe::Gate;
 use crate::transport::certificate::{self, Pin};
 
-/// How a member speaks to a relay, and whether what answered was somebody else.
-pub(super) fn client(pin: Option<Pin>) -> Option<(ClientConfig, Arc<AtomicBool>)> {
+/// How a member speaks to a relay, on one connection.
+pub(in crate::transport) struct Terms {
+    pub(in crate::transport) config: ClientConfig,
+    /// Set when what answered had another certificate than the relay.
+    pub(in crate::transport) rejected: Arc<AtomicBool>,
+    pub(in crate::transport) gate: Gate,
+}
+
+/// How a member speaks to the reference relay.
+pub(super) fn client(pin: Option<Pin>) -> Option<Terms> {
     let (mut tls, rejected) = certificate::client(pin)?;
     tls.alpn_protocols = vec![ALPN.to_vec()];
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).ok()?));
-    let mut transport = transport();
-    transport.max_concurrent_bidi_streams(VarInt::from_u32(0)).keep_alive_interval(Some(KEEP_ALIVE));
+    let gate = Gate::default();
+    let mut transport = transport(&gate);
+    transport.max_concurrent_bidi_streams(VarInt::from_u32(0));
     config.transport_config(Arc::new(transport)).token_store(Arc::new(NoneTokenStore));
-    Some((config, rejected))
+    Some(Terms { config, rejected, gate })
 }
 
 /// How a relay with this certificate speaks to members.
@@ -47,15 +57,20 @@ pub(crate) fn server(
     tls.send_tls13_tickets = 0;
     let crypto = QuicServerConfig::try_from(tls).map_err(|error| Error::General(error.to_string()))?;
     let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-    let mut transport = transport();
-    transport.max_concurrent_bidi_streams(VarInt::from_u32(1)).ack_frequency_config(Some(fewer_answers()));
     let mut no_tokens = ValidationTokenConfig::default();
     no_tokens.sent(0);
     config
-        .transport_config(Arc::new(transport))
+        .transport_config(server_transport(&Gate::default()))
         .validation_token_config(no_tokens)
         .max_incoming(pending.max(1));
     Ok(config)
+}
+
+/// How a relay speaks below TLS on one connection.
+pub(crate) fn server_transport(gate: &Gate) -> Arc<TransportConfig> {
+    let mut transport = transport(gate);
+    transport.max_concurrent_bidi_streams(VarInt::from_u32(1)).ack_frequency_config(Some(fewer_answers()));
+    Arc::new(transport)
 }
 
 /// What both sides have in common below TLS.
@@ -63,7 +78,7 @@ pub(crate) fn endpoint() -> Arc<EndpointConfig> {
     Arc::new(EndpointConfig::default())
 }
 
-fn transport() -> TransportConfig {
+fn transport(gate: &Gate) -> TransportConfig {
     let mut transport = TransportConfig::default();
     transport
         .max_concurrent_uni_streams(VarInt::from_u32(0))
@@ -75,6 +90,7 @@ fn transport() -> TransportConfig {
         .max_idle_timeout(Some(IdleTimeout::from(VarInt::from_u32(IDLE_MS))))
         // 1,200 bytes are enough for a packet, and probing tells an observer nothing then.
         .mtu_discovery_config(None)
+        .congestion_controller_factory(gate.factory())
         .allow_spin(false);
     transport
 }
@@ -91,6 +107,5 @@ const ALPN: &[u8] = b"sottovoce/1";
 /// What may be under way on the stream: four of the largest messages.
 const WINDOW: u32 = 64 * 1024;
 /// What may wait on the media lane.
-const DATAGRAMS: usize = 64 * 1024;
+pub(crate) const DATAGRAMS: usize = 64 * 1024;
 const IDLE_MS: u32 = 35_000;
-const KEEP_ALIVE: Duration = Duration::from_secs(10);

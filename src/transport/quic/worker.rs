@@ -12,15 +12,16 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use quinn_proto::{ClientConfig, Connection, Dir, Event, ReadError, StreamEvent, StreamId, VarInt};
+use quinn_proto::{Connection, Dir, Event, ReadError, StreamEvent, StreamId, VarInt};
 
 use super::{
     line::{End, Line},
     pipe::{Pipe, why},
+    tls::Terms,
 };
 use crate::{
     relay::wire::{self, Frames},
-    transport::{MAX_MEDIA, TransportError, socket::refused},
+    transport::{MAX_MEDIA, TransportError, attempts::Claim, socket::refused},
 };
 
 /// What a connection is for.
@@ -39,6 +40,8 @@ pub(super) struct Worker {
     purpose: Purpose,
     /// Set when the relay's certificate was not the right one.
     rejected: Arc<AtomicBool>,
+    /// To be taken once the relay has answered.
+    claim: Claim,
     /// Where to tell whether there is a connection; taken when that is clear.
     told: Option<mpsc::Sender<Result<(), TransportError>>>,
     stream: Option<StreamId>,
@@ -61,13 +64,13 @@ impl Worker {
     pub(super) fn new(
         remote: SocketAddr,
         host: &str,
-        config: ClientConfig,
-        rejected: Arc<AtomicBool>,
+        Terms { config, rejected, gate }: Terms,
         opening: Bytes,
         purpose: Purpose,
+        claim: Claim,
         told: mpsc::Sender<Result<(), TransportError>>,
     ) -> Result<Self, TransportError> {
-        let (pipe, connection) = Pipe::open(remote, host, config)?;
+        let (pipe, connection) = Pipe::open(remote, host, config, gate)?;
         let line = Arc::new(Line::new(pipe.waker()));
         Ok(Self {
             pipe,
@@ -75,6 +78,7 @@ impl Worker {
             line,
             purpose,
             rejected,
+            claim,
             told: Some(told),
             stream: None,
             unsent: opening,
@@ -124,6 +128,8 @@ impl Worker {
     fn handle_events(&mut self, now: Instant) {
         while let Some(event) = self.connection.poll() {
             match event {
+                // Another of the relay's addresses was faster.
+                Event::Connected if !self.claim.take() => self.end(now, TransportError::Unreachable),
                 Event::Connected => {
                     let fits = self.connection.datagrams().max_size().is_some_and(|most| most >= MAX_MEDIA);
                     self.stream = self.connection.streams().open(Dir::Bi);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     keys::derive::hkdf_sha256,
-    transport::{RoomHandle, TransportError},
+    transport::{RoomHandle, TransportError, attempts::Claim},
 };
 
 /// The control thread's state.
@@ -51,6 +51,7 @@ impl Session {
         handle: RoomHandle,
         lane: Arc<Lane>,
         deadline: Instant,
+        claim: &Claim,
     ) -> Result<Self, TransportError> {
         let random = random().ok_or(TransportError::Exhausted)?;
         let mut ng = Ng::new(relay, any, random).map_err(|_| TransportError::Exhausted)?;
@@ -58,6 +59,9 @@ impl Session {
         let ip = ng.local_ip().map_err(|_| TransportError::Exhausted)?;
         let left = deadline.saturating_duration_since(Instant::now());
         ng.ask("ping", &[], left, |_| Some(())).map_err(why)?;
+        if !claim.take() {
+            return Err(TransportError::Unreachable);
+        }
         let mut session = Self {
             ng,
             relay,

@@ -81,7 +81,7 @@ pub(super) struct Pace {
 }
 
 pub(super) const PACE: Pace = Pace {
-    keep_alive: Duration::from_secs(10),
+    keep_alive: Duration::from_secs(1),
     retry: Duration::from_secs(1),
     silence_timeout: Duration::from_secs(35),
 };
@@ -93,7 +93,7 @@ pub(super) fn read(media: &UdpSocket, ticket: Ticket, inbox: &Inbox, pace: &Pace
     let (mut asked, mut confirmed) = (Instant::now(), Instant::now());
     let mut proved = false;
     while !inbox.is_closed() && confirmed.elapsed() < pace.silence_timeout {
-        // Keeps the way through any address translation open, and finds out if it has moved.
+        // Keeps the way through any address translation open, and finds out within a second or two if it has moved.
         let pause = if confirmed >= asked { pace.keep_alive } else { pace.retry };
         if asked.elapsed() >= pause {
             (asked, proved) = (Instant::now(), false);

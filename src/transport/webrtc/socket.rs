@@ -20,7 +20,7 @@ use tungstenite::{
 };
 
 use super::name::{Address, Security};
-use crate::transport::{TransportError, certificate};
+use crate::transport::{TransportError, attempts::Claim, certificate};
 
 pub(super) struct Socket {
     inner: WebSocket<Stream>,
@@ -47,6 +47,7 @@ impl Socket {
         poll: &mut Poll,
         token: Token,
         deadline: Instant,
+        claim: &Claim,
     ) -> Result<Self, TransportError> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -54,6 +55,9 @@ impl Socket {
         }
         let exhausted = |_| TransportError::Exhausted;
         let stream = Blocking::connect_timeout(&remote, left).map_err(|_| TransportError::Unreachable)?;
+        if !claim.take() {
+            return Err(TransportError::Unreachable);
+        }
         let local = stream.local_addr().map_err(|_| TransportError::Unreachable)?;
         stream.set_nodelay(true).and_then(|()| stream.set_nonblocking(true)).map_err(exhausted)?;
         let mut stream = TcpStream::from_std(stream);

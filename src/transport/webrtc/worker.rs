@@ -17,7 +17,7 @@ use super::{
     session::{Session, State},
     socket::{Read, Socket},
 };
-use crate::transport::{RoomHandle, TransportError};
+use crate::transport::{RoomHandle, TransportError, attempts::Claim};
 
 pub(super) struct Worker {
     poll: Poll,
@@ -59,6 +59,7 @@ impl Worker {
         remote: SocketAddr,
         handle: RoomHandle,
         deadline: Instant,
+        claim: &Claim,
         told: mpsc::Sender<Result<(), TransportError>>,
     ) -> Result<Self, TransportError> {
         let exhausted = |_| TransportError::Exhausted;
@@ -71,7 +72,7 @@ impl Worker {
         let mut udp = UdpSocket::bind(any).map_err(exhausted)?;
         poll.registry().register(&mut udp, MEDIA, Interest::READABLE).map_err(exhausted)?;
         let port = udp.local_addr().map_err(exhausted)?.port();
-        let socket = Socket::open(address, remote, &mut poll, SIGNALS, deadline)?;
+        let socket = Socket::open(address, remote, &mut poll, SIGNALS, deadline, claim)?;
         let here = SocketAddr::new(socket.local.ip(), port);
         let media = Media { socket: udp, relay: socket.remote.ip(), line: Arc::new(Line::new(waker)) };
         let session = Session::new(handle, here, Instant::now());

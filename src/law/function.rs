@@ -1,0 +1,487 @@
+//! The function: from a set of genuine statements to host, moderators, roles and bans
+//! (`spec/law.md`, L12 to L25).
+//!
+//! ```text
+//! hand-overs > chain > host, office
+//! tables of the office > the greatest no > moderators with terms, entries, floor
+//! standings > those that count > roles, bans, invites, lock
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crate::id::IdentityKey;
+
+use super::{
+    offices::Offices,
+    rules::{self, Rule},
+    set::Pins,
+    standing::{Register, Role, Standing, Word},
+    statement::{Genuine, GenuineStatement, StatementId},
+    table::{Entry, Moderator, Office, Rest, Table, Term},
+    terms::{GroupId, Tag, Terms},
+};
+
+/// How far above the table's number a word may stand.
+pub(crate) const WINDOW: u32 = 4_096;
+/// About how many tags the words of one issuer count.
+pub(crate) const MAX_TAGS: usize = 1_024;
+/// How often a room may change hands.
+pub(crate) const MAX_HAND_OVERS: usize = 1_024;
+
+/// From where the chain of hand-overs starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Anchor {
+    /// From the founder: for every member.
+    Founder,
+    /// From the host and office of an invite: for a newcomer, until it holds the whole chain.
+    Invite {
+        /// The host that the invite names.
+        host: IdentityKey,
+        /// The host's office then.
+        office: Office,
+    },
+}
+
+/// What a set of statements says: who is host, who has rank, who is admitted as what.
+#[derive(Clone, Debug)]
+pub(crate) struct Law {
+    host: IdentityKey,
+    office: Office,
+    over: bool,
+    chain: Vec<Link>,
+    table: Option<(StatementId, u64)>,
+    rest: Arc<Rest>,
+    ranks: BTreeMap<Tag, IdentityKey>,
+    subjects: BTreeMap<Tag, Subject>,
+    standings: usize,
+    /// Of each issuer whose words count: about how many tags, and the greatest of them.
+    reach: BTreeMap<IdentityKey, (usize, Tag)>,
+    salted: Arc<Terms>,
+}
+
+impl Law {
+    /// The host's key. After the end of the room it is all zeros.
+    pub(crate) fn host(&self) -> &IdentityKey {
+        &self.host
+    }
+
+    /// The hand-over by which the host is host.
+    pub(crate) fn office(&self) -> Office {
+        self.office
+    }
+
+    /// The greatest table number of this office, if its host has signed a table in it.
+    pub(crate) fn table_no(&self) -> Option<u64> {
+        let opened_by = self.chain.last().map(|link| link.hand_over);
+        self.table.filter(|(id, _)| Some(*id) != opened_by).map(|(_, no)| no)
+    }
+
+    /// The table in force, if the room has one.
+    pub(crate) fn table_id(&self) -> Option<StatementId> {
+        self.table.map(|(id, _)| id)
+    }
+
+    /// Moderators, entries and floor of the table in force.
+    pub(crate) fn rest(&self) -> &Arc<Rest> {
+        &self.rest
+    }
+
+    /// The hand-overs taken, oldest first.
+    pub(crate) fn chain(&self) -> impl ExactSizeIterator<Item = StatementId> + '_ {
+        self.chain.iter().map(|link| link.hand_over)
+    }
+
+    /// The hand-over that `signer` gave its `office` away with.
+    pub(super) fn handed_over(&self, signer: &IdentityKey, office: Office) -> Option<StatementId> {
+        let link = self.chain.iter().find(|link| link.office == office && link.signer == *signer)?;
+        Some(link.hand_over)
+    }
+
+    /// Whether the host has closed the room: then nobody is admitted.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The moderators, ascending by key.
+    pub(crate) fn moderators(&self) -> &[Moderator] {
+        if self.over { &[] } else { self.rest.moderators() }
+    }
+
+    /// The rank of the holder of a key.
+    pub(crate) fn rank_of(&self, key: &IdentityKey) -> Rank {
+        if self.over {
+            Rank::None
+        } else if *key == self.host {
+            Rank::Host
+        } else if self.rest.moderator(key).is_some() {
+            Rank::Moderator
+        } else {
+            Rank::None
+        }
+    }
+
+    /// The rank of whoever has this tag.
+    pub(crate) fn rank_of_tag(&self, tag: &Tag) -> Rank {
+        self.key_of_rank(tag).map_or(Rank::None, |key| self.rank_of(key))
+    }
+
+    /// The key behind the tag of somebody of rank.
+    pub(crate) fn key_of_rank(&self, tag: &Tag) -> Option<&IdentityKey> {
+        self.ranks.get(tag)
+    }
+
+    /// The term that standings of this key have to name; none without rank.
+    pub(crate) fn term_of(&self, key: &IdentityKey) -> Option<Term> {
+        match self.rank_of(key) {
+            Rank::Host => Some(self.office.term()),
+            Rank::Moderator => self.rest.moderator(key).map(|moderator| moderator.term),
+            Rank::None => None,
+        }
+    }
+
+    /// The tag of a key in this room.
+    pub(crate) fn tag(&self, key: &IdentityKey) -> Tag {
+        self.salted.tag(key)
+    }
+
+    /// Whether the holder of a key may be in the tree.
+    pub(crate) fn admits(&self, key: &IdentityKey) -> bool {
+        self.admits_tag(&self.tag(key))
+    }
+
+    /// Whether whoever has this tag may be in the tree.
+    pub(crate) fn admits_tag(&self, tag: &Tag) -> bool {
+        self.standing_of(tag).is_admitted()
+    }
+
+    /// Role, mute and ban of whoever has this tag. Host and moderators are speakers.
+    pub(crate) fn standing_of(&self, tag: &Tag) -> Position {
+        if self.over {
+            return Position { role: Role::Out, muted: false, banned: false };
+        }
+        if let Some(key) = self.ranks.get(tag) {
+            let muted = self.rest.moderator(key).is_some_and(|moderator| moderator.muted);
+            return Position { role: Role::Speaker, muted, banned: false };
+        }
+        let said = self.said_about(tag);
+        Position { role: said.role.role(), muted: said.role.is_muted(), banned: said.banned }
+    }
+
+    /// What table and words say about a tag, whatever its rank, and where its numbers stand.
+    pub(crate) fn numbers(&self, tag: &Tag) -> Numbers {
+        let base = self.base(tag);
+        let said = self.said_about(tag);
+        Numbers { base_n: base.n, base_bn: base.bn, n: said.n, bn: said.bn }
+    }
+
+    /// Role and ban that table and words give, before rank is looked at.
+    pub(super) fn said_about(&self, tag: &Tag) -> Entry {
+        match self.subjects.get(tag) {
+            Some(subject) => subject.entry,
+            None => self.base(tag),
+        }
+    }
+
+    /// The table's entry, or what holds about who is not listed.
+    pub(super) fn base(&self, tag: &Tag) -> Entry {
+        self.rest.entry(tag).copied().unwrap_or(Entry::unlisted(*tag, self.rest.floor()))
+    }
+
+    /// An invite that somebody of rank made: the role that it gives, or that it was revoked.
+    pub(crate) fn invite(&self, tag: &Tag) -> Option<InviteState> {
+        let said = self.said_about(tag);
+        let spoken = self.rest.entry(tag).is_some() || self.subjects.contains_key(tag);
+        if self.over || !spoken {
+            return None;
+        }
+        let revoked = said.banned || said.role.role() == Role::Out;
+        Some(if revoked { InviteState::Revoked } else { InviteState::Live(said.role.role()) })
+    }
+
+    /// Whether doors admit nobody who is not admitted yet.
+    pub(crate) fn is_locked(&self) -> bool {
+        !self.over && self.said_about(&Tag::LOCK).banned
+    }
+
+    /// The Bans about a tag that put it out: what a door shows, and what may fall later.
+    pub(crate) fn bans(&self, tag: &Tag) -> &[Genuine<Standing>] {
+        self.subjects.get(tag).map_or(&[], |subject| &subject.bans)
+    }
+
+    /// The words about a tag that count, in both registers.
+    pub(crate) fn words(&self, tag: &Tag) -> &[Genuine<Standing>] {
+        self.subjects.get(tag).map_or(&[], |subject| &subject.words)
+    }
+
+    /// How many standings count: at 256 the host signs a table.
+    pub(crate) fn standings(&self) -> usize {
+        self.standings
+    }
+
+    /// Every tag that the table lists or a word that counts is about, and those of rank.
+    pub(crate) fn tags(&self) -> BTreeSet<Tag> {
+        let listed = self.rest.entries().iter().map(|entry| &entry.tag);
+        listed.chain(self.subjects.keys()).chain(self.ranks.keys()).copied().collect()
+    }
+
+    /// Whether a standing is in its issuer's term and in the window of its number. It counts if besides
+    /// no later word of its issuer takes its place.
+    pub(crate) fn hears(&self, standing: &Standing) -> bool {
+        let rank = self.rank_of(&standing.issuer);
+        if rank == Rank::None
+            || rules::holds(Rule::Term) && self.term_of(&standing.issuer) != Some(standing.term)
+        {
+            return false;
+        }
+        let base = self.base(&standing.about);
+        let base = match standing.word.register() {
+            Register::Role => base.n,
+            Register::Ban => base.bn,
+        };
+        let above = !rules::holds(Rule::Base) || standing.n > base;
+        let clamped = rank == Rank::Host || rules::holds(Rule::Clamp);
+        above && (!clamped || standing.n.saturating_sub(base) <= WINDOW)
+    }
+
+    /// About how many tags words of this issuer count, and whether `tag` is one of them.
+    pub(crate) fn spoken_about(&self, issuer: &IdentityKey, tag: &Tag) -> (usize, bool) {
+        let count = self.reach.get(issuer).map_or(0, |(count, _)| *count);
+        (count, self.words(tag).iter().any(|word| word.content().issuer == *issuer))
+    }
+
+    /// Whether a word of this issuer about this tag is within the bound of L19.
+    pub(crate) fn reaches(&self, issuer: &IdentityKey, tag: &Tag) -> bool {
+        self.reach.get(issuer).is_none_or(|(count, greatest)| *count < MAX_TAGS || tag <= greatest)
+    }
+}
+
+/// What somebody may do beyond being admitted. Ordered: the host stands above moderators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Rank {
+    /// Nothing.
+    None,
+    /// Speaks about everybody without rank.
+    Moderator,
+    /// Speaks about everybody, and alone about rank.
+    Host,
+}
+
+/// Where somebody stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// The role; of who is banned, the one that an Unban gives back.
+    pub(crate) role: Role,
+    /// Whether it is heard by nobody.
+    pub(crate) muted: bool,
+    /// Whether it is banned.
+    pub(crate) banned: bool,
+}
+
+impl Position {
+    /// Whether it may be in the tree.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.role != Role::Out && !self.banned
+    }
+}
+
+/// The numbers of one tag's two registers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    /// The table's, of the role register.
+    pub(crate) base_n: u32,
+    /// The table's, of the ban register.
+    pub(crate) base_bn: u32,
+    /// The greatest that counts in the role register.
+    pub(crate) n: u32,
+    /// The greatest that counts in the ban register.
+    pub(crate) bn: u32,
+}
+
+/// What law says about an invite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InviteState {
+    /// It gives this role.
+    Live(Role),
+    /// It gives nothing any more.
+    Revoked,
+}
+
+/// One change of office.
+#[derive(Clone, Copy, Debug)]
+struct Link {
+    signer: IdentityKey,
+    office: Office,
+    hand_over: StatementId,
+}
+
+/// A tag that words are about.
+#[derive(Clone, Debug)]
+struct Subject {
+    entry: Entry,
+    words: Vec<Genuine<Standing>>,
+    bans: Vec<Genuine<Standing>>,
+}
+
+/// What one issuer says: about each tag at most one word a register.
+type Words<'a> = BTreeMap<Tag, [Option<&'a Genuine<Standing>>; 2]>;
+
+/// The law of a set, and the part of the set that it needs: the live set.
+pub(super) fn law(
+    terms: &Arc<Terms>,
+    group_id: GroupId,
+    anchor: Anchor,
+    statements: &BTreeMap<StatementId, GenuineStatement>,
+    pins: &Pins,
+) -> (Law, BTreeMap<StatementId, GenuineStatement>) {
+    let offices = Offices::new(statements);
+    let (host, office) = match anchor {
+        Anchor::Founder => (terms.founder, Office::from(group_id)),
+        Anchor::Invite { host, office } => (host, office),
+    };
+    let mut law = Law {
+        host,
+        office,
+        over: false,
+        chain: Vec::new(),
+        table: None,
+        rest: Arc::default(),
+        ranks: BTreeMap::new(),
+        subjects: BTreeMap::new(),
+        standings: 0,
+        reach: BTreeMap::new(),
+        salted: terms.clone(),
+    };
+    let mut live = BTreeMap::new();
+    let last = law.walk(&offices, &pins.with_ancestors(statements), &mut live);
+    let table = if law.over { last } else { offices.newest(&law.host, law.office).or(last) };
+    if let Some(table) = table {
+        law.table = Some((table.id(), table.content().no()));
+        law.rest = table.content().rest().cloned().unwrap_or_default();
+        live.insert(table.id(), GenuineStatement::Table(table.clone()));
+    }
+    if law.over {
+        return (law, live);
+    }
+    let moderators = law.rest.moderators().iter().map(|moderator| moderator.key);
+    law.ranks = moderators.chain([law.host]).map(|key| (terms.tag(&key), key)).collect();
+    let words = statements.values().filter_map(|statement| match statement {
+        GenuineStatement::Standing(standing) => Some(standing),
+        GenuineStatement::Table(_) => None,
+    });
+    law.hear(words, &mut live);
+    (law, live)
+}
+
+impl Law {
+    /// L13 and L14: follows the hand-overs, and returns the last one.
+    fn walk<'a>(
+        &mut self,
+        offices: &Offices<'a>,
+        pinned: &BTreeSet<StatementId>,
+        live: &mut BTreeMap<StatementId, GenuineStatement>,
+    ) -> Option<&'a Genuine<Table>> {
+        let mut last = None;
+        loop {
+            let candidates = offices.hand_overs(&self.host, self.office);
+            let full = self.chain.len() >= MAX_HAND_OVERS;
+            let candidates = candidates.filter(|table| !full || table.content().is_closing());
+            let rank = |table: &&Genuine<Table>| {
+                let pinned = rules::holds(Rule::Pin) && pinned.contains(&table.id());
+                (!pinned, table.id())
+            };
+            let Some(table) = candidates.min_by_key(rank) else { return last };
+            let link = Link { signer: self.host, office: self.office, hand_over: table.id() };
+            self.chain.push(link);
+            live.insert(table.id(), GenuineStatement::Table(table.without_rest()));
+            (self.host, self.office, last) = (*table.content().host(), table.id().into(), Some(table));
+            if table.content().is_closing() {
+                self.over = true;
+                return last;
+            }
+        }
+    }
+
+    /// L17 to L23: the words that count, and what they say.
+    fn hear<'a>(
+        &mut self,
+        words: impl Iterator<Item = &'a Genuine<Standing>>,
+        live: &mut BTreeMap<StatementId, GenuineStatement>,
+    ) {
+        let mut greatest: BTreeMap<IdentityKey, Words<'_>> = BTreeMap::new();
+        for word in words.filter(|word| self.hears(word.content())) {
+            let said = word.content();
+            let [role, ban] = greatest.entry(said.issuer).or_default().entry(said.about).or_default();
+            let place = match said.word.register() {
+                Register::Role => role,
+                Register::Ban => ban,
+            };
+            if place.is_none_or(|held| precedence(held) < precedence(word)) {
+                *place = Some(word);
+            }
+        }
+        let bound = if rules::holds(Rule::Tags) { MAX_TAGS } else { usize::MAX };
+        for (issuer, words) in &greatest {
+            if let Some(last) = words.keys().take(bound).next_back() {
+                self.reach.insert(*issuer, (words.len().min(bound), *last));
+            }
+        }
+        let counting = greatest.into_values().flat_map(|words| words.into_iter().take(bound));
+        let mut about: BTreeMap<Tag, Vec<Genuine<Standing>>> = BTreeMap::new();
+        for (tag, words) in counting {
+            for word in words.into_iter().flatten() {
+                live.insert(word.id(), GenuineStatement::Standing(word.clone()));
+                about.entry(tag).or_default().push(word.clone());
+                self.standings += 1;
+            }
+        }
+        self.subjects = about
+            .into_iter()
+            .map(|(tag, words)| {
+                let entry = self.combine(&tag, &words);
+                let in_force = |word: &&Genuine<Standing>| entry.banned && word.content().word == Word::Ban;
+                let bans = words.iter().filter(in_force).cloned().collect();
+                (tag, Subject { entry, words, bans })
+            })
+            .collect();
+    }
+
+    /// L20 to L22: base and counting words about one tag, as one entry.
+    pub(super) fn combine(&self, tag: &Tag, words: &[Genuine<Standing>]) -> Entry {
+        let mut entry = self.base(tag);
+        let roles = words.iter().filter_map(|word| match word.content().word {
+            Word::Role(role) => Some((precedence(word), role)),
+            Word::Ban | Word::Unban => None,
+        });
+        if let Some((precedence, role)) = roles.max_by_key(|(precedence, _)| *precedence) {
+            (entry.role, entry.n) = (role, precedence.0);
+        }
+        let of_ban = |word: &&Genuine<Standing>| word.content().word.register() == Register::Ban;
+        let (mut settled, mut top) = (entry.bn, entry.bn);
+        for word in words.iter().filter(of_ban).map(Genuine::content) {
+            top = top.max(word.n);
+            if word.issuer == self.host {
+                (entry.banned, settled) = (word.word == Word::Ban, word.n);
+            }
+        }
+        let mut by_moderators =
+            words.iter().filter(of_ban).map(Genuine::content).filter(|word| word.issuer != self.host);
+        if rules::holds(Rule::OwnUnban) {
+            entry.banned |= by_moderators.any(|word| word.word == Word::Ban && word.n > settled);
+        } else if let Some(last) = by_moderators.max_by_key(|word| (word.n, word.word.strictness()))
+            && last.n > settled
+        {
+            entry.banned = last.word == Word::Ban;
+        }
+        entry.bn = top;
+        entry
+    }
+}
+
+/// L11: of two words the one with the greater precedence counts: number, then the stricter, then the least id.
+pub(super) fn precedence(word: &Genuine<Standing>) -> (u32, u8, std::cmp::Reverse<StatementId>) {
+    let said = word.content();
+    (said.n, said.word.strictness(), std::cmp::Reverse(word.id()))
+}

@@ -1,0 +1,216 @@
+//! The live set: what the law needs of all statements shown, as one value that hashes and compares
+//! (`spec/law.md`, L24 and L26).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
+
+use crate::{
+    group::codec::{Malformed, Reader, Writer},
+    keys::derive::sha256,
+};
+
+use super::{
+    function::{self, Anchor, Law},
+    statement::{GenuineStatement, Statement, StatementId},
+    table::Office,
+    terms::{GroupId, Terms},
+};
+
+/// The statements that count, with their law. A clone is a pointer to the same set.
+#[derive(Clone)]
+pub(crate) struct LiveSet(Arc<Inner>);
+
+struct Inner {
+    terms: Arc<Terms>,
+    group_id: GroupId,
+    anchor: Anchor,
+    statements: BTreeMap<StatementId, GenuineStatement>,
+    law: Law,
+    hash: [u8; 32],
+}
+
+impl LiveSet {
+    /// The set of a room about which nothing was said: the founder is host, nobody else is admitted.
+    pub(crate) fn new(terms: Arc<Terms>, anchor: Anchor) -> Self {
+        let group_id = terms.group_id();
+        Self::of(terms, group_id, anchor, &BTreeMap::new(), &Pins::default())
+    }
+
+    /// `live` of this set and more statements, for a member who has taken the hand-overs in `pins`.
+    pub(crate) fn union(&self, more: impl IntoIterator<Item = GenuineStatement>, pins: &Pins) -> Self {
+        let mut all = self.0.statements.clone();
+        for statement in more {
+            let has_rest =
+                matches!(&statement, GenuineStatement::Table(table) if table.content().rest().is_some());
+            let id = statement.id();
+            // A table without its rest takes nobody's place.
+            if has_rest || !all.contains_key(&id) {
+                all.insert(id, statement);
+            }
+        }
+        Self::of(self.0.terms.clone(), self.0.group_id, self.0.anchor, &all, pins)
+    }
+
+    fn of(
+        terms: Arc<Terms>,
+        group_id: GroupId,
+        anchor: Anchor,
+        all: &BTreeMap<StatementId, GenuineStatement>,
+        pins: &Pins,
+    ) -> Self {
+        let (law, statements) = function::law(&terms, group_id, anchor, all, pins);
+        let mut hashed = b"sottovoce 2 law".to_vec();
+        statements.keys().for_each(|id| hashed.extend_from_slice(&id.0));
+        let hash = sha256(&[&hashed]);
+        Self(Arc::new(Inner { terms, group_id, anchor, statements, law, hash }))
+    }
+
+    /// What the set says.
+    pub(crate) fn law(&self) -> &Law {
+        &self.0.law
+    }
+
+    /// The law hash: over the ids, ascending.
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        self.0.hash
+    }
+
+    /// The terms of the room.
+    pub(crate) fn terms(&self) -> &Arc<Terms> {
+        &self.0.terms
+    }
+
+    /// The room.
+    pub(crate) fn group_id(&self) -> &GroupId {
+        &self.0.group_id
+    }
+
+    /// From where its chain starts.
+    pub(crate) fn anchor(&self) -> Anchor {
+        self.0.anchor
+    }
+
+    /// The ids of its statements, ascending.
+    pub(crate) fn ids(&self) -> impl ExactSizeIterator<Item = StatementId> + '_ {
+        self.0.statements.keys().copied()
+    }
+
+    /// A statement of the set.
+    pub(crate) fn get(&self, id: &StatementId) -> Option<&GenuineStatement> {
+        self.0.statements.get(id)
+    }
+
+    /// Its statements, ascending by id.
+    pub(crate) fn statements(&self) -> impl ExactSizeIterator<Item = &GenuineStatement> {
+        self.0.statements.values()
+    }
+
+    /// Every statement as it is shown: a u32 count, then the statements, ascending by id.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encode(self.statements())
+    }
+}
+
+/// Two sets are one if their hashes are.
+impl PartialEq for LiveSet {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.group_id == other.0.group_id && self.0.hash == other.0.hash
+    }
+}
+
+impl Eq for LiveSet {}
+
+impl fmt::Debug for LiveSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LiveSet({} statements)", self.0.statements.len())
+    }
+}
+
+/// Writes statements as [`decode`] reads them.
+pub(crate) fn encode<'a>(statements: impl ExactSizeIterator<Item = &'a GenuineStatement>) -> Vec<u8> {
+    let count = u32::try_from(statements.len()).expect("a live set has 70,000 statements at most");
+    statements.fold(Writer::new().u32(count), |to, statement| statement.statement().write(to)).finish()
+}
+
+/// Reads statements whose signatures nobody has checked; at most [`MAX_SHOWN`].
+///
+/// # Errors
+/// [`Malformed`] for any byte that is not in the form of L10.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Vec<Statement>, Malformed> {
+    let mut reader = Reader::new(bytes);
+    let statements = read(&mut reader)?;
+    reader.finish()?;
+    Ok(statements)
+}
+
+pub(super) fn read(reader: &mut Reader<'_>) -> Result<Vec<Statement>, Malformed> {
+    let count = reader.u32()?;
+    if count > MAX_SHOWN {
+        return Err(Malformed);
+    }
+    (0..count).map(|_| Statement::read(reader)).collect()
+}
+
+/// More statements than a live set can have: hand-overs, a table, and two words of 17 issuers about
+/// 1,024 tags each.
+pub(crate) const MAX_SHOWN: u32 = 65_536;
+
+/// The hand-overs that a member has taken, oldest first. It never takes another one of the same office.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Pins(Vec<StatementId>);
+
+impl Pins {
+    /// The hand-overs that a law has taken.
+    pub(crate) fn of(law: &Law) -> Self {
+        Self(law.chain().collect())
+    }
+
+    /// A newcomer's: the office of its invite. None for a founder's, who was handed nothing.
+    pub(crate) fn of_office(office: Office, group_id: &GroupId) -> Self {
+        if office == Office::from(*group_id) { Self::default() } else { Self(vec![StatementId(office.0)]) }
+    }
+
+    /// The hand-overs, oldest first.
+    pub(crate) fn ids(&self) -> &[StatementId] {
+        &self.0
+    }
+
+    /// Whether the law has taken all of them: what a Welcome has to show.
+    pub(crate) fn is_contained_in(&self, law: &Law) -> bool {
+        let chain: BTreeSet<_> = law.chain().collect();
+        self.0.iter().all(|pin| chain.contains(pin))
+    }
+
+    /// Whether the law and the pins took different hand-overs of one office: what a commit must not show.
+    /// A law that is only behind, or only ahead, does not part.
+    pub(crate) fn part_from(&self, law: &Law) -> bool {
+        law.chain().zip(&self.0).any(|(taken, pin)| taken != *pin)
+    }
+
+    /// L14: a hand-over that is pinned pins those that it follows.
+    pub(super) fn with_ancestors(
+        &self,
+        statements: &BTreeMap<StatementId, GenuineStatement>,
+    ) -> BTreeSet<StatementId> {
+        let mut pinned = BTreeSet::new();
+        for pin in &self.0 {
+            let mut next = Some(*pin);
+            while let Some(id) = next
+                && pinned.insert(id)
+            {
+                next = match statements.get(&id) {
+                    Some(GenuineStatement::Table(table)) => Some(StatementId(table.content().office().0)),
+                    _ => None,
+                };
+            }
+        }
+        pinned
+    }
+
+    pub(super) fn from_ids(ids: Vec<StatementId>) -> Self {
+        Self(ids)
+    }
+}

@@ -1,0 +1,117 @@
+//! What a member of rank does: signs statements, shows them, lets people in (SPEC section 7, rules A and D).
+
+use std::{collections::BTreeSet, time::Instant};
+
+use super::{
+    doors::Admitted,
+    error::{CommandError, ControlError},
+    memory::Memory,
+    outbox::Outbox,
+    seat::{Outcome, Seat},
+};
+use crate::{
+    id::MemberId,
+    law::{self, Act, Tag},
+    wire::{knock::Knock, saying::Saying},
+};
+
+impl Seat {
+    /// A knock at our door.
+    pub(super) fn hear_knock(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        knock: &Knock,
+        now: Instant,
+    ) -> Result<Outcome, ControlError> {
+        let Some(mut doors) = memory.doors.take() else { return Ok(Outcome::Stays) };
+        let admitted = doors.handle_knock(out, &memory.store, knock, now);
+        memory.doors = Some(doors);
+        match admitted? {
+            Some(admitted) => self.admit(out, memory, admitted, None, now).or_else(|error| {
+                if matches!(error, CommandError::Full) {
+                    Ok(Outcome::Stays)
+                } else {
+                    Err(ControlError::Flood)
+                }
+            }),
+            None => Ok(Outcome::Stays),
+        }
+    }
+
+    /// Lets somebody in: a statement if law does not admit yet, the KeyPackage to the keeper, a receipt.
+    pub(super) fn admit(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        admitted: Admitted,
+        role: Option<law::Role>,
+        now: Instant,
+    ) -> Result<Outcome, CommandError> {
+        let Admitted { candidate, key_package, one_use, reference, invite } = admitted;
+        memory.note_person(candidate.key);
+        let mut outcome = Outcome::Stays;
+        if !memory.store.law().admits(&candidate.key) {
+            let role = role.unwrap_or(invite.role);
+            let who = memory.store.law().tag(&candidate.key);
+            let used_up = (invite.uses == 1).then_some(invite.tag);
+            outcome = self.act(out, memory, Act::Admit { who, role, used_up }, now)?;
+            if let Some(doors) = &mut memory.doors {
+                doors.count_use(invite.tag);
+            }
+        }
+        if let Some(doors) = &memory.doors {
+            doors.send_receipt(out, &memory.store, &one_use, reference);
+        }
+        self.say(out, &Saying::Admit { key_package });
+        self.enqueue(out, memory, candidate, now);
+        Ok(outcome)
+    }
+
+    /// Signs what an act takes, shows it to everybody, and acts on it.
+    pub(super) fn act(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        act: Act,
+        now: Instant,
+    ) -> Result<Outcome, CommandError> {
+        let clock_ms = out.clock.unix_ms(now);
+        let about = self.subject_of(&act, memory);
+        let law = memory.store.law();
+        let seen: BTreeSet<Tag> = {
+            let roster = self.group.roster().iter().map(|member| &member.key);
+            memory.people().iter().chain(roster).map(|key| law.tag(key)).collect()
+        };
+        let rng = &mut out.rng;
+        let mut random = || rng.array();
+        let statements =
+            law::sign(act, &out.identity, &memory.store, clock_ms, &mut random, &|tag| seen.contains(tag))?;
+        let group_id = *memory.store.known().group_id();
+        let ids: Vec<_> = statements.iter().map(|statement| statement.id(&group_id)).collect();
+        let merged = memory.store.merge(statements, &self.epoch_law);
+        memory.note_signed(&ids, clock_ms);
+        if let Some(member) = about
+            && self.asked.len() < MAX_ASKED
+        {
+            self.asked.extend(ids.into_iter().map(|id| (member, id, now)));
+        }
+        if !merged.changed {
+            return Ok(Outcome::Stays);
+        }
+        self.show(out, memory, now);
+        Ok(self.act_on_law(out, memory, now))
+    }
+
+    /// The member that an act is about.
+    fn subject_of(&self, act: &Act, memory: &Memory) -> Option<MemberId> {
+        let tag = act.subject(memory.store.law())?;
+        self.group
+            .roster()
+            .iter()
+            .find(|member| memory.store.law().tag(&member.key) == tag)
+            .map(|member| member.id)
+    }
+}
+
+const MAX_ASKED: usize = 256;

@@ -1,0 +1,42 @@
+//! Statements with false signatures, shown too early or too often.
+
+use super::*;
+use crate::{
+    group::codec::Writer,
+    law::{Standing, Statement, Word, statement::Content as _},
+    wire::statements::Statements,
+};
+
+#[test]
+fn a_ban_is_shown_at_once_though_it_was_shown_before_with_a_false_signature() {
+    let mut party = Party::new(3);
+    // Member 1 keeps nothing and has rank; the host keeps. The ban is the moderator's.
+    let (moderator, rebel) = (1, 3);
+    let (id, now) = (party.id(moderator), party.now);
+    party.rooms[0].set_role(id, Role::Moderator, now).unwrap();
+    party.deliver();
+    party.pass(10 * SECOND);
+    party.rebel(rebel);
+    // What the moderator will say, as anybody can tell who knows the law, under a signature of nobody.
+    let key = IdentityKey::from_bytes(*party.rooms[moderator].out.identity.public());
+    let about = {
+        let own = IdentityKey::from_bytes(*party.rooms[rebel].out.identity.public());
+        party.memory(rebel).store.law().tag(&own)
+    };
+    let law = party.memory(rebel).store.law();
+    let term = law.moderators().iter().find(|moderator| moderator.key == key).unwrap().term;
+    let n = law.numbers(&about).bn + 1;
+    let standing = Standing { issuer: key, term, about, word: Word::Ban, n };
+    let written = standing.write(Writer::new().u8(STANDING)).bytes(&[7; 64]).finish();
+    assert!(Statement::decode(&written).is_ok(), "the form is right");
+    let statements = Statements::new(vec![written]).unwrap();
+    party.say(rebel, &Saying::Statements(statements));
+    let (id, now) = (party.id(rebel), party.now);
+    party.rooms[moderator].ban(id, now).unwrap();
+    party.deliver();
+    let key = IdentityKey::from_bytes(*party.rooms[rebel].out.identity.public());
+    assert!(!party.memory(2).store.law().admits(&key), "everybody knows the ban at once");
+}
+
+/// The kind of a standing in the encoding of statements.
+const STANDING: u8 = 0;

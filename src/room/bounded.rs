@@ -1,0 +1,118 @@
+//! Collections that never grow past a stated size, and rates.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+/// The newest `N` values. A value that is noted when there are `N` takes the place of the oldest.
+#[derive(Debug)]
+pub(super) struct Recent<T, const N: usize>(VecDeque<T>);
+
+impl<T: PartialEq, const N: usize> Recent<T, N> {
+    /// Notes a value. Returns `false`, and changes nothing, if it is there already.
+    pub(super) fn note(&mut self, value: T) -> bool {
+        if self.0.contains(&value) {
+            return false;
+        }
+        if self.0.len() >= N {
+            self.0.pop_front();
+        }
+        self.0.push_back(value);
+        true
+    }
+
+    pub(super) fn contains(&self, value: &T) -> bool {
+        self.0.contains(value)
+    }
+}
+
+impl<T, const N: usize> Default for Recent<T, N> {
+    fn default() -> Self {
+        Self(VecDeque::new())
+    }
+}
+
+/// At most `most` events in any window of `within`, per value of `K`; at most 1,024 values are told apart.
+#[derive(Debug)]
+pub(super) struct Rate<K> {
+    most: usize,
+    within: Duration,
+    events: VecDeque<(Instant, K)>,
+}
+
+impl<K: PartialEq> Rate<K> {
+    pub(super) const fn new(most: usize, within: Duration) -> Self {
+        Self { most, within, events: VecDeque::new() }
+    }
+
+    /// How many events of `key` lie in the window that ends at `now`.
+    pub(super) fn count(&self, key: &K, now: Instant) -> usize {
+        self.events.iter().filter(|(at, other)| now < *at + self.within && other == key).count()
+    }
+
+    /// How many events of all keys lie in the window that ends at `now`.
+    pub(super) fn total(&self, now: Instant) -> usize {
+        self.events.iter().filter(|(at, _)| now < *at + self.within).count()
+    }
+
+    pub(super) fn is_full(&self, key: &K, now: Instant) -> bool {
+        self.count(key, now) >= self.most
+    }
+
+    /// Notes an event, whether or not the rate allows it.
+    pub(super) fn note(&mut self, key: K, now: Instant) {
+        while self.events.front().is_some_and(|(at, _)| *at + self.within <= now) {
+            self.events.pop_front();
+        }
+        if self.events.len() >= MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back((now, key));
+    }
+
+    /// Notes an event if the rate allows it.
+    pub(super) fn take(&mut self, key: K, now: Instant) -> bool {
+        if self.is_full(&key, now) {
+            return false;
+        }
+        self.note(key, now);
+        true
+    }
+
+    /// When the rate allows another event of `key`; `now` if it does already.
+    pub(super) fn free_at(&self, key: &K, now: Instant) -> Instant {
+        let count = self.count(key, now);
+        if count < self.most {
+            return now;
+        }
+        let mut ends = self.events.iter().filter(|(at, other)| now < *at + self.within && other == key);
+        ends.nth(count - self.most).map_or(now, |(at, _)| *at + self.within)
+    }
+}
+
+const MAX_EVENTS: usize = 1_024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_frees_its_place_when_the_window_has_passed() {
+        let (start, second) = (Instant::now(), Duration::from_secs(1));
+        let mut rate = Rate::new(2, 10 * second);
+        assert!(rate.take('a', start));
+        assert!(rate.take('a', start + second));
+        assert!(!rate.take('a', start + 2 * second));
+        assert!(rate.take('b', start + 2 * second), "keys are counted apart");
+        assert_eq!(rate.free_at(&'a', start + 2 * second), start + 10 * second);
+        assert!(rate.take('a', start + 10 * second));
+    }
+
+    #[test]
+    fn the_oldest_value_makes_room_for_the_newest() {
+        let mut recent = Recent::<u8, 2>::default();
+        assert!(recent.note(1) && recent.note(2) && !recent.note(1) && recent.note(3));
+        assert!(!recent.contains(&1) && recent.contains(&2) && recent.contains(&3));
+    }
+}

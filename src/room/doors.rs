@@ -1,0 +1,492 @@
+//! The door of somebody of rank: opens knocks, asks the application, answers (SPEC section 7, rules D1 to
+//! D9). Every moderator has one; the keeper adds whom any of them admits.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    bounded::{Rate, Recent},
+    commands::own_key,
+    error::{CommandError, ControlError},
+    event::{Event, KnockId},
+    options::Admission,
+    outbox::Outbox,
+    shown,
+};
+use crate::{
+    group::{KeyExchange, Name, signing::SigningKey},
+    id::{IdentityKey, MemberId},
+    keys::secret::Secret,
+    law::{self, InviteState, Law, Role, Store, Tag},
+    mls::{Candidate, Failure, Purpose, Sealed, SealingKey, SealingSecret},
+    wire::{
+        answer::{Answer, AnswerContent, Receipt, RefuseReason, Refused},
+        door::{Badge, Door},
+        invite::UnixTime,
+        knock::{Knock, KnockContent},
+        message::Message,
+        signed::{Genuine, Signed},
+    },
+};
+
+/// What one member of rank keeps of its door.
+pub(super) struct Doors {
+    key_exchange: KeyExchange,
+    /// Kept durably, so that newcomers who know the door find it again after a restart.
+    answer_seed: Secret,
+    answer: SigningKey,
+    sealing_ikm: Secret,
+    sealing: SealingSecret,
+    badge: Option<Genuine<Badge>>,
+    pub(super) admission: Admission,
+    waiting: Vec<Waiting>,
+    next: u64,
+    answered: Recent<[u8; 32], 4_096>,
+    opened: Rate<()>,
+    opened_in: Rate<()>,
+    /// Admissions by invites, counted here: (tag, uses).
+    used: Vec<(Tag, u16)>,
+}
+
+/// A person who knocked and has no answer yet.
+struct Waiting {
+    id: KnockId,
+    candidate: Candidate,
+    key_package: Vec<u8>,
+    one_use: Vec<u8>,
+    reference: [u8; 32],
+    invite: Used,
+    since: Instant,
+    knocked_at: Instant,
+    /// When it was told last that somebody is asked.
+    said_at: Instant,
+}
+
+/// The invite that a knock came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Used {
+    pub(super) tag: Tag,
+    pub(super) uses: u16,
+    pub(super) role: Role,
+}
+
+/// Somebody who comes in.
+pub(super) struct Admitted {
+    pub(super) candidate: Candidate,
+    pub(super) key_package: Vec<u8>,
+    pub(super) one_use: Vec<u8>,
+    pub(super) reference: [u8; 32],
+    pub(super) invite: Used,
+}
+
+impl Doors {
+    pub(super) fn new(
+        out: &mut Outbox,
+        key_exchange: KeyExchange,
+        admission: Admission,
+    ) -> Result<Self, Failure> {
+        let (answer, sealing) = (out.random(), out.random());
+        Self::from_seeds(key_exchange, answer, sealing, admission)
+    }
+
+    pub(super) fn from_seeds(
+        key_exchange: KeyExchange,
+        answer: [u8; 32],
+        sealing: [u8; 32],
+        admission: Admission,
+    ) -> Result<Self, Failure> {
+        let answer_seed = Secret::wrap(answer.to_vec());
+        let sealing_ikm = Secret::wrap(sealing.to_vec());
+        Ok(Self {
+            key_exchange,
+            answer: SigningKey::from_seed(answer),
+            answer_seed,
+            sealing: SealingSecret::derive(key_exchange, &sealing_ikm)?,
+            sealing_ikm,
+            badge: None,
+            admission,
+            waiting: Vec::new(),
+            next: 0,
+            answered: Recent::default(),
+            opened: Rate::new(64, Duration::from_secs(1)),
+            opened_in: Rate::new(30, Duration::from_secs(60)),
+            used: Vec::new(),
+        })
+    }
+
+    pub(super) fn seeds(&self) -> (&Secret, &Secret) {
+        (&self.answer_seed, &self.sealing_ikm)
+    }
+
+    pub(super) fn answer_key(&self) -> [u8; 32] {
+        *self.answer.public()
+    }
+
+    /// The door, to be passed on by heartbeats; `None` until a host has signed its badge for this office.
+    pub(super) fn door(&self, store: &Store) -> Option<Signed<Door>> {
+        let badge = self.badge.as_ref().filter(|badge| badge.content().office == store.law().office().0)?;
+        let hpke = self.sealing.public().as_bytes().to_vec();
+        Some(Signed::door(badge.clone(), hpke, &self.answer, &store.known().group_id().0))
+    }
+
+    /// Whether the host should sign a badge for this door: the one at hand is of another table.
+    pub(super) fn wants_badge(&self, law: &Law) -> bool {
+        let badge = self.badge.as_ref().map(Genuine::content);
+        let no = law.table_no().unwrap_or(0);
+        !badge.is_some_and(|badge| badge.office == law.office().0 && badge.no >= no)
+    }
+
+    pub(super) fn set_badge(&mut self, badge: Genuine<Badge>) {
+        self.badge = Some(badge);
+    }
+
+    /// Takes a knock. A person who comes in at once is returned.
+    pub(super) fn handle_knock(
+        &mut self,
+        out: &mut Outbox,
+        store: &Store,
+        knock: &Knock,
+        now: Instant,
+    ) -> Result<Option<Admitted>, ControlError> {
+        if !knock.is_at(self.answer.public()) {
+            return Ok(None);
+        }
+        if self.answered.contains(&knock.reference) {
+            return Err(ControlError::Repeated);
+        }
+        if !self.opened.take((), now) {
+            return Err(ControlError::Flood);
+        }
+        let group_id = store.known().group_id().0;
+        let aad = Knock::aad(&group_id, self.answer.public(), &knock.reference);
+        let sealed = Sealed { kem_output: knock.kem.clone(), sealed: knock.sealed.clone() };
+        let plain = self.sealing.open(Purpose::Knock, &sealed, &aad);
+        let plain = plain.ok_or(ControlError::Undecryptable)?;
+        let content = KnockContent::decode(&plain).map_err(|_| ControlError::Malformed)?;
+        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.reference == knock.reference) {
+            // Nothing but the sealed content tells the person's knock from noise with the same reference.
+            if waiting.key_package != content.key_package {
+                return Err(ControlError::Malformed);
+            }
+            waiting.knocked_at = now;
+            if waiting.said_at + WAITING_AGAIN > now {
+                return Err(ControlError::Repeated);
+            }
+            waiting.said_at = now;
+            let (one_use, reference) = (waiting.one_use.clone(), waiting.reference);
+            self.say_waiting(out, store, &one_use, reference);
+            return Ok(None);
+        }
+        let unix = out.clock.unix(now);
+        let candidate = Candidate::vet(&content.key_package, &group_id, self.key_exchange)
+            .map_err(|violation| ControlError::KeyPackage(violation.into()))?;
+        if candidate.reference != knock.reference {
+            return Err(ControlError::Malformed);
+        }
+        let invite = match self.check(store, &content, &candidate, unix) {
+            Ok(invite) => invite,
+            Err(reason) => {
+                self.refuse_with(out, store, &content.one_use, knock.reference, reason);
+                return Ok(None);
+            }
+        };
+        self.decide(out, store, candidate, content.key_package, content.one_use, knock.reference, invite, now)
+    }
+
+    /// Whether a knock may be answered with yes, and under which invite.
+    fn check(
+        &self,
+        store: &Store,
+        content: &KnockContent,
+        candidate: &Candidate,
+        unix: UnixTime,
+    ) -> Result<Used, RefuseReason> {
+        let (law, terms) = (store.law(), store.known().terms());
+        let position = law.standing_of(&law.tag(&candidate.key));
+        if position.banned && law.rank_of(&candidate.key) == law::Rank::None {
+            return Err(RefuseReason::Banned);
+        }
+        if !super::freshness::is_timely_for_keeper(candidate.made_ms, unix.0.saturating_mul(1_000)) {
+            return Err(RefuseReason::Clock);
+        }
+        if unix >= content.expires {
+            return Err(RefuseReason::Expired);
+        }
+        let tag = terms.invite_tag(&content.invite.0, content.expires.0, content.uses);
+        let role = match law.invite(&tag) {
+            Some(InviteState::Live(role)) => role,
+            // Of a single use, `out` says that somebody came in by it.
+            Some(InviteState::Revoked) if content.uses == 1 => return Err(RefuseReason::UsedUp),
+            Some(InviteState::Revoked) | None => return Err(RefuseReason::Revoked),
+        };
+        let admitted = law.admits(&candidate.key);
+        if law.is_locked() && !admitted {
+            return Err(RefuseReason::Locked);
+        }
+        let used = self.used.iter().find(|(other, _)| *other == tag).map_or(0, |(_, used)| *used);
+        if content.uses != 0 && used >= content.uses && !admitted {
+            return Err(RefuseReason::UsedUp);
+        }
+        Ok(Used { tag, uses: content.uses, role })
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one knock")]
+    fn decide(
+        &mut self,
+        out: &mut Outbox,
+        store: &Store,
+        candidate: Candidate,
+        key_package: Vec<u8>,
+        one_use: Vec<u8>,
+        reference: [u8; 32],
+        invite: Used,
+        now: Instant,
+    ) -> Result<Option<Admitted>, ControlError> {
+        let law = store.law();
+        let position = law.standing_of(&law.tag(&candidate.key));
+        let admitted = law.admits(&candidate.key);
+        // Whom a word put out, only a user lets in again.
+        let spoken_of = law.numbers(&law.tag(&candidate.key)).n > 0;
+        let was_put_out = spoken_of && position.role == Role::Out;
+        let opens = self.admission == Admission::Open && !was_put_out && self.opened_in.take((), now);
+        if admitted || opens {
+            self.forget(candidate.id);
+            self.answered.note(reference);
+            return Ok(Some(Admitted { candidate, key_package, one_use, reference, invite }));
+        }
+        self.say_waiting(out, store, &one_use, reference);
+        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.candidate.id == candidate.id) {
+            if candidate.made_ms > waiting.candidate.made_ms {
+                let (id, since) = (waiting.id, waiting.since);
+                *waiting = Waiting {
+                    id,
+                    candidate,
+                    key_package,
+                    one_use,
+                    reference,
+                    invite,
+                    since,
+                    knocked_at: now,
+                    said_at: now,
+                };
+            }
+            return Ok(None);
+        }
+        let of_invite = self.waiting.iter().filter(|waiting| waiting.invite.tag == invite.tag).count();
+        let most = if invite.uses == 0 { MAX_OF_INVITE } else { MAX_OF_INVITE.min(invite.uses.into()) };
+        if of_invite >= most || self.waiting.len() >= MAX_WAITING {
+            self.crowd_out(out, invite.tag, of_invite >= most);
+        }
+        let id = KnockId(self.next);
+        self.next += 1;
+        out.tell(Event::Knocked { knock: id, member: candidate.id, name: candidate.name.clone() });
+        self.waiting.push(Waiting {
+            id,
+            candidate,
+            key_package,
+            one_use,
+            reference,
+            invite,
+            since: now,
+            knocked_at: now,
+            said_at: now,
+        });
+        Ok(None)
+    }
+
+    /// Makes room: a random one of the fullest invite goes, so that nobody can hold all places.
+    fn crowd_out(&mut self, out: &mut Outbox, tag: Tag, of_this: bool) {
+        let fullest = if of_this {
+            tag
+        } else {
+            let count = |tag: &Tag| self.waiting.iter().filter(|waiting| waiting.invite.tag == *tag).count();
+            let tags = self.waiting.iter().map(|waiting| waiting.invite.tag);
+            let Some(fullest) = tags.max_by_key(count) else { return };
+            fullest
+        };
+        let places: Vec<usize> = (0..self.waiting.len())
+            .filter(|place| self.waiting.get(*place).is_some_and(|waiting| waiting.invite.tag == fullest))
+            .collect();
+        let random = u32::from_be_bytes(out.random()) as usize;
+        if let Some(place) = places.get(random % places.len().max(1)) {
+            let gone = self.waiting.remove(*place);
+            out.tell(Event::KnockGone { knock: gone.id });
+        }
+    }
+
+    /// The application lets somebody in.
+    pub(super) fn admit(&mut self, id: KnockId) -> Result<Admitted, CommandError> {
+        let waiting = self.take(id)?;
+        self.answered.note(waiting.reference);
+        let Waiting { candidate, key_package, one_use, reference, invite, .. } = waiting;
+        Ok(Admitted { candidate, key_package, one_use, reference, invite })
+    }
+
+    /// The application refuses somebody.
+    pub(super) fn refuse(
+        &mut self,
+        out: &mut Outbox,
+        store: &Store,
+        id: KnockId,
+    ) -> Result<(), CommandError> {
+        let waiting = self.take(id)?;
+        self.refuse_with(out, store, &waiting.one_use, waiting.reference, RefuseReason::Declined);
+        Ok(())
+    }
+
+    fn take(&mut self, id: KnockId) -> Result<Waiting, CommandError> {
+        let place = self.waiting.iter().position(|waiting| waiting.id == id);
+        place.map(|place| self.waiting.remove(place)).ok_or(CommandError::UnknownKnock)
+    }
+
+    /// Somebody came in, or another door answered: the person does not wait here any more.
+    pub(super) fn forget(&mut self, member: MemberId) -> Option<KnockId> {
+        let place = self.waiting.iter().position(|waiting| waiting.candidate.id == member)?;
+        Some(self.waiting.remove(place).id)
+    }
+
+    /// Everybody who waits, in the order of coming.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (KnockId, MemberId, &Name)> {
+        self.waiting.iter().map(|waiting| (waiting.id, waiting.candidate.id, &waiting.candidate.name))
+    }
+
+    /// The identity key of a person who waits.
+    pub(super) fn key_of_person(&self, member: MemberId) -> Option<IdentityKey> {
+        self.waiting.iter().map(|waiting| waiting.candidate.key).find(|key| key.id() == member)
+    }
+
+    /// Counts an admission.
+    pub(super) fn count_use(&mut self, tag: Tag) {
+        if let Some((_, used)) = self.used.iter_mut().find(|(other, _)| *other == tag) {
+            *used = used.saturating_add(1);
+        } else if self.used.len() < MAX_COUNTED {
+            self.used.push((tag, 1));
+        }
+    }
+
+    /// How many came in by an invite through this door.
+    pub(super) fn uses(&self, tag: &Tag) -> u16 {
+        self.used.iter().find(|(other, _)| other == tag).map_or(0, |(_, used)| *used)
+    }
+
+    pub(super) fn counted(&self) -> &[(Tag, u16)] {
+        &self.used
+    }
+
+    pub(super) fn restore_counts(&mut self, counts: Vec<(Tag, u16)>) {
+        self.used = counts;
+    }
+
+    /// Looks at the waiting again: who is banned or has not knocked for a minute goes.
+    pub(super) fn handle_timeout(&mut self, out: &mut Outbox, store: &Store, now: Instant) {
+        let mut gone = Vec::new();
+        let mut banned = Vec::new();
+        self.waiting.retain(|waiting| {
+            let is_banned = {
+                let law = store.law();
+                law.standing_of(&law.tag(&waiting.candidate.key)).banned
+            };
+            if is_banned {
+                banned.push((waiting.one_use.clone(), waiting.reference));
+            }
+            let stays = !is_banned
+                && now.saturating_duration_since(waiting.knocked_at) < KNOCK_HOLDS
+                && now.saturating_duration_since(waiting.since) < WAIT_HOLDS;
+            if !stays {
+                gone.push(waiting.id);
+            }
+            stays
+        });
+        for (one_use, reference) in banned {
+            self.refuse_with(out, store, &one_use, reference, RefuseReason::Banned);
+        }
+        for knock in gone {
+            out.tell(Event::KnockGone { knock });
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.waiting
+            .iter()
+            .map(|waiting| (waiting.knocked_at + KNOCK_HOLDS).min(waiting.since + WAIT_HOLDS))
+            .min()
+    }
+
+    fn say_waiting(&self, out: &mut Outbox, store: &Store, one_use: &[u8], reference: [u8; 32]) {
+        let group_id = store.known().group_id().0;
+        let waiting = Signed::waiting(reference, &self.answer, &group_id);
+        self.answer(out, store, one_use, reference, &AnswerContent::Waiting(waiting));
+    }
+
+    fn refuse_with(
+        &mut self,
+        out: &mut Outbox,
+        store: &Store,
+        one_use: &[u8],
+        reference: [u8; 32],
+        reason: RefuseReason,
+    ) {
+        self.answered.note(reference);
+        let refused = Refused { reference, reason };
+        let refused = Signed::refused(refused, &self.answer, &store.known().group_id().0);
+        self.answer(out, store, one_use, reference, &AnswerContent::Refused(refused));
+    }
+
+    /// Seals the word of somebody of rank that lets a newcomer believe the room.
+    pub(super) fn send_receipt(&self, out: &mut Outbox, store: &Store, one_use: &[u8], reference: [u8; 32]) {
+        let (law, group_id) = (store.law(), store.known().group_id().0);
+        let receipt = Receipt {
+            key: own_key(out),
+            reference,
+            office: law.office().0,
+            no: law.table_no().unwrap_or(0),
+            standings: shown::that_put_out(store.known()),
+        };
+        let receipt = Signed::receipt(receipt, &out.identity, &group_id);
+        self.answer(out, store, one_use, reference, &AnswerContent::Receipt(receipt));
+    }
+
+    /// An answer that cannot be sealed or sent is asked for again by the next knock.
+    fn answer(
+        &self,
+        out: &mut Outbox,
+        store: &Store,
+        one_use: &[u8],
+        reference: [u8; 32],
+        content: &AnswerContent,
+    ) {
+        send_answer(out, store, self.key_exchange, one_use, reference, content);
+    }
+}
+
+/// Seals an answer to the one-use key of a knock, Show or Return.
+pub(super) fn send_answer(
+    out: &mut Outbox,
+    store: &Store,
+    key_exchange: KeyExchange,
+    one_use: &[u8],
+    reference: [u8; 32],
+    content: &AnswerContent,
+) {
+    let aad = Answer::aad(&store.known().group_id().0, &reference);
+    let Some(key) = SealingKey::from_bytes(key_exchange, one_use) else { return };
+    if let Ok(sealed) = key.seal(Purpose::Answer, &content.encode(), &aad) {
+        let answer = Answer { reference, kem: sealed.kem_output, sealed: sealed.sealed };
+        let _ = out.send(&Message::Answer(answer));
+    }
+}
+
+/// Signs the badge of a door, as the host.
+pub(super) fn badge(out: &Outbox, store: &Store, answer_key: [u8; 32]) -> Signed<Badge> {
+    let law = store.law();
+    let badge = Badge { answer_key, office: law.office().0, no: law.table_no().unwrap_or(0) };
+    Signed::badge(badge, &out.identity, &store.known().group_id().0)
+}
+
+const MAX_WAITING: usize = 64;
+const MAX_OF_INVITE: usize = 32;
+const MAX_COUNTED: usize = 256;
+/// Who has not knocked for so long does not wait any more.
+const KNOCK_HOLDS: Duration = Duration::from_secs(60);
+/// A person who waits is told so no more often.
+const WAITING_AGAIN: Duration = Duration::from_secs(1);
+const WAIT_HOLDS: Duration = Duration::from_secs(600);

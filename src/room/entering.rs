@@ -1,0 +1,384 @@
+//! What entering an epoch does, in order (SPEC section 7, rule C9).
+//!
+//! 1. The tree and its keeper are read; the law of the epoch joins what is known.
+//! 2. Leaves are noted, so that no KeyPackage counts twice.
+//! 3. Liveness, presence and turns take note; nothing that pauses sending starts anew.
+//! 4. The epoch's secret is taken once; the media keys of step 0 go to the sealer and the opener.
+//! 5. What the known law restricts beyond the epoch's law is not heard.
+//! 6. The application is told what changed.
+//! 7. The keeper's part is taken up or laid down; what waited is tried again.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    event::{Ending, Event},
+    held::Held,
+    judge::{Newest, Past},
+    keeper::Keeper,
+    liveness::Liveness,
+    memory::Memory,
+    order::Turns,
+    outbox::Outbox,
+    presence::Presence,
+    seat::{Outcome, Seat},
+    showing::Showing,
+    speakers::{Missing, begin_speaking},
+    view::role_of,
+};
+use crate::{
+    group::Role,
+    id::{IdentityKey, Leaf, MemberId},
+    keys::{EpochStart, Schedule, Speaker, secret::Secret},
+    law::{Law, LiveSet, Rank, Tag},
+    mls::{Failure, Group, SealingSecret, Staged},
+};
+
+/// How a member comes to be present.
+pub(super) struct Arrival {
+    pub(super) group: Group,
+    pub(super) epoch_law: LiveSet,
+    pub(super) held: Held,
+    /// When the word that let us in was made.
+    pub(super) proof: Instant,
+    /// Since when somebody of rank counts as heard.
+    pub(super) rank_heard: Instant,
+    /// What was known of branches before.
+    pub(super) past: Past,
+    pub(super) newest: Newest,
+}
+
+impl Seat {
+    /// Takes a place in a tree, as its founder or by a Welcome.
+    pub(super) fn arrive(
+        out: &mut Outbox,
+        memory: &mut Memory,
+        arrival: Arrival,
+        now: Instant,
+    ) -> Result<Self, Failure> {
+        let Arrival { mut group, epoch_law, held, proof, rank_heard, past, newest } = arrival;
+        let schedule = begin_epoch(out, memory, &mut group, &epoch_law, &[], now)?;
+        let mut seat = Self {
+            missing: Missing::begin(group.own_leaf(), now),
+            group,
+            schedule,
+            epoch_law,
+            members: Vec::new(),
+            keeper_id: None,
+            keeper_door: None,
+            liveness: Liveness::begin(proof, rank_heard),
+            turns: Turns::new(now),
+            presence: Presence::default(),
+            keeper: None,
+            returning: None,
+            showing: Showing::default(),
+            past,
+            newest,
+            beat: now,
+            doors_heard: Default::default(),
+            pending: Vec::new(),
+            stated: Default::default(),
+            held,
+            renew_at: now,
+            returns: super::bounded::Rate::new(1, RETURN_APART),
+            shows: super::bounded::Rate::new(1, SHOW_APART),
+            opened: super::bounded::Rate::new(64, Duration::from_secs(1)),
+            shown_before: Default::default(),
+            turned_away: super::bounded::Rate::new(1, TURNED_AWAY_APART),
+            badges: super::bounded::Rate::new(4, BADGES_WITHIN),
+            asked: Vec::new(),
+            broken: None,
+            fault: None,
+            told_alone: false,
+            told_unattended: false,
+            door_said_at: None,
+            entered_at: now,
+            renewals: super::bounded::Rate::new(1, RENEWAL_APART),
+        };
+        let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();
+        seat.plan_renewal(out, now);
+        seat.settle(out, memory, &everybody, now)?;
+        Ok(seat)
+    }
+
+    /// Merges a commit of another member.
+    pub(super) fn merge(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        staged: Staged,
+        law: LiveSet,
+        now: Instant,
+    ) -> Outcome {
+        let by = self.group.occupant_at(staged.by).map(|member| member.id);
+        let ours = out.id();
+        let replaced = staged.adds.iter().find(|added| added.id == ours).map(|added| added.made_ms);
+        let summary = match self.group.merge(staged) {
+            Ok(summary) => summary,
+            Err(failure) => {
+                self.fault = Some(failure);
+                return Outcome::Stays;
+            }
+        };
+        if summary.removed_self {
+            let _ = memory.store.merge(Vec::new(), &law);
+            memory.note_law();
+            return self.lose_place(out, memory, &law, replaced, by);
+        }
+        let removed: Vec<Leaf> = summary.removed.iter().map(|member| member.leaf).collect();
+        let left: Vec<MemberId> = summary.removed.iter().map(|member| member.id).collect();
+        let added: Vec<MemberId> = summary.added.iter().map(|member| member.id).collect();
+        self.enter_epoch(out, memory, by.unwrap_or(ours), law, &removed, &left, &added, now);
+        Outcome::Stays
+    }
+
+    /// Our leaf is gone from the tree.
+    fn lose_place(
+        &mut self,
+        out: &Outbox,
+        memory: &Memory,
+        law: &LiveSet,
+        replaced: Option<u64>,
+        by: Option<MemberId>,
+    ) -> Outcome {
+        let own = self.group.roster().iter().find(|member| member.is_self).map(|member| member.key);
+        let admitted = own.is_some_and(|own| law.law().admits(&own) && memory.store.law().admits(&own));
+        if !admitted {
+            let banned = own.is_some_and(|own| is_banned(memory.store.law(), &own));
+            let issuer = own.and_then(|own| issuer_of(memory.store.law(), &own)).or(by);
+            return Outcome::Ends(Ending::Removed { by: issuer, banned });
+        }
+        let returning = self.returning.take();
+        // A keeper may use any KeyPackage that we ever sent it: that one is ours, and no other device.
+        if let Some(made_ms) = replaced
+            && !out.petitions.contains(&made_ms)
+        {
+            return Outcome::Ends(Ending::TakenOver);
+        }
+        Outcome::Lost(returning.map(Box::new))
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "what a merged commit did")]
+    pub(super) fn enter_epoch(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        by: MemberId,
+        law: LiveSet,
+        removed: &[Leaf],
+        left: &[MemberId],
+        added: &[MemberId],
+        now: Instant,
+    ) {
+        let before = std::mem::replace(&mut self.epoch_law, law);
+        for member in added {
+            out.skew.forget(*member);
+        }
+        match begin_epoch(out, memory, &mut self.group, &self.epoch_law, removed, now) {
+            Ok(next) => {
+                let mut ended = std::mem::replace(&mut self.schedule, next);
+                // Keys of the epoch before that nobody took yet still open its late packets.
+                out.rekey(std::iter::from_fn(|| ended.poll_rekey()));
+            }
+            Err(failure) => {
+                self.fault = Some(failure);
+                return;
+            }
+        }
+        let joined = added.iter().copied().filter(|member| !left.contains(member)).collect();
+        let gone = left.iter().copied().filter(|member| !added.contains(member)).collect();
+        out.tell(Event::Changed { epoch: self.group.epoch(), by, joined, left: gone });
+        self.tell_changes(out, &before, added);
+        let keeper = self.keeper_of_context();
+        // A renewal counts as the keeper's.
+        let counts_for = if self.keeper_id == keeper { keeper.unwrap_or(by) } else { by };
+        self.turns.enter(counts_for, self.keeper_id != keeper, now);
+        if let Err(failure) = self.settle(out, memory, added, now) {
+            self.fault = Some(failure);
+        }
+    }
+
+    /// Takes up our part in the epoch that has begun.
+    fn settle(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        added: &[MemberId],
+        now: Instant,
+    ) -> Result<(), Failure> {
+        self.past.note((self.group.epoch().0, self.group.branch()));
+        for member in self.group.roster() {
+            memory.freshness.note_leaf(member.id, member.made_ms);
+        }
+        let keys: Vec<IdentityKey> = self.group.roster().iter().map(|member| member.key).collect();
+        keys.into_iter().for_each(|key| memory.note_person(key));
+        memory.store.epoch_ended();
+        let _ = memory.store.merge(Vec::new(), &self.epoch_law);
+        memory.note_law();
+        self.pending.clear();
+        self.entered_at = now;
+        out.skew.retain(self.group.roster());
+        self.read_members();
+        self.presence.enter(self.group.roster(), added, now);
+        let keeper = self.keeper_of_context();
+        let changed = std::mem::replace(&mut self.keeper_id, keeper) != keeper;
+        let keeper_word = match keeper {
+            Some(keeper) if changed && keeper != out.id() => {
+                Some(out.skew.last(keeper).unwrap_or_else(|| now.checked_sub(PROOF_OLD).unwrap_or(now)))
+            }
+            _ => None,
+        };
+        // Whoever comes in by a Welcome has a word of its signer, and no other.
+        let keeper_word = if added.contains(&out.id()) { None } else { keeper_word };
+        self.liveness.enter(self.group.epoch().0, keeper_word);
+        let known = memory.store.law();
+        self.liveness.review(self.group.roster(), |member| known.admits(&member.key), added, now);
+        if self.group.roster().len() == 1 {
+            self.liveness.prove(now);
+        }
+        self.restrict(memory);
+        if changed && let Some(member) = keeper {
+            out.tell(Event::Keeper { member });
+        }
+        match (&mut self.keeper, keeper == Some(out.id())) {
+            (None, true) => {
+                let ikm = Secret::wrap(out.random::<32>().to_vec());
+                let door = SealingSecret::derive(self.group.key_exchange(), &ikm)?;
+                self.keeper = Some(Keeper::new(door, now));
+                self.returning = None;
+            }
+            (Some(_), true) => {}
+            (_, false) => self.keeper = None,
+        }
+        if changed {
+            self.beat = now;
+            self.keeper_door = None;
+            self.door_said_at = None;
+        }
+        self.missing = Missing::begin(self.group.own_leaf(), now);
+        self.showing.enter();
+        let law = self.epoch_law.clone();
+        self.asked.retain(|(_, id, _)| law.get(id).is_none());
+        self.take_up_door(out, memory)?;
+        self.review_silence(out, memory, now);
+        Ok(())
+    }
+
+    /// The member whose tag the group context names as the keeper, if it has a leaf.
+    fn keeper_of_context(&self) -> Option<MemberId> {
+        let law = self.epoch_law.law();
+        let keeper = Tag(self.group.context().keeper);
+        self.group.roster().iter().find(|member| law.tag(&member.key) == keeper).map(|member| member.id)
+    }
+
+    /// Silences for us whoever the law that we know puts out or mutes (rule L29: it acts at once).
+    pub(super) fn restrict(&mut self, memory: &Memory) {
+        let law = memory.store.law();
+        for member in self.group.roster() {
+            let (role, muted) = role_of(law, &member.key);
+            if muted || !law.admits(&member.key) || !role.may_speak() {
+                self.schedule.mute(member.leaf);
+            }
+        }
+    }
+
+    /// Tells the application which roles and mutes are others than before.
+    fn tell_changes(&self, out: &mut Outbox, before: &LiveSet, added: &[MemberId]) {
+        let (then, law) = (before.law(), self.epoch_law.law());
+        if then.host() != law.host() {
+            out.tell(Event::HostChanged { host: law.host().id() });
+        }
+        if then.is_locked() != law.is_locked() {
+            out.tell(Event::Locked { locked: law.is_locked() });
+        }
+        for member in self.group.roster().iter().filter(|member| !added.contains(&member.id)) {
+            let (role_before, muted_before) = role_of(then, &member.key);
+            let (role, muted) = role_of(law, &member.key);
+            if role != role_before {
+                out.tell(Event::RoleChanged { member: member.id, role });
+            }
+            if muted != muted_before {
+                out.tell(Event::Muted { member: member.id, muted });
+            }
+        }
+    }
+
+    /// Our own rank decides whether we have a door.
+    pub(super) fn take_up_door(&mut self, out: &mut Outbox, memory: &mut Memory) -> Result<(), Failure> {
+        let rank = memory.store.law().rank_of(&IdentityKey::from_bytes(*out.identity.public()));
+        if rank == Rank::None {
+            memory.doors = None;
+        } else if memory.doors.is_none() {
+            let doors = super::doors::Doors::new(out, self.group.key_exchange(), out.admission)?;
+            memory.doors = Some(doors);
+        }
+        Ok(())
+    }
+}
+
+/// Whether a law bans the holder of a key.
+pub(super) fn is_banned(law: &Law, key: &IdentityKey) -> bool {
+    law.rank_of(key) == Rank::None && law.standing_of(&law.tag(key)).banned
+}
+
+/// The identity whose word puts somebody out, if standings say so.
+pub(super) fn issuer_of(law: &Law, key: &IdentityKey) -> Option<MemberId> {
+    let tag = law.tag(key);
+    let word = law.bans(&tag).first().or_else(|| law.words(&tag).first());
+    Some(word.map_or_else(|| law.host().id(), |word| word.content().issuer.id()))
+}
+
+/// Takes the epoch's secret, starts its keys and announces our speaker key.
+fn begin_epoch(
+    out: &mut Outbox,
+    memory: &Memory,
+    group: &mut Group,
+    law: &LiveSet,
+    removed: &[Leaf],
+    now: Instant,
+) -> Result<Schedule, Failure> {
+    out.end_epoch(now);
+    let secret = group.take_epoch_secret()?;
+    let mut seed = out.random();
+    let terms = memory.store.known().terms();
+    let roles: Vec<(Leaf, MemberId, Role, bool)> = group
+        .roster()
+        .iter()
+        .map(|member| {
+            let (role, muted) = role_of(law.law(), &member.key);
+            (member.leaf, member.id, role, muted)
+        })
+        .collect();
+    let speakers: Vec<Speaker> = roles
+        .iter()
+        .filter(|(_, _, role, _)| role.may_speak())
+        .map(|(leaf, member, _, _)| Speaker { leaf: *leaf, member: *member })
+        .collect();
+    let start = EpochStart {
+        secret,
+        group_id: group.group_id(),
+        epoch: group.epoch(),
+        authenticator: group.authenticator(),
+        suite: terms.suite,
+        authenticity: terms.authenticity,
+        packet_size: terms.packet_size,
+        own_leaf: group.own_leaf(),
+        speakers: &speakers,
+        removed,
+        seed,
+    };
+    let mut schedule = Schedule::start(start, now).map_err(Failure::of)?;
+    roles.iter().filter(|(_, _, _, muted)| *muted).for_each(|(leaf, ..)| schedule.mute(*leaf));
+    begin_speaking(out, group, terms, &schedule, &mut seed, now)?;
+    Ok(schedule)
+}
+
+/// A keeper of which no word is known has a word that is too old to send on.
+const PROOF_OLD: Duration = Duration::from_secs(15);
+/// One renewal of each member in this time.
+const RENEWAL_APART: Duration = Duration::from_secs(30);
+/// A moderator gets four badges in this time.
+const BADGES_WITHIN: Duration = Duration::from_secs(60);
+const RETURN_APART: Duration = Duration::from_secs(2);
+/// Somebody who is out is told why no more often.
+const TURNED_AWAY_APART: Duration = Duration::from_secs(60);
+const SHOW_APART: Duration = Duration::from_secs(10);

@@ -1,0 +1,463 @@
+//! What a member does with what others say: in MLS, in heartbeats, in Shows and in knocks.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    commands::own_key,
+    doors::{self},
+    entering::{is_banned, issuer_of},
+    error::ControlError,
+    event::{Ending, Event},
+    freshness::is_timely_for_keeper,
+    judge::{Verdict, judge},
+    memory::Memory,
+    outbox::Outbox,
+    presence::is_turn,
+    returning::{Returning, Target},
+    seat::{Outcome, Seat},
+    shown,
+    violation::Violation,
+};
+use crate::{
+    id::{IdentityKey, Leaf, MemberId},
+    law::{self, Rank, Statement, renewals},
+    mls::Candidate,
+    wire::{
+        heartbeat::{Beat, Heartbeat},
+        leave::Leave,
+        message::{MAX_CHAIN, Message},
+        saying::Saying,
+        signed::Genuine,
+        statements::Statements,
+    },
+};
+
+impl Seat {
+    /// Something that a member says in MLS, authenticated as from its leaf.
+    pub(super) fn hear_saying(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        from: Leaf,
+        saying: Saying,
+        now: Instant,
+    ) -> Result<Outcome, ControlError> {
+        let member = self.group.occupant_at(from).ok_or(ControlError::Malformed)?;
+        let (id, key) = (member.id, member.key);
+        match saying {
+            Saying::SpeakerKey(speaker_key) => {
+                let announced_ms = speaker_key.announced.0.saturating_mul(1_000);
+                if let Err(violation) = self.hear_speaker_key(out, memory, from, speaker_key, now) {
+                    return Err(self.report(out, Some(from), violation));
+                }
+                let made = out.skew.hear(id, announced_ms, A_SECOND, now);
+                self.hear_word(out, memory, id, made, now);
+            }
+            Saying::Word { at_ms, known_law, .. } => {
+                let made = out.skew.hear(id, at_ms, Duration::ZERO, now);
+                self.hear_word(out, memory, id, made, now);
+                self.hear_law(out, memory, &key, known_law, made, now);
+            }
+            Saying::Statements(statements) => {
+                let statements = shown::decode(&statements);
+                let group_id = *memory.store.known().group_id();
+                let ids: Vec<_> = statements.iter().map(|said| said.id(&group_id)).collect();
+                let outcome = self.learn(out, memory, statements, now);
+                // A signature is no part of an id: only what is known to be genuine counts as shown, or a
+                // false signature would keep the genuine statement from being shown.
+                for id in ids.into_iter().filter(|id| memory.store.get(id).is_some()) {
+                    self.showing.note_shown(id);
+                }
+                return Ok(outcome);
+            }
+            Saying::AskStatements { ids } => self.hear_ask(out, memory, &ids),
+            Saying::Admit { key_package } => {
+                if memory.store.law().rank_of(&key) == Rank::None {
+                    return Err(self.report(out, Some(from), Violation::NoRight));
+                }
+                self.hear_admit(out, memory, &key_package, now)?;
+            }
+            Saying::Leave(leave) => {
+                let genuine = leave.verify(&memory.store.known().group_id().0);
+                let leave = genuine.map_err(|_| ControlError::Malformed)?;
+                self.hear_leave(memory, leave, out.clock.unix_ms(now));
+                self.tend_keeping(out, memory, now);
+            }
+            Saying::Missing(leaves) => {
+                if leaves.contains(&self.group.own_leaf()) {
+                    out.reports.expiry.ask(now);
+                }
+            }
+            Saying::AnswerKey { answer_key } => {
+                let own = IdentityKey::from_bytes(*out.identity.public());
+                let law = memory.store.law();
+                if law.rank_of(&own) == Rank::Host
+                    && law.rank_of(&key) == Rank::Moderator
+                    && self.badges.take(id, now)
+                {
+                    let badge = doors::badge(out, &memory.store, answer_key);
+                    self.say(out, &Saying::Badge(badge));
+                }
+            }
+            Saying::Badge(badge) => {
+                let host = *memory.store.law().host();
+                if let Some(doors) = &mut memory.doors
+                    && badge.claimed().answer_key == doors.answer_key()
+                    && let Ok(badge) = badge.verify(&memory.store.known().group_id().0, &host)
+                {
+                    doors.set_badge(badge);
+                    self.door_said_at = None;
+                }
+            }
+            Saying::Door(door) => {
+                let host = *memory.store.law().host();
+                if memory.store.law().rank_of(&key) > Rank::None
+                    && door.clone().verify(&memory.store.known().group_id().0, &host).is_ok()
+                    && (self.doors_heard.len() < MAX_DOORS || self.doors_heard.contains_key(&id))
+                {
+                    self.doors_heard.insert(id, door);
+                }
+            }
+        }
+        Ok(Outcome::Stays)
+    }
+
+    /// A word of a member in our epoch, made at `made` by our clock.
+    pub(super) fn hear_word(
+        &mut self,
+        out: &mut Outbox,
+        memory: &Memory,
+        by: MemberId,
+        made: Instant,
+        now: Instant,
+    ) {
+        self.presence.hear(by, made);
+        if self.keeper_id == Some(by) {
+            self.turns.hear(made);
+            self.liveness.prove(made);
+        } else if self.keeps() {
+            self.liveness.prove(made);
+        }
+        self.review_silence(out, memory, now);
+    }
+
+    /// A word of a member says which law the member knows.
+    fn hear_law(
+        &mut self,
+        out: &mut Outbox,
+        memory: &Memory,
+        by: &IdentityKey,
+        known_law: [u8; 32],
+        made: Instant,
+        now: Instant,
+    ) {
+        if known_law == memory.store.known().hash() {
+            if self.keeper_id == Some(by.id()) {
+                self.turns.note_knows(self.liveness.out_since().is_some(), now);
+                self.showing.note_agreement();
+            }
+        } else {
+            let spread = if self.keeps() { 0 } else { u32::from_be_bytes(out.random()) % 3_000 };
+            self.showing.note_difference(Duration::from_millis(spread.into()), now);
+        }
+        // A relay could let heartbeats through and nothing else: rank counts as heard only by somebody whose law we have held.
+        if memory.store.law().rank_of(by) > Rank::None && by.id() != out.id() && memory.has_held(&known_law) {
+            self.liveness.hear_rank(made);
+            self.told_unattended = false;
+        }
+    }
+
+    /// Takes statements that were shown, and does what follows at once: only ever a restriction.
+    pub(super) fn learn(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        statements: Vec<Statement>,
+        now: Instant,
+    ) -> Outcome {
+        let merged = memory.store.merge(statements, &self.epoch_law);
+        for fallen in &merged.fallen {
+            let about = fallen.ban().content().about;
+            let member = memory.people().iter().find(|key| memory.store.law().tag(key) == about);
+            out.tell(Event::BanFell { member: member.map(IdentityKey::id) });
+        }
+        for proof in &merged.second_hand_over {
+            out.tell(Event::Violation { by: Some(proof.signer().id()), violation: Violation::TwoHandOvers });
+        }
+        if !merged.changed {
+            return Outcome::Stays;
+        }
+        self.act_on_law(out, memory, now)
+    }
+
+    /// The law that we know is another.
+    pub(super) fn act_on_law(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) -> Outcome {
+        memory.note_law();
+        let law = memory.store.law();
+        let own = IdentityKey::from_bytes(*out.identity.public());
+        if law.is_over() {
+            return Outcome::Ends(Ending::Closed);
+        }
+        if !law.admits(&own) {
+            let banned = is_banned(law, &own);
+            return Outcome::Ends(Ending::Removed { by: issuer_of(law, &own), banned });
+        }
+        let now_ms = out.clock.unix_ms(now);
+        let again = renewals(&out.identity, &memory.store, &memory.recent, now_ms);
+        if !again.is_empty() {
+            // A new table could not know what we signed a moment ago.
+            let _ = memory.store.merge(again, &self.epoch_law);
+            memory.note_law();
+            self.show(out, memory, now);
+        }
+        let law = memory.store.law();
+        self.liveness.review(self.group.roster(), |member| law.admits(&member.key), &[], now);
+        self.restrict(memory);
+        if let Err(failure) = self.take_up_door(out, memory) {
+            self.fault = Some(failure);
+        }
+        if let Some(doors) = &mut memory.doors {
+            doors.handle_timeout(out, &memory.store, now);
+        }
+        self.tend_keeping(out, memory, now);
+        self.review_silence(out, memory, now);
+        Outcome::Stays
+    }
+
+    fn hear_ask(&mut self, out: &mut Outbox, memory: &Memory, ids: &[[u8; 32]]) {
+        // The keeper answers, and the issuer of what is lacking; nobody else, or everybody would.
+        let (keeps, own) = (self.keeps(), own_key(out));
+        let found = ids.iter().filter_map(|id| {
+            let id = law::StatementId(*id);
+            let found = memory.store.get(&id).or_else(|| self.epoch_law.get(&id))?;
+            let ours = matches!(found, law::GenuineStatement::Standing(said) if said.content().issuer == own);
+            (keeps || ours).then_some(found)
+        });
+        let found: Vec<_> = found.map(|statement| statement.statement()).collect();
+        if found.is_empty() || !self.showing.may_answer() {
+            return;
+        }
+        for part in shown::parts(found) {
+            self.say(out, &Saying::Statements(part));
+        }
+    }
+
+    /// Somebody of rank passes on a KeyPackage.
+    pub(super) fn hear_admit(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        key_package: &[u8],
+        now: Instant,
+    ) -> Result<(), ControlError> {
+        let group_id = memory.store.known().group_id().0;
+        let candidate = Candidate::vet(key_package, &group_id, self.group.key_exchange())
+            .map_err(|violation| ControlError::KeyPackage(violation.into()))?;
+        // Only whom law admits, or a moderator could make us forget everybody else.
+        if memory.store.law().admits(&candidate.key) {
+            memory.note_person(candidate.key);
+        }
+        if let Some(doors) = &mut memory.doors
+            && let Some(knock) = doors.forget(candidate.id)
+        {
+            out.tell(Event::KnockGone { knock });
+        }
+        self.enqueue(out, memory, candidate, now);
+        Ok(())
+    }
+
+    /// Queues a KeyPackage to be added, if we are the keeper.
+    pub(super) fn enqueue(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        candidate: Candidate,
+        now: Instant,
+    ) {
+        let now_ms = self.room_ms(out, now);
+        let is_newer = memory.freshness.is_new(candidate.id, candidate.made_ms)
+            && is_timely_for_keeper(candidate.made_ms, now_ms);
+        if is_newer && self.keeper_id == Some(candidate.id) && self.keeper_id != Some(out.id()) {
+            // The keeper's identity asks to come in again: it is not where it keeps.
+            self.turns.note_gone();
+        }
+        if let Some(keeper) = &mut self.keeper
+            && memory.store.law().admits(&candidate.key)
+            && memory.freshness.is_new(candidate.id, candidate.made_ms)
+            && is_timely_for_keeper(candidate.made_ms, now_ms)
+        {
+            keeper.enqueue(candidate);
+            self.tend_keeping(out, memory, now);
+        }
+    }
+
+    pub(super) fn hear_leave(&mut self, memory: &mut Memory, leave: Genuine<Leave>, now_ms: u64) {
+        let Leave { key, time_ms } = *leave.content();
+        // Leaves of nobody would crowd out those of members; one that came before counts from then.
+        let known = memory.store.law().admits(&key) || self.group.occupant(key.id()).is_some();
+        if !known || memory.has_leave(key.id(), time_ms) {
+            return;
+        }
+        // A Leave from the future counts as made when it came.
+        memory.note_leave(key.id(), time_ms.min(now_ms), leave.into_signed());
+        if self.keeper_id == Some(key.id())
+            && self
+                .group
+                .occupant(key.id())
+                .is_some_and(|keeper| memory.freshness.has_left(keeper.id, keeper.made_ms))
+        {
+            self.turns.note_gone();
+        }
+        let law = memory.store.law();
+        let ranked = self.group.roster().iter().filter(|member| law.rank_of(&member.key) > Rank::None);
+        if ranked.clone().count() > 0
+            && ranked.clone().all(|member| memory.freshness.has_left(member.id, member.made_ms))
+        {
+            self.liveness.note_rank_left();
+        }
+    }
+
+    /// A heartbeat, of our keeper or of another branch.
+    pub(super) fn hear_heartbeat(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        heartbeat: &Heartbeat,
+        now: Instant,
+    ) -> Result<Outcome, ControlError> {
+        let beat = open_beat(memory, &mut self.newest, heartbeat)?;
+        let by = beat.content().key.id();
+        if by == out.id() {
+            return Err(ControlError::Own);
+        }
+        let made = out.skew.hear(by, beat.content().time_ms, Duration::ZERO, now);
+        if Some(by) == self.keeper_id {
+            self.stated.note((beat.content().epoch.0, beat.content().branch));
+        }
+        let lacking = self.liveness.lacking_since();
+        let verdict =
+            judge(&beat, made, &self.view(memory, now), &self.turns, &self.past, self.entered_at, lacking);
+        match verdict {
+            Verdict::Ours => self.hear_keeper(out, memory, &beat, made, now),
+            Verdict::Behind { lost } => {
+                let next = (beat.content().epoch.0, beat.content().branch);
+                if self
+                    .group
+                    .prepared_branch()
+                    .is_some_and(|branch| (self.group.epoch().0 + 1, branch) == next)
+                {
+                    self.merge_prepared(out, memory, now);
+                    self.hear_keeper(out, memory, &beat, made, now);
+                } else if let outcome @ (Outcome::Ends(_) | Outcome::Lost(_)) =
+                    self.try_pending(out, memory, now).unwrap_or(Outcome::Stays)
+                {
+                    return Ok(outcome);
+                } else if (self.group.epoch().0, self.group.branch()) == next {
+                    self.hear_keeper(out, memory, &beat, made, now);
+                } else {
+                    self.liveness.note_behind(beat.content().epoch.0, now);
+                    if lost {
+                        self.go_to(out, &beat, now);
+                    }
+                }
+            }
+            Verdict::Wins => self.go_to(out, &beat, now),
+            Verdict::Loses => {
+                if beat.content().known_law == memory.store.known().hash() {
+                    self.showing.forget_across(by);
+                } else {
+                    let wait =
+                        if self.keeps() { 0 } else { 10_000 + u32::from_be_bytes(out.random()) % 10_000 };
+                    let at = now + Duration::from_millis(wait.into());
+                    self.showing.show_across(Target::of(&beat, now), at);
+                }
+            }
+            Verdict::Nothing => {}
+        }
+        self.review_silence(out, memory, now);
+        Ok(Outcome::Stays)
+    }
+
+    /// A heartbeat of our keeper in our epoch.
+    fn hear_keeper(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        beat: &Genuine<Beat>,
+        made: Instant,
+        now: Instant,
+    ) {
+        self.beat = self.beat.max(made);
+        self.keeper_door = Some(beat.content().door_key.to_vec());
+        self.hear_word(out, memory, beat.content().key.id(), made, now);
+        self.schedule.handle_elapsed(Duration::from_millis(beat.content().step_ms), now);
+        self.hear_law(out, memory, &beat.content().key, beat.content().known_law, made, now);
+        if is_turn(&self.view(memory, now), beat.content().time_ms) {
+            let at_ms = out.stamp_ms(now);
+            let known_law = memory.store.known().hash();
+            self.say(out, &Saying::Word { heard_ms: beat.content().time_ms, at_ms, known_law });
+        }
+    }
+
+    /// Another branch wins, or ours has gone on without us: ask its keeper for our place.
+    fn go_to(&mut self, out: &mut Outbox, beat: &Genuine<Beat>, now: Instant) {
+        let key_exchange = self.group.key_exchange();
+        let broken = self.broken.take();
+        let own = self.group.own_leaf().0 % 64;
+        let returning = self
+            .returning
+            .get_or_insert_with(|| Returning::new(key_exchange, now + RETURN_SPREAD * own, now));
+        returning.broken = returning.broken.or(broken);
+        returning.hear(Target::of(beat, now));
+        let _ = out;
+    }
+
+    /// Somebody without a place waits for a heartbeat.
+    pub(super) fn hear_call(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) -> Outcome {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.hurry_heartbeat(now);
+            if memory.store.law().chain().len() > 0 && keeper.may_show_chain(now) {
+                self.show_chain(out, memory);
+            }
+        }
+        self.tend_keeping(out, memory, now);
+        Outcome::Stays
+    }
+
+    /// The last hand-overs, for holders of links that are older.
+    fn show_chain(&mut self, out: &mut Outbox, memory: &Memory) {
+        let chain: Vec<_> = memory.store.law().chain().collect();
+        let last = chain.iter().skip(chain.len().saturating_sub(MAX_CHAIN));
+        let tables =
+            last.filter_map(|id| memory.store.known().get(id)).map(|table| table.statement().encode());
+        if let Ok(chain) = Statements::new(tables.collect()) {
+            let _ = out.send(&Message::Chain(chain));
+        }
+    }
+}
+
+/// Opens a heartbeat, if it is newer than all before of its key and its key is not a stranger's.
+pub(super) fn open_beat(
+    memory: &Memory,
+    newest: &mut super::judge::Newest,
+    heartbeat: &Heartbeat,
+) -> Result<Genuine<Beat>, ControlError> {
+    let terms = memory.store.known().terms();
+    let group_id = terms.group_id().0;
+    let beat = heartbeat.open(&terms.salt).map_err(|_| ControlError::Undecryptable)?;
+    if !memory.store.law().admits(&beat.claimed().key) {
+        return Err(ControlError::NotAMember);
+    }
+    if !newest.is_newer(beat.claimed().key.id(), beat.claimed().time_ms) {
+        return Err(ControlError::Stale);
+    }
+    let beat = beat.verify(&group_id).map_err(|_| ControlError::NotTheKeeper)?;
+    newest.note(beat.content().key.id(), beat.content().time_ms);
+    Ok(beat)
+}
+
+const A_SECOND: Duration = Duration::from_millis(999);
+/// Members of a branch that lost do not all ask at once.
+const RETURN_SPREAD: Duration = Duration::from_millis(15);
+/// Answers in a minute to identities that are not admitted.
+const MAX_DOORS: usize = 17;

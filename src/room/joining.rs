@@ -1,0 +1,381 @@
+//! The newcomer: finds doors, knocks at one after another, keeps receipts, and enters the room that the
+//! receipts and the invite agree with (SPEC section 7, rules E4 to E10).
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{held::Held, outbox::Outbox, petition::Petition, shown, violation::Violation};
+use crate::{
+    group::codec::{Malformed, Reader, Writer},
+    id::IdentityKey,
+    law::{
+        self, Anchor, GroupId, Law, LiveSet, Office, Pins, Rank, Statement, Store, Terms,
+        statement::Content as _,
+    },
+    mls::{Entry, Failure, JoinError, Purpose, SealingKey},
+    wire::{
+        answer::{Answer, AnswerContent, Receipt, RefuseReason},
+        door::{Door, door_name},
+        invite::Invite,
+        knock::{Knock, KnockContent},
+        message::Message,
+        signed::{Genuine, Signed},
+        statements::Statements,
+    },
+};
+
+/// A newcomer that has no place in the room yet.
+pub(super) struct Joining {
+    pub(super) invite: Invite,
+    petition: Petition,
+    doors: Vec<Known>,
+    receipts: Vec<Genuine<Receipt>>,
+    /// The hosts and offices that follow those of the invite, by hand-overs that were shown.
+    chain: Vec<(IdentityKey, Office)>,
+    knock_at: Instant,
+    told_waiting: bool,
+    /// The last refusal, and since when doors have refused us.
+    refused: Option<(RefuseReason, Instant)>,
+    pub(super) held: Held,
+}
+
+/// A door whose badge and signature hold.
+struct Known {
+    shown: Signed<Door>,
+    door: Genuine<Door>,
+    seen_at: Instant,
+    state: Answered,
+    /// When we knocked there last.
+    knocked_at: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answered {
+    No,
+    /// Somebody has been asked there.
+    Waits,
+    Refused(RefuseReason),
+}
+
+/// What an answer to a knock means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    Nothing,
+    /// Our knock reached somebody, who has to decide.
+    Waits,
+}
+
+/// A room to be entered, with all that the newcomer knows of its law.
+pub(super) struct Entered {
+    pub(super) epoch_law: LiveSet,
+    pub(super) store: Store,
+}
+
+impl Joining {
+    pub(super) fn new(out: &mut Outbox, invite: Invite, now: Instant) -> Result<Self, Failure> {
+        let petition = Self::petition(out, &invite, now)?;
+        Ok(Self {
+            invite,
+            petition,
+            doors: Vec::new(),
+            receipts: Vec::new(),
+            chain: Vec::new(),
+            knock_at: now,
+            told_waiting: false,
+            refused: None,
+            held: Held::default(),
+        })
+    }
+
+    fn petition(out: &mut Outbox, invite: &Invite, now: Instant) -> Result<Petition, Failure> {
+        let made_ms = out.clock.unix_ms(now);
+        Petition::new(out, &invite.group_id, invite.key_exchange, made_ms, now)
+    }
+
+    /// The host and the office that doors have to be of: those of the invite, or of the hand-overs that follow them.
+    fn anchor(&self) -> (IdentityKey, Office) {
+        self.chain.last().copied().unwrap_or((self.invite.host, Office(self.invite.office)))
+    }
+
+    /// A heartbeat showed doors of people of rank.
+    pub(super) fn hear_doors(&mut self, doors: &[Signed<Door>], now: Instant) {
+        let (host, office) = self.anchor();
+        for shown in doors {
+            if let Some(known) = self.doors.iter_mut().find(|known| known.shown == *shown) {
+                known.seen_at = now;
+                continue;
+            }
+            let badge = shown.claimed().badge();
+            let is_old = office.0 == self.invite.office && badge.no < self.invite.no;
+            if badge.office != office.0 || is_old {
+                continue;
+            }
+            let Ok(door) = shown.clone().verify(&self.invite.group_id, &host) else { continue };
+            let answer_key = door.content().badge().answer_key;
+            let before =
+                self.doors.iter().position(|known| known.door.content().badge().answer_key == answer_key);
+            let (state, knocked_at) = before
+                .map(|at| self.doors.remove(at))
+                .map_or((Answered::No, None), |known| (known.state, known.knocked_at));
+            if self.doors.len() >= MAX_DOORS {
+                // The least number goes first: somebody who lost the rank may have many badges, all of them older.
+                let no = |known: &Known| (known.door.content().badge().no, known.seen_at);
+                let least = self.doors.iter().enumerate().min_by_key(|(_, known)| no(known));
+                let Some((least, first)) = least.map(|(at, known)| (at, no(known))) else { continue };
+                if badge.no < first.0 {
+                    continue;
+                }
+                self.doors.remove(least);
+            }
+            if self.doors.is_empty() {
+                self.knock_at = self.knock_at.min(now);
+            }
+            self.doors.push(Known { shown: shown.clone(), door, seen_at: now, state, knocked_at });
+        }
+    }
+
+    /// Hand-overs that lead from the office of an old invite to the present one.
+    pub(super) fn hear_chain(&mut self, statements: &Statements) {
+        let group_id = GroupId(self.invite.group_id);
+        let tables = statements.iter().filter_map(|bytes| match Statement::decode(bytes) {
+            Ok(Statement::Table(table)) => Some(table),
+            _ => None,
+        });
+        for table in tables.take(MAX_CHAIN) {
+            let (host, office) = self.anchor();
+            let said = table.claimed();
+            if *said.signer() != host || said.office() != office || !said.is_hand_over() || said.is_closing()
+            {
+                continue;
+            }
+            if let Ok(genuine) = table.verify(&group_id)
+                && self.chain.len() < MAX_CHAIN
+            {
+                self.chain.push((*genuine.content().host(), Office::from(genuine.id())));
+            }
+        }
+    }
+
+    /// An answer of a door.
+    pub(super) fn hear_answer(&mut self, answer: &Answer, now: Instant) -> News {
+        let Some(content) = self.petition.open(answer, &self.invite.group_id) else { return News::Nothing };
+        let group_id = &self.invite.group_id;
+        let reference = *self.petition.reference();
+        let mut doors = self.doors.iter_mut();
+        match content {
+            AnswerContent::Receipt(receipt) => {
+                if let Ok(receipt) = receipt.verify(group_id)
+                    && receipt.content().reference == reference
+                {
+                    // One for each issuer: nobody crowds out another's word.
+                    self.receipts.retain(|other| other.content().key != receipt.content().key);
+                    if self.receipts.len() < MAX_DOORS {
+                        self.receipts.push(receipt);
+                    }
+                }
+                News::Nothing
+            }
+            AnswerContent::Waiting(waiting) => {
+                let said = |known: &&mut Known| {
+                    let key = known.door.content().badge().answer_key;
+                    waiting
+                        .clone()
+                        .verify(group_id, &key)
+                        .is_ok_and(|said| said.content().reference == reference)
+                };
+                let Some(known) = doors.find(said) else { return News::Nothing };
+                known.state = Answered::Waits;
+                if std::mem::replace(&mut self.told_waiting, true) { News::Nothing } else { News::Waits }
+            }
+            AnswerContent::Refused(refused) => {
+                let said = |known: &&mut Known| {
+                    let key = known.door.content().badge().answer_key;
+                    refused
+                        .clone()
+                        .verify(group_id, &key)
+                        .is_ok_and(|said| said.content().reference == reference)
+                };
+                let reason = refused.claimed().reason;
+                let Some(known) = doors.find(said) else { return News::Nothing };
+                known.state = Answered::Refused(reason);
+                self.refused = Some((reason, self.refused.map_or(now, |(_, since)| since)));
+                News::Nothing
+            }
+            AnswerContent::Shown(_) => News::Nothing,
+        }
+    }
+
+    /// Knocks, if it is time to.
+    pub(super) fn handle_timeout(&mut self, out: &mut Outbox, now: Instant) -> Result<(), Failure> {
+        self.doors.retain(|known| known.seen_at + DOOR_HOLDS > now);
+        if now < self.knock_at {
+            return Ok(());
+        }
+        self.knock_at = now + KNOCK_AGAIN;
+        if self.petition.is_old(now) {
+            self.petition = Self::petition(out, &self.invite, now)?;
+            self.receipts.clear();
+            for known in &mut self.doors {
+                known.knocked_at = None;
+                if known.state == Answered::Waits {
+                    known.state = Answered::No;
+                }
+            }
+        }
+        let Some(known) = Self::next_door(&mut self.doors) else {
+            return out.send(&Message::Call).map_err(|_| Failure::of("a call is too long"));
+        };
+        known.knocked_at = Some(now);
+        let content = KnockContent {
+            invite: self.invite.id,
+            expires: self.invite.expires,
+            uses: self.invite.uses,
+            one_use: self.petition.one_use_key(),
+            key_package: self.petition.applicant.key_package().to_vec(),
+        };
+        let door = known.door.content();
+        let answer_key = door.badge().answer_key;
+        let reference = *self.petition.reference();
+        let aad = Knock::aad(&self.invite.group_id, &answer_key, &reference);
+        let Some(key) = SealingKey::from_bytes(self.invite.key_exchange, door.hpke()) else { return Ok(()) };
+        let sealed = key.seal(Purpose::Knock, &content.encode(), &aad)?;
+        let knock =
+            Knock { door: door_name(&answer_key), reference, kem: sealed.kem_output, sealed: sealed.sealed };
+        self.petition.sent += 1;
+        out.send(&Message::Knock(knock)).map_err(|_| Failure::of("a knock is too long"))
+    }
+
+    /// The door to knock at: the one whose last knock is the longest ago, of several the one with the greatest number.
+    ///
+    /// Every door is asked in turn, also while somebody decides at another: any of them admits.
+    fn next_door(doors: &mut [Known]) -> Option<&mut Known> {
+        let usable = |known: &&mut Known| !matches!(known.state, Answered::Refused(_));
+        let turn =
+            |known: &&mut Known| (known.knocked_at, std::cmp::Reverse(known.door.content().badge().no));
+        doors.iter_mut().filter(usable).min_by_key(turn)
+    }
+
+    /// Why we are not let in: every door that we know has refused us, and no other has shown itself for ten seconds.
+    ///
+    /// Somebody who lost the rank may show its old door and refuse: that ends nothing while another door may come.
+    pub(super) fn is_refused(&self, now: Instant) -> Option<RefuseReason> {
+        let (reason, since) = self.refused?;
+        let all = self.doors.iter().all(|known| matches!(known.state, Answered::Refused(_)));
+        (all && since + OTHERS_COME <= now).then_some(reason)
+    }
+
+    pub(super) fn poll_timeout(&self) -> Instant {
+        self.knock_at
+    }
+
+    /// Checks a Welcome (E6 to E10). Nothing changes if it does not hold.
+    pub(super) fn check(&self, welcome: &[u8], own: IdentityKey) -> Result<(Entry, Entered), WelcomeError> {
+        let entry = self.petition.applicant.open(welcome)?;
+        let (terms, epoch_law) = read_law(&entry, &self.invite.group_id, own)?;
+        let office = Office(self.invite.office);
+        let law = epoch_law.law();
+        if !Pins::of_office(office, epoch_law.group_id()).is_contained_in(law) {
+            return Err(WelcomeError::Rule(Violation::HandOver));
+        }
+        if law.office() == office && law.table_no().unwrap_or(0) < self.invite.no {
+            return Err(WelcomeError::Rule(Violation::Law));
+        }
+        let mut refused = WelcomeError::NoReceipt;
+        for receipt in &self.receipts {
+            let Some(store) = joint(&terms, &epoch_law, receipt.content(), own) else { continue };
+            match check_tree(&entry, law).and_then(|()| check_tree(&entry, store.law())) {
+                Ok(()) => return Ok((entry, Entered { store, epoch_law })),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    pub(super) fn into_petition(self: Box<Self>) -> (Petition, Held, Invite) {
+        (self.petition, self.held, self.invite)
+    }
+}
+
+/// What a newcomer knows once it believes a receipt: its standings and the epoch law, if the receipt is of somebody of
+/// rank by both together, and of an office that the epoch's chain holds (E7).
+fn joint(terms: &Arc<Terms>, epoch_law: &LiveSet, receipt: &Receipt, own: IdentityKey) -> Option<Store> {
+    let (law, office) = (epoch_law.law(), Office(receipt.office));
+    if !Pins::of_office(office, epoch_law.group_id()).is_contained_in(law)
+        || law.office() == office && law.table_no().unwrap_or(0) < receipt.no
+    {
+        return None;
+    }
+    let mut store = Store::new(terms.clone(), Anchor::Founder, own);
+    let _ = store.merge(shown::decode(&receipt.standings), epoch_law);
+    (store.law().rank_of(&receipt.key) > Rank::None).then_some(store)
+}
+
+/// Terms and law of the epoch that a Welcome leads to, if they are those of the room and of the group's context.
+pub(super) fn read_law(
+    entry: &Entry,
+    group_id: &[u8; 32],
+    own: IdentityKey,
+) -> Result<(Arc<Terms>, LiveSet), WelcomeError> {
+    let malformed = |Malformed| WelcomeError::Join(JoinError::Malformed);
+    let mut reader = Reader::new(&entry.law);
+    let terms = reader.vec16(MAX_TERMS).and_then(Terms::decode).map_err(malformed)?;
+    if terms.group_id().0 != *group_id {
+        return Err(WelcomeError::Join(JoinError::OtherGroup));
+    }
+    let terms = Arc::new(terms);
+    let mut left = law::set::decode(reader.rest()).map_err(malformed)?;
+    let mut store = Store::new(terms.clone(), Anchor::Founder, own);
+    let nothing = store.known().clone();
+    while !left.is_empty() {
+        let before = left.len();
+        left = store.merge(left, &nothing).unlooked;
+        if left.len() >= before {
+            break;
+        }
+    }
+    if store.known().hash() != entry.context.law {
+        return Err(WelcomeError::Rule(Violation::Law));
+    }
+    Ok((terms, store.known().clone()))
+}
+
+/// What a Welcome tells newcomers of the law (`spec/control.md`): the terms, then the epoch's statements.
+pub(super) fn write_law(law: &LiveSet) -> Vec<u8> {
+    Writer::new().vec16(&law.terms().encode()).bytes(&law.encode()).finish()
+}
+
+/// Why a Welcome is not entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WelcomeError {
+    /// MLS or the form of the room refuses it.
+    Join(JoinError),
+    /// A rule of the room refuses it.
+    Rule(Violation),
+    /// No receipt of somebody of rank goes with it.
+    NoReceipt,
+}
+
+impl From<JoinError> for WelcomeError {
+    fn from(error: JoinError) -> Self {
+        Self::Join(error)
+    }
+}
+
+/// Whether a law admits everybody in a tree (E8).
+pub(super) fn check_tree(entry: &Entry, law: &Law) -> Result<(), WelcomeError> {
+    let admitted = entry.roster.iter().all(|member| law.admits(&member.key));
+    if admitted { Ok(()) } else { Err(WelcomeError::Rule(Violation::NotAdmitted)) }
+}
+
+const MAX_DOORS: usize = 8;
+/// Another door may show itself so long after the first refusal.
+const OTHERS_COME: Duration = Duration::from_secs(10);
+const MAX_TERMS: usize = 512;
+/// Hand-overs that holders of an old invite follow.
+const MAX_CHAIN: usize = 8;
+/// A knock is repeated so often.
+const KNOCK_AGAIN: Duration = Duration::from_secs(2);
+/// A door that no heartbeat has shown for so long is forgotten.
+const DOOR_HOLDS: Duration = Duration::from_secs(20);

@@ -1,0 +1,96 @@
+//! What a heartbeat means, whatever phase the room is in (SPEC section 7, rules B1 to B6).
+
+use std::time::{Duration, Instant};
+
+use super::{
+    bounded::Recent,
+    order::{Place, Turns},
+    view::View,
+};
+use crate::{
+    id::MemberId,
+    wire::{heartbeat::Beat, signed::Genuine},
+};
+
+/// Epochs of branches that we were in: their heartbeats are of the past.
+pub(super) type Past = Recent<(u64, [u8; 32]), 1_024>;
+
+/// What follows from a heartbeat that is genuine and newer than its key's last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is of the epoch and branch that we are in, by our keeper.
+    Ours,
+    /// It is of our keeper, in a later epoch: we lack a commit, and return to the keeper once that takes too long.
+    Behind { lost: bool },
+    /// It is of a branch that wins over ours: return to its keeper.
+    Wins,
+    /// It is of a branch that gives way to ours: its keeper is shown what we know.
+    Loses,
+    /// It says nothing that matters.
+    Nothing,
+}
+
+/// Judges a heartbeat that was made at `made` by our clock, seen from an epoch that we are in.
+pub(super) fn judge(
+    beat: &Genuine<Beat>,
+    made: Instant,
+    view: &View<'_>,
+    turns: &Turns,
+    past: &Past,
+    entered_at: Instant,
+    lacking_since: Option<Instant>,
+) -> Verdict {
+    let (known, beat) = (view.known(), beat.content());
+    let (ours, branch) = (view.group.epoch().0, view.group.branch());
+    let by = beat.key.id();
+    let is_keeper = view.keeper_id() == Some(by);
+    if (beat.epoch.0, beat.branch) == (ours, branch) {
+        return if is_keeper { Verdict::Ours } else { Verdict::Nothing };
+    }
+    if !known.admits(&beat.key) || made + OLD <= view.now {
+        return Verdict::Nothing;
+    }
+    // What was said before we went on from that epoch is known.
+    if made <= entered_at && past.contains(&(beat.epoch.0, beat.branch)) {
+        return Verdict::Nothing;
+    }
+    if is_keeper {
+        if beat.epoch.0 > ours {
+            let lost = lacking_since.is_some_and(|since| since + super::liveness::LACKING <= view.now);
+            return Verdict::Behind { lost };
+        }
+        return if beat.epoch.0 == ours && beat.branch < branch { Verdict::Wins } else { Verdict::Nothing };
+    }
+    let place = |id: &crate::id::IdentityKey| Place::of(known, id);
+    let Some(own) = view.own() else { return Verdict::Nothing };
+    if known.rank_of(&own.key) > known.rank_of(&beat.key) {
+        return Verdict::Loses;
+    }
+    let first = view.keeper().is_none_or(|keeper| place(&beat.key) < place(&keeper.key));
+    if first || turns.silent_since(view).is_some() { Verdict::Wins } else { Verdict::Loses }
+}
+
+/// A heartbeat that is older says nothing.
+pub(super) const OLD: Duration = Duration::from_secs(15);
+
+/// Heartbeats by key: the time in the newest, so that none counts twice.
+#[derive(Default)]
+pub(super) struct Newest(std::collections::BTreeMap<MemberId, u64>);
+
+impl Newest {
+    /// Whether a heartbeat is newer than all before of that member.
+    pub(super) fn is_newer(&self, member: MemberId, time_ms: u64) -> bool {
+        self.0.get(&member).is_none_or(|newest| time_ms > *newest)
+    }
+
+    /// Notes the time of a genuine heartbeat.
+    pub(super) fn note(&mut self, member: MemberId, time_ms: u64) {
+        if self.0.len() >= MAX_KEYS && !self.0.contains_key(&member) {
+            self.0.pop_first();
+        }
+        let newest = self.0.entry(member).or_default();
+        *newest = time_ms.max(*newest);
+    }
+}
+
+const MAX_KEYS: usize = 1_024;

@@ -1,0 +1,155 @@
+//! What every phase of a room needs: the identity, the clock, randomness, and the queues of what is to
+//! leave the room: envelopes, key changes, events.
+
+use std::{collections::VecDeque, time::Instant};
+
+use bytes::Bytes;
+
+use super::{event::Event, options::Admission, skew::Skew, speakers::Reports};
+use crate::{
+    group::Identity,
+    id::MemberId,
+    keys::{OpenRekey, Rekey, SealRekey},
+    media::Silence,
+    random::Generator,
+    transport::RelayName,
+    wire::{envelope::LaneKey, invite::UnixTime, message::Message},
+};
+
+/// One member's side of the room, whatever phase the room is in.
+pub(super) struct Outbox {
+    pub(super) identity: Identity,
+    pub(super) lane: LaneKey,
+    pub(super) relays: Vec<RelayName>,
+    pub(super) rng: Generator,
+    pub(super) clock: Clock,
+    /// When messages of others were made, by our clock.
+    pub(super) skew: Skew,
+    outgoing: VecDeque<Bytes>,
+    pub(super) events: VecDeque<Event>,
+    pub(super) reports: Reports,
+    /// How a door of ours answers knocks.
+    pub(super) admission: Admission,
+    rekeys: VecDeque<Rekey>,
+    /// Why the sealer is paused at the moment.
+    silence: Option<Silence>,
+    stamped_ms: u64,
+    /// The times that our own KeyPackages said, so that nobody else's device is thought to be behind one.
+    pub(super) petitions: super::bounded::Recent<u64, 1_024>,
+}
+
+impl Outbox {
+    pub(super) fn new(
+        identity: Identity,
+        lane: LaneKey,
+        relays: Vec<RelayName>,
+        rng: Generator,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            identity,
+            lane,
+            relays,
+            rng,
+            clock,
+            skew: Skew::new(clock.began),
+            outgoing: VecDeque::new(),
+            events: VecDeque::new(),
+            reports: Reports::default(),
+            admission: Admission::default(),
+            rekeys: VecDeque::new(),
+            silence: None,
+            stamped_ms: 0,
+            petitions: Default::default(),
+        }
+    }
+
+    pub(super) fn id(&self) -> MemberId {
+        self.identity.id()
+    }
+
+    /// Queues a message for everybody.
+    ///
+    /// # Errors
+    /// [`Unsent`] if no number of fragments holds the message. Nothing was queued.
+    pub(super) fn send(&mut self, message: &Message) -> Result<(), Unsent> {
+        let envelopes = self.lane.seal(&message.encode(), &mut self.rng).map_err(|_| Unsent)?;
+        self.outgoing.extend(envelopes);
+        Ok(())
+    }
+
+    pub(super) fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// The time in milliseconds, never the same twice, so that what is said later is known to be later.
+    pub(super) fn stamp_ms(&mut self, now: Instant) -> u64 {
+        self.stamped_ms = self.clock.unix_ms(now).max(self.stamped_ms + 1);
+        self.stamped_ms
+    }
+
+    pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {
+        self.rng.array()
+    }
+
+    /// Pauses or resumes the sealer, if that is a change. Keys stay where they are.
+    pub(super) fn set_silence(&mut self, silence: Option<Silence>) {
+        if self.silence == silence {
+            return;
+        }
+        self.silence = silence;
+        match silence {
+            Some(reason) => {
+                self.rekeys.push_back(Rekey::Seal(SealRekey::pause(reason)));
+                self.tell(Event::Silent { reason });
+            }
+            None => {
+                self.rekeys.push_back(Rekey::Seal(SealRekey::resume()));
+                self.tell(Event::Audible);
+            }
+        }
+    }
+
+    /// Takes every key away from the sealer and the opener.
+    pub(super) fn stop(&mut self, reason: Silence) {
+        self.silence = None;
+        self.rekeys.clear();
+        self.rekeys.push_back(Rekey::Seal(SealRekey::stop(reason)));
+        self.rekeys.push_back(Rekey::Seal(SealRekey::resume()));
+        self.rekeys.push_back(Rekey::Open(OpenRekey::close()));
+    }
+
+    pub(super) fn rekey(&mut self, rekeys: impl IntoIterator<Item = Rekey>) {
+        self.rekeys.extend(rekeys);
+    }
+
+    pub(super) fn poll_transmit(&mut self) -> Option<Bytes> {
+        self.outgoing.pop_front()
+    }
+
+    pub(super) fn poll_rekey(&mut self) -> Option<Rekey> {
+        self.rekeys.pop_front()
+    }
+}
+
+/// The message is longer than all fragments of one message hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unsent;
+
+/// One moment by two clocks, as the application told it.
+#[derive(Clone, Copy)]
+pub(super) struct Clock {
+    pub(super) began: Instant,
+    pub(super) unix: UnixTime,
+}
+
+impl Clock {
+    pub(super) fn unix(&self, now: Instant) -> UnixTime {
+        self.unix.after(now.saturating_duration_since(self.began))
+    }
+
+    pub(super) fn unix_ms(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.began).as_millis();
+        self.unix.0.saturating_mul(1000).saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+}

@@ -1,0 +1,63 @@
+//! One KeyPackage that is out, and the one-use key under which answers come back (SPEC section 7, rules E1
+//! to E3). Newcomers and returners use it alike.
+
+use std::time::{Duration, Instant};
+
+use super::outbox::Outbox;
+use crate::{
+    group::KeyExchange,
+    keys::secret::Secret,
+    mls::{Applicant, Failure, Purpose, Sealed, SealingSecret},
+    wire::answer::{Answer, AnswerContent},
+};
+
+/// A KeyPackage that waits for a Welcome.
+pub(super) struct Petition {
+    pub(super) applicant: Applicant,
+    /// What answers are sealed to: it lives as long as the KeyPackage.
+    one_use: SealingSecret,
+    pub(super) began: Instant,
+    pub(super) sent: u32,
+}
+
+impl Petition {
+    pub(super) fn new(
+        out: &mut Outbox,
+        group_id: &[u8; 32],
+        key_exchange: KeyExchange,
+        made_ms: u64,
+        now: Instant,
+    ) -> Result<Self, Failure> {
+        let ikm = Secret::wrap(out.random::<32>().to_vec());
+        let one_use = SealingSecret::derive(key_exchange, &ikm)?;
+        let applicant = Applicant::new(&out.identity, group_id, key_exchange, made_ms, &mut out.rng)?;
+        out.petitions.note(made_ms);
+        Ok(Self { applicant, one_use, began: now, sent: 0 })
+    }
+
+    pub(super) fn reference(&self) -> &[u8; 32] {
+        self.applicant.reference()
+    }
+
+    pub(super) fn one_use_key(&self) -> Vec<u8> {
+        self.one_use.public().as_bytes().to_vec()
+    }
+
+    /// Opens an answer that names this petition.
+    pub(super) fn open(&self, answer: &Answer, group_id: &[u8; 32]) -> Option<AnswerContent> {
+        if answer.reference != *self.reference() {
+            return None;
+        }
+        let aad = Answer::aad(group_id, &answer.reference);
+        let sealed = Sealed { kem_output: answer.kem.clone(), sealed: answer.sealed.clone() };
+        let plain = self.one_use.open(Purpose::Answer, &sealed, &aad)?;
+        AnswerContent::decode(&plain).ok()
+    }
+
+    pub(super) fn is_old(&self, now: Instant) -> bool {
+        self.began + LIFE <= now
+    }
+}
+
+/// How long one KeyPackage is out.
+pub(super) const LIFE: Duration = Duration::from_secs(25);

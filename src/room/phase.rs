@@ -1,0 +1,423 @@
+//! The four phases of a member, and how it goes from one to the next (SPEC section 7.12).
+//!
+//! ```text
+//! Joining ──welcome──> Present ──leaf gone──> Returning ──welcome, founds──> Present
+//!    └──refused, left──> Over <──left, closed, out──┘
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Room, Status,
+    entering::{Arrival, is_banned, issuer_of},
+    error::ControlError,
+    event::{Ending, Event},
+    hearing::open_beat,
+    held::Held,
+    joining::{Entered, Joining, News, WelcomeError},
+    judge::{Newest, Past},
+    memory::Memory,
+    outbox::Outbox,
+    returning::{Returning, Target},
+    seat::{Outcome, Seat},
+};
+use crate::{
+    id::IdentityKey,
+    law::Rank,
+    media::Silence,
+    mls::{Context, Failure, Group, JoinError},
+    wire::{heartbeat::Heartbeat, message::Message},
+};
+
+pub(super) enum Phase {
+    Joining(Box<Joining>),
+    Present(Box<Memory>, Box<Seat>),
+    Returning(Box<Absent>),
+    Over,
+}
+
+/// A member without a place, on the way back.
+pub(super) struct Absent {
+    pub(super) memory: Memory,
+    pub(super) returning: Returning,
+    pub(super) held: Held,
+    past: Past,
+    newest: Newest,
+    /// When a heartbeat of an admitted keeper was heard last.
+    heard_at: Option<Instant>,
+    /// How much later than others this member founds a branch, once it is drawn.
+    spread: Option<Duration>,
+    /// When somebody of rank was heard last.
+    rank_heard: Instant,
+    began: Instant,
+}
+
+impl Absent {
+    pub(super) fn new(memory: Memory, past: Past, newest: Newest, now: Instant) -> Self {
+        let returning = Returning::new(memory.store.known().terms().key_exchange, now, now);
+        // The user is there: it started the application.
+        Self::with(memory, returning, Held::default(), past, newest, now, now)
+    }
+
+    pub(super) fn with(
+        memory: Memory,
+        returning: Returning,
+        held: Held,
+        past: Past,
+        newest: Newest,
+        rank_heard: Instant,
+        now: Instant,
+    ) -> Self {
+        Self { memory, returning, held, past, newest, heard_at: None, spread: None, rank_heard, began: now }
+    }
+
+    fn hear_heartbeat(
+        &mut self,
+        out: &mut Outbox,
+        heartbeat: &Heartbeat,
+        now: Instant,
+    ) -> Result<(), ControlError> {
+        let beat = open_beat(&self.memory, &mut self.newest, heartbeat)?;
+        let made = out.skew.hear(beat.content().key.id(), beat.content().time_ms, Duration::ZERO, now);
+        if made + super::judge::OLD <= now {
+            return Err(ControlError::Stale);
+        }
+        self.heard_at = Some(now);
+        self.returning.hear(Target::of(&beat, now));
+        Ok(())
+    }
+
+    /// When this member founds a branch: somebody of rank after ten seconds in which no keeper was heard, anybody else
+    /// 30 to 60 s after the last chance.
+    fn found_at(&mut self, out: &mut Outbox) -> Instant {
+        let spread = *self
+            .spread
+            .get_or_insert_with(|| Duration::from_millis((u32::from_be_bytes(out.random()) % 30_000).into()));
+        let own = IdentityKey::from_bytes(*out.identity.public());
+        let ranks = self.memory.store.law().rank_of(&own) > Rank::None;
+        let wait = match (ranks, self.heard_at) {
+            (true, None) => RANK_FOUNDS,
+            (true, Some(_)) => FOUNDS,
+            (false, _) => FOUNDS + spread,
+        };
+        self.began + wait
+    }
+}
+
+/// Founds a branch with ourselves as its keeper and only leaf.
+pub(super) fn found(
+    out: &mut Outbox,
+    memory: &mut Memory,
+    past: Past,
+    newest: Newest,
+    rank_heard: Instant,
+    now: Instant,
+) -> Result<Seat, Failure> {
+    let terms = memory.store.known().terms();
+    let own = IdentityKey::from_bytes(*out.identity.public());
+    let epoch_law = memory.store.known().clone();
+    let context = Context { keeper: memory.store.law().tag(&own).0, law: epoch_law.hash() };
+    let (group_id, key_exchange) = (terms.group_id().0, terms.key_exchange);
+    let made_ms = out.stamp_ms(now);
+    let group = Group::found(&out.identity, &group_id, key_exchange, context, made_ms, &mut out.rng)?;
+    let arrival = Arrival { group, epoch_law, held: Held::default(), proof: now, rank_heard, past, newest };
+    Seat::arrive(out, memory, arrival, now)
+}
+
+impl Room {
+    pub(super) fn seat(&self) -> Option<&Seat> {
+        match &self.phase {
+            Phase::Present(_, seat) => Some(seat),
+            _ => None,
+        }
+    }
+
+    pub(super) fn memory(&self) -> Option<&Memory> {
+        match &self.phase {
+            Phase::Present(memory, _) => Some(memory),
+            Phase::Returning(absent) => Some(&absent.memory),
+            Phase::Joining(_) | Phase::Over => None,
+        }
+    }
+
+    /// A message's way: by phase, then by kind.
+    pub(super) fn take(&mut self, message: Message, now: Instant) -> Result<(), ControlError> {
+        match &mut self.phase {
+            Phase::Joining(joining) => match message {
+                Message::Welcome(welcome) => return self.enter(&welcome, now),
+                Message::Mls(message) => {
+                    return joining.held.keep(message, now).map_err(|_| ControlError::Overflow);
+                }
+                Message::Heartbeat(heartbeat) => {
+                    joining.hear_doors(heartbeat.doors(), now);
+                    joining.handle_timeout(&mut self.out, now).map_err(|_| ControlError::Overflow)?;
+                }
+                Message::Chain(chain) => joining.hear_chain(&chain),
+                Message::Answer(answer) => match joining.hear_answer(&answer, now) {
+                    News::Nothing => {}
+                    News::Waits => self.out.tell(Event::Waiting),
+                },
+                Message::Knock(_) | Message::Show(_) | Message::Spent(_) | Message::Call => {}
+            },
+            Phase::Returning(absent) => match message {
+                Message::Welcome(welcome) => return self.come_back(&welcome, now),
+                Message::Mls(message) => {
+                    return absent.held.keep(message, now).map_err(|_| ControlError::Overflow);
+                }
+                Message::Heartbeat(heartbeat) => {
+                    absent.hear_heartbeat(&mut self.out, &heartbeat, now)?;
+                    self.tend(now);
+                }
+                Message::Answer(answer) => return self.hear_shown(&answer),
+                Message::Spent(seeds) => return self.hear_spent(&seeds, now),
+                Message::Knock(_) | Message::Show(_) | Message::Chain(_) | Message::Call => {}
+            },
+            Phase::Present(memory, seat) => {
+                let outcome = match message {
+                    Message::Mls(message) => seat.handle_mls(&mut self.out, memory, message, now)?,
+                    Message::Heartbeat(heartbeat) => {
+                        seat.hear_heartbeat(&mut self.out, memory, &heartbeat, now)?
+                    }
+                    Message::Knock(knock) => seat.hear_knock(&mut self.out, memory, &knock, now)?,
+                    Message::Show(show) => seat.hear_show(&mut self.out, memory, &show, now)?,
+                    Message::Answer(answer) => seat.hear_answer(&mut self.out, memory, &answer, now)?,
+                    Message::Welcome(welcome) => return self.come_back(&welcome, now),
+                    Message::Spent(seeds) => return self.hear_spent(&seeds, now),
+                    Message::Call => seat.hear_call(&mut self.out, memory, now),
+                    Message::Chain(_) => Outcome::Stays,
+                };
+                self.settle(outcome, now);
+            }
+            Phase::Over => return Err(ControlError::Over),
+        }
+        Ok(())
+    }
+
+    /// Does what is due.
+    pub(super) fn tend(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Joining(joining) => {
+                if self.out.clock.unix(now) >= joining.invite.expires {
+                    self.end(Ending::Expired);
+                } else if let Some(reason) = joining.is_refused(now) {
+                    self.end(Ending::Refused(reason));
+                } else if let Err(Failure(what)) = joining.handle_timeout(&mut self.out, now) {
+                    self.end(Ending::Broken(what));
+                }
+            }
+            Phase::Present(memory, seat) => {
+                let outcome = seat.handle_timeout(&mut self.out, memory, now);
+                self.settle(outcome, now);
+            }
+            Phase::Returning(_) => self.tend_absent(now),
+            Phase::Over => {}
+        }
+    }
+
+    fn tend_absent(&mut self, now: Instant) {
+        let Phase::Returning(absent) = &mut self.phase else { return };
+        let made_ms = self.out.stamp_ms(now);
+        if let Err(Failure(what)) =
+            absent.returning.handle_timeout(&mut self.out, &absent.memory.store, made_ms, now)
+        {
+            return self.end(Ending::Broken(what));
+        }
+        if absent.found_at(&mut self.out) > now {
+            return;
+        }
+        let Phase::Returning(absent) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+        let Absent { mut memory, past, newest, rank_heard, .. } = *absent;
+        match found(&mut self.out, &mut memory, past, newest, rank_heard, now) {
+            Ok(seat) => {
+                self.out.set_silence(None);
+                self.out.tell(Event::Returned { epoch: seat.group.epoch() });
+                self.phase = Phase::Present(Box::new(memory), Box::new(seat));
+                self.tend(now);
+            }
+            Err(Failure(what)) => self.end(Ending::Broken(what)),
+        }
+    }
+
+    pub(super) fn phase_timeout(&self, now: Instant) -> Option<Instant> {
+        match &self.phase {
+            Phase::Joining(joining) => Some(joining.poll_timeout()),
+            Phase::Present(memory, seat) => seat.poll_timeout(memory, now),
+            Phase::Returning(absent) => {
+                // Looked at every time that the member asks: every two seconds.
+                let _ = now;
+                Some(absent.returning.poll_timeout())
+            }
+            Phase::Over => None,
+        }
+    }
+
+    /// A newcomer's Welcome.
+    fn enter(&mut self, welcome: &[u8], now: Instant) -> Result<(), ControlError> {
+        let Phase::Joining(joining) = &self.phase else { return Ok(()) };
+        let own = IdentityKey::from_bytes(*self.out.identity.public());
+        let (entry, entered) = match joining.check(welcome, own) {
+            Ok(entered) => entered,
+            Err(WelcomeError::Join(JoinError::NotForUs)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let Phase::Joining(joining) = std::mem::replace(&mut self.phase, Phase::Over) else { return Ok(()) };
+        let (petition, held, _) = joining.into_petition();
+        let made = petition.began;
+        let Entered { store, epoch_law } = entered;
+        let mut memory = Memory::new(store);
+        let seat = petition.applicant.enter(entry).and_then(|group| {
+            self.out.tell(Event::Joined { epoch: group.epoch() });
+            let (past, newest) = (Past::default(), Newest::default());
+            let arrival = Arrival { group, epoch_law, held, proof: made, rank_heard: now, past, newest };
+            Seat::arrive(&mut self.out, &mut memory, arrival, now)
+        });
+        self.sit_down(memory, seat, now);
+        Ok(())
+    }
+
+    /// The Welcome of somebody who asked for its place again.
+    fn come_back(&mut self, welcome: &[u8], now: Instant) -> Result<(), ControlError> {
+        let own = IdentityKey::from_bytes(*self.out.identity.public());
+        let checked = match &mut self.phase {
+            Phase::Present(memory, seat) => match &mut seat.returning {
+                Some(returning) => returning.check(welcome, &memory.store, own),
+                None => return Ok(()),
+            },
+            Phase::Returning(absent) => absent.returning.check(welcome, &absent.memory.store, own),
+            _ => return Ok(()),
+        };
+        let (entry, epoch_law) = match checked {
+            Ok(checked) => checked,
+            Err(WelcomeError::Join(JoinError::NotForUs)) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let (mut memory, returning, held, past, newest, rank_heard) =
+            match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Present(memory, seat) => {
+                    let seat = *seat;
+                    let rank_heard = seat.liveness.rank_heard();
+                    (*memory, seat.returning, seat.held, seat.past, seat.newest, rank_heard)
+                }
+                Phase::Returning(absent) => {
+                    let Absent { memory, returning, held, past, newest, rank_heard, .. } = *absent;
+                    (memory, Some(returning), held, past, newest, rank_heard)
+                }
+                other => {
+                    self.phase = other;
+                    return Ok(());
+                }
+            };
+        let Some(petition) = returning.and_then(Returning::into_petition) else { return Ok(()) };
+        let made = petition.began;
+        let before = memory.store.law().host().id();
+        let seat = petition.applicant.enter(entry).and_then(|group| {
+            self.out.tell(Event::Returned { epoch: group.epoch() });
+            let arrival = Arrival { group, epoch_law, held, proof: made, rank_heard, past, newest };
+            Seat::arrive(&mut self.out, &mut memory, arrival, now)
+        });
+        if memory.store.law().host().id() != before {
+            self.out.tell(Event::HostChanged { host: memory.store.law().host().id() });
+        }
+        self.sit_down(memory, seat, now);
+        Ok(())
+    }
+
+    fn sit_down(&mut self, memory: Memory, seat: Result<Seat, Failure>, now: Instant) {
+        match seat {
+            Ok(mut seat) => {
+                let mut memory = memory;
+                let outcome = seat.retry_held(&mut self.out, &mut memory, now);
+                self.phase = Phase::Present(Box::new(memory), Box::new(seat));
+                self.settle(outcome, now);
+                self.tend(now);
+            }
+            Err(Failure(what)) => self.end(Ending::Broken(what)),
+        }
+    }
+
+    /// Statements that say why we are not let in.
+    fn hear_shown(&mut self, answer: &crate::wire::answer::Answer) -> Result<(), ControlError> {
+        let Phase::Returning(absent) = &mut self.phase else { return Ok(()) };
+        let group_id = absent.memory.store.known().group_id().0;
+        let Some(petition) = absent.returning.petition() else { return Ok(()) };
+        let Some(crate::wire::answer::AnswerContent::Shown(statements)) = petition.open(answer, &group_id)
+        else {
+            return Ok(());
+        };
+        let known = absent.memory.store.known().clone();
+        let merged = absent.memory.store.merge(super::shown::decode(&statements), &known);
+        if merged.changed {
+            absent.memory.note_law();
+        }
+        let (law, own) = (absent.memory.store.law(), IdentityKey::from_bytes(*self.out.identity.public()));
+        if law.is_over() {
+            self.end(Ending::Closed);
+        } else if !law.admits(&own) {
+            let (by, banned) = (issuer_of(law, &own), is_banned(law, &own));
+            if by == Some(law.host().id()) {
+                self.end(Ending::Removed { by, banned });
+            } else if absent.returning.slow_down() {
+                // Whoever holds a Ban that was lifted since could show it for ever: it ends nothing.
+                self.out.tell(Event::KeptOut { by, banned });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn settle(&mut self, outcome: Outcome, now: Instant) {
+        match outcome {
+            Outcome::Stays => {}
+            Outcome::Ends(ending) => self.end(ending),
+            Outcome::Lost(returning) => {
+                let Phase::Present(memory, seat) = std::mem::replace(&mut self.phase, Phase::Over) else {
+                    return;
+                };
+                let (memory, seat) = (*memory, *seat);
+                let returning = returning.map_or_else(
+                    || Returning::new(memory.store.known().terms().key_exchange, now, now),
+                    |returning| *returning,
+                );
+                self.out.stop(Silence::Returning);
+                let absent = Absent::with(
+                    memory,
+                    returning,
+                    seat.held,
+                    seat.past,
+                    seat.newest,
+                    seat.liveness.rank_heard(),
+                    now,
+                );
+                self.phase = Phase::Returning(Box::new(absent));
+            }
+        }
+    }
+
+    pub(super) fn end_if_faulty(&mut self) {
+        if let Phase::Present(_, seat) = &mut self.phase
+            && let Some(Failure(what)) = seat.fault.take()
+        {
+            self.end(Ending::Broken(what));
+        }
+    }
+
+    /// The room is over for us: keys are dropped.
+    pub(super) fn end(&mut self, ending: Ending) {
+        if self.status() == Status::Over {
+            return;
+        }
+        self.phase = Phase::Over;
+        self.out.end_reports(&ending);
+        self.out.stop(match ending {
+            Ending::Removed { .. } | Ending::Refused(_) | Ending::Expired | Ending::TakenOver => {
+                Silence::Removed
+            }
+            Ending::Closed | Ending::Left | Ending::Broken(_) => Silence::Closed,
+        });
+        self.out.tell(Event::Over(ending));
+    }
+}
+
+/// Somebody of rank that hears no keeper founds a branch after this time.
+const RANK_FOUNDS: Duration = Duration::from_secs(10);
+/// Anybody that nobody lets in does after this time, and up to half a minute more.
+const FOUNDS: Duration = Duration::from_secs(30);

@@ -1,0 +1,335 @@
+//! Where a room and reports meet: announcing, believing announcements, publishing keys, making a report
+//! (SPEC section 12).
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use zeroize::Zeroize;
+
+use super::{
+    expiry::Expiry,
+    vouched::{Heard, Publication, Vouched},
+};
+use crate::{
+    group::announce::SpeakerKey,
+    id::Leaf,
+    keys::{OpenRekey, Rekey, Schedule, secret::Secret},
+    law::Terms,
+    media::{Authenticity, PacketSize},
+    mls::{Failure, Group},
+    report::{Draft, Excerpt, ExcerptError, Keep, ModerationKey, Part, PublishedKey, Recorder, Taken},
+    room::{
+        Room, Violation,
+        error::ControlError,
+        event::Ending,
+        memory::Memory,
+        outbox::{Clock, Outbox},
+        phase::Phase,
+        seat::Seat,
+    },
+    wire::{invite::UnixTime, message::Message, saying::Saying},
+};
+
+/// All that a room knows for reports.
+#[derive(Default)]
+pub(in crate::room) struct Reports {
+    pub(in crate::room) vouched: Vouched,
+    pub(in crate::room) expiry: Expiry,
+    /// Private halves that were published, the newest last.
+    published: VecDeque<PublishedKey>,
+}
+
+impl Room {
+    /// A recorder for this room, to be owned by the audio thread; `None` until we are in, and in rooms whose
+    /// packets are not signed.
+    pub fn recorder(&self, keep: Keep, now: Instant) -> Option<Recorder> {
+        let terms = self.memory()?.store.known().terms();
+        (terms.authenticity == Authenticity::Signed).then(|| Recorder::new(keep, terms.packet_size, now))
+    }
+
+    /// Makes a report of what a recorder of this room kept: a file that only the moderator can read.
+    ///
+    /// It can be made for as long as the recorder keeps what it shows, also by somebody who was removed; not by
+    /// somebody who left, or when the room was closed.
+    ///
+    /// # Errors
+    /// See [`ReportError`].
+    pub fn report(&self, excerpt: &Excerpt, to: &ModerationKey) -> Result<Vec<u8>, ReportError> {
+        let vouched = &self.out.reports.vouched;
+        let member = excerpt.member().ok_or(ReportError::Empty)?;
+        let (group_id, room) = vouched.room().ok_or(ReportError::Unvouched)?;
+        let mut parts: Vec<Part> = Vec::new();
+        let mut size = 0;
+        for frame in excerpt.frames() {
+            // What is not vouched for any more is a gap, and does not spoil the rest.
+            let Some(entry) = vouched.find(member, &frame.speaker_context) else { continue };
+            size = frame.packet.len();
+            let taken = Taken {
+                step: frame.step,
+                kid: frame.kid,
+                counter: frame.counter,
+                salt: frame.salt,
+                packet: frame.packet.to_vec(),
+            };
+            match parts.iter_mut().find(|part| part.epoch_context == entry.epoch_context) {
+                Some(part) => part.frames.push(taken),
+                None => parts.push(Part {
+                    epoch: entry.epoch,
+                    epoch_context: entry.epoch_context,
+                    leaf: entry.leaf.0,
+                    leaf_key: entry.leaf_key,
+                    credential: entry.credential.clone(),
+                    key: entry.key,
+                    frames: vec![taken],
+                }),
+            }
+        }
+        let packet_size = u16::try_from(size).ok().and_then(|size| PacketSize::new(size).ok());
+        let packet_size = packet_size.ok_or(ReportError::Unvouched)?;
+        let mut draft = Draft { group_id: group_id.clone(), room: room.clone(), packet_size, parts };
+        draft.sort();
+        let plain = Secret::wrap(draft.encode().map_err(|_| ReportError::TooLarge)?);
+        to.seal(&plain).map_err(|failure| ReportError::Hpke(failure.0))
+    }
+
+    /// How long after an epoch our speaker key of it is published, from the next epoch on; half an hour until
+    /// this is called, and never less. `None` is never.
+    ///
+    /// After that, nobody can prove to outsiders what we said: anybody can have made it up. Others keep to it
+    /// only while this value lives and is asked for what it has to send, also when the room is over for us.
+    pub fn publish_speaker_keys(&mut self, after: Option<Duration>) {
+        self.out.reports.expiry.set(after);
+    }
+
+    /// The private halves of speaker keys that were published in this room when their time was over, ours
+    /// included; the newest 1,024.
+    ///
+    /// A speaker who publishes its key before that is not heard under it from then on, and takes nothing back.
+    ///
+    /// The further they are known, the less anybody proves with what was recorded.
+    pub fn published_keys(&self) -> impl Iterator<Item = PublishedKey> + '_ {
+        self.out.reports.published.iter().copied()
+    }
+
+    /// Tells the room the time by a clock that is right. After the device slept, or set its clock.
+    ///
+    /// Speakers are heard only while the time of their announcements is ours within five minutes
+    /// ([`Violation::Clock`]).
+    pub fn set_clock(&mut self, unix: UnixTime, now: Instant) {
+        self.out.clock = Clock { began: now, unix };
+    }
+
+    /// Does what is due for reports.
+    pub(in crate::room) fn tend_reports(&mut self, now: Instant) {
+        match &mut self.phase {
+            Phase::Present(memory, seat) => seat.tend_speakers(&mut self.out, memory, now),
+            Phase::Joining(_) => {}
+            Phase::Returning(_) | Phase::Over => self.out.end_epoch(now),
+        }
+        self.out.publish_spent(now);
+    }
+}
+
+impl Seat {
+    /// Silences whoever has not announced its key for too long, and announces our own again.
+    fn tend_speakers(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
+        for leaf in out.reports.vouched.grow_stale(out.clock.unix(now)) {
+            self.schedule.withdraw_speaker(leaf);
+        }
+        if let (Some(holds), Some(key)) = (out.reports.expiry.renew(now), self.schedule.speaker_key()) {
+            // What fails here fails again in five minutes; others then stop hearing us.
+            let _ = announce(out, &mut self.group, memory.store.known().terms(), key, holds, now);
+        }
+    }
+
+    /// Takes the announcement of a speaker key.
+    pub(in crate::room) fn hear_speaker_key(
+        &mut self,
+        out: &mut Outbox,
+        memory: &Memory,
+        from: Leaf,
+        key: SpeakerKey,
+        now: Instant,
+    ) -> Result<(), Violation> {
+        let member = self.members.iter().find(|member| member.leaf == from);
+        if !member.is_some_and(|member| member.role.may_speak() && !member.muted) {
+            return Err(Violation::NoRight);
+        }
+        let unix = out.clock.unix(now);
+        match out.reports.vouched.hear(&self.group, memory.store.known().terms(), from, key, unix)? {
+            Heard::Begins => {
+                self.schedule.handle_speaker(from, key.public).map_err(|_| Violation::NoRight)?;
+                self.restrict(memory);
+                Ok(())
+            }
+            Heard::Continues => Ok(()),
+        }
+    }
+}
+
+impl Room {
+    /// Takes private halves of speaker keys that a member publishes. Each proves itself: its public half was
+    /// announced.
+    ///
+    /// One that is published before its time silences its speaker and is not counted as published.
+    pub(in crate::room) fn hear_spent(
+        &mut self,
+        seeds: &[[u8; 32]],
+        now: Instant,
+    ) -> Result<(), ControlError> {
+        let unix = self.out.clock.unix(now);
+        let reports = &mut self.out.reports;
+        let (mut news, mut withdrawn) = (false, Vec::new());
+        for key in seeds.iter().map(|seed| PublishedKey::from_bytes(*seed)) {
+            if reports.published.contains(&key) {
+                continue;
+            }
+            match reports.vouched.publish(&key.public(), unix) {
+                Publication::Unknown => {}
+                Publication::Due => {
+                    reports.note_published(key);
+                    news = true;
+                }
+                Publication::Early(places) => {
+                    news |= !places.is_empty();
+                    for (context, leaf) in places {
+                        let rekey = OpenRekey::withdraw(context, leaf);
+                        match &mut self.phase {
+                            Phase::Present(_, seat) => seat.schedule.queue(rekey),
+                            _ => withdrawn.push(Rekey::Open(rekey)),
+                        }
+                    }
+                }
+            }
+        }
+        self.out.rekey(withdrawn);
+        if news { Ok(()) } else { Err(ControlError::Repeated) }
+    }
+}
+
+impl Outbox {
+    /// The present epoch is over, for the announcements that were heard and for our own key.
+    pub(in crate::room) fn end_epoch(&mut self, now: Instant) {
+        self.reports.vouched.end_epoch(now);
+        self.reports.expiry.end_epoch(now);
+    }
+
+    /// What vouches for what was recorded goes with the room, unless somebody else put us out.
+    pub(in crate::room) fn end_reports(&mut self, ending: &Ending) {
+        if !matches!(ending, Ending::Removed { .. }) {
+            self.reports.vouched.clear();
+        }
+    }
+
+    fn publish_spent(&mut self, now: Instant) {
+        loop {
+            let seeds = self.reports.expiry.publish(now);
+            if seeds.is_empty() {
+                return;
+            }
+            seeds.iter().for_each(|seed| self.reports.note_published(PublishedKey::from_bytes(*seed)));
+            let _ = self.send(&Message::Spent(seeds));
+        }
+    }
+
+    pub(in crate::room) fn reports_timeout(&self) -> Option<Instant> {
+        let stale = self.reports.vouched.stale_at().map(|at| self.clock.instant(at));
+        [stale, self.reports.expiry.poll_timeout()].into_iter().flatten().min()
+    }
+}
+
+impl Reports {
+    fn note_published(&mut self, key: PublishedKey) {
+        if self.published.len() >= MAX_PUBLISHED {
+            self.published.pop_front();
+        }
+        self.published.push_back(key);
+    }
+}
+
+impl Clock {
+    /// The first moment at which [`unix`](Self::unix) says `unix`.
+    fn instant(&self, unix: UnixTime) -> Instant {
+        let after = Duration::from_secs(unix.0.saturating_sub(self.unix.0));
+        self.began.checked_add(after).unwrap_or(self.began + A_YEAR)
+    }
+}
+
+/// Begins an epoch in which our speaker key is that of `seed`, and announces it.
+pub(in crate::room) fn begin_speaking(
+    out: &mut Outbox,
+    group: &mut Group,
+    terms: &Terms,
+    schedule: &Schedule,
+    seed: &mut [u8; 32],
+    now: Instant,
+) -> Result<(), Failure> {
+    let announced = match schedule.speaker_key() {
+        Some(key) => {
+            // Only we know when ours is due.
+            out.reports.vouched.know(key, UnixTime(u64::MAX));
+            let holds = out.reports.expiry.begin_epoch(*seed, now);
+            announce(out, group, terms, key, holds, now)
+        }
+        None => Ok(()),
+    };
+    seed.zeroize();
+    announced
+}
+
+fn announce(
+    out: &mut Outbox,
+    group: &mut Group,
+    terms: &Terms,
+    public: [u8; 32],
+    holds: u32,
+    now: Instant,
+) -> Result<(), Failure> {
+    let place = group.place_of(group.own_leaf(), &terms.name);
+    let key = SpeakerKey::new(public, out.clock.unix(now), holds, &place, |text| group.sign_as_leaf(text));
+    let message = group.seal(&Saying::SpeakerKey(key).encode())?;
+    out.send(&Message::Mls(message)).map_err(|_| Failure::of("an announcement is too long"))
+}
+
+/// Why there is no report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReportError {
+    /// There is no excerpt of what was heard.
+    Excerpt(ExcerptError),
+    /// There is nothing in the excerpt.
+    Empty,
+    /// What binds these packets to an identity is not here: they are from another room, too old, or we left.
+    Unvouched,
+    /// It would have more than 33,001 packets or 255 epochs: take a shorter window.
+    TooLarge,
+    /// The moderation key cannot be sealed to; the text is for a report of the fault.
+    Hpke(String),
+}
+
+impl fmt::Display for ReportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Excerpt(error) => error.fmt(f),
+            Self::Empty => f.write_str("there is nothing to report in the excerpt"),
+            Self::Unvouched => f.write_str("what binds these packets to an identity is not here any more"),
+            Self::TooLarge => f.write_str("a report of a shorter window would fit, this one does not"),
+            Self::Hpke(what) => write!(f, "the moderation key cannot be sealed to: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for ReportError {}
+
+impl From<ExcerptError> for ReportError {
+    fn from(error: ExcerptError) -> Self {
+        Self::Excerpt(error)
+    }
+}
+
+/// Published keys that are kept.
+const MAX_PUBLISHED: usize = 1_024;
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);

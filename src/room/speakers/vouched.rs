@@ -1,0 +1,240 @@
+//! What others' leaves said of their speaker keys, for as long as a report may need it (SPEC section 12.2).
+//!
+//! ```text
+//! announcement > signature, time > heard for 15 minutes > announced again, or not heard any more
+//! ```
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    group::{
+        Name,
+        announce::{SpeakerKey, TOLERANCE},
+    },
+    id::{Epoch, Leaf, MemberId},
+    keys::ed25519::is_strong,
+    law::Terms,
+    mls::{Group, LeafKey},
+    room::Violation,
+    wire::invite::UnixTime,
+};
+
+/// The announcements of the present epoch, and of those that the last minutes were heard in.
+#[derive(Default)]
+pub(in crate::room) struct Vouched {
+    /// Oldest epoch first.
+    entries: VecDeque<Entry>,
+    /// The room that all entries are of.
+    room: Option<(Vec<u8>, Name)>,
+    /// The newest public keys, to know a private half by when it is published.
+    known: BTreeMap<[u8; 32], Known>,
+    /// The same, oldest first.
+    known_since: VecDeque<[u8; 32]>,
+}
+
+/// What is known of a speaker key besides.
+#[derive(Clone, Copy)]
+struct Known {
+    /// Until when the speaker promised to keep its private half.
+    until: UnixTime,
+    /// The private half is out: nobody is heard under the key any more.
+    published: bool,
+}
+
+/// What the publication of a private half means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::room) enum Publication {
+    /// No speaker of this room announced the key.
+    Unknown,
+    /// Its time was over.
+    Due,
+    /// The speaker had promised to keep it: it is not heard in these places any more.
+    Early(Vec<([u8; 32], Leaf)>),
+}
+
+/// One speaker in one epoch.
+pub(in crate::room) struct Entry {
+    /// What its packets' signatures are bound to.
+    pub(in crate::room) context: [u8; 32],
+    pub(in crate::room) epoch: Epoch,
+    pub(in crate::room) epoch_context: [u8; 32],
+    pub(in crate::room) leaf: Leaf,
+    pub(in crate::room) leaf_key: [u8; 32],
+    pub(in crate::room) credential: Vec<u8>,
+    /// The newest announcement.
+    pub(in crate::room) key: SpeakerKey,
+    member: MemberId,
+    /// It was not announced again in time.
+    withdrawn: bool,
+    /// When the epoch ended.
+    ended: Option<Instant>,
+}
+
+/// What an announcement changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::room) enum Heard {
+    /// Packets of the leaf open from now on.
+    Begins,
+    /// They go on.
+    Continues,
+}
+
+impl Vouched {
+    /// Takes an announcement that MLS authenticated as from `leaf`, a speaker of the present epoch.
+    pub(in crate::room) fn hear(
+        &mut self,
+        group: &Group,
+        terms: &Terms,
+        leaf: Leaf,
+        key: SpeakerKey,
+        unix: UnixTime,
+    ) -> Result<Heard, Violation> {
+        let member = group.occupant_at(leaf).ok_or(Violation::UnknownLeaf)?;
+        let LeafKey { key: leaf_key, credential } = group.leaf_key_of(leaf).ok_or(Violation::UnknownLeaf)?;
+        let id = member.id;
+        let place = group.place_of(leaf, &terms.name);
+        if !is_strong(member.key.as_bytes()) || !key.is_from(&leaf_key, &place) {
+            return Err(Violation::SpeakerKey);
+        }
+        let present = self.entries.iter_mut().find(|entry| entry.ended.is_none() && entry.leaf == leaf);
+        if present.as_ref().is_some_and(|entry| entry.key.public != key.public) {
+            return Err(Violation::SpeakerKey);
+        }
+        if !key.is_timely(unix) {
+            let too_short = key.holds != 0 && !SpeakerKey { announced: unix, ..key }.is_timely(unix);
+            return Err(if too_short { Violation::SpeakerKey } else { Violation::Clock });
+        }
+        if self.known.get(&key.public).is_some_and(|known| known.published) {
+            return Err(Violation::SpeakerKey);
+        }
+        if let Some(entry) = present {
+            if entry.key.holds != key.holds {
+                return Err(Violation::SpeakerKey);
+            }
+            if let Some(known) = self.known.get_mut(&key.public) {
+                known.until = known.until.max(key.promised_until());
+            }
+            // An old one again takes nothing back.
+            if key.announced >= entry.key.announced {
+                entry.key = key;
+            }
+            return Ok(if std::mem::take(&mut entry.withdrawn) { Heard::Begins } else { Heard::Continues });
+        }
+        self.room.get_or_insert_with(|| (place.group_id.to_vec(), place.room.clone()));
+        self.know(key.public, key.promised_until());
+        if self.entries.len() >= MAX_ENTRIES {
+            self.entries.pop_front();
+        }
+        self.entries.push_back(Entry {
+            context: key.context(&place),
+            epoch: place.epoch,
+            epoch_context: place.epoch_context,
+            leaf,
+            leaf_key,
+            credential,
+            key,
+            member: id,
+            withdrawn: false,
+            ended: None,
+        });
+        Ok(Heard::Begins)
+    }
+
+    /// The present epoch is over.
+    pub(in crate::room) fn end_epoch(&mut self, now: Instant) {
+        for entry in self.entries.iter_mut().rev().take_while(|entry| entry.ended.is_none()) {
+            entry.ended = Some(now);
+        }
+        self.forget(now);
+    }
+
+    /// The leaves that are not to be heard any more, because their last announcement is too old.
+    pub(in crate::room) fn grow_stale(&mut self, unix: UnixTime) -> Vec<Leaf> {
+        let present = self.entries.iter_mut().rev().take_while(|entry| entry.ended.is_none());
+        let stale = present.filter(|entry| !entry.withdrawn && entry.key.stale_at() <= unix);
+        stale
+            .map(|entry| {
+                entry.withdrawn = true;
+                entry.leaf
+            })
+            .collect()
+    }
+
+    /// Whether a leaf need not be asked for its key: it announced one in the present epoch not too long ago, or
+    /// published it.
+    pub(in crate::room) fn hears(&self, leaf: Leaf) -> bool {
+        let mut present = self.entries.iter().rev().take_while(|entry| entry.ended.is_none());
+        let published =
+            |entry: &Entry| self.known.get(&entry.key.public).is_some_and(|known| known.published);
+        present.any(|entry| entry.leaf == leaf && (!entry.withdrawn || published(entry)))
+    }
+
+    /// When [`grow_stale`](Self::grow_stale) has something to say.
+    pub(in crate::room) fn stale_at(&self) -> Option<UnixTime> {
+        let present = self.entries.iter().rev().take_while(|entry| entry.ended.is_none());
+        present.filter(|entry| !entry.withdrawn).map(|entry| entry.key.stale_at()).min()
+    }
+
+    /// What vouches for packets whose signatures are bound to `context`.
+    pub(in crate::room) fn find(&self, member: MemberId, context: &[u8; 32]) -> Option<&Entry> {
+        self.entries.iter().rev().find(|entry| entry.context == *context && entry.member == member)
+    }
+
+    /// The group id and the name of the room, once somebody was heard.
+    pub(in crate::room) fn room(&self) -> Option<&(Vec<u8>, Name)> {
+        self.room.as_ref()
+    }
+
+    /// Notes a speaker key of this room, to know its private half by.
+    pub(in crate::room) fn know(&mut self, public: [u8; 32], until: UnixTime) {
+        if let Some(known) = self.known.get_mut(&public) {
+            known.until = known.until.max(until);
+            return;
+        }
+        self.known.insert(public, Known { until, published: false });
+        self.known_since.push_back(public);
+        if self.known_since.len() > MAX_ENTRIES
+            && let Some(oldest) = self.known_since.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+
+    /// The private half of a key is out. From now on nobody is heard under it.
+    ///
+    /// Before its time the publication counts for nothing else: packets that were heard can still be reported.
+    pub(in crate::room) fn publish(&mut self, public: &[u8; 32], unix: UnixTime) -> Publication {
+        let Some(known) = self.known.get_mut(public) else { return Publication::Unknown };
+        known.published = true;
+        if unix.0.saturating_add(TOLERANCE) >= known.until.0 {
+            return Publication::Due;
+        }
+        let heard = self.entries.iter_mut().filter(|entry| entry.key.public == *public);
+        let places = heard.map(|entry| {
+            entry.withdrawn = true;
+            (entry.epoch_context, entry.leaf)
+        });
+        Publication::Early(places.collect())
+    }
+
+    /// Forgets everything but the public keys.
+    pub(in crate::room) fn clear(&mut self) {
+        self.entries.clear();
+    }
+
+    fn forget(&mut self, now: Instant) {
+        let over =
+            |entry: &Entry| entry.ended.is_some_and(|ended| now.saturating_duration_since(ended) > KEPT_FOR);
+        while self.entries.front().is_some_and(over) {
+            self.entries.pop_front();
+        }
+    }
+}
+
+/// How long announcements outlive their epoch: the longest window of a recorder, and a minute.
+const KEPT_FOR: Duration = Duration::from_secs(360);
+/// Announcements that are kept; the oldest go first.
+const MAX_ENTRIES: usize = 8_192;

@@ -1,0 +1,109 @@
+//! What a member may not do: each is a rule of SPEC section 7 that a genuine message broke.
+
+use std::fmt;
+
+use crate::group::CredentialError;
+
+/// A rule that a message broke. The message had no effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Violation {
+    /// A commit came from outside the group.
+    ExternalCommit,
+    /// A commit holds a kind of proposal that rooms do not use.
+    ForeignProposal,
+    /// A commit or leaf holds an extension that rooms do not use.
+    ForeignExtension,
+    /// What a commit says beside its proposals is not in the form of SPEC section 14.
+    Malformed,
+    /// The identity behind a leaf does not vouch for the leaf.
+    Credential(CredentialError),
+    /// A new leaf is valid for longer than a leaf may be.
+    Lifetime,
+    /// The committer's new leaf belongs to another identity or another key, or is older than its last.
+    Succession,
+    /// A member signed a commit that MLS cannot process.
+    BrokenCommit,
+    /// A commit leads to another law than that of the statements it names (C2).
+    Law,
+    /// A chain of hand-overs parts from the one that this member has taken (C2).
+    HandOver,
+    /// The tree would hold somebody whom its law does not admit (C3).
+    NotAdmitted,
+    /// One identity would have two leaves (C3).
+    Duplicate,
+    /// A KeyPackage was used before, is older than its identity's Leave, or has a time that cannot be (C4).
+    Stale,
+    /// A commit removes somebody who is admitted and was heard lately (C5).
+    Ejected,
+    /// A commit removes a leaf that nobody has, or comes from one.
+    UnknownLeaf,
+    /// The room would have more than 1,000 members.
+    TooMany,
+    /// The committer is not the keeper, and may not take the keeping over (C6).
+    NotTheKeeper,
+    /// A commit makes a member the keeper that did not make the commit (C6).
+    Keeping,
+    /// The committer makes more than 18 epochs in 30 seconds (C6).
+    TooFast,
+    /// The sender's role does not permit this.
+    NoRight,
+    /// A speaker key is announced that its leaf does not vouch for, that is weak, or that replaces another.
+    SpeakerKey,
+    /// A speaker key is announced at a time that this member's clock does not confirm: one of the two clocks is wrong.
+    Clock,
+    /// A host signed two hand-overs of one office: its word is worth nothing.
+    TwoHandOvers,
+}
+
+/// What MLS does not carry is a violation of the room's rules as well.
+impl From<crate::mls::Violation> for Violation {
+    fn from(violation: crate::mls::Violation) -> Self {
+        use crate::mls::Violation as Form;
+        match violation {
+            Form::External => Self::ExternalCommit,
+            Form::ForeignProposal => Self::ForeignProposal,
+            Form::ForeignExtension => Self::ForeignExtension,
+            Form::MalformedContext | Form::MalformedAad | Form::KeyPackage => Self::Malformed,
+            Form::Credential(error) => Self::Credential(error),
+            Form::Lifetime => Self::Lifetime,
+            Form::OtherIdentity | Form::OtherLeafKey | Form::Backdated => Self::Succession,
+            Form::BrokenCommit => Self::BrokenCommit,
+            Form::UnknownLeaf => Self::UnknownLeaf,
+            Form::Duplicate => Self::Duplicate,
+            Form::TooMany => Self::TooMany,
+        }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ExternalCommit => "a commit from outside the group",
+            Self::ForeignProposal => "a kind of proposal that rooms do not use",
+            Self::ForeignExtension => "an extension that rooms do not use",
+            Self::Malformed => "a commit whose room data is malformed",
+            Self::Credential(_) => "a leaf for which its identity does not vouch",
+            Self::Lifetime => "a leaf that is valid for too long",
+            Self::Succession => "a leaf that passes to another identity or key",
+            Self::BrokenCommit => "a commit that MLS cannot process",
+            Self::Law => "a commit that leads to another law than its statements",
+            Self::HandOver => "a chain of hand-overs that parts from the known one",
+            Self::NotAdmitted => "a tree with somebody whom its law does not admit",
+            Self::Duplicate => "two leaves of one identity",
+            Self::Stale => "a key package that was used, left behind, or has an impossible time",
+            Self::Ejected => "the removal of somebody who is admitted and present",
+            Self::UnknownLeaf => "a leaf that nobody has",
+            Self::TooMany => "more than 1,000 members",
+            Self::NotTheKeeper => "a commit of somebody who does not keep the room",
+            Self::Keeping => "a keeper that did not make the commit itself",
+            Self::TooFast => "more than 18 commits in 30 seconds",
+            Self::NoRight => "the sender's role does not permit this",
+            Self::SpeakerKey => "a speaker key that is not believed",
+            Self::Clock => "an announcement at a time that our clock does not confirm",
+            Self::TwoHandOvers => "two hand-overs of one office",
+        })
+    }
+}
+
+impl std::error::Error for Violation {}

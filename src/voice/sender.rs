@@ -1,0 +1,516 @@
+//! Samples of a microphone in, a packet on every tick out (SPEC section 13.2).
+//!
+//! ```text
+//! capture(pcm) > one channel > 48 kHz > frames > level, Opus > ready        whenever samples come
+//! next_packet(now)                       ready > sealer > network           on the tick, whatever was said
+//! ```
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use super::{VoiceError, channels::Channels, check_format, converter::Converter, level::Meter, stretch};
+use crate::{
+    codec::{Encoder, Frame, MAX_SAMPLES},
+    id::CaptureTime,
+    media::{Authenticity, HEADROOM, Level, Loss, Notes, PacketSize, SealError, Sealer, Stamp, TAILROOM},
+};
+
+/// What a [`Sender`] is made for.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct SenderOptions {
+    /// How much audio a packet holds, 40 ms by default.
+    pub frame: Frame,
+    /// The room's packet size.
+    pub size: PacketSize,
+    /// Whether the room's packets are signed.
+    pub authenticity: Authenticity,
+    /// Samples a second of the microphone, 48,000 by default.
+    pub rate: u32,
+    /// Channels of the microphone, of which the loudest is sent; 1 by default.
+    pub channels: u16,
+}
+
+impl Default for SenderOptions {
+    fn default() -> Self {
+        Self {
+            frame: Frame::default(),
+            size: PacketSize::default(),
+            authenticity: Authenticity::default(),
+            rate: 48_000,
+            channels: 1,
+        }
+    }
+}
+
+/// Turns a microphone's samples into packets that leave on a fixed tick, all of one size.
+///
+/// Owned by the media thread. No lock, no clock, and no allocation once it is made. While it is live a packet
+/// leaves on every tick, in pauses and muted too; when it is not, none does, and everybody sees that.
+pub struct Sender {
+    encoder: Encoder,
+    frame: Frame,
+    channels: usize,
+    rate: usize,
+    voice: Channels,
+    converter: Converter,
+    meter: Meter,
+    /// Samples at 48 kHz that are not a frame yet.
+    pending: VecDeque<i16>,
+    /// Encoded frames that wait for their tick.
+    ready: VecDeque<Encoded>,
+    spare: Vec<Encoded>,
+    pcm: Vec<i16>,
+    live: Option<Live>,
+    /// The least capture time that the next packet may have.
+    earliest: u64,
+    muted: bool,
+    /// The share of the microphone, so that muting does not click.
+    gain: f32,
+    report: Loss,
+    expected: Loss,
+    /// What the encoder was told.
+    protected: Loss,
+    /// When `expected` may fall.
+    expires: Option<Instant>,
+    /// The least that waited in the last ticks, and how many those were.
+    backlog: (usize, u32),
+    /// The most samples that came at a time of late, and before that.
+    blocks: [usize; 2],
+    owed: Owed,
+    stats: SenderStats,
+    sealed: Box<[u8; SEALED]>,
+}
+
+/// By what frames are to be stretched, because the microphone's clock is not ours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owed {
+    Nothing,
+    /// Too much waits: frames of more samples than they have, by so many in all.
+    Shorten(usize),
+    /// Too little waits: one frame of fewer.
+    Lengthen,
+}
+
+struct Live {
+    /// When the first packet left or leaves.
+    since: Instant,
+    /// Milliseconds since 1970 at `since`.
+    unix_ms: u64,
+    ticks: u64,
+}
+
+struct Encoded {
+    bytes: [u8; PacketSize::MAX as usize],
+    len: usize,
+    level: Level,
+    muted: bool,
+}
+
+/// One packet before it is sealed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Packet<'a> {
+    /// The Opus packet.
+    pub opus: &'a [u8],
+    /// What belongs inside the seal with it.
+    pub stamp: Stamp,
+}
+
+/// What was said does not belong in a log.
+impl fmt::Debug for Packet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Packet({} bytes)", self.opus.len())
+    }
+}
+
+/// What became of the microphone's samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SenderStats {
+    /// Packets that left.
+    pub packets: u64,
+    /// Of those, packets of silence because the microphone's samples had not come in time.
+    pub filled: u64,
+    /// Ticks that passed without a packet, because the media thread was late by several.
+    pub skipped: u64,
+    /// Frames that were dropped because too many waited.
+    pub dropped: u64,
+    /// Samples that were no numbers, and were taken for silence.
+    pub not_numbers: u64,
+    /// Samples by which frames were shortened, because the microphone's clock is faster than ours.
+    pub shortened: u64,
+    /// Samples by which frames were lengthened, because the microphone's clock is slower than ours.
+    pub lengthened: u64,
+}
+
+impl Sender {
+    /// A speaker that is not live and not muted.
+    ///
+    /// # Errors
+    /// [`VoiceError::Rate`], [`VoiceError::Channels`], [`VoiceError::Codec`] if packets of that size are too small.
+    pub fn new(options: SenderOptions) -> Result<Self, VoiceError> {
+        check_format(options.rate, options.channels)?;
+        let vacant = || Encoded {
+            bytes: [0; PacketSize::MAX as usize],
+            len: 0,
+            level: Level::default(),
+            muted: false,
+        };
+        Ok(Self {
+            encoder: Encoder::new(options.frame, options.size, options.authenticity)?,
+            frame: options.frame,
+            channels: options.channels.into(),
+            rate: options.rate as usize,
+            voice: Channels::new(options.channels, options.rate),
+            converter: Converter::new(options.rate, 48_000)?,
+            meter: Meter::new(),
+            pending: VecDeque::with_capacity(2 * MAX_SAMPLES),
+            ready: VecDeque::with_capacity(READY / options.frame.samples()),
+            spare: (0..READY / options.frame.samples()).map(|_| vacant()).collect(),
+            pcm: Vec::with_capacity(MAX_SAMPLES),
+            live: None,
+            earliest: 0,
+            muted: false,
+            gain: 1.0,
+            report: Loss::Unknown,
+            expected: Loss::Below7,
+            protected: Loss::Below7,
+            expires: None,
+            backlog: (usize::MAX, 0),
+            blocks: [0; 2],
+            owed: Owed::Nothing,
+            stats: SenderStats::default(),
+            sealed: Box::new([0; SEALED]),
+        })
+    }
+
+    /// Goes live, or stops. The first packet leaves one frame after `now`; `unix_ms` is the same moment in milliseconds
+    /// since 1970, or later if that would be before a packet that has left. Going live while live changes nothing.
+    pub fn set_live(&mut self, live: bool, now: Instant, unix_ms: u64) {
+        if live == self.live.is_some() {
+            return;
+        }
+        self.pending.clear();
+        self.spare.extend(self.ready.drain(..));
+        self.backlog = (usize::MAX, 0);
+        self.owed = Owed::Nothing;
+        // Capture times never go back: a wall clock that was set back in the pause is behind its own packets.
+        let unix_ms = unix_ms.max(self.earliest);
+        self.live = live.then(|| Live { since: now + self.length(), unix_ms, ticks: 0 });
+    }
+
+    /// Whether packets leave.
+    pub fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// Switches the microphone off or on. Packets go on as before; whoever hears them is told.
+    pub fn set_muted(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
+    /// Says how much we lose of what we hear, which travels in our packets: what [`Receiver::loss`](super::Receiver::loss) says.
+    pub fn report(&mut self, loss: Loss) {
+        self.report = loss;
+    }
+
+    /// Takes what receivers report of their loss, and protects what is sent accordingly: at once against
+    /// more, against less after ten seconds.
+    pub fn handle_report(&mut self, loss: Loss, now: Instant) {
+        if loss == Loss::Unknown {
+            return;
+        }
+        if loss >= self.expected || self.expires.is_none_or(|at| at <= now) {
+            self.expected = loss;
+            self.expires = Some(now + REPORT_HOLDS);
+        }
+    }
+
+    /// Takes samples of the microphone, channels interleaved, full scale from -1 to 1. As many as there are, whenever they come.
+    ///
+    /// What is not a number is taken for silence and counted. While it is not live, all is dropped.
+    ///
+    /// # Errors
+    /// [`VoiceError::Ragged`]; no sample was taken then. [`VoiceError::Codec`] if libopus fails.
+    pub fn capture(&mut self, pcm: &[f32]) -> Result<(), VoiceError> {
+        if !pcm.len().is_multiple_of(self.channels) {
+            return Err(VoiceError::Ragged);
+        }
+        if self.live.is_none() {
+            return Ok(());
+        }
+        let [most, _] = &mut self.blocks;
+        *most = (pcm.len() / self.channels).max(*most);
+        for frame in pcm.chunks_exact(self.channels) {
+            let not_numbers = &mut self.stats.not_numbers;
+            let voice = self.voice.voice(frame.iter().map(|sample| {
+                if sample.is_finite() {
+                    sample.clamp(-1.0, 1.0)
+                } else {
+                    *not_numbers += 1;
+                    0.0
+                }
+            }));
+            let wanted = if self.muted { 0.0 } else { 1.0 };
+            self.gain += (wanted - self.gain).clamp(-FADE, FADE);
+            let pending = &mut self.pending;
+            self.converter.push(voice * self.gain, |converted| {
+                for sample in converted.iter().take(pending.capacity() - pending.len()) {
+                    pending.push_back((sample * 32_767.0).clamp(-32_768.0, 32_767.0) as i16);
+                }
+            });
+            if self.pending.len() >= self.frame.samples() + self.wanted() {
+                self.encode()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// When the next packet leaves, while it is live.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let live = self.live.as_ref()?;
+        Some(live.since + self.length() * u32::try_from(live.ticks).ok()?)
+    }
+
+    /// The packet whose tick has come, for a sealer or [`Call::speak`](crate::driver::Call::speak). Call it until there is none.
+    ///
+    /// If the microphone is late it holds what there is, stretched, or silence. After more than three ticks without a call the missed ones are skipped.
+    pub fn next_packet(&mut self, now: Instant) -> Option<Packet<'_>> {
+        let stamp = self.take_due(now)?;
+        let sent = self.spare.last()?;
+        Some(Packet { opus: sent.bytes.get(..sent.len)?, stamp })
+    }
+
+    /// Seals the packet whose tick has come, and returns it. Call it until there is none.
+    ///
+    /// # Errors
+    /// As [`Sealer::seal`]. The packet is dropped then, and the next tick comes as always.
+    pub fn seal_next(&mut self, now: Instant, sealer: &mut Sealer) -> Option<Result<&[u8], SealError>> {
+        let stamp = self.take_due(now)?;
+        let sent = self.spare.last()?;
+        let opus = sent.bytes.get(..sent.len)?;
+        self.sealed.get_mut(HEADROOM..HEADROOM + opus.len())?.copy_from_slice(opus);
+        Some(sealer.seal(&mut self.sealed[..], sent.len, stamp).map(|packet| &*packet))
+    }
+
+    /// Puts the packet whose tick has come at the end of `spare`, and returns its stamp.
+    fn take_due(&mut self, now: Instant) -> Option<Stamp> {
+        let due = self.poll_timeout()?;
+        let late = now.checked_duration_since(due)?;
+        let missed = late.as_millis() / u128::from(self.frame.millis());
+        if missed > 3 {
+            let missed = u64::try_from(missed).unwrap_or(u64::MAX);
+            self.stats.skipped += missed;
+            if let Some(live) = &mut self.live {
+                live.ticks += missed;
+            }
+            // What was recorded for them is over too, as far as more waits than the present tick takes.
+            let over = usize::try_from(missed).unwrap_or(usize::MAX).min(self.ready.len().saturating_sub(1));
+            self.spare.extend(self.ready.drain(..over));
+        }
+        if self.ready.is_empty() {
+            self.fill();
+        }
+        self.watch_backlog();
+        let encoded = self.ready.pop_front()?;
+        let live = self.live.as_mut()?;
+        let captured = CaptureTime(live.unix_ms + live.ticks * u64::from(self.frame.millis()));
+        live.ticks += 1;
+        self.earliest = captured.0 + u64::from(self.frame.millis());
+        self.stats.packets += 1;
+        let notes = Notes { muted: encoded.muted, loss: self.report };
+        let stamp = Stamp { captured, level: encoded.level, notes };
+        self.spare.push(encoded);
+        Some(stamp)
+    }
+
+    /// What became of the microphone's samples.
+    pub fn stats(&self) -> SenderStats {
+        self.stats
+    }
+
+    /// Samples besides a frame that are wanted to shorten it.
+    fn wanted(&self) -> usize {
+        if matches!(self.owed, Owed::Shorten(_)) { SHORTEN_FROM } else { 0 }
+    }
+
+    /// Encodes the next frame.
+    fn encode(&mut self) -> Result<(), VoiceError> {
+        let samples = self.frame.samples();
+        self.pcm.clear();
+        self.pcm.extend(self.pending.iter().take(samples + self.wanted()).copied());
+        let taken = match self.owed {
+            Owed::Nothing => samples,
+            Owed::Shorten(by) => self.shorten(samples, by),
+            Owed::Lengthen => self.lengthen(samples),
+        };
+        self.pending.drain(..taken.min(self.pending.len()));
+        self.keep()
+    }
+
+    /// Makes one frame of more samples than it has, by `by` at most, and returns of how many.
+    fn shorten(&mut self, samples: usize, by: usize) -> usize {
+        let most = by.min(self.pcm.len().saturating_sub(samples));
+        let Some(period) = stretch::period_up_to(&self.pcm, most).filter(|period| period.likeness > 0.5)
+        else {
+            self.pcm.truncate(samples);
+            return samples;
+        };
+        let taken = samples + period.samples();
+        self.pcm.truncate(taken);
+        let len = period.shorten(&mut self.pcm, taken);
+        self.pcm.truncate(len);
+        let left = by - period.samples();
+        self.owed = if left < SHORTEN_BY { Owed::Nothing } else { Owed::Shorten(left) };
+        self.stats.shortened += period.samples() as u64;
+        taken
+    }
+
+    /// Makes one frame of fewer samples than it has, and returns of how many.
+    fn lengthen(&mut self, samples: usize) -> usize {
+        // What is repeated must not reach into what is left away.
+        let most = samples.saturating_sub(stretch::FADE) / 2;
+        let Some(period) = stretch::period_up_to(&self.pcm, most).filter(|period| period.likeness > 0.5)
+        else {
+            return samples;
+        };
+        let fewer = samples.saturating_sub(period.samples());
+        if period.lengthen(&mut self.pcm, fewer) != samples {
+            return samples;
+        }
+        self.owed = Owed::Nothing;
+        self.stats.lengthened += period.samples() as u64;
+        fewer
+    }
+
+    /// Makes a frame of what there is, if that is half of one at least: the rest of it is late.
+    fn encode_early(&mut self) -> Result<bool, VoiceError> {
+        let samples = self.frame.samples();
+        let there = self.pending.len().min(samples);
+        if there < least_stretched(samples) {
+            return Ok(false);
+        }
+        self.pcm.clear();
+        self.pcm.extend(self.pending.iter().take(there).copied());
+        self.pcm.resize(2 * samples, 0);
+        let mut len = there;
+        while len < samples {
+            let Some(period) = self.pcm.get(..len).and_then(stretch::period) else { return Ok(false) };
+            let longer = period.lengthen(&mut self.pcm, len);
+            if longer == len {
+                return Ok(false);
+            }
+            len = longer;
+        }
+        // What became too much is still there for the next frame.
+        let surplus = (len - samples).min(there);
+        self.pcm.truncate(samples);
+        self.pending.drain(..there - surplus);
+        self.stats.lengthened += (samples - (there - surplus)) as u64;
+        self.keep()?;
+        Ok(true)
+    }
+
+    /// Encodes `pcm` and puts it behind what waits for its tick.
+    fn keep(&mut self) -> Result<(), VoiceError> {
+        if self.expected != self.protected {
+            self.encoder.expect_loss(self.expected.percent())?;
+            self.protected = self.expected;
+        }
+        let measured = self.meter.measure(&self.pcm);
+        let level = if self.muted { Level::default() } else { measured };
+        if self.spare.is_empty() {
+            // The media thread does not come to fetch them: what is oldest is worth least.
+            self.spare.extend(self.ready.pop_front());
+            self.stats.dropped += 1;
+        }
+        let Some(mut place) = self.spare.pop() else { return Ok(()) };
+        place.level = level;
+        place.muted = self.muted;
+        match self.encoder.encode(&self.pcm, &mut place.bytes) {
+            Ok(len) => {
+                place.len = len;
+                self.ready.push_back(place);
+                Ok(())
+            }
+            Err(error) => {
+                self.spare.push(place);
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Makes a frame although the microphone has not given a whole one: of what there is, else of silence.
+    fn fill(&mut self) {
+        if matches!(self.encode_early(), Ok(true)) {
+            return;
+        }
+        self.pcm.clear();
+        self.pcm.resize(self.frame.samples(), 0);
+        self.stats.filled += 1;
+        // Without a packet this tick is lost, and counted by whoever listens.
+        let _ = self.keep();
+    }
+
+    /// If for a while more waited than was ever needed, frames become shorter until it does not; if it was hardly enough, one
+    /// becomes longer.
+    fn watch_backlog(&mut self) {
+        let waits = self.pending.len() + self.ready.len().saturating_sub(1) * self.frame.samples();
+        let (least, ticks) = self.backlog;
+        self.backlog = (least.min(waits), ticks + 1);
+        if self.backlog.1 < WATCHED {
+            return;
+        }
+        let [most, before] = self.blocks;
+        // A block that comes after a tick instead of before it is missing there: what is left must still be enough to stretch.
+        let frame = self.frame.samples();
+        let block = (most.max(before) * 48_000).div_ceil(self.rate).min(frame);
+        let enough = ENOUGH + (least_stretched(frame) + block).saturating_sub(frame);
+        let least = self.backlog.0;
+        self.owed = match least.checked_sub(enough + ENOUGH) {
+            _ if least < enough => Owed::Lengthen,
+            Some(by) if by >= SHORTEN_BY => Owed::Shorten(by),
+            _ => Owed::Nothing,
+        };
+        self.blocks = [0, most];
+        self.backlog = (usize::MAX, 0);
+    }
+
+    fn length(&self) -> Duration {
+        Duration::from_millis(self.frame.millis().into())
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("live", &self.is_live())
+            .field("muted", &self.muted)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The least that a frame is stretched from: half of it, and enough to find its period.
+fn least_stretched(frame: usize) -> usize {
+    (frame / 2).max(stretch::SHORTEST_SOUND)
+}
+
+/// Sound that waits for its tick at most: 640 ms, for devices that give so much at a time.
+const READY: usize = 30_720;
+/// A sealed packet and what the sealer needs around it.
+const SEALED: usize = HEADROOM + PacketSize::MAX as usize + TAILROOM;
+/// How long a report of loss holds against lower ones.
+const REPORT_HOLDS: Duration = Duration::from_secs(10);
+/// 5 ms at 48 kHz from full to off.
+const FADE: f32 = 1.0 / 240.0;
+/// Ticks after which the backlog is judged: 4 s of 40 ms.
+const WATCHED: u32 = 100;
+/// 5 ms may always wait, and up to twice as much.
+const ENOUGH: usize = 240;
+/// What a frame may be shortened by: 2.5 to 12.5 ms.
+const SHORTEN_BY: usize = 120;
+const SHORTEN_FROM: usize = 600;

@@ -1,0 +1,311 @@
+#!/usr/bin/env python3
+"""The law of a room written a second time, from spec/law.md alone.
+
+    python3 tests/vectors/law.py             derives every value of law.txt again, and counts
+    python3 tests/vectors/law.py --write     writes law.txt anew, then checks it
+
+A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, lists have commas. `moderators`
+and `entries` are lists of the encodings of spec/law.md. Needs Python 3.9 and the package `cryptography` (Ed25519).
+"""
+
+import hashlib
+import hmac
+import sys
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+FILE = Path(__file__).resolve().parent / "law.txt"
+NUMBERS = {"cipher_suite", "suite", "authenticity", "packet_size", "unattended", "default_role", "expiry", "uses", "n", "no", "word", "floor", "over", "locked"}
+LISTS = {"moderators", "entries", "statements", "ids", "tags", "chain", "positions", "pins"}
+WINDOW, MAX_TAGS, MAX_HAND_OVERS = 4096, 1024, 1024
+
+
+def be(number, size):
+    return number.to_bytes(size, "big")
+
+
+def v8(data):
+    return be(len(data), 1) + data
+
+
+def key(seed):
+    return Ed25519PrivateKey.from_private_bytes(seed)
+
+
+def public(seed):
+    return key(seed).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def fill(label, size):
+    """Bytes that look random and are the same each time."""
+    return hashlib.shake_256(b"sottovoce law test " + label.encode()).digest(size)
+
+
+# L1 to L4.
+def terms(case):
+    encoded = b"\2" + case["salt"] + case["founder"] + v8(case["name"])
+    encoded += be(case["cipher_suite"], 2) + be(case["suite"], 2) + be(case["authenticity"], 1)
+    encoded += be(case["packet_size"], 2) + be(case["unattended"], 2) + be(case["default_role"], 1)
+    return dict(terms=encoded, group_id=sha256(b"sottovoce 2 terms" + encoded))
+
+
+def tag_of(salt, identity):
+    return hmac.new(salt, b"sottovoce 2 tag" + identity, "sha256").digest()[:16]
+
+
+def tag(case):
+    return dict(tag=tag_of(case["salt"], public(case["seed"])))
+
+
+def invite_tag(case):
+    content = case["invite"] + be(case["expiry"], 8) + be(case["uses"], 2)
+    return dict(tag=hmac.new(case["salt"], b"sottovoce 2 invite" + content, "sha256").digest()[:16])
+
+
+# L5 to L10.
+def signed(name, group_id, content, seed):
+    label = b"sottovoce 2 " + name
+    return content + key(seed).sign(label + group_id + content), sha256(label + b" id" + group_id + content)
+
+
+def standing(case):
+    content = public(case["seed"]) + case["term"] + case["about"] + be(case["word"], 1) + be(case["n"], 4)
+    statement, name = signed(b"standing", case["group_id"], content, case["seed"])
+    assert len(statement) == 133
+    return dict(statement=b"\0" + statement, id=name)
+
+
+def rest_of(case):
+    out = be(case["floor"], 4) + be(len(case["moderators"]), 1) + b"".join(sorted(case["moderators"]))
+    return out + be(len(case["entries"]), 2) + b"".join(sorted(case["entries"]))
+
+
+def table(case):
+    rest = rest_of(case)
+    content = public(case["seed"]) + case["office"] + be(case["no"], 8) + case["host"] + sha256(rest)
+    statement, name = signed(b"table", case["group_id"], content, case["seed"])
+    assert len(statement) == 200
+    return dict(bare=b"\1" + statement, statement=b"\2" + statement + rest, id=name)
+
+
+# L12 to L25.
+STRICT = {0: 6, 0x11: 5, 1: 4, 0x12: 3, 2: 2, 0x13: 1, 3: 0, 0x80: 0, 0x81: 1}
+
+
+def parse(group_id, data):
+    kind, data = data[0], data[1:]
+    if kind == 0:
+        content = data[:69]
+        return dict(kind="standing", id=sha256(b"sottovoce 2 standing id" + group_id + content), issuer=data[:32], term=data[32:48], about=data[48:64], word=data[64], n=int.from_bytes(data[65:69], "big"))
+    content, rest = data[:136], data[200:]
+    out = dict(kind="table", id=sha256(b"sottovoce 2 table id" + group_id + content), signer=data[:32], office=data[32:64], no=int.from_bytes(data[64:72], "big"), host=data[72:104], rest=None)
+    if kind == 2:
+        floor, count, at = int.from_bytes(rest[:4], "big"), rest[4], 5
+        moderators = {}
+        for _ in range(count):
+            moderators[rest[at : at + 32]] = (rest[at + 32 : at + 48], rest[at + 48])
+            at += 49
+        count, at, entries = int.from_bytes(rest[at : at + 2], "big"), at + 2, {}
+        for _ in range(count):
+            entry = rest[at : at + 26]
+            entries[entry[:16]] = dict(role=entry[16], n=int.from_bytes(entry[17:21], "big"), banned=entry[21], bn=int.from_bytes(entry[22:26], "big"))
+            at += 26
+        out["rest"] = dict(floor=floor, moderators=moderators, entries=entries)
+    return out
+
+
+def law_of(group_id, salt, founder, statements, pins):
+    statements = {s["id"]: s for s in (parse(group_id, data) for data in statements)}
+    tables = [s for s in statements.values() if s["kind"] == "table"]
+    zero = bytes(32)
+
+    def counts(t):
+        if t["rest"] is not None or (t["host"] == zero and t["host"] != t["signer"]):
+            return True
+        return any(u["office"] == t["id"] and u["signer"] == t["host"] and counts(u) for u in tables)
+
+    pinned = set()
+    for pin in pins:
+        while pin not in pinned:
+            pinned.add(pin)
+            if pin in statements:
+                pin = statements[pin]["office"]
+    host, office, t, chain, over = founder, group_id, None, [], False
+    while not over:
+        found = [u for u in tables if u["signer"] == host and u["office"] == office and u["host"] != host and counts(u)]
+        if len(chain) >= MAX_HAND_OVERS:
+            found = [u for u in found if u["host"] == zero]
+        if not found:
+            break
+        t = min(found, key=lambda u: (u["id"] not in pinned, u["id"]))
+        chain.append(t["id"])
+        host, office, over = t["host"], t["id"], t["host"] == zero
+    if not over:
+        found = [u for u in tables if u["signer"] == host and u["office"] == office and u["host"] == host and u["rest"] is not None]
+        if found:
+            most = max(u["no"] for u in found)
+            t = min((u for u in found if u["no"] == most), key=lambda u: u["id"])
+    live = set(chain) | ({t["id"]} if t else set())
+    rest = t["rest"] if t and t["rest"] else dict(floor=0, moderators={}, entries={})
+    if over:
+        return dict(host=host, over=1, locked=0, chain=chain, live=live, about=lambda tag: (0, 0))
+    terms = {k: term for k, (term, _) in rest["moderators"].items()} | {host: office[:16]}
+    base = lambda tag: rest["entries"].get(tag, dict(role=0, n=rest["floor"], banned=0, bn=rest["floor"]))
+    ban = lambda s: s["word"] >= 0x80
+    greatest = {}
+    for s in statements.values():
+        if s["kind"] == "standing" and terms.get(s["issuer"]) == s["term"]:
+            low = base(s["about"])["bn" if ban(s) else "n"]
+            if low < s["n"] <= low + WINDOW:
+                place = (s["issuer"], s["about"], ban(s))
+                order = lambda s: (s["n"], STRICT[s["word"]], bytes(255 - b for b in s["id"]))
+                if place not in greatest or order(s) > order(greatest[place]):
+                    greatest[place] = s
+    words = []
+    for issuer in terms:
+        tags = sorted({about for by, about, _ in greatest if by == issuer})[:MAX_TAGS]
+        words += [s for (by, about, _), s in greatest.items() if by == issuer and about in tags]
+    live |= {s["id"] for s in words}
+
+    def about(tag):
+        entry = base(tag)
+        said = [s for s in words if s["about"] == tag]
+        roles = [s for s in said if not ban(s)]
+        role = max(roles, key=lambda s: (s["n"], STRICT[s["word"]]))["word"] if roles else entry["role"]
+        by_host = [s for s in said if ban(s) and s["issuer"] == host]
+        banned, settled = (int(by_host[0]["word"] == 0x81), by_host[0]["n"]) if by_host else (entry["banned"], entry["bn"])
+        if any(s["word"] == 0x81 and s["n"] > settled for s in said if s["issuer"] != host):
+            banned = 1
+        return role, banned
+
+    ranks = {tag_of(salt, k): k for k in terms}
+
+    def position(tag):
+        if tag in ranks:
+            muted = rest["moderators"].get(ranks[tag], (b"", 0))[1]
+            return (0x13 if muted else 3), 0
+        return about(tag)
+
+    return dict(host=host, over=0, locked=about(bytes(16))[1], chain=chain, live=live, about=position)
+
+
+def law(case):
+    found = law_of(case["group_id"], case["salt"], case["founder"], case["statements"], case["pins"])
+    ids = sorted(found["live"])
+    positions = [bytes(found["about"](tag)) for tag in case["tags"]]
+    return dict(host=found["host"], over=found["over"], locked=found["locked"], chain=found["chain"], ids=ids, law_hash=sha256(b"sottovoce 2 law" + b"".join(ids)), positions=positions)
+
+
+DERIVE = dict(terms=terms, tag=tag, invite_tag=invite_tag, standing=standing, table=table, law=law)
+
+
+def inputs():
+    seeds = [fill(f"seed {n}", 32) for n in range(6)]
+    host, m, n, x, y, z = seeds
+    salt = fill("salt", 32)
+    plain = dict(salt=salt, founder=public(host), name="Zoë's room".encode(), cipher_suite=1, suite=4, authenticity=0, packet_size=240, unattended=600, default_role=3)
+    hybrid = plain | dict(salt=fill("salt 2", 32), name=b"x" * 64, cipher_suite=79, suite=5, authenticity=1, packet_size=1000, unattended=65535, default_role=2)
+    yield "terms", plain
+    yield "terms", hybrid
+    group_id = terms(plain)["group_id"]
+    for seed in (host, x):
+        yield "tag", dict(salt=salt, seed=seed)
+    for expiry, uses in ((1800000000, 1), (2**64 - 1, 65535)):
+        yield "invite_tag", dict(salt=salt, invite=fill("invite", 16), expiry=expiry, uses=uses)
+    t = {seed: tag_of(salt, public(seed)) for seed in seeds}
+    terms_of = {m: fill("term m", 16), n: fill("term n", 16)}
+    say = lambda seed, term, about, word, number: dict(group_id=group_id, seed=seed, term=term, about=about, word=word, n=number)
+    moderator = lambda seed, muted=0: public(seed) + terms_of[seed] + be(muted, 1)
+    entry = lambda tag, role, number, banned, bn: tag + be(role, 1) + be(number, 4) + be(banned, 1) + be(bn, 4)
+    tab = lambda seed, office, no, to, floor, moderators, entries: dict(group_id=group_id, seed=seed, office=office, no=no, host=to, floor=floor, moderators=sorted(moderators), entries=sorted(entries))
+    first = tab(host, group_id, 1700000000000, public(host), 3, [moderator(m), moderator(n, 1)], [entry(t[x], 3, 10, 0, 3), entry(t[y], 0x12, 2**32 - 1, 1, 20)])
+    second = tab(host, group_id, 2**64 - 1, public(m), 0, [moderator(n)], [entry(t[x], 1, 5000, 0, 5000)])
+    closing = tab(m, table(second)["id"], 0, bytes(32), 0, [], [])
+    by_new = tab(m, table(second)["id"], 7, public(m), 9, [moderator(n)], [entry(t[y], 2, 5, 1, 5)])
+    for case in (first, second, closing, by_new):
+        yield "table", case
+    own = group_id[:16]
+    words = [
+        say(m, terms_of[m], t[x], 0x81, 4),
+        say(m, terms_of[m], t[x], 0x80, 5),
+        say(n, terms_of[n], t[x], 0x81, 4),
+        say(host, own, t[x], 0x11, 4106),
+        say(m, terms_of[m], t[z], 0x13, 4099),
+        say(m, terms_of[m], t[z], 3, 4100),
+        say(n, terms_of[n], t[z], 2, 4099),
+        say(host, own, t[y], 0x80, 21),
+        say(m, terms_of[m], t[y], 0x81, 22),
+        say(m, terms_of[m], bytes(16), 0x81, 4),
+        say(x, own, t[z], 0, 50),
+        say(m, own, t[z], 0, 50),
+        say(m, table(second)["id"][:16], t[x], 2, 5001),
+    ]
+    for case in words:
+        yield "standing", case
+    spoken = [standing(case)["statement"] for case in words]
+    tags = [t[seed] for seed in seeds]
+    ask = lambda statements, pins=(): dict(group_id=group_id, salt=salt, founder=public(host), statements=statements, pins=list(pins), tags=tags)
+    full = lambda case: table(case)["statement"]
+    yield "law", ask([])
+    yield "law", ask([full(first)])
+    yield "law", ask([full(first)] + spoken)
+    yield "law", ask([full(first)] + spoken[1:3])
+    yield "law", ask([full(first), full(second)] + spoken)
+    yield "law", ask([table(second)["bare"]] + spoken)
+    yield "law", ask([full(first), table(second)["bare"], full(by_new)] + spoken)
+    yield "law", ask([table(second)["bare"], table(closing)["bare"]] + spoken)
+    other = second | dict(host=public(x))
+    for pin in (second, other):
+        yield "law", ask([full(second), full(other)], [table(pin)["id"]])
+    yield "law", ask([full(second), full(other), full(by_new)], [table(by_new)["id"]])
+
+
+HEADER = """# The law of a room: terms, tags, statements and what sets of them say (spec/law.md).
+# Written by `python3 tests/vectors/law.py --write`, checked by the same script and by `cargo test`.
+# One case a line: a topic, then name=value pairs. Numbers decimal, bytes hex, lists with commas.
+# `statement` has the kind byte of L10 in front, `bare` is the table without its rest. A position is role byte and ban byte.
+"""
+
+
+def text_of(name, value):
+    if name in NUMBERS:
+        return str(value)
+    return ",".join(item.hex() for item in value) if name in LISTS else value.hex()
+
+
+def value_of(name, text):
+    if name in NUMBERS:
+        return int(text)
+    if name in LISTS:
+        return [bytes.fromhex(item) for item in text.split(",") if item]
+    return bytes.fromhex(text)
+
+
+def main():
+    if sys.argv[1:] == ["--write"]:
+        lines = [" ".join([topic, *(f"{n}={text_of(n, v)}" for n, v in {**case, **DERIVE[topic](case)}.items())]) for topic, case in inputs()]
+        FILE.write_text(HEADER + "\n".join(lines) + "\n", encoding="ascii")
+    elif sys.argv[1:]:
+        sys.exit(__doc__)
+    values = cases = 0
+    for line in FILE.read_text(encoding="ascii").splitlines():
+        if line.startswith("#"):
+            continue
+        topic, *pairs = line.split(" ")
+        case = {name: value_of(name, text) for name, text in (pair.split("=") for pair in pairs)}
+        for name, value in DERIVE[topic](case).items():
+            if case[name] != value:
+                sys.exit(f"law.txt: {topic}: {name} is {text_of(name, case[name])}, derived {text_of(name, value)}")
+            values += 1
+        cases += 1
+    print(f"law.txt: {cases} cases, {values} values derived again")
+
+
+if __name__ == "__main__":
+    main()
