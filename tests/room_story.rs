@@ -161,7 +161,9 @@ fn a_host_goes_on_speaking_while_somebody_comes_in_all_the_time() {
     }
     let commits = net.room(host).epoch().unwrap().0 - epoch.unwrap().0;
     assert!((6..=18).contains(&commits), "{commits} commits in 32 s");
-    assert!(net.room(host).roster().len() > 120);
+    let members = net.room(host).roster().len();
+    // An open door lets thirty in within a minute by itself; the listener is one of them.
+    assert_eq!(members, 31);
 }
 
 #[test]
