@@ -244,6 +244,27 @@ fn a_moderator_acts_through_the_keeper_and_within_its_rank() {
 }
 
 #[test]
+fn an_identity_that_never_came_can_be_banned_and_let_in_again() {
+    let mut net = Net::new(31);
+    let host = net.create("host", options("door"));
+    let feared = net.identity("feared");
+    let id = feared.id();
+    let invite = net.invite(host);
+    net.with(host, |room, now| room.ban(id, now)).unwrap();
+    let refused = net.knock_as(feared, &invite);
+    net.run_for(13 * SECOND);
+    assert_eq!(net.device(refused).events.last(), Some(&Event::Over(Ending::Refused(RefuseReason::Banned))));
+    assert!(!net.device(host).events.iter().any(|event| matches!(event, Event::Knocked { .. })));
+    net.with(host, |room, now| room.unban(id, now)).unwrap();
+    let again = net.identity_of(refused);
+    let admitted = net.knock_as(again, &invite);
+    net.run_for(SECOND);
+    assert_eq!(net.admit_all(host, None), 1);
+    net.run_for(SECOND);
+    assert_eq!(net.room(admitted).roster().len(), 2);
+}
+
+#[test]
 fn refusals_say_why_and_only_the_host_can_say_so() {
     let mut net = Net::new(6);
     let host = net.create("host", options("door"));

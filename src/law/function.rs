@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::id::IdentityKey;
+use crate::id::{IdentityKey, MemberId};
 
 use super::{
     offices::Offices,
@@ -145,6 +145,11 @@ impl Law {
     /// The tag of a key in this room.
     pub(crate) fn tag(&self, key: &IdentityKey) -> Tag {
         self.salted.tag(key)
+    }
+
+    /// The tag of an identity that may never have been seen.
+    pub(crate) fn tag_of(&self, member: MemberId) -> Tag {
+        self.salted.tag_of(member)
     }
 
     /// Whether the holder of a key may be in the tree.

@@ -9,7 +9,7 @@ use crate::{
         codec::{Malformed, Reader, Writer},
         identity::MAX_NAME,
     },
-    id::IdentityKey,
+    id::{IdentityKey, MemberId},
     keys::derive::{Mac, sha256},
 };
 
@@ -98,7 +98,12 @@ impl Terms {
 
     /// The tag under which tables and standings speak about the holder of a key.
     pub(crate) fn tag(&self, key: &IdentityKey) -> Tag {
-        self.keyed(b"sottovoce 2 tag", key.as_bytes())
+        self.tag_of(key.id())
+    }
+
+    /// The tag under which tables and standings speak about an identity, known by its fingerprint alone (L3).
+    pub(crate) fn tag_of(&self, member: MemberId) -> Tag {
+        self.keyed(b"sottovoce 2 tag", member.as_bytes())
     }
 
     /// The tag under which standings speak about an invite: its id, expiry in Unix seconds and uses.

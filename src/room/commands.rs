@@ -220,12 +220,12 @@ impl Room {
         self.act(Act::Remove { who }, now)
     }
 
-    /// Removes an identity and keeps it out, whether it is in the room or not, in whatever branch.
+    /// Removes an identity and keeps it out of every branch. It need never have been in the room.
     ///
     /// # Errors
-    /// As [`set_role`](Self::set_role), and [`CommandError::Full`].
+    /// [`CommandError::NoRank`], [`CommandError::Rank`], [`CommandError::Full`].
     pub fn ban(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
-        let who = self.tag_of(member)?;
+        let who = self.tag_of_anybody(member)?;
         match self.act(Act::Ban { who }, now) {
             Err(CommandError::AlreadySo) => Ok(()),
             outcome => outcome,
@@ -237,7 +237,7 @@ impl Room {
     /// # Errors
     /// As [`ban`](Self::ban), and [`CommandError::NotYours`].
     pub fn unban(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
-        let who = self.tag_of(member)?;
+        let who = self.tag_of_anybody(member)?;
         match self.act(Act::Unban { who }, now) {
             Err(CommandError::AlreadySo) => Ok(()),
             outcome => outcome,
@@ -334,6 +334,11 @@ impl Room {
         let (_, memory, _) = self.present()?;
         let key = memory.key_of(member).ok_or(CommandError::UnknownMember)?;
         Ok(memory.store.law().tag(&key))
+    }
+
+    fn tag_of_anybody(&mut self, member: MemberId) -> Result<Tag, CommandError> {
+        let (_, memory, _) = self.present()?;
+        Ok(memory.store.law().tag_of(member))
     }
 
     fn act(&mut self, act: Act, now: Instant) -> Result<(), CommandError> {

@@ -56,7 +56,8 @@ def terms(case):
 
 
 def tag_of(salt, identity):
-    return hmac.new(salt, b"sottovoce 2 tag" + identity, "sha256").digest()[:16]
+    fingerprint = sha256(b"sottovoce 1 identity" + identity)
+    return hmac.new(salt, b"sottovoce 2 tag" + fingerprint, "sha256").digest()[:16]
 
 
 def tag(case):
