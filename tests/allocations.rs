@@ -1,8 +1,6 @@
 //! The audio thread neither allocates nor frees, whatever comes, and an idle sender's memory is bounded:
 //! counted by an allocator that counts.
 
-mod stage;
-
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
@@ -18,7 +16,7 @@ use sottovoce::{
     media::{Early, HEADROOM, Level, Loss, Notes},
     report::{Excerpt, Keep, NotKept, Recorder},
 };
-use stage::{
+use sottovoce_testkit::stage::{
     GROUP_ID, Profile, Seat, Stage, group, insider, name,
     opus::{self, packet},
     seat, signed,

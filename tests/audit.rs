@@ -9,8 +9,6 @@ mod base64;
 mod capture;
 #[path = "../examples/audit/layers.rs"]
 mod layers;
-#[path = "support/namespace.rs"]
-mod namespace;
 #[path = "../examples/audit/random.rs"]
 mod random;
 #[path = "../examples/audit/report.rs"]
@@ -44,6 +42,7 @@ use sottovoce::{
     room::{Admission, InviteOptions, RoomOptions, UnixTime},
     transport::{RelayName, RoomHandle, Transport, block_on, socket::Client},
 };
+use sottovoce_testkit::namespace;
 
 use capture::Error as CaptureError;
 use report::{Error, Report, audit};

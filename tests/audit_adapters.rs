@@ -8,37 +8,19 @@ mod base64;
 #[path = "../examples/audit/capture.rs"]
 #[allow(dead_code)]
 mod capture;
-#[cfg(feature = "webrtc")]
-#[path = "support/janus.rs"]
-mod janus;
 #[path = "../examples/audit/layers.rs"]
 #[allow(dead_code)]
 mod layers;
-#[cfg(feature = "moq")]
-#[path = "support/moq.rs"]
-mod moq_relay;
-#[path = "support/namespace.rs"]
-mod namespace;
-#[cfg(feature = "webrtc")]
-#[path = "support/operator.rs"]
-mod operator;
-#[path = "support/quic.rs"]
-mod quic;
 #[path = "../examples/audit/random.rs"]
 mod random;
 #[path = "../examples/audit/report.rs"]
 #[allow(dead_code)]
 mod report;
-#[path = "support/rtpengine.rs"]
-mod rtpengine;
 #[path = "../examples/room/search.rs"]
 #[allow(dead_code)]
 mod search;
 #[path = "../examples/audit/tcp.rs"]
 mod tcp;
-#[cfg(any(feature = "moq", feature = "webrtc"))]
-#[path = "support/watched.rs"]
-mod watched;
 #[path = "../examples/audit/websocket.rs"]
 mod websocket;
 
@@ -47,7 +29,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use rtpengine::Rtpengine;
 #[cfg(feature = "webrtc")]
 use sottovoce::transport::webrtc;
 use sottovoce::{
@@ -62,6 +43,13 @@ use sottovoce::{
         socket::Client as Socket,
     },
 };
+#[cfg(feature = "moq")]
+use sottovoce_testkit::moq as moq_relay;
+#[cfg(any(feature = "moq", feature = "webrtc"))]
+use sottovoce_testkit::watched;
+#[cfg(feature = "webrtc")]
+use sottovoce_testkit::{janus, operator};
+use sottovoce_testkit::{namespace, quic, rtpengine::Rtpengine};
 
 /// What must not be found.
 const ROOM_NAME: &str = "The canary room of Zanzibar";

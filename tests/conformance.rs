@@ -1,21 +1,5 @@
 //! The conformance kit on our own transports, and on one that is broken in one way for each check.
 
-#[cfg(feature = "quic")]
-#[path = "support/quic.rs"]
-mod support;
-
-#[cfg(feature = "moq")]
-#[path = "support/moq.rs"]
-mod moq_relay;
-
-#[cfg(feature = "rtp")]
-#[path = "support/rtpengine.rs"]
-mod rtpengine;
-
-#[cfg(feature = "webrtc")]
-#[path = "support/janus.rs"]
-mod janus;
-
 use std::{
     collections::VecDeque,
     net::SocketAddr,
@@ -41,6 +25,14 @@ use sottovoce::{
         socket::Client,
     },
 };
+#[cfg(feature = "webrtc")]
+use sottovoce_testkit::janus;
+#[cfg(feature = "moq")]
+use sottovoce_testkit::moq as moq_relay;
+#[cfg(feature = "quic")]
+use sottovoce_testkit::quic as support;
+#[cfg(feature = "rtp")]
+use sottovoce_testkit::rtpengine;
 
 fn name(name: &str) -> RelayName {
     name.parse().unwrap()

@@ -3,12 +3,10 @@
 //! The device in these tests has received nothing, as if the relay had kept every packet back, so that no
 //! replay window helps it: whatever does not open, does not open for want of a key.
 
-mod stage;
-
 use std::time::Duration;
 
 use sottovoce::Refusal;
-use stage::{Stage, signed};
+use sottovoce_testkit::stage::{Stage, signed};
 
 const TICK: Duration = Duration::from_millis(200);
 

@@ -1,11 +1,11 @@
 //! A relay that holds no key, against the media plane: each test is something it must not achieve.
 
-mod stage;
-
 use std::time::Duration;
 
 use sottovoce::{Leaf, Opener, Refusal, Rekey, media::SenderStats};
-use stage::{GROUP_ID, Profile, Stage, group, insider, name, opus::packet, seal_with, seat, signed};
+use sottovoce_testkit::stage::{
+    GROUP_ID, Profile, Stage, group, insider, name, opus::packet, seal_with, seat, signed,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,12 +1,11 @@
 //! The fuzzing corpus, replayed without a fuzzer: every input in `fuzz/corpus` through its target.
 
-mod stage;
-
-use std::{fs, path::Path};
+use sottovoce_testkit::stage;
+use std::fs;
 
 #[test]
 fn every_input_of_the_corpus_keeps_the_rules() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
+    let corpus = sottovoce_testkit::checkout("fuzz/corpus");
     let mut total = 0;
     for (name, target) in stage::targets::ALL {
         let mut inputs: Vec<_> =

@@ -1,9 +1,7 @@
 //! Packets that come before their key: held for a moment, opened once it is there (SPEC section 5.6).
 
-mod stage;
-
 use sottovoce::{Leaf, Opener, Refusal, media::Early};
-use stage::{Heard, Profile, Stage, opus::packet, signed};
+use sottovoce_testkit::stage::{Heard, Profile, Stage, opus::packet, signed};
 
 /// What a receiver does with whatever arrives.
 fn receive(opener: &mut Opener, early: &mut Early, frame: &[u8]) -> Result<Heard, Refusal> {

@@ -3,13 +3,11 @@
 //! Where a test also shows the attack succeed in a room without signatures, it is to prove that the attack
 //! is real, and what [`Authenticity::Group`](sottovoce::Authenticity::Group) does not promise.
 
-mod stage;
-
 use std::time::Duration;
 
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use sottovoce::{Leaf, Refusal, Rekey, Sealer, keys::ScheduleError, media::Proof};
-use stage::{
+use sottovoce_testkit::stage::{
     GROUP_ID, Member, Profile, STAMP, Seat, Stage, group, insider, name,
     opus::{packet, untailed},
     seal_with, seat, signed,

@@ -3,15 +3,13 @@
 //! It is given what RFC 9605 asks for, a base key and a KID, which the test works out by itself. (The ratchet
 //! of `sframe` 2.1 is not used: its label is not the RFC's.)
 
-mod stage;
-
 use sframe::{
     CipherSuite,
     frame::{EncryptedFrameView, MediaFrame, MonotonicCounter},
     key::{DecryptionKey, EncryptionKey},
 };
 use sottovoce::{Authenticity, Leaf, Refusal, Suite};
-use stage::{Profile, Stage, opus};
+use sottovoce_testkit::stage::{Profile, Stage, opus};
 
 fn theirs(suite: Suite) -> CipherSuite {
     match suite {

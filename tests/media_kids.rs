@@ -1,11 +1,9 @@
 //! Key ids as an observer sees them: numbers that name nobody and link nothing (SPEC section 4.4).
 
-mod stage;
-
 use std::{collections::BTreeSet, time::Duration};
 
 use sottovoce::Leaf;
-use stage::{GROUP_ID, Profile, Stage, group, insider, opus::packet, seat};
+use sottovoce_testkit::stage::{GROUP_ID, Profile, Stage, group, insider, opus::packet, seat};
 
 /// All KIDs of many leaves over many steps and epochs, from an insider's calculation, which agrees with ours.
 fn kids() -> Vec<Vec<u32>> {

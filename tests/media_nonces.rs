@@ -3,8 +3,6 @@
 //! Every packet here has the same plaintext, so equal ciphertexts mean an equal key stream, which AES-GCM
 //! gives only for an equal key and nonce. In 16 bytes another way to be equal is not to be expected.
 
-mod stage;
-
 use std::{collections::HashSet, time::Duration};
 
 use sottovoce::{
@@ -12,7 +10,7 @@ use sottovoce::{
     keys::{Retired, SealRekey},
     media::Reused,
 };
-use stage::{Profile, Stage, group, insider, opus::packet, seal_with, signed};
+use sottovoce_testkit::stage::{self, Profile, Stage, group, insider, opus::packet, seal_with, signed};
 
 /// Counters 256 to 65,535.
 const PACKETS_A_KEY: u64 = 65_280;

@@ -1,14 +1,12 @@
 //! The step clock of an epoch: what it yields when, and what it refuses (SPEC sections 4.2 and 4.5).
 
-mod stage;
-
 use std::time::Duration;
 
 use sottovoce::{
     Epoch, EpochSecret, EpochStart, Leaf, PacketSize, Schedule, Speaker,
     keys::{STEP, ScheduleError},
 };
-use stage::{Profile, Stage, group, name, signed};
+use sottovoce_testkit::stage::{Profile, Stage, group, name, signed};
 
 /// The changes of keys that are due, in words.
 fn rekeys(schedule: &mut Schedule) -> Vec<String> {

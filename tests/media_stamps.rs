@@ -1,12 +1,10 @@
 //! The capture time in a stamp: no two packets of a sender have the same one, whatever the application says (SPEC section 5.2).
 
-mod stage;
-
 use sottovoce::{
     Authenticity, CaptureTime, SealError, Sealer, Stamp,
     media::{HEADROOM, Level, Proof, TAILROOM},
 };
-use stage::{Profile, Stage, signed};
+use sottovoce_testkit::stage::{Profile, Stage, signed};
 
 /// A packet of 20 ms.
 const OPUS: [u8; 3] = [0xfc, 0xff, 0xfe];

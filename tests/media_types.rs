@@ -1,7 +1,5 @@
 //! What the types of the media plane do not let happen: copies of keys, keys in logs, misuse that compiles.
 
-mod stage;
-
 use std::fmt::Debug;
 
 use sottovoce::{
@@ -9,7 +7,7 @@ use sottovoce::{
     keys::{OpenRekey, Retired, SealRekey},
     media::{Early, OpenStats, OpusPacket, Reused, SenderStats},
 };
-use stage::{Profile, Stage, group, opus::packet, signed};
+use sottovoce_testkit::stage::{Profile, Stage, group, opus::packet, signed};
 
 /// Fails to compile if the type implements the trait: both impls would then apply.
 macro_rules! never {

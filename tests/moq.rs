@@ -1,9 +1,6 @@
 //! Both lanes through MoQ relays (SPEC section 8.8), real ones.
 #![cfg(feature = "moq")]
 
-#[path = "support/moq.rs"]
-mod relays;
-
 use std::{
     collections::HashSet,
     io::{BufRead, BufReader, Write},
@@ -17,11 +14,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use relays::{Kind, Moq, Setup};
 use sottovoce::transport::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
     moq::{Client, room_path},
 };
+use sottovoce_testkit::moq::{Kind, Moq, Setup};
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 /// Long enough for any machine; nothing that works waits for it.

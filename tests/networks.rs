@@ -1,9 +1,6 @@
 //! Networks as they are in the field: links that go down, and address translators that forget (SPEC sections 8.2.3 and 8.2.8).
 #![cfg(feature = "quic")]
 
-#[path = "support/quic.rs"]
-mod support;
-
 use std::{
     io::ErrorKind,
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
@@ -19,6 +16,7 @@ use sottovoce::{
     relay::{Limits, Options},
     transport::{Inbound, RelayName, RoomHandle, Transport, block_on, quic, socket},
 };
+use sottovoce_testkit::quic as support;
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 const TICK: Duration = Duration::from_millis(20);

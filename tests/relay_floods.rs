@@ -2,9 +2,6 @@
 //! members stay connected, hear each other's messages within a second, and get their packets.
 #![cfg(feature = "quic")]
 
-#[path = "support/quic.rs"]
-mod support;
-
 use std::{
     collections::HashMap,
     io::{ErrorKind, Read, Write},
@@ -21,6 +18,7 @@ use sottovoce::{
     relay::{Limits, Options, Relay},
     transport::{Inbound, MAX_CONTROL, MAX_MEDIA, RoomHandle, Transport, block_on, quic, socket},
 };
+use sottovoce_testkit::quic as support;
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 const MEMBERS: u8 = 10;

@@ -2,11 +2,6 @@
 //! they should be, and members who do not keep to the rules. Everybody else in the relay must go on undisturbed.
 #![cfg(feature = "quic")]
 
-#[path = "support/raw_quic.rs"]
-mod raw_quic;
-#[path = "support/quic.rs"]
-mod support;
-
 use std::{
     net::UdpSocket,
     thread,
@@ -29,7 +24,8 @@ use sottovoce::{
     },
 };
 
-use raw_quic::{Impostor, Raw};
+use sottovoce_testkit::quic as support;
+use sottovoce_testkit::raw_quic::{Impostor, Raw};
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 /// Long enough for any machine; nothing that works waits for it.

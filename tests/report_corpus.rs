@@ -1,14 +1,12 @@
 //! The corpus of the fuzz target `report`, replayed without a fuzzer.
 #![cfg(feature = "room")]
 
-#[path = "support/reported.rs"]
-mod reported;
-
-use std::{fs, path::Path};
+use sottovoce_testkit::reported;
+use std::fs;
 
 #[test]
 fn every_report_of_the_corpus_keeps_the_rules() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/report");
+    let corpus = sottovoce_testkit::checkout("fuzz/corpus/report");
     let mut inputs: Vec<_> = fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
     inputs.sort();
     assert!(inputs.len() >= 10, "the corpus has {} inputs", inputs.len());

@@ -1,8 +1,6 @@
 //! Reports from a room to the moderator, on real speech, through the very program that a moderator runs.
 #![cfg(all(feature = "room", feature = "codec"))]
 
-#[path = "support/table.rs"]
-mod table;
 #[path = "../examples/verify_report.rs"]
 #[allow(dead_code, reason = "its main function is for the example")]
 mod verify_report;
@@ -19,7 +17,7 @@ use sottovoce::{
     report::{Equivocation, ExcerptError, Gap, Keep, ModerationSecret, NotKept, Rejected, Report},
     room::{Ending, Event, ReportError, UnixTime},
 };
-use table::{BEGAN, FRAME, Table, encoder, speech};
+use sottovoce_testkit::table::{BEGAN, FRAME, Table, encoder, speech};
 use verify_report::{Outcome, run};
 
 const SECOND: Duration = Duration::from_secs(1);

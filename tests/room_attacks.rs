@@ -3,18 +3,15 @@
 //! Attacks that need a member's MLS keys are unit tests of the room, in `src/room/attacks.rs`.
 #![cfg(feature = "room")]
 
-#[path = "support/net.rs"]
-mod net;
-
 use std::{num::NonZeroU16, time::Duration};
 
-use net::{Net, Peer, options, room_of};
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
     Seed,
     group::{Identity, Name, Role},
     room::{Admission, ControlError, Ending, Event, InviteOptions, RefuseReason, Room, Status},
 };
+use sottovoce_testkit::net::{Net, Peer, options, room_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// Until a newcomer believes that every door has refused it (SPEC section 7, E4), and a second more.

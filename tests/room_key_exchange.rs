@@ -1,16 +1,13 @@
 //! Rooms whose keys are agreed on with ML-KEM and X25519 together, beside rooms with X25519 alone.
 #![cfg(feature = "room")]
 
-#[path = "support/net.rs"]
-mod net;
-
 use std::time::Duration;
 
-use net::{Net, Peer, options};
 use sottovoce::{
     group::{Invite, KeyExchange, Role},
     room::{ControlError, Ending, Event, RoomOptions},
 };
+use sottovoce_testkit::net::{Net, Peer, options};
 
 const SECOND: Duration = Duration::from_secs(1);
 

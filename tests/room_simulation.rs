@@ -1,18 +1,11 @@
 //! A short run of `examples/simulate.rs`; the example itself runs longer.
 #![cfg(feature = "room")]
 
-#[path = "../benches/support/alloc.rs"]
-mod alloc;
-#[path = "../examples/simulate/deaf.rs"]
-mod deaf;
-#[path = "support/net.rs"]
-mod net;
-#[path = "../examples/simulate/storm.rs"]
-mod storm;
-
 use std::time::Duration;
 
-use storm::{storm, storm_of_lies};
+use sottovoce_testkit::alloc;
+use sottovoce_testkit::deaf;
+use sottovoce_testkit::storm::{storm, storm_of_lies};
 
 #[global_allocator]
 static ALLOCATOR: alloc::Counting = alloc::Counting;

@@ -2,18 +2,15 @@
 //! back, moderators ban, and at the end, when all is well again, everybody is together.
 #![cfg(feature = "room")]
 
-#[path = "support/net.rs"]
-mod net;
-
 use std::{collections::HashMap, time::Duration};
 
-use net::{Net, Peer, options};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
     Seed,
     group::{Name, Role},
     room::{Admission, Membership, Room, Status},
 };
+use sottovoce_testkit::net::{Net, Peer, options};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,17 +1,14 @@
 //! A room from its making to its end, on virtual time and a seeded network.
 #![cfg(feature = "room")]
 
-#[path = "support/net.rs"]
-mod net;
-
 use std::time::{Duration, Instant};
 
-use net::{Net, Peer, options, room_of};
 use sottovoce::{
     Refusal, Silence,
     group::Role,
     room::{Admission, CommandError, Ending, Event, RefuseReason, Status},
 };
+use sottovoce_testkit::net::{Net, Peer, options, room_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,12 +1,8 @@
 //! A room whose keeper is gone, cut off, or somebody else: it goes on, and comes together again.
 #![cfg(feature = "room")]
 
-#[path = "support/net.rs"]
-mod net;
-
 use std::time::Duration;
 
-use net::{Net, Peer, options, room_of};
 use sottovoce::{
     Seed, Silence,
     group::{Identity, Name, Role},
@@ -15,6 +11,7 @@ use sottovoce::{
         Status,
     },
 };
+use sottovoce_testkit::net::{Net, Peer, options, room_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -1,9 +1,6 @@
 //! The media lane through rtpengine (SPEC section 8.7): with the real one, and with what only pretends to be one.
 #![cfg(feature = "rtp")]
 
-#[path = "support/rtpengine.rs"]
-mod rtpengine;
-
 use std::{
     net::{SocketAddr, UdpSocket},
     sync::{
@@ -15,10 +12,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use rtpengine::Rtpengine;
 use sottovoce::transport::{
     Inbound, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on, rtp::Client,
 };
+use sottovoce_testkit::rtpengine::Rtpengine;
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 /// Long enough for any machine; nothing that works waits for it.

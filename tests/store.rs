@@ -2,9 +2,6 @@
 //! could do to them.
 #![cfg(feature = "room")]
 
-#[path = "support/net.rs"]
-mod net;
-
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -15,7 +12,6 @@ use std::{
 };
 
 use aho_corasick::AhoCorasick;
-use net::{Net, Peer, room_of};
 use sottovoce::{
     Seed,
     group::{Identity, Name},
@@ -26,6 +22,7 @@ use sottovoce::{
     },
     transport::RoomHandle,
 };
+use sottovoce_testkit::net::{Net, Peer, room_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 

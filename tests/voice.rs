@@ -1,19 +1,15 @@
 //! The voice endpoint from microphone to loudspeaker, on virtual time, over a network that is good, bad or hostile.
 #![cfg(feature = "voice")]
 
-#[path = "support/line.rs"]
-mod line;
-mod stage;
-
 use std::time::Duration;
 
-use line::{LISTENER, Line, Network, UNIX_MS, delay, noise, speech, tone, unsigned};
 use sottovoce::{
     codec::{Decoder, MAX_SAMPLES},
     media::{Loss, OpusPacket},
     voice::{Frame, NotHeard, Receiver, ReceiverOptions, Sender, SenderOptions, VoiceError},
 };
-use stage::{STAMP, seat};
+use sottovoce_testkit::line::{LISTENER, Line, Network, UNIX_MS, delay, noise, speech, tone, unsigned};
+use sottovoce_testkit::stage::{self, STAMP, seat};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

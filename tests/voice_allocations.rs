@@ -1,23 +1,19 @@
 //! The voice endpoint allocates nothing once it is made, whatever comes: counted by an allocator that counts.
 #![cfg(feature = "voice")]
 
-#[path = "support/line.rs"]
-mod line;
-mod stage;
-
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
     time::Duration,
 };
 
-use line::{LISTENER, UNIX_MS, speech};
 use sottovoce::{
     Sealer,
     media::Loss,
     voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions, capture, playback},
 };
-use stage::{Profile, Stage, signed};
+use sottovoce_testkit::line::{LISTENER, UNIX_MS, speech};
+use sottovoce_testkit::stage::{Profile, Stage, signed};
 
 struct Counting;
 

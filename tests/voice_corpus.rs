@@ -1,15 +1,12 @@
 //! The fuzzing corpus of the voice endpoint, replayed without a fuzzer.
 #![cfg(feature = "voice")]
 
-mod stage;
-#[path = "support/voiced.rs"]
-mod voiced;
-
-use std::{fs, path::Path};
+use sottovoce_testkit::voiced;
+use std::fs;
 
 #[test]
 fn every_input_of_the_corpus_is_played_without_noise() {
-    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/voice");
+    let corpus = sottovoce_testkit::checkout("fuzz/corpus/voice");
     let mut inputs: Vec<_> = fs::read_dir(corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
     inputs.sort();
     assert!(inputs.len() >= 5);

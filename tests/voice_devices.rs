@@ -1,20 +1,16 @@
 //! Devices as they are: blocks of any size, clocks that differ from ours, a voice on any of many channels.
 #![cfg(feature = "voice")]
 
-#[path = "support/line.rs"]
-mod line;
-mod stage;
-
 use std::{
     f32::consts::TAU,
     time::{Duration, Instant},
 };
 
-use line::{Line, Network, UNIX_MS, delay, speech, tone};
 use sottovoce::{
     codec::Frame,
     voice::{Sender, SenderOptions, SenderStats, playback},
 };
+use sottovoce_testkit::line::{Line, Network, UNIX_MS, delay, speech, tone};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,15 +1,11 @@
 //! Who is heard among many, and what is shown of those who stopped, were muted, left or crashed.
 #![cfg(feature = "voice")]
 
-#[path = "support/line.rs"]
-mod line;
-mod stage;
-
 use std::time::Duration;
 
-use line::{Line, Network, noise, speech, tone, unsigned};
 use sottovoce::{media::Loss, voice::ReceiverOptions};
-use stage::{Profile, name};
+use sottovoce_testkit::line::{self, Line, Network, noise, speech, tone, unsigned};
+use sottovoce_testkit::stage::{self, Profile, name};
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

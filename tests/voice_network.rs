@@ -1,14 +1,11 @@
 //! What a listener does when the path or a sender's clock changes for good, and when a sender pauses.
 #![cfg(feature = "voice")]
 
-#[path = "support/line.rs"]
-mod line;
-mod stage;
-
 use std::time::Duration;
 
-use line::{Line, Network, speech, unsigned};
 use sottovoce::voice::{ReceiverOptions, StreamStats};
+use sottovoce_testkit::line::{Line, Network, speech, unsigned};
+use sottovoce_testkit::stage;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);

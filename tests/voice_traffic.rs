@@ -2,14 +2,10 @@
 //! at variable bitrate with DTX, so it is a good one.
 #![cfg(feature = "voice")]
 
-#[path = "support/line.rs"]
-mod line;
-mod stage;
-
 use std::time::Duration;
 
-use line::{Line, Network, noise, speech};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use sottovoce_testkit::line::{Line, Network, noise, speech};
 
 /// What leaves a device in one second: how large each packet is, and how long after the one before it.
 type Second = Vec<(usize, Duration)>;

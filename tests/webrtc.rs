@@ -1,9 +1,6 @@
 //! The media lane through a Janus VideoRoom (SPEC section 8.9), with the real one.
 #![cfg(feature = "webrtc")]
 
-#[path = "support/janus.rs"]
-mod janus;
-
 use std::{
     collections::HashSet,
     thread,
@@ -11,11 +8,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use janus::Janus;
 use sottovoce::transport::{
     Inbound, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
     webrtc::{Client, Pin},
 };
+use sottovoce_testkit::janus::Janus;
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 /// Long enough for any machine; nothing that works waits for it.

@@ -15,13 +15,14 @@ use sottovoce::transport::{
     moq::{Client, Pin},
 };
 
+use crate::checkout;
+
 /// Which relay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// `moq-relay`, which speaks moq-lite, and forms clusters.
     Lite,
     /// `moq-relay-ietf`, which speaks draft 18 of IETF MoQ transport.
-    #[allow(dead_code)]
     Ietf,
 }
 
@@ -125,12 +126,10 @@ impl Moq {
         format!("moq:127.0.0.1:{}#{}", self.port, self.pin).parse().unwrap()
     }
 
-    #[allow(dead_code)]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    #[allow(dead_code)]
     pub fn pid(&self) -> u32 {
         self.server.id()
     }
@@ -142,7 +141,7 @@ impl Moq {
 }
 
 fn program(kind: Kind) -> PathBuf {
-    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/relays");
+    let built = checkout("target/relays");
     match kind {
         Kind::Lite => built.join("release/moq-relay-pinned"),
         Kind::Ietf => built.join("bin/moq-relay-ietf"),

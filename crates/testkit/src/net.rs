@@ -7,7 +7,6 @@
 //!
 //! Nothing here sleeps or reads a clock. A run is a function of its seed, which is printed when a test
 //! fails; `NET_SEED=n cargo test name` runs the same again.
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

@@ -1,7 +1,6 @@
 //! Rooms round one table: every control message arrives at once, and every packet at everybody for whom it is not lost.
 //!
 //! Each member has a recorder, and a decoder for what it plays.
-#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::{
     collections::HashMap,
@@ -17,6 +16,8 @@ use sottovoce::{
     report::{Excerpt, ExcerptError, Keep, ModerationKey, NotKept, Recorder},
     room::{Admission, Event, InviteOptions, ReportError, Room, RoomOptions, UnixTime},
 };
+
+use crate::checkout;
 
 /// When every table here begins: now, because MLS holds the lifetimes of leaves against the system's clock.
 pub static BEGAN: LazyLock<UnixTime> = LazyLock::new(|| UnixTime::from(SystemTime::now()));
@@ -241,7 +242,7 @@ pub fn encoder() -> Encoder {
 
 /// Eleven seconds of speech at 48 kHz, in the public domain.
 pub fn speech() -> Vec<i16> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/jfk.wav");
+    let path = checkout("examples/data/jfk.wav");
     let mut reader = hound::WavReader::open(path).unwrap();
     let spec = reader.spec();
     let samples: Vec<i16> = reader.samples().map(Result::unwrap).collect();

@@ -2,7 +2,6 @@
 //!
 //! Every member has a schedule, a sealer and an opener of its own, and they meet only through sealed bytes
 //! and announced speaker keys. [`insider`] is the member who does not play by the rules.
-#![allow(dead_code, reason = "each test file uses its own part of the stage")]
 
 pub mod insider;
 pub mod opus;

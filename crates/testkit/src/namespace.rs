@@ -3,7 +3,7 @@
 //! The test binary is started again in there, and runs `plays_its_part_in_a_network_of_its_own`, which is ignored otherwise; the
 //! part stands in SOTTOVOCE_PART.
 
-use std::{env, fs, path::Path, process::Command};
+use std::{env, fs, process::Command};
 
 /// Captures whatever leaves any interface, as long as the command in its arguments runs: what stays on the
 /// loopback interface into one file, everything else into another.
@@ -69,8 +69,8 @@ pub fn captured(part: &str) -> Option<[Vec<u8>; 2]> {
         Ok(_) => {}
     }
     let file = |name| {
-        let name = format!("{part}-{}-{name}.pcap", std::process::id());
-        Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+        let name = format!("sottovoce-{part}-{}-{name}.pcap", std::process::id());
+        env::temp_dir().join(name)
     };
     let [inside, outside] = ["inside", "outside"].map(file);
     let output = Command::new("unshare")

@@ -1,7 +1,5 @@
 //! Opus packets to seal, and a reader of their frames that shares nothing with the library's parser.
 
-use proptest::prelude::*;
-
 /// A packet of 20 ms (code 0) whose frame has these bytes.
 pub fn packet(frame: &[u8]) -> Vec<u8> {
     [&[0x78], frame].concat()
@@ -13,38 +11,6 @@ pub fn untailed(frame: &[u8], size: usize) -> Vec<u8> {
     let padding = u8::try_from(size - 3 - frame.len()).expect("one byte says how long the padding is");
     let filler = vec![0x01; usize::from(padding) - 73];
     [&[0x7b, 0x41, padding], frame, &filler, &[0xc2, 0, 0, 0, 0, 0, 1, 2, 0]].concat()
-}
-
-/// Well-formed packets of all four codes, of at most 10 + `most` bytes, padded already or not.
-pub fn packets(most: usize) -> impl Strategy<Value = Vec<u8>> {
-    let codes = (0u8..4, any::<bool>(), prop::option::of(0..most / 4), 1u8..=6);
-    (codes, prop::collection::vec(any::<u8>(), 0..most / 2)).prop_map(
-        |((code, vbr, padding, number), bytes)| {
-            let mut packet = vec![16 << 3 | code];
-            match code {
-                0 => packet.extend(bytes),
-                1 => packet.extend(&bytes[..bytes.len() & !1]),
-                2 => {
-                    let first = bytes.len() / 3;
-                    packet.extend(length(first));
-                    packet.extend(bytes);
-                }
-                _ => {
-                    let each = bytes.len() / usize::from(number);
-                    packet.push(number | u8::from(vbr) << 7 | u8::from(padding.is_some()) << 6);
-                    packet.extend(padding.map(|padding| padding.min(254) as u8));
-                    if vbr {
-                        (1..number).for_each(|_| packet.extend(length(each)));
-                        packet.extend(bytes);
-                    } else {
-                        packet.extend(&bytes[..each * usize::from(number)]);
-                    }
-                    packet.resize(packet.len() + padding.map_or(0, |padding| padding.min(254)), 0);
-                }
-            }
-            packet
-        },
-    )
 }
 
 /// How many bytes of padding a well-formed packet has.
@@ -108,8 +74,4 @@ pub fn frames(packet: &[u8]) -> Option<Vec<Vec<u8>>> {
     }
     frames.push(body);
     frames.iter().all(|frame| frame.len() <= 1_275).then_some(frames)
-}
-
-fn length(bytes: usize) -> Vec<u8> {
-    if bytes < 252 { vec![bytes as u8] } else { vec![252 + (bytes % 4) as u8, ((bytes - 252) / 4) as u8] }
 }

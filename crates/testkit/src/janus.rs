@@ -3,7 +3,7 @@
 use std::{
     env, fs,
     net::{TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
@@ -11,6 +11,8 @@ use std::{
 };
 
 use sottovoce::transport::{RelayName, webrtc::Pin};
+
+use crate::checkout;
 
 /// A server of its own, ended when this is dropped.
 pub struct Janus {
@@ -27,7 +29,6 @@ impl Janus {
     }
 
     /// The same with TLS, and a certificate that is good for nothing but its pin.
-    #[allow(dead_code)]
     pub fn start_with_tls() -> Option<Self> {
         Self::start_with(true)
     }
@@ -65,7 +66,7 @@ impl Janus {
         });
         let log = fs::File::create(files.join("log")).unwrap();
         let low = 10_000 + u32::from(port) % 40 * 500;
-        let server = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/relays.d/janus"))
+        let server = Command::new(checkout("scripts/relays.d/janus"))
             .arg("serve")
             .arg(&files)
             .args([port.to_string(), format!("{low}-{}", low + 499)])
@@ -96,18 +97,15 @@ impl Janus {
         }
     }
 
-    #[allow(dead_code)]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    #[allow(dead_code)]
     pub fn pid(&self) -> u32 {
         self.server.id()
     }
 
     /// What it has written so far.
-    #[allow(dead_code)]
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.files.join("log")).unwrap_or_default()).into_owned()
     }

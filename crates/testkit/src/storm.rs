@@ -42,7 +42,6 @@ pub fn storm(seed: u64, members: usize, minutes: u64) -> Outcome {
 }
 
 /// The same, but the check is told that nobody may hear anybody: it has to notice.
-#[allow(dead_code, reason = "tests/room_simulation.rs shows with it that the check can fail")]
 pub fn storm_of_lies(seed: u64) -> Outcome {
     run(seed, 4, 1, true)
 }

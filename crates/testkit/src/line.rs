@@ -3,11 +3,9 @@
 //! ```text
 //! track > Sender > Sealer > delay, jitter, loss > Opener > Receiver > heard        one step a millisecond
 //! ```
-#![allow(dead_code, reason = "each test and bench uses its own part")]
 
 use std::{
     collections::BTreeMap,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -18,6 +16,7 @@ use sottovoce::{
     voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
 
+use crate::checkout;
 use crate::stage::{Profile, Stage, seat, signed};
 
 /// How packets reach the listener.
@@ -245,7 +244,7 @@ pub fn unsigned() -> Profile {
 
 /// A sentence of real speech at 48 kHz, again and again for so many seconds.
 pub fn speech(seconds: usize) -> Vec<f32> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/jfk.wav");
+    let path = checkout("examples/data/jfk.wav");
     let mut reader = hound::WavReader::open(path).unwrap();
     let rate = reader.spec().sample_rate;
     let samples: Vec<f32> =

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::alloc::allocations;
+use crate::alloc::allocations;
 
 /// Items at the front of every batch that are worked off before the clock starts: they bring code and
 /// keys into the caches, and teach the branch predictor.

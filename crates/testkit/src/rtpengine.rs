@@ -79,12 +79,10 @@ impl Rtpengine {
         format!("rtp:127.0.0.1:{}", self.port).parse().unwrap()
     }
 
-    #[allow(dead_code)]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    #[allow(dead_code)]
     pub fn pid(&self) -> u32 {
         self.daemon.id()
     }
