@@ -17,9 +17,10 @@ use std::{process::ExitCode, time::Duration};
 
 use args::Args;
 use serde_json::json;
-use sottovoce_testkit::alloc;
-use sottovoce_testkit::deaf;
-use sottovoce_testkit::storm::{Outcome, storm};
+use sottovoce_testkit::{
+    alloc, deaf,
+    storm::{Outcome, storm},
+};
 
 #[global_allocator]
 static ALLOCATOR: alloc::Counting = alloc::Counting;

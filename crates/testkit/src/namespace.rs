@@ -1,7 +1,7 @@
 //! A network of its own for a part of a test, and a capture of all that happens in it.
 //!
-//! The test binary is started again in there, and runs `plays_its_part_in_a_network_of_its_own`, which is ignored otherwise; the
-//! part stands in SOTTOVOCE_PART.
+//! The test binary is started again in there, and runs one test, which is ignored otherwise; the part stands in
+//! SOTTOVOCE_PART.
 
 use std::{env, fs, process::Command};
 
@@ -51,9 +51,9 @@ ip neigh add 198.18.0.2 lladdr 02:00:00:00:00:02 dev out0
 ip route add default via 198.18.0.2
 exec \"$@\"";
 
-/// Has this test binary play `part` in such a network. What was captured inside and outside; `None` if it cannot
+/// Has the test called `name` of this binary play `part` in such a network. What was captured inside and outside; `None` if it cannot
 /// be had here.
-pub fn captured(part: &str) -> Option<[Vec<u8>; 2]> {
+pub fn captured(name: &str, part: &str) -> Option<[Vec<u8>; 2]> {
     let skip = |why: &str| {
         println!("\n*** skipped: {why}\n*** No real traffic was captured.\n");
         None
@@ -77,7 +77,7 @@ pub fn captured(part: &str) -> Option<[Vec<u8>; 2]> {
         .args(["-rn", "sh", "-c", NETWORK, "sh", "python3", "-c", CAPTURE])
         .args([&inside, &outside])
         .arg(env::current_exe().unwrap())
-        .args(["--exact", "plays_its_part_in_a_network_of_its_own", "--ignored", "--nocapture"])
+        .args(["--exact", name, "--ignored", "--nocapture"])
         .env("SOTTOVOCE_PART", part)
         .output()
         .unwrap();

@@ -1,4 +1,4 @@
-//! What the fuzzer drives: one function a target. `tests/media_corpus.rs` replays the corpus through the
+//! What the fuzzer drives: one function a target. `tests/media/corpus.rs` replays the corpus through the
 //! same functions, so that whatever the fuzzer has found stays found without it.
 //!
 //! Each function takes any bytes, panics when a rule is broken, and starts from the same state every time.
