@@ -136,7 +136,7 @@ class Group:
             middle = (low + high) // 2
             secret = expand_with_label(secret, b"tree", b"left" if self.own < middle else b"right", 32)
             low, high = (low, middle) if self.own < middle else (middle, high)
-        secret = expand_with_label(secret, b"handshake" if content_type == COMMIT else b"application", b"", 32)
+        secret = expand_with_label(secret, b"application" if content_type == APPLICATION else b"handshake", b"", 32)
         generation = self.generations.get((self.own, content_type), 0)
         self.generations[self.own, content_type] = generation + 1
         for n in range(generation):

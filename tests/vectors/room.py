@@ -65,9 +65,10 @@ class Petition:
         label = label or f"{who} {suite}"
         self.leaf_seed = fill(f"leaf {label}", 32)
         kem = KEMS[suite]
-        # The library draws both inputs of DeriveKeyPair from its generator (SPEC section 9), one after the other.
+        # The library draws both inputs of DeriveKeyPair from its generator (SPEC section 9), after a draw that wipes the seed.
         self.drawn_from = fill(f"generator {label}", 32)
-        after, self.init_input = draw(self.drawn_from, 32)
+        after, _ = draw(self.drawn_from, 1)
+        after, self.init_input = draw(after, 32)
         _, self.path_input = draw(after, 32)
         self.init, self.path = kem.pair(self.init_input), kem.pair(self.path_input)
         self.init_key, self.path_key = kem.public(self.init), kem.public(self.path)

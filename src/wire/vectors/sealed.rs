@@ -119,7 +119,8 @@ fn shows() {
             "nothing" => Wish::Nothing,
             "return" => Wish::Return { key_package: package(), broken: None },
             "return_broken" => {
-                let by = IdentityKey::from_bytes(*identity(cases(FILE, "badge", 2)[0].array("seed")).public());
+                let by =
+                    IdentityKey::from_bytes(*identity(cases(FILE, "badge", 2)[0].array("seed")).public());
                 let broken = Some(Broken { by, epoch: crate::Epoch(77) });
                 Wish::Return { key_package: package(), broken }
             }
