@@ -1,5 +1,6 @@
 //! `tests/vectors/control.txt`, derived a second time by `tests/vectors/control.py` from `spec/control.md`.
 
+mod names;
 mod outside;
 mod sealed;
 
