@@ -3,119 +3,40 @@
 
     python3 tests/vectors/control.py             derives every value of control.txt again
     python3 tests/vectors/control.py --write     writes control.txt anew, for a change of these sections
+
+Needs Python 3.9 and the package `cryptography`.
 """
 
-from room import BOB, GROUP_ID, HOST, LANE_KEY, MADE, MODERATOR, SALT, TERMS, Petition, signed, standing, table, tag
-from rfc9420 import KEMS
-from shared import Form, fill, gcm, hkdf, hpke_seal, main, public, sha256, sign, u16, u32, u64, u8, v16, v32, v8
+from messages import (
+    Pair,
+    answer,
+    badge,
+    beat,
+    door,
+    heartbeat,
+    knock,
+    knock_content,
+    leave,
+    name_of_door,
+    receipt,
+    refused,
+    sealed_beat,
+    show,
+    show_content,
+    shown,
+    speaker_key,
+    statement_list,
+    waiting,
+)
+from room import BOB, GROUP_ID, HOST, LANE_KEY, MODERATOR, SALT, TERMS, Petition, signed, standing, table, tag
+from shared import Form, fill, main, public, sha256, u8, u16, u32, u64, v16, v32
 
 FORM = Form(
-    numbers=["no", "epoch", "step_ms", "time_ms", "expiry", "uses", "reason", "announced", "holds", "heard_ms", "at_ms", "numbers", "suite", "kind"],
+    numbers="no epoch step_ms time_ms expiry uses reason announced holds heard_ms at_ms numbers suite kind".split(),
     texts=["what", "why", "error"],
     lists=["doors", "tables", "seeds", "statements", "ids", "numbers"],
 )
 T = 1_790_000_005_000
-
-# ---- 14.3 to 14.5: statement lists, doors, beats ---------------------------------------------------------------------
-
-
-def statement_list(statements, count=None):
-    return u16(len(statements) if count is None else count) + b"".join(v32(one) for one in statements)
-
-
-def badge(answer_key, office, no, seed=HOST):
-    return signed(b"badge", seed, answer_key + office + u64(no))
-
-
-def door(badge, hpke_key, answer_seed):
-    return signed(b"door", answer_seed, badge + v16(hpke_key))
-
-
-def name_of_door(key):
-    return sha256(key)[:16]
-
-
-def beat(case):
-    content = public(case["seed"]) + u64(case["epoch"]) + case["branch"] + u64(case["step_ms"]) + u64(case["time_ms"])
-    content += case["epoch_law"] + case["known_law"] + v16(case["door_key"])
-    bound = sha256(u8(len(case["doors"])) + b"".join(case["doors"]))
-    return signed(b"heartbeat", case["seed"], content, bound)
-
-
-def sealed_beat(salt, beat, of=SALT):
-    return salt + gcm(hkdf(salt, of, b"sottovoce 2 heartbeat", 32), bytes(12), beat)
-
-
-def heartbeat(doors, sealed):
-    return u8(1) + u8(len(doors)) + b"".join(doors) + v16(sealed)
-
-
-# ---- 14.5 to 14.8: what is sealed to one key -------------------------------------------------------------------------
-
-
-class Pair:
-    def __init__(self, label, suite=1):
-        self.suite, self.input = suite, fill(label, 32)
-        self.private = KEMS[suite].pair(self.input)
-        self.public = KEMS[suite].public(self.private)
-
-    def seal(self, purpose, aad, plaintext):
-        label = b"sottovoce 2 " + purpose
-        return hpke_seal(self.public, fill(f"coins {purpose.decode()} {self.suite}", 64 if self.suite == 0x4F else 32), label, label + aad, plaintext, KEMS[self.suite])
-
-
-def knock_content(invite, expiry, uses, one_use, package):
-    return invite + u64(expiry) + u16(uses) + v16(one_use) + v32(package)
-
-
-def knock(pair, answer_key, reference, content, group_id=GROUP_ID):
-    kem, sealed = pair.seal(b"knock", group_id + answer_key + reference, content)
-    return u8(4) + name_of_door(answer_key) + reference + v16(kem) + v32(sealed)
-
-
-def receipt(seed, reference, office, no, statements):
-    return u8(1) + signed(b"receipt", seed, public(seed) + reference + office + u64(no) + statement_list(statements))
-
-
-def refused(answer_seed, reference, reason):
-    return u8(2) + signed(b"refused", answer_seed, reference + u8(reason))
-
-
-def waiting(answer_seed, reference):
-    return u8(3) + signed(b"waiting", answer_seed, reference)
-
-
-def shown(statements):
-    return u8(4) + statement_list(statements)
-
-
-def answer(pair, reference, content, group_id=GROUP_ID):
-    kem, sealed = pair.seal(b"answer", group_id + reference, content)
-    return u8(5) + reference + v16(kem) + v32(sealed)
-
-
-def leave(seed, time_ms):
-    return signed(b"leave", seed, public(seed) + u64(time_ms))
-
-
-def show_content(seed, one_use, time_ms, wish, statements, door_key, reference):
-    content = public(seed) + v16(one_use) + u64(time_ms) + wish + statement_list(statements)
-    return signed(b"shown", seed, content, v16(door_key) + reference)
-
-
-def show(pair, reference, content, group_id=GROUP_ID):
-    kem, sealed = pair.seal(b"show", group_id + v16(pair.public) + reference, content)
-    return u8(6) + name_of_door(pair.public) + reference + v16(kem) + v32(sealed)
-
-
-# ---- 14.9 ------------------------------------------------------------------------------------------------------------
-
-
-def speaker_key(leaf_seed, room_name, epoch, speaker_context, key, announced, holds):
-    """SPEC section 12.2."""
-    signed = b"sottovoce 1 announcement" + v8(GROUP_ID) + v8(room_name) + u64(epoch) + speaker_context + u64(announced) + u32(holds)
-    return u8(1) + key + u64(announced) + u32(holds) + sign(leaf_seed, signed)
-
 
 # ---- the cases -------------------------------------------------------------------------------------------------------
 
@@ -130,8 +51,17 @@ def door_of(n, suite=1, office=GROUP_ID, no=0):
 
 
 def beat_case(doors, door_key, seed=HOST, time_ms=T):
-    return dict(seed=seed, epoch=3, branch=sha256(b"sottovoce 2 branch" + fill("authenticator", 32)), step_ms=12_345, time_ms=time_ms,
-                epoch_law=sha256(b"sottovoce 2 law"), known_law=fill("known law", 32), door_key=door_key, doors=doors)
+    return dict(
+        seed=seed,
+        epoch=3,
+        branch=sha256(b"sottovoce 2 branch" + fill("authenticator", 32)),
+        step_ms=12_345,
+        time_ms=time_ms,
+        epoch_law=sha256(b"sottovoce 2 law"),
+        known_law=fill("known law", 32),
+        door_key=door_key,
+        doors=doors,
+    )
 
 
 def line(topic, **case):
@@ -145,17 +75,32 @@ def lines():
         answer_key, pair = public(ANSWER_SEEDS[n]), Pair(f"door {n}")
         signed_badge = badge(answer_key, office, no)
         yield line("badge", seed=HOST, answer_key=answer_key, office=office, no=no, badge=signed_badge)
-        yield line("door", answer_seed=ANSWER_SEEDS[n], badge=signed_badge, hpke_input=pair.input, hpke_key=pair.public,
-                   door=door(signed_badge, pair.public, ANSWER_SEEDS[n]), name=name_of_door(answer_key))
-    yield line("branch", authenticator=fill("authenticator", 32), branch=sha256(b"sottovoce 2 branch" + fill("authenticator", 32)))
+        yield line(
+            "door",
+            answer_seed=ANSWER_SEEDS[n],
+            badge=signed_badge,
+            hpke_input=pair.input,
+            hpke_key=pair.public,
+            door=door(signed_badge, pair.public, ANSWER_SEEDS[n]),
+            name=name_of_door(answer_key),
+        )
+    yield line(
+        "branch",
+        authenticator=fill("authenticator", 32),
+        branch=sha256(b"sottovoce 2 branch" + fill("authenticator", 32)),
+    )
     door_key = Pair("door key")
     for doors in ([], [door_of(0)], [door_of(0), door_of(1, 1, OFFICE, 2**64 - 1), door_of(2)]):
         case = beat_case(doors, door_key.public)
         salt = fill(f"beat salt {len(doors)}", 32)
         signed_beat = beat(case)
-        yield line("heartbeat", **case, beat=signed_beat, salt=salt, message=heartbeat(doors, sealed_beat(salt, signed_beat)))
+        yield line(
+            "heartbeat", **case, beat=signed_beat, salt=salt, message=heartbeat(doors, sealed_beat(salt, signed_beat))
+        )
 
-    yield line("message", what="mls", content=fill("private message", 100), message=u8(2) + v32(fill("private message", 100)))
+    yield line(
+        "message", what="mls", content=fill("private message", 100), message=u8(2) + v32(fill("private message", 100))
+    )
     yield line("message", what="welcome", content=fill("welcome", 100), message=u8(3) + v32(fill("welcome", 100)))
     bare = table(HOST, GROUP_ID, T, public(MODERATOR))["bare"], table(MODERATOR, OFFICE, T + 1, public(HOST))["bare"]
     yield line("chain", tables=bare[:1], message=u8(7) + statement_list(bare[:1]))
@@ -174,37 +119,105 @@ def lines():
 
 def sealed_lines(suite):
     petition = Petition("bob", BOB, suite)
-    answer_seed, pair, one_use, keeper = ANSWER_SEEDS[0], Pair("door 0", suite), Pair("one-use", suite), Pair("door key", suite)
+    answer_seed, pair, one_use, keeper = (
+        ANSWER_SEEDS[0],
+        Pair("door 0", suite),
+        Pair("one-use", suite),
+        Pair("door key", suite),
+    )
     invite = dict(invite=fill("invite", 16), expiry=1_800_000_000, uses=1)
     content = knock_content(invite["invite"], invite["expiry"], invite["uses"], one_use.public, petition.message)
-    yield line("knock", suite=suite, answer_key=public(answer_seed), hpke_input=pair.input, reference=petition.reference, **invite,
-               one_use=one_use.public, package=petition.message, content=content, message=knock(pair, public(answer_seed), petition.reference, content))
+    yield line(
+        "knock",
+        suite=suite,
+        answer_key=public(answer_seed),
+        hpke_input=pair.input,
+        reference=petition.reference,
+        **invite,
+        one_use=one_use.public,
+        package=petition.message,
+        content=content,
+        message=knock(pair, public(answer_seed), petition.reference, content),
+    )
 
     reference = petition.reference
-    answers = [("receipt", dict(seed=HOST, office=GROUP_ID, no=0, statements=[]), receipt(HOST, reference, GROUP_ID, 0, []))]
-    answers += [("receipt", dict(seed=MODERATOR, office=OFFICE, no=T, statements=STANDINGS), receipt(MODERATOR, reference, OFFICE, T, STANDINGS))]
-    answers += [("refused", dict(seed=answer_seed, reason=reason), refused(answer_seed, reference, reason)) for reason in range(9)]
+    answers = [
+        ("receipt", dict(seed=HOST, office=GROUP_ID, no=0, statements=[]), receipt(HOST, reference, GROUP_ID, 0, []))
+    ]
+    answers += [
+        (
+            "receipt",
+            dict(seed=MODERATOR, office=OFFICE, no=T, statements=STANDINGS),
+            receipt(MODERATOR, reference, OFFICE, T, STANDINGS),
+        )
+    ]
+    answers += [
+        ("refused", dict(seed=answer_seed, reason=reason), refused(answer_seed, reference, reason))
+        for reason in range(9)
+    ]
     answers += [("waiting", dict(seed=answer_seed), waiting(answer_seed, reference))]
-    answers += [("shown", dict(statements=some), shown(some)) for some in ([], STANDINGS + [TABLE["statement"], TABLE["bare"]])]
+    answers += [
+        ("shown", dict(statements=some), shown(some)) for some in ([], STANDINGS + [TABLE["statement"], TABLE["bare"]])
+    ]
     for what, case, content in answers if suite == 1 else answers[:1]:
-        yield line("answer", suite=suite, what=what, one_use_input=one_use.input, reference=reference, **case, content=content, message=answer(one_use, reference, content))
+        yield line(
+            "answer",
+            suite=suite,
+            what=what,
+            one_use_input=one_use.input,
+            reference=reference,
+            **case,
+            content=content,
+            message=answer(one_use, reference, content),
+        )
 
-    wishes = [("nothing", u8(0)), ("return", u8(1) + v32(petition.message) + u8(0)),
-              ("return_broken", u8(1) + v32(petition.message) + u8(1) + public(HOST) + u64(77)), ("leave", u8(2) + leave(BOB, T))]
+    wishes = [
+        ("nothing", u8(0)),
+        ("return", u8(1) + v32(petition.message) + u8(0)),
+        ("return_broken", u8(1) + v32(petition.message) + u8(1) + public(HOST) + u64(77)),
+        ("leave", u8(2) + leave(BOB, T)),
+    ]
     for what, wish in wishes if suite == 1 else wishes[1:2]:
         reference = petition.reference if what.startswith("return") else fill("reference", 32)
         content = show_content(BOB, one_use.public, T, wish, STANDINGS, keeper.public, reference)
-        yield line("show", suite=suite, what=what, door_input=keeper.input, reference=reference, seed=BOB, one_use=one_use.public, time_ms=T,
-                   wish=wish, statements=STANDINGS, content=content, message=show(keeper, reference, content))
+        yield line(
+            "show",
+            suite=suite,
+            what=what,
+            door_input=keeper.input,
+            reference=reference,
+            seed=BOB,
+            one_use=one_use.public,
+            time_ms=T,
+            wish=wish,
+            statements=STANDINGS,
+            content=content,
+            message=show(keeper, reference, content),
+        )
     if suite == 1:
         yield line("leave", seed=BOB, time_ms=T, leave=leave(BOB, T))
 
 
 def sayings(petition):
     context, key = fill("speaker context", 32), public(fill("speaker", 32))
-    place = dict(leaf_seed=petition.leaf_seed, room_name="Zoë's room".encode(), epoch=3, speaker_context=context, key=key, announced=T // 1000, holds=1800)
+    place = dict(
+        leaf_seed=petition.leaf_seed,
+        room_name="Zoë's room".encode(),
+        epoch=3,
+        speaker_context=context,
+        key=key,
+        announced=T // 1000,
+        holds=1800,
+    )
     yield line("saying", what="speaker_key", **place, saying=speaker_key(**place))
-    yield line("saying", what="word", heard_ms=T, at_ms=T + 5, known_law=fill("known law", 32), saying=u8(2) + u64(T) + u64(T + 5) + fill("known law", 32))
+    yield line(
+        "saying",
+        what="word",
+        heard_ms=T,
+        at_ms=T + 5,
+        known_law=fill("known law", 32),
+        saying=u8(2) + u64(T) + u64(T + 5) + fill("known law", 32),
+    )
     statements = STANDINGS + [TABLE["statement"], TABLE["bare"]]
     for some in ([], statements):
         yield line("saying", what="statements", statements=some, saying=u8(3) + statement_list(some))
@@ -214,7 +227,12 @@ def sayings(petition):
     yield line("saying", what="admit", package=petition.message, saying=u8(5) + v32(petition.message))
     yield line("saying", what="leave", leave=leave(BOB, T), saying=u8(6) + leave(BOB, T))
     for numbers in ([0], [0, 7, 999], list(range(1000))):
-        yield line("saying", what="missing", numbers=numbers, saying=u8(7) + u16(len(numbers)) + b"".join(u32(n) for n in numbers))
+        yield line(
+            "saying",
+            what="missing",
+            numbers=numbers,
+            saying=u8(7) + u16(len(numbers)) + b"".join(u32(n) for n in numbers),
+        )
     yield line("saying", what="answer_key", key=public(ANSWER_SEEDS[0]), saying=u8(8) + public(ANSWER_SEEDS[0]))
     signed_badge = badge(public(ANSWER_SEEDS[0]), GROUP_ID, 0)
     yield line("saying", what="badge", badge=signed_badge, saying=u8(9) + signed_badge)
@@ -246,7 +264,9 @@ def damaged(petition):
     yield from ends("message", heartbeat(doors, sealed))
     yield bad("message", "four_doors", heartbeat(doors * 4, sealed))
     yield bad("message", "a_door_cut_short", u8(1) + u8(1) + doors[0][:-1] + v16(sealed))
-    yield bad("message", "a_door_with_a_key_of_2049_bytes", heartbeat([doors[0][:136] + v16(bytes(2049)) + bytes(64)], sealed))
+    yield bad(
+        "message", "a_door_with_a_key_of_2049_bytes", heartbeat([doors[0][:136] + v16(bytes(2049)) + bytes(64)], sealed)
+    )
     yield bad("message", "a_sealed_beat_of_2315_bytes", heartbeat(doors, bytes(2315)))
     yield from ends("message", u8(2) + v32(b"mls"))
     yield bad("message", "mls_of_4109569_bytes", u8(2) + u32(4_109_569) + b"and so on")
@@ -266,7 +286,9 @@ def damaged(petition):
     head = name_of_door(answer_key) + petition.reference
     yield bad("message", "knock_with_a_kem_of_2049_bytes", u8(4) + head + v16(bytes(2049)) + v32(content))
     yield bad("message", "knock_of_10289_bytes", u8(4) + head + v16(bytes(32)) + v32(bytes(10_289)))
-    yield bad("message", "answer_with_a_kem_of_2049_bytes", u8(5) + petition.reference + v16(bytes(2049)) + v32(content))
+    yield bad(
+        "message", "answer_with_a_kem_of_2049_bytes", u8(5) + petition.reference + v16(bytes(2049)) + v32(content)
+    )
 
     # Statement lists, as a Statements saying.
     yield bad("saying", "a_list_with_a_count_too_great", u8(3) + statement_list(STANDINGS, count=3))
@@ -279,13 +301,20 @@ def damaged(petition):
     one_use = Pair("one-use").public
     knocked = knock_content(fill("invite", 16), 1_800_000_000, 1, one_use, petition.message)
     yield from ends("knock_content", knocked)
-    yield bad("knock_content", "a_one_use_key_of_2049_bytes", knock_content(bytes(16), 0, 0, bytes(2049), petition.message))
+    yield bad(
+        "knock_content", "a_one_use_key_of_2049_bytes", knock_content(bytes(16), 0, 0, bytes(2049), petition.message)
+    )
     yield bad("knock_content", "a_key_package_of_8193_bytes", knock_content(bytes(16), 0, 0, one_use, bytes(8193)))
     reference = petition.reference
     yield bad("answer_content", "empty", b"")
     yield bad("answer_content", "kind_0", u8(0) + reference)
     yield bad("answer_content", "kind_5", u8(5) + reference)
-    for whole in (receipt(HOST, reference, GROUP_ID, 0, STANDINGS), refused(ANSWER_SEEDS[0], reference, 0), waiting(ANSWER_SEEDS[0], reference), shown(STANDINGS)):
+    for whole in (
+        receipt(HOST, reference, GROUP_ID, 0, STANDINGS),
+        refused(ANSWER_SEEDS[0], reference, 0),
+        waiting(ANSWER_SEEDS[0], reference),
+        shown(STANDINGS),
+    ):
         yield from ends("answer_content", whole)
     yield bad("answer_content", "reason_9", refused(ANSWER_SEEDS[0], reference, 9))
     show_of = lambda wish: show_content(BOB, one_use, T, wish, STANDINGS, door_key, reference)
@@ -316,39 +345,115 @@ def damaged(petition):
     false = lambda what, why, data, **case: bad(what, why, data, "Signature", **case)
     content = answer_key + GROUP_ID + u64(0)
     yield false("badge", "by_a_moderator", signed(b"badge", MODERATOR, content), signer=public(HOST))
-    yield false("badge", "of_another_room", signed(b"badge", HOST, content, group_id=fill("other", 32)), signer=public(HOST))
+    yield false(
+        "badge", "of_another_room", signed(b"badge", HOST, content, group_id=fill("other", 32)), signer=public(HOST)
+    )
     yield false("badge", "under_the_label_of_a_door", signed(b"door", HOST, content), signer=public(HOST))
     yield false("badge", "a_bit_of_the_number", flip(badge(answer_key, GROUP_ID, 0), 71), signer=public(HOST))
     good = badge(answer_key, GROUP_ID, 0)
     yield false("door", "by_another_answer_key", door(good, Pair("door 0").public, ANSWER_SEEDS[1]))
     yield false("door", "a_bit_of_the_hpke_key", flip(door(good, Pair("door 0").public, ANSWER_SEEDS[0]), 140))
-    yield false("beat", "by_another", beat(beat_case(doors, door_key))[:-64] + beat(beat_case(doors, door_key, MODERATOR))[-64:], doors=doors)
+    yield false(
+        "beat",
+        "by_another",
+        beat(beat_case(doors, door_key))[:-64] + beat(beat_case(doors, door_key, MODERATOR))[-64:],
+        doors=doors,
+    )
     yield false("beat", "with_a_door_less", beat(beat_case(doors, door_key)), doors=[])
     yield false("beat", "with_another_door", beat(beat_case(doors, door_key)), doors=[door_of(1)])
     yield false("beat", "a_bit_of_the_time", flip(beat(beat_case(doors, door_key)), 87), doors=doors)
     yield false("leave", "by_another", public(BOB) + u64(T) + leave(HOST, T)[-64:])
     yield false("leave", "a_bit_of_the_time", flip(leave(BOB, T), 39))
-    yield false("show_content", "for_another_door_key", show_content(BOB, one_use, T, u8(0), [], Pair("door 0").public, reference), door_key=door_key, reference=reference)
-    yield false("show_content", "for_another_reference", show_content(BOB, one_use, T, u8(0), [], door_key, bytes(32)), door_key=door_key, reference=reference)
-    yield false("answer_content", "a_receipt_by_another", flip(receipt(HOST, reference, GROUP_ID, 0, []), 1), reference=reference, signer=answer_key)
-    yield false("answer_content", "a_receipt_with_a_bit_turned", flip(receipt(HOST, reference, GROUP_ID, 0, []), 70), reference=reference, signer=answer_key)
-    yield false("answer_content", "refused_by_another_answer_key", refused(ANSWER_SEEDS[1], reference, 0), reference=reference, signer=answer_key)
-    yield false("answer_content", "waiting_by_another_answer_key", waiting(ANSWER_SEEDS[1], reference), reference=reference, signer=answer_key)
+    yield false(
+        "show_content",
+        "for_another_door_key",
+        show_content(BOB, one_use, T, u8(0), [], Pair("door 0").public, reference),
+        door_key=door_key,
+        reference=reference,
+    )
+    yield false(
+        "show_content",
+        "for_another_reference",
+        show_content(BOB, one_use, T, u8(0), [], door_key, bytes(32)),
+        door_key=door_key,
+        reference=reference,
+    )
+    yield false(
+        "answer_content",
+        "a_receipt_by_another",
+        flip(receipt(HOST, reference, GROUP_ID, 0, []), 1),
+        reference=reference,
+        signer=answer_key,
+    )
+    yield false(
+        "answer_content",
+        "a_receipt_with_a_bit_turned",
+        flip(receipt(HOST, reference, GROUP_ID, 0, []), 70),
+        reference=reference,
+        signer=answer_key,
+    )
+    yield false(
+        "answer_content",
+        "refused_by_another_answer_key",
+        refused(ANSWER_SEEDS[1], reference, 0),
+        reference=reference,
+        signer=answer_key,
+    )
+    yield false(
+        "answer_content",
+        "waiting_by_another_answer_key",
+        waiting(ANSWER_SEEDS[1], reference),
+        reference=reference,
+        signer=answer_key,
+    )
 
     # What does not open: sealed for another purpose, to another key, for another room or reference.
     closed = lambda what, why, data, **case: bad(what, why, data, "Sealed", **case)
     pair = Pair("door 0")
-    yield closed("knock", "of_another_room", knock(pair, answer_key, reference, knocked, fill("other", 32)), hpke_input=pair.input, answer_key=answer_key)
-    yield closed("knock", "a_bit_of_the_text", flip(knock(pair, answer_key, reference, knocked), -1), hpke_input=pair.input, answer_key=answer_key)
-    yield closed("knock", "a_bit_of_the_encapsulation", flip(knock(pair, answer_key, reference, knocked), 60), hpke_input=pair.input, answer_key=answer_key)
+    yield closed(
+        "knock",
+        "of_another_room",
+        knock(pair, answer_key, reference, knocked, fill("other", 32)),
+        hpke_input=pair.input,
+        answer_key=answer_key,
+    )
+    yield closed(
+        "knock",
+        "a_bit_of_the_text",
+        flip(knock(pair, answer_key, reference, knocked), -1),
+        hpke_input=pair.input,
+        answer_key=answer_key,
+    )
+    yield closed(
+        "knock",
+        "a_bit_of_the_encapsulation",
+        flip(knock(pair, answer_key, reference, knocked), 60),
+        hpke_input=pair.input,
+        answer_key=answer_key,
+    )
     moved = knock(pair, answer_key, reference, knocked)
-    yield closed("knock", "under_another_reference", moved[:17] + bytes(32) + moved[49:], hpke_input=pair.input, answer_key=answer_key)
+    yield closed(
+        "knock",
+        "under_another_reference",
+        moved[:17] + bytes(32) + moved[49:],
+        hpke_input=pair.input,
+        answer_key=answer_key,
+    )
     sealed_answer = answer(Pair("one-use"), reference, waiting(ANSWER_SEEDS[0], reference))
     yield closed("answer", "to_another_key", sealed_answer, hpke_input=pair.input)
-    yield closed("answer", "under_another_reference", sealed_answer[:1] + bytes(32) + sealed_answer[33:], hpke_input=Pair("one-use").input)
+    yield closed(
+        "answer",
+        "under_another_reference",
+        sealed_answer[:1] + bytes(32) + sealed_answer[33:],
+        hpke_input=Pair("one-use").input,
+    )
     shows = show(Pair("door key"), reference, show_of(u8(0)))
     yield closed("show", "a_bit_of_the_text", flip(shows, -1), hpke_input=Pair("door key").input)
-    yield closed("beat_sealed", "under_another_salt_of_terms", sealed_beat(fill("beat salt 1", 32), beat(beat_case(doors, door_key)), fill("other", 32)))
+    yield closed(
+        "beat_sealed",
+        "under_another_salt_of_terms",
+        sealed_beat(fill("beat salt 1", 32), beat(beat_case(doors, door_key)), fill("other", 32)),
+    )
     yield closed("beat_sealed", "a_bit_of_the_salt", flip(sealed, 0))
     yield closed("beat_sealed", "shorter_than_salt_and_tag", sealed[:47])
 

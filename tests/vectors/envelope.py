@@ -3,6 +3,8 @@
 
     python3 tests/vectors/envelope.py             derives every value of envelope.txt again
     python3 tests/vectors/envelope.py --write     writes envelope.txt anew, for a change of section 14.1
+
+Needs Python 3.9 and the package `cryptography`.
 """
 
 from shared import Form, fill, gcm, hkdf, main, sha256, u16, u32, u8
@@ -70,7 +72,9 @@ def lines():
             salt = fill(f"fragment {length} {index}", 32)
             sealed = envelope(salt, content)
             case = dict(nonce=nonce, length=length, index=index, path=paths[index], content=sha256(content))
-            yield FORM.line("fragment", case | dict(lane_key=LANE_KEY, salt=salt, size=len(sealed), sha256=sha256(sealed)))
+            yield FORM.line(
+                "fragment", case | dict(lane_key=LANE_KEY, salt=salt, size=len(sealed), sha256=sha256(sealed))
+            )
     yield from refused()
 
 
@@ -96,7 +100,10 @@ def refused():
         ("a whole message of no bytes", envelope(salt, u8(0))),
         ("another kind of content", envelope(salt, u8(2) + b"hello")),
         ("a fragment of a message that fits", envelope(salt, fragment(nonce, 16_331, 1, paths[1], last[:-1]))),
-        ("a fragment of a message that is too long", envelope(salt, fragment(nonce, 256 * PART + 1, 255, [bytes(32)] * 8, bytes(64)))),
+        (
+            "a fragment of a message that is too long",
+            envelope(salt, fragment(nonce, 256 * PART + 1, 255, [bytes(32)] * 8, bytes(64))),
+        ),
         ("an index that is too great", envelope(salt, fragment(nonce, length, 2, paths[1], last))),
         ("a part one byte too short", envelope(salt, fragment(nonce, length, 1, paths[1], last[:-1]))),
         ("a part one byte too long", envelope(salt, fragment(nonce, length, 1, paths[1], last + b"\0"))),
@@ -105,7 +112,15 @@ def refused():
         ("a fragment that ends early", envelope(salt, fragment(nonce, length, 1, [], b"")[:-1])),
     ]
     for name, data in cases:
-        yield FORM.line("refused", dict(lane_key=LANE_KEY, why=name.replace(" ", "_"), error="Malformed" if "no_bytes" in name.replace(" ", "_") else "Envelope", envelope=data))
+        yield FORM.line(
+            "refused",
+            dict(
+                lane_key=LANE_KEY,
+                why=name.replace(" ", "_"),
+                error="Malformed" if "no_bytes" in name.replace(" ", "_") else "Envelope",
+                envelope=data,
+            ),
+        )
 
 
 HEADER = """\

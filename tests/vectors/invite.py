@@ -3,6 +3,8 @@
 
     python3 tests/vectors/invite.py             derives every value of invite.txt again
     python3 tests/vectors/invite.py --write     writes invite.txt anew, for a change of section 14.13
+
+Needs Python 3.9 and the package `cryptography`.
 """
 
 import base64
@@ -19,7 +21,9 @@ BASE41 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ$*-.:"
 
 def content(case):
     out = u8(2) + case["lane_key"] + case["group_id"] + case["host"] + case["office"] + u64(case["office_no"])
-    out += case["invite"] + u16(case["cipher_suite"]) + u64(case["expiry"]) + u16(case["uses"]) + u8(len(case["relays"]))
+    out += (
+        case["invite"] + u16(case["cipher_suite"]) + u64(case["expiry"]) + u16(case["uses"]) + u8(len(case["relays"]))
+    )
     return out + b"".join(v8(relay.encode()) for relay in case["relays"])
 
 
@@ -68,14 +72,31 @@ def base():
 def lines():
     one = base()
     full = one | dict(office=fill("office", 32), office_no=2**64 - 1, cipher_suite=79, expiry=2**64 - 1, uses=0)
-    full |= dict(relays=["!", "~" * 128, "quic:[2001:db8::1]:443#" + "A" * 43, "rtp:r:1", "moq:r:2", "janus:r:3/path", "e:5", "f:6"])
+    full |= dict(
+        relays=[
+            "!",
+            "~" * 128,
+            "quic:[2001:db8::1]:443#" + "A" * 43,
+            "rtp:r:1",
+            "moq:r:2",
+            "janus:r:3/path",
+            "e:5",
+            "f:6",
+        ]
+    )
     for case in (one, full):
         data = checked(content(case))
         forms = dict(bytes=data, link=link(data), qr=qr(data), page="https://talk.example/join#" + link(data))
         yield FORM.line("invite", case | forms)
     # A relay list with an even number of bytes before, so that base 41 ends in a single byte once and in a pair once.
     data = checked(content(one | dict(relays=["relay.example:4430"])))
-    yield FORM.line("invite", one | dict(relays=["relay.example:4430"], bytes=data, link=link(data), qr=qr(data), page="HTTPS://x/#" + link(data)))
+    yield FORM.line(
+        "invite",
+        one
+        | dict(
+            relays=["relay.example:4430"], bytes=data, link=link(data), qr=qr(data), page="HTTPS://x/#" + link(data)
+        ),
+    )
 
     data = checked(content(one))
     other = lambda **values: link(checked(content(one | values)))

@@ -3,6 +3,8 @@
 
     python3 tests/vectors/names.py             derives every value of names.txt again
     python3 tests/vectors/names.py --write     writes names.txt anew, for a change of these sections
+
+Needs Python 3.9 and the package `cryptography`.
 """
 
 from derive import expand, extract
@@ -44,7 +46,9 @@ def lines():
     authenticator = fill("authenticator", 32)
     for some in (people[:1], people):
         code = room_code(GROUP_ID, authenticator, some)
-        yield line("room_code", group_id=GROUP_ID, authenticator=authenticator, identities=some, code=code.replace(" ", ""))
+        yield line(
+            "room_code", group_id=GROUP_ID, authenticator=authenticator, identities=some, code=code.replace(" ", "")
+        )
     for one, other in ((people[0], people[1]), (people[1], people[0])):
         yield line("pair_code", one=one, other=other, code=pair_code(one, other).replace(" ", ""))
 
@@ -58,9 +62,13 @@ def lines():
     for slot in (0, 1, 63):
         yield line("rtp", handle=handle, slot=slot, call_id=hkdf(b"", handle, b"sottovoce 1 rtp" + u8(slot), 16).hex())
     nonce = fill("member", 16)
-    yield line("moq", handle=handle, member=nonce, path=hkdf(b"", handle, b"sottovoce 1 moq", 16).hex() + "/" + nonce.hex())
+    yield line(
+        "moq", handle=handle, member=nonce, path=hkdf(b"", handle, b"sottovoce 1 moq", 16).hex() + "/" + nonce.hex()
+    )
     number = 2**52 + (int.from_bytes(janus(handle, b"room")[:7], "big") & (2**52 - 1))
-    yield line("janus", handle=handle, room=number, pin=janus(handle, b"pin").hex(), secret=janus(handle, b"secret").hex())
+    yield line(
+        "janus", handle=handle, room=number, pin=janus(handle, b"pin").hex(), secret=janus(handle, b"secret").hex()
+    )
 
     # Sections 8.2.1, 8.2.3, 8.2.7.
     issuer, serial, expiry = fill("issuer", 32), fill("serial", 16), 1_800_000_000
@@ -84,7 +92,11 @@ def lines():
     # room.md K1: of members of one rank, all listed by the table, or by none. The first comes first.
     in_force = table(HOST, GROUP_ID, 7, public(HOST))["id"]
     for drawn in (bytes(32), in_force):
-        tags = sorted((tag(seed) for seed in (MODERATOR, BOB, CAROL)), key=lambda one: sha256(b"sottovoce 2 turn" + drawn + one), reverse=True)
+        tags = sorted(
+            (tag(seed) for seed in (MODERATOR, BOB, CAROL)),
+            key=lambda one: sha256(b"sottovoce 2 turn" + drawn + one),
+            reverse=True,
+        )
         yield line("turn", table=drawn, tags=tags)
 
 

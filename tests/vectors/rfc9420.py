@@ -3,9 +3,7 @@
 Both cipher suites of a room have SHA-256, AES-128-GCM and Ed25519; they differ in the KEM.
 """
 
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from shared import X25519, be, expand, extract, gcm, hpke_seal, mac, public, sha256, sign, u16, u32, u64, u8
+from shared import X25519, expand, extract, gcm, hpke_seal, mac, public, sha256, sign, u16, u32, u64, u8
 from xwing import XWing
 
 KEMS = {0x0001: X25519(), 0x004F: XWing()}
@@ -50,7 +48,9 @@ def capabilities(suite, extra=b""):
     return v(u16(1)) + v(u16(suite) + extra) + v(u16(6)) + v(u16(8)) + v(u16(1))
 
 
-def leaf_node(seed, encryption_key, identity, suite, lifetime, source=None, caps=None, extensions=b"", signer=None, credential=1):
+def leaf_node(
+    seed, encryption_key, identity, suite, lifetime, source=None, caps=None, extensions=b"", signer=None, credential=1
+):
     """`source` is (parent hash, group id, leaf index) of a leaf that comes with a path."""
     body = v(encryption_key) + v(public(seed)) + u16(credential) + v(identity) + (caps or capabilities(suite))
     if source is None:
@@ -112,12 +112,25 @@ class Group:
         self.enter(epoch_secret)
 
     def context(self):
-        return (u16(1) + u16(self.suite) + v(self.group_id) + u64(self.epoch) + v(tree_hash(full(self.leaves)))
-                + v(self.confirmed) + v(self.extensions))
+        return (
+            u16(1)
+            + u16(self.suite)
+            + v(self.group_id)
+            + u64(self.epoch)
+            + v(tree_hash(full(self.leaves)))
+            + v(self.confirmed)
+            + v(self.extensions)
+        )
 
     def enter(self, epoch_secret):
         self.epoch_secret = epoch_secret
-        for name, label in [("init", "init"), ("sender_data", "sender data"), ("encryption", "encryption"), ("confirmation", "confirm"), ("authenticator", "authentication")]:
+        for name, label in [
+            ("init", "init"),
+            ("sender_data", "sender data"),
+            ("encryption", "encryption"),
+            ("confirmation", "confirm"),
+            ("authenticator", "authentication"),
+        ]:
             setattr(self, name, derive_secret(epoch_secret, label.encode()))
         self.confirmation_tag = mac(self.confirmation, self.confirmed)
         self.interim = sha256(self.confirmed + v(self.confirmation_tag))
@@ -127,7 +140,9 @@ class Group:
         return v(self.group_id) + u64(self.epoch) + u8(MEMBER) + u32(self.own) + v(aad) + u8(content_type) + content
 
     def signature(self, framed, wire_format=2, seed=None):
-        return sign_with_label(seed or self.seed, b"FramedContentTBS", u16(1) + u16(wire_format) + framed + self.context())
+        return sign_with_label(
+            seed or self.seed, b"FramedContentTBS", u16(1) + u16(wire_format) + framed + self.context()
+        )
 
     def ratchet(self, content_type):
         """Section 9: (key, nonce, generation) of the sender's next message."""

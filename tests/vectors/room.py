@@ -12,7 +12,9 @@ MADE = 1_790_000_000_123
 
 
 def terms_of(suite):
-    case = dict(salt=SALT, founder=public(HOST), name="Zoë's room".encode(), cipher_suite=suite, suite=4, authenticity=0)
+    case = dict(
+        salt=SALT, founder=public(HOST), name="Zoë's room".encode(), cipher_suite=suite, suite=4, authenticity=0
+    )
     return law.terms(case | dict(packet_size=240, unattended=600, default_role=3))
 
 
@@ -37,7 +39,18 @@ def standing(seed, term, about, word, n, group_id=GROUP_ID):
 
 
 def table(seed, office, no, host, moderators=(), entries=(), floor=0):
-    return law.table(dict(seed=seed, group_id=GROUP_ID, office=office, no=no, host=host, floor=floor, moderators=list(moderators), entries=list(entries)))
+    return law.table(
+        dict(
+            seed=seed,
+            group_id=GROUP_ID,
+            office=office,
+            no=no,
+            host=host,
+            floor=floor,
+            moderators=list(moderators),
+            entries=list(entries),
+        )
+    )
 
 
 def law_hash(ids):
@@ -65,7 +78,7 @@ class Petition:
         label = label or f"{who} {suite}"
         self.leaf_seed = fill(f"leaf {label}", 32)
         kem = KEMS[suite]
-        # The library draws both inputs of DeriveKeyPair from its generator (SPEC section 9), after a draw that wipes the seed.
+        # The library draws both inputs of DeriveKeyPair from its generator (SPEC section 9); the first draw wipes the seed.
         self.drawn_from = fill(f"generator {label}", 32)
         after, _ = draw(self.drawn_from, 1)
         after, self.init_input = draw(after, 32)
@@ -75,12 +88,20 @@ class Petition:
         self.init_private, self.path_private = kem.private_bytes(self.init), kem.private_bytes(self.path)
         given = change.pop("credential", {})
         identity = credential(seed, self.leaf_seed, name, made, **({"group_id": group_id} | given))
-        package = {k: change.pop(k) for k in ("package_extensions", "version", "package_seed", "package_suite") if k in change}
+        package = {
+            k: change.pop(k) for k in ("package_extensions", "version", "package_seed", "package_suite") if k in change
+        }
         leaf_suite = change.pop("leaf_suite", suite)
         times = change.pop("lifetime", lifetime(made))
         self.leaf = leaf_node(self.leaf_seed, self.path_key, identity, leaf_suite, times, **change)
-        body = key_package(package.get("package_seed", self.leaf_seed), self.init_key, self.leaf, package.get("package_suite", suite),
-                           package.get("package_extensions", b""), package.get("version", 1))
+        body = key_package(
+            package.get("package_seed", self.leaf_seed),
+            self.init_key,
+            self.leaf,
+            package.get("package_suite", suite),
+            package.get("package_extensions", b""),
+            package.get("version", 1),
+        )
         self.package, self.message = body, mls_message(5, body)
         self.reference = ref_hash(b"KeyPackage Reference", body)
 
