@@ -1,8 +1,8 @@
 """Encodings of spec/control.md, sections 14.2 to 14.9: what `control.py` makes its cases of."""
 
 from rfc9420 import KEMS
-from room import GROUP_ID, HOST, SALT, signed
-from shared import fill, gcm, hkdf, hpke_seal, public, sha256, sign, u8, u16, u32, u64, v8, v16, v32
+from room import BOB, GROUP_ID, HOST, MODERATOR, SALT, signed, standing, table, tag
+from shared import Form, fill, gcm, hkdf, hpke_seal, public, sha256, sign, u16, u32, u64, u8, v16, v32, v8
 
 # ---- 14.3 to 14.5: statement lists, doors, beats ---------------------------------------------------------------------
 
@@ -118,3 +118,43 @@ def speaker_key(leaf_seed, room_name, epoch, speaker_context, key, announced, ho
         + u32(holds)
     )
     return u8(1) + key + u64(announced) + u32(holds) + sign(leaf_seed, signed)
+
+
+# ---- what the cases are made of ----------------------------------------------------------------------------------------
+
+FORM = Form(
+    numbers="no epoch step_ms time_ms expiry uses reason announced holds heard_ms at_ms numbers suite kind".split(),
+    texts=["what", "why", "error"],
+    lists=["doors", "tables", "seeds", "statements", "ids", "numbers"],
+)
+
+
+def line(topic, **case):
+    return FORM.line(topic, case)
+
+
+T = 1_790_000_005_000
+
+
+OFFICE = table(HOST, GROUP_ID, T, public(MODERATOR))["id"]
+STANDINGS = [standing(HOST, GROUP_ID[:16], tag(BOB), word, n)[0] for word, n in ((0x81, 1), (0, 7))]
+TABLE = table(HOST, GROUP_ID, T, public(HOST), entries=[tag(BOB) + u8(3) + u32(9) + u8(0) + u32(1)])
+ANSWER_SEEDS = [fill(f"answer key {n}", 32) for n in range(3)]
+
+
+def door_of(n, suite=1, office=GROUP_ID, no=0):
+    return door(badge(public(ANSWER_SEEDS[n]), office, no), Pair(f"door {n}", suite).public, ANSWER_SEEDS[n])
+
+
+def beat_case(doors, door_key, seed=HOST, time_ms=T):
+    return dict(
+        seed=seed,
+        epoch=3,
+        branch=sha256(b"sottovoce 2 branch" + fill("authenticator", 32)),
+        step_ms=12_345,
+        time_ms=time_ms,
+        epoch_law=sha256(b"sottovoce 2 law"),
+        known_law=fill("known law", 32),
+        door_key=door_key,
+        doors=doors,
+    )
