@@ -113,7 +113,8 @@ pub(super) fn read_context(extensions: &Extensions<GroupContext>) -> Result<Cont
     for extension in extensions.iter() {
         match extension {
             Extension::RequiredCapabilities(these) if *these == required_capabilities() => required = true,
-            Extension::AppDataDictionary(these) => {
+            // The order is part of the form: MLS libraries move a dictionary that does not come last.
+            Extension::AppDataDictionary(these) if required => {
                 let mut entries = these.dictionary().entries();
                 let entry = entries.next().ok_or(Violation::MalformedContext)?;
                 if entry.id() != CONTEXT_COMPONENT || entries.next().is_some() {

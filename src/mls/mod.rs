@@ -25,6 +25,8 @@ mod provider;
 mod storage;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 mod violation;
 
 use std::{collections::BTreeSet, fmt};

@@ -24,6 +24,8 @@ pub(crate) mod saying;
 pub(crate) mod show;
 pub(crate) mod signed;
 pub(crate) mod statements;
+#[cfg(test)]
+mod vectors;
 
 /// The longest encapsulated key or public key of HPKE: ML-KEM-768 with X25519 has 1,120 and 1,216 bytes.
 pub(crate) const MAX_HPKE: usize = 2048;

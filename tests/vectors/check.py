@@ -7,7 +7,6 @@ A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes a
 """
 
 import sys
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -33,38 +32,15 @@ from derive import (
     opus_parse,
     whole_packet,
 )
-
-HERE = Path(__file__).resolve().parent
+from shared import HERE, Form
 
 # ---- the files -------------------------------------------------------------------------------------------------------
 
-NUMBERS = {"kid", "ctr", "suite", "cipher_suite", "epoch", "step", "leaf", "attempt", "size", "fill", "captured", "level", "notes", "signed", "length"}
-LISTS = {"leaves", "kids"}
-TEXTS = {"name"}
-
-
-def read(name):
-    """The cases of a file, as (topic, values)."""
-    for line in (HERE / name).read_text(encoding="ascii").splitlines():
-        if line and not line.startswith("#"):
-            topic, *pairs = line.split(" ")
-            yield topic, {key: value_of(key, text) for key, text in (pair.split("=") for pair in pairs)}
-
-
-def value_of(key, text):
-    if key in NUMBERS:
-        return int(text)
-    if key in TEXTS:
-        return text
-    return [int(item) for item in text.split(",")] if key in LISTS else bytes.fromhex(text)
-
-
-def text_of(key, value):
-    if key in NUMBERS:
-        return str(int(value))
-    if key in TEXTS:
-        return value
-    return ",".join(map(str, value)) if key in LISTS else value.hex()
+FORM = Form(
+    numbers="kid ctr suite cipher_suite epoch step leaf attempt size fill captured level notes signed length leaves kids".split(),
+    texts=["name"],
+    lists=["leaves", "kids"],
+)
 
 
 # ---- checks: a case's inputs in, the values that it must hold out ----------------------------------------------------
@@ -183,11 +159,11 @@ def check():
     failures = total = 0
     for name, topics in FILES.items():
         seen = dict.fromkeys(topics, 0)
-        for topic, case in read(name):
+        for topic, case in FORM.cases(HERE / name):
             seen[topic] += 1
             try:
                 for key, value in topics[topic][0](case).items():
-                    assert case[key] == value, f"{key}: {text_of(key, case[key])} is not {text_of(key, value)}"
+                    assert case[key] == value, f"{key}: {FORM.text_of(key, case[key])} is not {FORM.text_of(key, value)}"
             except (AssertionError, KeyError, ValueError, StopIteration, InvalidTag) as why:
                 failures += 1
                 print(f"{name}: {topic} {seen[topic]}: {why!r}", file=sys.stderr)

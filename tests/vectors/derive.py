@@ -7,10 +7,9 @@
 import hashlib
 import hmac
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+import shared
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from shared import be, sign
 
 # Suite: hash, bytes of an AEAD key (Nk), bytes of a hash (Nh), bytes of a tag (Nt). RFC 9605 section 4.5.
 SUITES = {
@@ -22,25 +21,16 @@ SUITES = {
 }
 
 
-def be(number, size):
-    return number.to_bytes(size, "big")
-
-
 # ---- HKDF (RFC 5869) -------------------------------------------------------------------------------------------------
 
 
 def extract(suite, ikm):
     """HKDF-Extract with an empty salt."""
-    return hmac.new(b"", ikm, SUITES[suite][0]).digest()
+    return shared.extract(b"", ikm, SUITES[suite][0])
 
 
 def expand(suite, prk, info, size):
-    out, block, number = b"", b"", 0
-    while len(out) < size:
-        number += 1
-        block = hmac.new(prk, block + info + bytes([number]), SUITES[suite][0]).digest()
-        out += block
-    return out[:size]
+    return shared.expand(prk, info, size, SUITES[suite][0])
 
 
 # ---- RFC 9605 --------------------------------------------------------------------------------------------------------
@@ -87,10 +77,6 @@ def nonce_of(salt, ctr):
     return bytes(a ^ b for a, b in zip(salt, be(ctr, 12)))
 
 
-def gcm_seal(key, nonce, aad, plaintext):
-    return AESGCM(key).encrypt(nonce, plaintext, aad)
-
-
 def ctr_hmac_seal(suite, key, nonce, aad, plaintext):
     """Sections 4.5.1 to 4.5.3, of suites 1 to 3, which this library leaves out."""
     enc_key, auth_key, tag_size = key[:16], key[16:], SUITES[suite][3]
@@ -102,7 +88,7 @@ def ctr_hmac_seal(suite, key, nonce, aad, plaintext):
 def aead_seal(suite, key, nonce, aad, plaintext):
     if suite < 4:
         return ctr_hmac_seal(suite, key, nonce, aad, plaintext)
-    return gcm_seal(key, nonce, aad, plaintext)
+    return shared.gcm(key, nonce, plaintext, aad)
 
 
 def ratchet(suite, base_key):
@@ -262,10 +248,6 @@ def frame_message(speaker, step, kid, ctr, content):
     return b"sottovoce 1 frame" + speaker + be(step, 4) + be(kid, 8) + be(ctr, 8) + content
 
 
-def public_key(seed):
-    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-
-
 def whole_packet(case):
     """Everything from an epoch secret to a sealed packet, by name."""
     suite, step, ctr, kid_of = case["suite"], case["step"], case["ctr"], case["leaves"].index(case["leaf"])
@@ -275,19 +257,19 @@ def whole_packet(case):
     key, salt, content_key = frame_key(suite, base_key, kid)
     made = dict(context=context, base_key=base_key, kid=kid, key=key, salt=salt, content_key=content_key)
     if case["signed"]:
-        made["public"] = public_key(case["seed"])
+        made["public"] = shared.public(case["seed"])
         made["speaker_context"] = speaker_context(context, case["leaf"], made["public"])
         padded = opus_pad(case["packet"], case["size"], 1)
         body = padded[:-73] + b"\xc2" + be(case["captured"], 6) + bytes([case["level"], case["notes"]])
         made["content_salt"] = content_salt(content_key, ctr)
         made["content"] = hashlib.sha256(made["content_salt"] + body).digest()
         made["message"] = frame_message(made["speaker_context"], step, kid, ctr, made["content"])
-        made["signature"] = Ed25519PrivateKey.from_private_bytes(case["seed"]).sign(made["message"])
+        made["signature"] = sign(case["seed"], made["message"])
         plaintext = body + made["signature"]
     else:
         plaintext = opus_pad(case["packet"], case["size"], 0)
     header = encode_header(kid, ctr)
-    sealed = header + gcm_seal(key, nonce_of(salt, ctr), header, plaintext)
+    sealed = header + shared.gcm(key, nonce_of(salt, ctr), plaintext, header)
     return made | dict(plaintext=plaintext, sealed=sealed)
 
 

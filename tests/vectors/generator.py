@@ -5,16 +5,11 @@
     python3 tests/vectors/generator.py --write  writes it anew, for a change of section 9; nothing else does
 """
 
-import hashlib
-import hmac
 import sys
-from pathlib import Path
 
-FILE = Path(__file__).parent / "generator.txt"
+from shared import HERE, mac, sha256
 
-
-def mac(key, message):
-    return hmac.new(key, message, hashlib.sha256).digest()
+FILE = HERE / "generator.txt"
 
 
 def draw(key, length):
@@ -31,7 +26,7 @@ CASES = [
     (bytes(range(32)), [32, 32, 16], [99], b"\7" * 32),
     (bytes(32), [0, 1, 31, 33, 64, 200], [99], b"\7" * 32),
     (b"\xff" * 32, [4, 8, 4], [1], bytes(range(32, 64))),
-    (hashlib.sha256(b"sottovoce vectors: generator").digest(), [32, 32, 32, 32], [0, 2, 3], b"\x5a" * 32),
+    (sha256(b"sottovoce vectors: generator"), [32, 32, 32, 32], [0, 2, 3], b"\x5a" * 32),
 ]
 
 

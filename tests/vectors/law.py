@@ -8,43 +8,18 @@ A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes a
 and `entries` are lists of the encodings of spec/law.md. Needs Python 3.9 and the package `cryptography` (Ed25519).
 """
 
-import hashlib
-import hmac
+import functools
 import sys
-from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+import shared
+from shared import HERE, Form, be, fingerprint, mac, public, sha256, sign, v8
 
-FILE = Path(__file__).resolve().parent / "law.txt"
-NUMBERS = {"cipher_suite", "suite", "authenticity", "packet_size", "unattended", "default_role", "expiry", "uses", "n", "no", "word", "floor", "over", "locked"}
-LISTS = {"moderators", "entries", "statements", "ids", "tags", "chain", "positions", "pins"}
+FORM = Form(
+    numbers="cipher_suite suite authenticity packet_size unattended default_role expiry uses n no word floor over locked".split(),
+    lists=["moderators", "entries", "statements", "ids", "tags", "chain", "positions", "pins"],
+)
 WINDOW, MAX_TAGS, MAX_HAND_OVERS = 4096, 1024, 1024
-
-
-def be(number, size):
-    return number.to_bytes(size, "big")
-
-
-def v8(data):
-    return be(len(data), 1) + data
-
-
-def key(seed):
-    return Ed25519PrivateKey.from_private_bytes(seed)
-
-
-def public(seed):
-    return key(seed).public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-
-
-def sha256(data):
-    return hashlib.sha256(data).digest()
-
-
-def fill(label, size):
-    """Bytes that look random and are the same each time."""
-    return hashlib.shake_256(b"sottovoce law test " + label.encode()).digest(size)
+fill = functools.partial(shared.fill, of="sottovoce law test ")
 
 
 # L1 to L4.
@@ -56,8 +31,7 @@ def terms(case):
 
 
 def tag_of(salt, identity):
-    fingerprint = sha256(b"sottovoce 1 identity" + identity)
-    return hmac.new(salt, b"sottovoce 2 tag" + fingerprint, "sha256").digest()[:16]
+    return mac(salt, b"sottovoce 2 tag" + fingerprint(identity))[:16]
 
 
 def tag(case):
@@ -66,13 +40,13 @@ def tag(case):
 
 def invite_tag(case):
     content = case["invite"] + be(case["expiry"], 8) + be(case["uses"], 2)
-    return dict(tag=hmac.new(case["salt"], b"sottovoce 2 invite" + content, "sha256").digest()[:16])
+    return dict(tag=mac(case["salt"], b"sottovoce 2 invite" + content)[:16])
 
 
 # L5 to L10.
 def signed(name, group_id, content, seed):
     label = b"sottovoce 2 " + name
-    return content + key(seed).sign(label + group_id + content), sha256(label + b" id" + group_id + content)
+    return content + sign(seed, label + group_id + content), sha256(label + b" id" + group_id + content)
 
 
 def standing(case):
@@ -274,35 +248,17 @@ HEADER = """# The law of a room: terms, tags, statements and what sets of them s
 """
 
 
-def text_of(name, value):
-    if name in NUMBERS:
-        return str(value)
-    return ",".join(item.hex() for item in value) if name in LISTS else value.hex()
-
-
-def value_of(name, text):
-    if name in NUMBERS:
-        return int(text)
-    if name in LISTS:
-        return [bytes.fromhex(item) for item in text.split(",") if item]
-    return bytes.fromhex(text)
-
-
 def main():
     if sys.argv[1:] == ["--write"]:
-        lines = [" ".join([topic, *(f"{n}={text_of(n, v)}" for n, v in {**case, **DERIVE[topic](case)}.items())]) for topic, case in inputs()]
-        FILE.write_text(HEADER + "\n".join(lines) + "\n", encoding="ascii")
+        lines = [FORM.line(topic, {**case, **DERIVE[topic](case)}) for topic, case in inputs()]
+        (HERE / "law.txt").write_text(HEADER + "\n".join(lines) + "\n", encoding="ascii")
     elif sys.argv[1:]:
         sys.exit(__doc__)
     values = cases = 0
-    for line in FILE.read_text(encoding="ascii").splitlines():
-        if line.startswith("#"):
-            continue
-        topic, *pairs = line.split(" ")
-        case = {name: value_of(name, text) for name, text in (pair.split("=") for pair in pairs)}
+    for topic, case in FORM.cases(HERE / "law.txt"):
         for name, value in DERIVE[topic](case).items():
             if case[name] != value:
-                sys.exit(f"law.txt: {topic}: {name} is {text_of(name, case[name])}, derived {text_of(name, value)}")
+                sys.exit(f"law.txt: {topic}: {name} is {FORM.text_of(name, case[name])}, derived {FORM.text_of(name, value)}")
             values += 1
         cases += 1
     print(f"law.txt: {cases} cases, {values} values derived again")

@@ -10,17 +10,13 @@ the same. Needs Python 3.9 and the package `cryptography`.
 
 import hashlib
 import sys
-from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from derive import epoch_context, frame_message, opus_duration, opus_pad, opus_parse, speaker_context
-from shared import HPKE, KEM, be, derive_key_pair, fill, fingerprint, hpke_seal, key, labeled_expand, labeled_extract, raw, v8
+from shared import HERE, Form, be, derive_key_pair, fill, fingerprint, hpke_open, hpke_seal, key, raw, v8
 
-HERE = Path(__file__).resolve().parent
 SEALED, LABEL, INFO = b"sottovoce 1 sealed report", b"sottovoce 1 report", b"sottovoce 1 report"
 TOLERANCE, MAX_FRAMES, MAX_PARTS = 300, 33_001, 255
 MAX_REPORT = 18 + 256 + 65 + 2 + 1 + MAX_PARTS * 352 + MAX_FRAMES * 1_026
@@ -46,17 +42,6 @@ def holds(public, message, signature):
         return True
     except (InvalidSignature, ValueError):
         return False
-
-
-def hpke_open(private, enc, info, aad, ciphertext):
-    receiver = raw(private.public_key())
-    dh = private.exchange(X25519PublicKey.from_public_bytes(enc))
-    eae_prk = labeled_extract(KEM, b"", b"eae_prk", dh)
-    shared = labeled_expand(KEM, eae_prk, b"shared_secret", enc + receiver, 32)
-    context = b"\0" + labeled_extract(HPKE, b"", b"psk_id_hash", b"") + labeled_extract(HPKE, b"", b"info_hash", info)
-    secret = labeled_extract(HPKE, shared, b"secret", b"")
-    nonce = labeled_expand(HPKE, secret, b"base_nonce", context, 12)
-    return AESGCM(labeled_expand(HPKE, secret, b"key", context, 16)).decrypt(nonce, ciphertext, aad)
 
 
 # ---- reading (SPEC section 12.3) -------------------------------------------------------------------------------------
@@ -322,8 +307,7 @@ def encode(report):
 
 
 def seal(plain):
-    ephemeral = X25519PrivateKey.from_private_bytes(fill("ephemeral", 32))
-    enc, ciphertext = hpke_seal(raw(derive_key_pair(MODERATION).public_key()), ephemeral, INFO, b"", plain)
+    enc, ciphertext = hpke_seal(raw(derive_key_pair(MODERATION).public_key()), fill("ephemeral", 32), INFO, b"", plain)
     return SEALED + enc + ciphertext
 
 
@@ -426,20 +410,11 @@ def inputs():
 
 # ---- the files -------------------------------------------------------------------------------------------------------
 
-NUMBERS, TEXTS, LISTS = {"received", "packets", "duration", "captured", "until"}, {"verdict", "gaps"}, {"published"}
-
-
-def text_of(name, value):
-    if name in LISTS:
-        return ",".join(one.hex() for one in value)
-    return str(value) if name in NUMBERS | TEXTS else value.hex()
-
-
-def value_of(name, text):
-    if name in LISTS:
-        return [bytes.fromhex(one) for one in text.split(",")]
-    return int(text) if name in NUMBERS else text if name in TEXTS else bytes.fromhex(text)
-
+FORM = Form(
+    numbers=["received", "packets", "duration", "captured", "until"],
+    texts=["verdict", "gaps"],
+    lists=["published"],
+)
 
 HEADER = """\
 # Reports and what they prove (SPEC section 12): some honest, most not. The verdict is Proved, or the first check that fails.
@@ -450,15 +425,11 @@ HEADER = """\
 
 def check(name, count):
     verdicts = {}
-    for line in (HERE / name).read_text(encoding="ascii").splitlines():
-        if line.startswith("#"):
-            continue
-        topic, *pairs = line.split(" ")
-        case = {name: value_of(name, text) for name, text in (pair.split("=") for pair in pairs)}
+    for topic, case in FORM.cases(HERE / name):
         found = outcome(case)
         for field, value in found.items():
             if case[field] != value:
-                sys.exit(f"{name}: {topic}: {field} is {text_of(field, case[field])}, found {text_of(field, value)}")
+                sys.exit(f"{name}: {topic}: {field} is {FORM.text_of(field, case[field])}, found {FORM.text_of(field, value)}")
         verdicts[found["verdict"]] = verdicts.get(found["verdict"], 0) + 1
     if sum(verdicts.values()) != count:
         sys.exit(f"{name}: {sum(verdicts.values())} cases, not {count}")
@@ -468,7 +439,7 @@ def check(name, count):
 def main():
     if sys.argv[1:] == ["--write"]:
         cases = [dict(seed=MODERATION) | case for case in inputs()]
-        lines = [" ".join(["report", *(f"{n}={text_of(n, v)}" for n, v in (case | outcome(case)).items())]) for case in cases]
+        lines = [FORM.line("report", case | outcome(case)) for case in cases]
         (HERE / "report.txt").write_text(HEADER + "\n".join(lines) + "\n", encoding="ascii")
     elif sys.argv[1:]:
         sys.exit(__doc__)

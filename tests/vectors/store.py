@@ -8,49 +8,38 @@ A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes a
 text. Needs Python 3.9 and the package `cryptography` (AES-GCM).
 """
 
-import hashlib
-import hmac
+import functools
 import sys
-from pathlib import Path
 
+import shared
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from shared import HERE, be, gcm, mac, v8
 
-FILE = Path(__file__).resolve().parent / "store.txt"
+FILE = HERE / "store.txt"
 NUMBERS = {"number", "number0", "number1", "counter"}
 TEXTS = {"file", "name0", "name1", "why"}
 # The name of an identity is bytes, those of records are text.
 TEXT_NAMES = {"record", "room"}
 
 
-def be(number, size):
-    return number.to_bytes(size, "big")
+fill = functools.partial(shared.fill, of="sottovoce test store ")
 
 
-def v8(data):
-    return be(len(data), 1) + data
-
-
-def hkdf(ikm, info):
-    prk = hmac.new(b"", ikm, "sha256").digest()
-    return hmac.new(prk, info + b"\1", "sha256").digest()
-
-
-def fill(label, size):
-    """Bytes that look random and are the same each time."""
-    return hashlib.shake_256(b"sottovoce test store " + label.encode()).digest(size)
+def hkdf(store_key, info):
+    return shared.hkdf(b"", store_key, info, 32)
 
 
 # ---- SPEC ------------------------------------------------------------------------------------------------------------
 
 
 def file_of(store_key, name):
-    return hmac.new(hkdf(store_key, b"sottovoce 1 store name"), name, "sha256").digest()[:16]
+    return mac(hkdf(store_key, b"sottovoce 1 store name"), name)[:16]
 
 
 def seal(store_key, nonce, file, text, version=1):
     key = hkdf(store_key, b"sottovoce 1 store seal")
     aad = b"sottovoce 1 record" + be(version, 1) + file
-    return be(version, 1) + nonce + AESGCM(key).encrypt(nonce, text, aad)
+    return be(version, 1) + nonce + gcm(key, nonce, text, aad)
 
 
 def text_of(name, number, content, size=None, length=None, last=b""):

@@ -9,7 +9,7 @@ For a change of the wire format, which changes SPEC.md too; nothing else runs th
 import hashlib
 import sys
 
-from check import HERE, check, check_frame_key, check_secrets_of, text_of
+from check import FORM, HERE, check, check_frame_key, check_secrets_of
 from derive import (
     SUITES,
     assign_kids,
@@ -23,8 +23,9 @@ from derive import (
     whole_packet,
 )
 
+
 def line(topic, **values):
-    return " ".join([topic, *(f"{key}={text_of(key, value)}" for key, value in values.items())])
+    return FORM.line(topic, values)
 
 
 COUNT_UP = bytes(range(64))
