@@ -6,6 +6,7 @@
 mod doors;
 mod floods;
 mod keepers;
+mod keys;
 mod replays;
 mod statements;
 
@@ -225,6 +226,11 @@ impl Party {
 
     /// A Show of an identity to the host, who keeps the room.
     fn show_to_host(&mut self, by: &Identity, reference: [u8; 32]) -> Message {
+        self.wish_of_host(by, reference, Wish::Nothing)
+    }
+
+    /// A Show of an identity with a wish to the host, who keeps the room.
+    fn wish_of_host(&mut self, by: &Identity, reference: [u8; 32], wish: Wish) -> Message {
         let seat = self.seat(0);
         let door_key = seat.keeper.as_ref().unwrap().door.public().as_bytes().to_vec();
         let key_exchange = seat.group.key_exchange();
@@ -233,7 +239,7 @@ impl Party {
             key: IdentityKey::from_bytes(*by.public()),
             one_use: door_key.clone(),
             time_ms: 0,
-            wish: Wish::Nothing,
+            wish,
             statements: Default::default(),
         };
         let signed = Signed::show(content, by, &group_id, &door_key, &reference);
