@@ -64,3 +64,42 @@ fn a_renewed_path_that_nothing_can_be_sealed_to_does_not_keep_anybody_from_being
         assert!(can_ban(&mut party, 3), "key {place} of the path: the host can put the rebel out");
     }
 }
+
+#[test]
+fn a_key_package_that_cannot_be_added_keeps_nobody_else_out() {
+    let copied = |party: &mut Party| {
+        let seat = party.seat(0);
+        let own = seat.group.own_leaf();
+        seat.group.encryption_key_of(own)
+    };
+    for case in 0..3 {
+        let mut party = Party::new(2);
+        party.rebel(2);
+        let keys = match case {
+            0 => [Some(NO_KEY.to_vec()), None],
+            1 => [None, Some(copied(&mut party))],
+            _ => [Some(copied(&mut party)), None],
+        };
+        let newcomer = party.knock(3);
+        for n in 0..20 {
+            come_back_with(&mut party, 2, 100 + n, keys.clone());
+            party.pass(SECOND);
+        }
+        assert_eq!(party.rooms[newcomer].status(), Status::Present, "case {case}: the newcomer is in");
+    }
+}
+
+#[test]
+fn a_key_package_that_cannot_be_added_does_not_keep_anybody_from_being_put_out() {
+    let mut party = Party::new(3);
+    party.rebel(3);
+    let own = party.seat(0).group.own_leaf();
+    let copied = party.seat(0).group.encryption_key_of(own);
+    let banned = party.id(2);
+    come_back_with(&mut party, 3, 77, [None, Some(copied)]);
+    let now = party.now;
+    party.rooms[0].ban(banned, now).unwrap();
+    party.deliver();
+    party.pass(SECOND);
+    assert_eq!(party.rooms[1].roster().len(), 3, "the ban does not wait for what cannot be done");
+}
