@@ -111,3 +111,20 @@ fn a_keeper_does_not_end_the_room_for_a_member_by_a_key_package_that_the_member_
     party.deliver();
     assert_eq!(party.rooms[1].status(), Status::Returning, "{:?}", party.events(1));
 }
+
+#[test]
+fn a_renewal_that_a_commit_follows_at_once_loses_nobody() {
+    let mut party = Party::new(3);
+    party.rebel(3);
+    let forged = party.seat(3).group.forge(vec![Forgery::Update(Default::default())]);
+    party.send(3, &Message::Mls(forged.commit));
+    // The host's user bans somebody in the same moment.
+    let (banned, now) = (party.id(3), party.now);
+    party.rooms[0].ban(banned, now).unwrap();
+    party.deliver();
+    party.pass(SECOND);
+    for who in 0..3 {
+        assert_eq!(party.rooms[who].roster().len(), 3, "room {who} follows");
+        assert_eq!(party.silence(who), None, "room {who} sends");
+    }
+}
