@@ -136,7 +136,7 @@ impl Seat {
         if self.showing.is_due(now) {
             self.show(out, memory, now);
         }
-        for across in self.showing.take_across(now) {
+        for across in self.showing.take_across(memory.store.known().hash(), now) {
             let target = across.target;
             if !memory.store.law().admits(&target.key) {
                 continue;

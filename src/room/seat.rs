@@ -90,6 +90,8 @@ pub(super) struct Seat {
     pub(super) told_unattended: bool,
     pub(super) door_said_at: Option<Instant>,
     pub(super) entered_at: Instant,
+    /// The standings that counted still after our last table that took in what counts.
+    pub(super) left_out: usize,
     /// Renewals that were merged, by member.
     pub(super) renewals: Rate<MemberId>,
 }
