@@ -90,6 +90,8 @@ pub(super) struct Seat {
     pub(super) told_unattended: bool,
     pub(super) door_said_at: Option<Instant>,
     pub(super) entered_at: Instant,
+    /// We asked for a place elsewhere in vain; until then asking again does not keep us from our part.
+    pub(super) in_vain_until: Option<Instant>,
     /// The standings that counted still after our last table that took in what counts.
     pub(super) left_out: usize,
     /// Renewals that were merged, by member.
@@ -363,10 +365,10 @@ impl Seat {
         times.into_iter().flatten().min()
     }
 
-    /// Whether we play our part in this epoch: we do not ask for a place elsewhere, or ask only keepers
-    /// that we asked in vain before.
+    /// Whether we play our part in this epoch: we do not ask for a place elsewhere, or have done so in vain
+    /// for ten seconds, whomever we asked. Otherwise whoever says that it keeps a branch could stop us.
     pub(super) fn takes_part(&self, now: Instant) -> bool {
-        self.returning.as_ref().is_none_or(|returning| returning.is_in_vain(now))
+        self.returning.is_none() || self.in_vain_until.is_some_and(|until| now < until)
     }
 
     pub(super) fn poll_rekey(&mut self) -> Option<Rekey> {
