@@ -12,7 +12,8 @@
 //! `SOTTOVOCE_BENCH_PACKETS=2000` makes it short. Saves `latency.json` and `latency.svg` in `target/bench`.
 
 mod support {
-    pub mod alloc;
+    pub use sottovoce_measure::alloc;
+
     pub mod commits;
     pub mod control;
     pub mod distribution;

@@ -23,7 +23,8 @@
 //! `-- --sizes 2,10,50` measures only these sizes; `SOTTOVOCE_BENCH_ROUNDS=3` makes it short.
 
 mod support {
-    pub mod alloc;
+    pub use sottovoce_measure::alloc;
+
     pub mod bare;
     pub mod clock;
     pub mod median;

@@ -11,9 +11,9 @@
 //! whether anything of this library allocated: times depend on the machine, so their bounds are printed.
 
 mod support {
-    pub mod alloc;
+    pub use sottovoce_measure::{alloc, batch};
+
     pub mod arena;
-    pub mod batch;
     pub mod contest;
     pub mod median;
     pub mod moments;

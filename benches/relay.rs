@@ -14,9 +14,9 @@
 // Others use what this one does not.
 #[allow(dead_code)]
 mod support {
-    pub mod alloc;
+    pub use sottovoce_measure::{alloc, batch};
+
     pub mod arena;
-    pub mod batch;
     #[cfg(any(feature = "moq", feature = "webrtc"))]
     pub mod clients;
     pub mod contest;
@@ -35,6 +35,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "webrtc")]
+use sottovoce_testkit::janus;
+#[cfg(feature = "moq")]
+use sottovoce_testkit::moq;
 use support::{
     alloc::Counting,
     contest::Contest,
@@ -45,14 +49,6 @@ use support::{
     process::{cpu, serve},
     swarm::OurQuic,
 };
-
-#[cfg(feature = "webrtc")]
-#[path = "../tests/support/janus.rs"]
-mod janus;
-#[cfg(feature = "moq")]
-#[path = "../tests/support/moq.rs"]
-#[allow(dead_code)]
-mod moq;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;

@@ -9,10 +9,6 @@
 //! is from the microphone's callback to the loudspeaker's, with the 20 ms of the network taken off; devices add their own.
 //! Real speech. Every figure of the first table is of 60 s; the times are medians of rounds in which both kinds take turns.
 
-#[path = "../tests/support/line.rs"]
-mod line;
-#[path = "../tests/stage/mod.rs"]
-mod stage;
 mod support {
     pub mod clock;
     pub mod median;
@@ -22,14 +18,14 @@ mod support {
 
 use std::{env, error::Error, fmt::Write as _, time::Duration};
 
-use line::{LISTENER, Line, Network, delay, speech};
 use sottovoce::{
     Authenticity, Opener,
     codec::{Decoder, MAX_SAMPLES},
     media::OpusPacket,
     voice::{Frame, Receiver, ReceiverOptions},
 };
-use stage::{Profile, Stage, signed};
+use sottovoce_testkit::line::{self, LISTENER, Line, Network, delay, speech};
+use sottovoce_testkit::stage::{Profile, Stage, signed};
 use support::{
     clock::spent,
     median::median,

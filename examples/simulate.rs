@@ -10,22 +10,17 @@
 //! each storm the relay behaves, and everybody who was not banned must be in one epoch and hear the others within 90 s.
 //! `--json` prints one object; the exit status is 1 if anything was violated. SPEC.md section 7 has the rules.
 
-#[path = "../benches/support/alloc.rs"]
-mod alloc;
 #[path = "simulate/args.rs"]
 mod args;
-#[path = "simulate/deaf.rs"]
-mod deaf;
-#[path = "../tests/support/net.rs"]
-mod net;
-#[path = "simulate/storm.rs"]
-mod storm;
 
 use std::{process::ExitCode, time::Duration};
 
 use args::Args;
 use serde_json::json;
-use storm::{Outcome, storm};
+use sottovoce_testkit::{
+    alloc, deaf,
+    storm::{Outcome, storm},
+};
 
 #[global_allocator]
 static ALLOCATOR: alloc::Counting = alloc::Counting;

@@ -16,12 +16,6 @@ mod args;
 mod ends;
 #[path = "talk/kept.rs"]
 mod kept;
-#[path = "room/resample.rs"]
-#[allow(dead_code, reason = "the room's example uses the rest")]
-mod resample;
-#[path = "room/wav.rs"]
-#[allow(dead_code, reason = "the room's example uses the rest")]
-mod wav;
 
 use std::{
     error::Error,
@@ -48,6 +42,7 @@ use sottovoce::{
     transport::{block_on, socket::Client},
     voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
+use sottovoce_examples::{resample, wav};
 
 fn main() -> ExitCode {
     let args = match Args::parse(std::env::args().skip(1)) {

@@ -26,6 +26,7 @@ mod stretch;
 use std::fmt;
 
 pub use self::{
+    channels::Channels,
     handover::{Capture, Captured, Playback, Played, capture, playback},
     receiver::{Frame, NotHeard, Receiver, ReceiverOptions, Totals},
     sender::{Packet, Sender, SenderOptions, SenderStats},

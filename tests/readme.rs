@@ -1,9 +1,9 @@
 //! README is what newcomers do first, so what it says is held here.
 
-use std::{fs, path::Path};
+use std::fs;
 
 fn read(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let path = sottovoce_testkit::checkout(path);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -36,6 +36,6 @@ fn every_file_that_it_links_is_there() {
     assert!(!links.is_empty());
     for link in links.iter().filter(|link| !link.contains("://")) {
         let file = link.split('#').next().unwrap_or(link);
-        assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join(file).exists(), "{link}");
+        assert!(sottovoce_testkit::checkout(file).exists(), "{link}");
     }
 }

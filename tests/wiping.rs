@@ -225,7 +225,7 @@ impl Case {
 
 /// The lines about one suite, the inputs first.
 fn vectors(suite: Suite) -> String {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/wiping.txt");
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/vectors/wiping.txt");
     let text = fs::read_to_string(file).unwrap();
     let mut parts =
         text.split("\nof ").skip(1).filter(|part| part.contains(&format!("suite={} ", suite.id())));

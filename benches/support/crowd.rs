@@ -8,12 +8,10 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token};
+use sottovoce_testkit::rtpengine as daemon;
 
 use super::process::Process;
 use crate::Way;
-
-#[path = "../../tests/support/rtpengine.rs"]
-mod daemon;
 
 /// How a socket becomes a receiver of a room.
 pub trait Kind: Sized {

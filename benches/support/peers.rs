@@ -4,7 +4,6 @@ use std::{
     env,
     hint::black_box,
     io::{BufRead, BufReader, Write},
-    path::Path,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     time::Duration,
 };
@@ -108,8 +107,7 @@ impl Peer {
         if env::var_os("SOTTOVOCE_BENCH_PEERS").is_some_and(|wanted| wanted == "0") {
             return Err("SOTTOVOCE_BENCH_PEERS=0".into());
         }
-        let manifest =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers").join(name).join("Cargo.toml");
+        let manifest = sottovoce_testkit::checkout("benches/peers").join(name).join("Cargo.toml");
         let target = output::target_dir().join("peers");
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         eprintln!("building the peer {name}");

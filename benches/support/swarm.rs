@@ -13,13 +13,10 @@ use quinn_proto::{
     ClientConfig, Connection, ConnectionHandle, DatagramEvent, Dir, Endpoint, EndpointConfig, Event,
     Transmit, TransportConfig, crypto::rustls::QuicClientConfig,
 };
+use sottovoce_testkit::raw_quic;
 
 use super::process::Process;
 use crate::Way;
-
-#[path = "../../tests/support/raw_quic.rs"]
-#[allow(dead_code)]
-mod raw_quic;
 
 /// So few that their acknowledgements and packets fit into a socket's buffer.
 const MEMBERS_PER_SOCKET: usize = 25;

@@ -6,21 +6,9 @@
 //!
 //! Exit status: 0 nothing but sealed packets, 1 something readable, 2 unusable input.
 
-mod capture;
-mod layers;
-mod random;
-mod report;
-mod tcp;
-mod websocket;
-
-#[path = "../room/base64.rs"]
-#[allow(dead_code, reason = "shared with the room example, which uses all of it")]
-mod base64;
-#[path = "../room/search.rs"]
-#[allow(dead_code, reason = "shared with the room example, which uses all of it")]
-mod search;
-
 use std::{fs, io::Write, process::ExitCode};
+
+use sottovoce_audit::report;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

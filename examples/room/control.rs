@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sottovoce::transport::socket::Client;
 use sottovoce::transport::{RelayName, RoomHandle, Transport, TransportError, block_on};
 
-use crate::member::{FRAME, FRAME_TIME};
+use sottovoce_examples::room::member::{FRAME, FRAME_TIME};
 
 /// Sends `speech` in clear from `start` on, and returns the Opus packets that it sent.
 pub fn send_in_clear(

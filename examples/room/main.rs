@@ -5,23 +5,14 @@
 //! What the relay saw is kept and searched for anything readable; what was heard is compared, to the bit, with
 //! the same Opus packets never sealed; and both come as a table, as JSON and as a page with pictures.
 
-mod args;
-mod base64;
 mod control;
-mod hearing;
 mod json;
-mod member;
-mod out;
 mod page;
 mod plot;
 mod report;
-mod resample;
-mod search;
 mod spectrogram;
 mod story;
 mod table;
-mod tap;
-mod wav;
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -33,12 +24,14 @@ use sottovoce::codec::SAMPLE_RATE;
 use sottovoce::relay::log::{Lane, Reader, Record};
 use sottovoce::report::ModerationSecret;
 use sottovoce::room::UnixTime;
+use sottovoce_examples::room::args::{self, Command, Options};
+use sottovoce_examples::room::hearing;
+use sottovoce_examples::room::member::FRAME;
+use sottovoce_examples::room::out::Dir;
+use sottovoce_examples::search::{Kind, Needle, Search};
+use sottovoce_examples::{resample, wav};
 
-use args::{Command, Options};
-use member::FRAME;
-use out::Dir;
 use report::{Audit, Ban, Filed, Report, Seen, Sounds};
-use search::{Kind, Needle, Search};
 use story::Told;
 
 fn main() -> ExitCode {

@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use crate::base64;
+use sottovoce_examples::{base64, resample};
+
 use crate::plot;
 use crate::report::{Member, Report, ms};
 use crate::spectrogram::{draw, height_of};
@@ -117,7 +118,7 @@ fn sounds(report: &Report) -> [Sound<'_>; 6] {
 
 impl Sound<'_> {
     fn figure(&self) -> String {
-        let seconds = self.samples.len() as f64 / f64::from(crate::resample::RATE);
+        let seconds = self.samples.len() as f64 / f64::from(resample::RATE);
         let picture = draw(self.samples, WIDTH, HEIGHT).png();
         let picture = base64::encode(&picture, base64::STANDARD);
         let mut text = format!(

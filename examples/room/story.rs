@@ -19,11 +19,11 @@ use sottovoce::room::RoomOptions;
 use sottovoce::transport::{Percent, RelayName};
 use sottovoce::{Epoch, MemberId};
 
-use crate::args::Options;
 use crate::control::send_in_clear;
-use crate::member::{self, FRAME, News, Order, Outcome, Person};
-use crate::out::Dir;
 use crate::report;
+use sottovoce_examples::room::args::Options;
+use sottovoce_examples::room::member::{self, FRAME, News, Order, Outcome, Person};
+use sottovoce_examples::room::out::Dir;
 
 /// What the room is called, and nobody outside may read.
 pub const ROOM_NAME: &str = "The evening room of the harbour choir";

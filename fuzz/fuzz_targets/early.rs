@@ -1,4 +1,4 @@
-//! See `early` in `tests/stage/targets.rs`.
+//! See `early` in `crates/testkit/src/stage/targets.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| sottovoce_fuzz::stage::targets::early(data));

@@ -1,4 +1,4 @@
-//! See `opus` in `tests/stage/targets.rs`.
+//! See `opus` in `crates/testkit/src/stage/targets.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| sottovoce_fuzz::stage::targets::opus(data));

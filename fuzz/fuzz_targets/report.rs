@@ -1,4 +1,4 @@
-//! See `report` in `tests/support/reported.rs`.
+//! See `report` in `crates/testkit/src/reported.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| sottovoce_fuzz::reported::report(data));

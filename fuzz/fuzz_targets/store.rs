@@ -1,4 +1,4 @@
-//! See `store` in `tests/support/stored.rs`.
+//! See `store` in `crates/testkit/src/stored.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| sottovoce_fuzz::stored::store(data));

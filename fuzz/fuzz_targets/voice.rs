@@ -1,4 +1,4 @@
-//! See `voice` in `tests/support/voiced.rs`.
+//! See `voice` in `crates/testkit/src/voiced.rs`.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| sottovoce_fuzz::voiced::voice(data));

@@ -3,18 +3,12 @@
 //! Two sessions of a group of two, made the way a voice gateway makes one: it proposes to add the second
 //! member, the first commits, the second takes the welcome. Then batches on request.
 
-#[path = "../../../support/alloc.rs"]
-mod alloc;
-#[path = "../../../support/batch.rs"]
-mod batch;
-
 use std::{
     error::Error,
     io::{self, BufRead, Write},
     num::NonZeroU16,
 };
 
-use batch::{Sample, WARM, time};
 use davey::{Codec, DaveSession, MediaType, ProposalsOperationType};
 use openmls::prelude::{
     BasicCredential, Ciphersuite, ExternalProposal, ExternalSender, GroupEpoch, GroupId, KeyPackageIn,
@@ -23,9 +17,13 @@ use openmls::prelude::{
 };
 use openmls_basic_credential::SignatureKeyPair;
 use openmls_rust_crypto::OpenMlsRustCrypto;
+use sottovoce_measure::{
+    alloc::Counting,
+    batch::{Sample, WARM, time},
+};
 
 #[global_allocator]
-static ALLOCATOR: alloc::Counting = alloc::Counting;
+static ALLOCATOR: Counting = Counting;
 
 const CHANNEL: u64 = 0x5eed_0001;
 const SENDER: u64 = 0x5eed_0002;

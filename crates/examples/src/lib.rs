@@ -1,0 +1,11 @@
+//! What examples share, and the parts of them that tests look at.
+
+pub mod base64;
+pub mod resample;
+#[cfg(all(feature = "room", feature = "codec"))]
+pub mod room;
+pub mod search;
+#[cfg(all(feature = "room", feature = "voice"))]
+pub mod verify_report;
+#[cfg(feature = "voice")]
+pub mod wav;

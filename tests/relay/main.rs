@@ -1,0 +1,12 @@
+//! The reference relay, and what a relay and its operator can see.
+
+#[cfg(all(feature = "room", feature = "codec"))]
+mod audit;
+#[cfg(all(feature = "room", feature = "codec", feature = "quic", feature = "rtp"))]
+mod audit_adapters;
+#[cfg(feature = "quic")]
+mod floods;
+mod operators;
+#[cfg(feature = "quic")]
+mod quic;
+mod rules;

@@ -1,0 +1,5 @@
+//! Reports to a moderator.
+
+mod corpus;
+#[cfg(feature = "voice")]
+mod moderator;

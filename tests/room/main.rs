@@ -1,0 +1,16 @@
+//! Rooms: their story, their succession, their attackers, on virtual time and a seeded network.
+
+mod attacks;
+mod driver;
+mod invite_corpus;
+mod key_exchange;
+mod simulation;
+mod storms;
+mod story;
+mod succession;
+
+use sottovoce_testkit::alloc::Counting;
+
+/// It counts by thread: `simulation` weighs what a room holds.
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;

@@ -1,0 +1,4 @@
+//! What outlives a restart.
+
+mod corpus;
+mod restarts;

@@ -1,0 +1,8 @@
+//! The voice endpoint, from microphone to loudspeaker.
+
+mod corpus;
+mod devices;
+mod endpoint;
+mod members;
+mod network;
+mod traffic;
