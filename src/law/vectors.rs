@@ -138,3 +138,17 @@ fn laws() {
         }
     }
 }
+
+#[test]
+fn what_is_no_statement_is_refused() {
+    let group_id = room().group_id();
+    for case in cases("law.txt", "refused", 31) {
+        let read = Statement::decode(&case.bytes("statement"));
+        let refused = match case.text("error") {
+            "Malformed" => read.is_err(),
+            "Signature" => read.unwrap().verify(&group_id).is_err(),
+            other => panic!("{other}"),
+        };
+        assert!(refused, "{}", case.text("why"));
+    }
+}

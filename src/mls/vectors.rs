@@ -238,6 +238,18 @@ fn commits_that_are_not_staged() {
     }
 }
 
+/// Every member knows every ratchet of its epoch, so each can make a message that opens as another's and whose
+/// signature does not hold (`spec/mls.md`, M23).
+#[test]
+#[ignore = "open: openmls uses the key of a generation up before it looks at the signature"]
+fn a_false_signature_uses_no_key_of_another_member_up() {
+    let mut bob = entered(1);
+    let forged = refused("commit").into_iter().find(|case| case.text("why") == "a_signature_of_another_key");
+    assert!(bob.process(&forged.unwrap().bytes("message")).is_err());
+    let genuine = of_suite("commit", 2, 1).remove(0);
+    assert!(matches!(bob.process(&genuine.bytes("message")), Ok(Incoming::Commit { .. })));
+}
+
 fn name_of(violation: Violation) -> &'static str {
     match violation {
         Violation::External => "External",

@@ -3,6 +3,7 @@
 mod names;
 mod outside;
 mod sealed;
+mod stored;
 
 use super::{
     answer::AnswerContent,

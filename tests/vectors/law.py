@@ -16,6 +16,7 @@ from shared import HERE, Form, be, fingerprint, mac, public, sha256, sign, v8
 
 FORM = Form(
     numbers="cipher_suite suite authenticity packet_size unattended default_role expiry uses n no word floor over locked".split(),
+    texts=["why", "error"],
     lists=["moderators", "entries", "statements", "ids", "tags", "chain", "positions", "pins"],
 )
 WINDOW, MAX_TAGS, MAX_HAND_OVERS = 4096, 1024, 1024
@@ -177,7 +178,55 @@ def law(case):
     return dict(host=found["host"], over=found["over"], locked=found["locked"], chain=found["chain"], ids=ids, law_hash=sha256(b"sottovoce 2 law" + b"".join(ids)), positions=positions)
 
 
-DERIVE = dict(terms=terms, tag=tag, invite_tag=invite_tag, standing=standing, table=table, law=law)
+DERIVE = dict(refused=lambda case: {}, terms=terms, tag=tag, invite_tag=invite_tag, standing=standing, table=table, law=law)
+
+
+def refused(group_id, seed, good, full):
+    """L5 to L10: what is no statement of this room."""
+    label = b"sottovoce 2 table"
+
+    def made(rest, kind=2):
+        content = public(seed) + group_id + be(7, 8) + public(seed) + sha256(rest)
+        return be(kind, 1) + content + sign(seed, label + group_id + content) + rest
+
+    def rest(moderators=(), entries=(), count=None):
+        head = be(0, 4) + be(len(moderators), 1) + b"".join(moderators)
+        return head + be(len(entries) if count is None else count, 2) + b"".join(entries)
+
+    someone = sorted(fill(f"key {n}", 32) + fill("term", 16) + be(0, 1) for n in range(17))
+    entry = sorted(fill(f"tag {n}", 16) + be(3, 1) + be(1, 4) + be(0, 1) + be(1, 4) for n in range(2))
+    word = lambda word: good[:65] + be(word, 1) + good[66:]
+    bit = lambda data, at: data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+    odd = lambda at, value: entry[0][:at] + value + entry[0][at + 1 :]
+    for why, error, statement in [
+        ("empty", "Malformed", b""),
+        ("kind_3", "Malformed", be(3, 1) + good[1:]),
+        ("a_standing_cut_short", "Malformed", good[:-1]),
+        ("a_standing_with_a_byte_more", "Malformed", good + b"\0"),
+        *((f"word_{number}", "Malformed", word(number)) for number in (4, 0x10, 0x14, 0x7F, 0x82, 0xFF)),
+        ("a_table_cut_short", "Malformed", full[:-1]),
+        ("a_table_with_a_byte_more", "Malformed", full + b"\0"),
+        ("a_rest_that_is_not_there", "Malformed", full[:201]),
+        ("a_rest_where_none_belongs", "Malformed", be(1, 1) + full[1:]),
+        ("another_rest", "Malformed", bit(full, 201)),
+        ("moderators_that_descend", "Malformed", made(rest([someone[1], someone[0]]))),
+        ("a_moderator_twice", "Malformed", made(rest([someone[0]] * 2))),
+        ("seventeen_moderators", "Malformed", made(rest(someone))),
+        ("the_host_as_moderator", "Malformed", made(rest([public(seed) + someone[0][32:]]))),
+        ("a_moderator_without_a_key", "Malformed", made(rest([bytes(32) + someone[0][32:]]))),
+        ("a_moderator_without_a_term", "Malformed", made(rest([someone[0][:32] + bytes(16) + be(0, 1)]))),
+        ("a_moderator_muted_by_2", "Malformed", made(rest([someone[0][:48] + be(2, 1)]))),
+        ("entries_that_descend", "Malformed", made(rest([], entry[::-1]))),
+        ("an_entry_twice", "Malformed", made(rest([], [entry[0]] * 2))),
+        ("a_ban_word_as_a_role", "Malformed", made(rest([], [odd(16, be(0x81, 1))]))),
+        ("an_entry_banned_by_2", "Malformed", made(rest([], [odd(21, be(2, 1))]))),
+        ("4097_entries", "Malformed", made(rest([], entry[:1], 4097))),
+        ("a_bit_of_the_issuer", "Signature", bit(good, 1)),
+        ("a_bit_of_the_number", "Signature", bit(good, 69)),
+        ("a_bit_of_the_signature", "Signature", bit(good, -1 % len(good))),
+        ("a_bit_of_the_office", "Signature", bit(full, 40)),
+    ]:
+        yield "refused", dict(why=why, error=error, statement=statement)
 
 
 def inputs():
@@ -205,6 +254,7 @@ def inputs():
     by_new = tab(m, table(second)["id"], 7, public(m), 9, [moderator(n)], [entry(t[y], 2, 5, 1, 5)])
     for case in (first, second, closing, by_new):
         yield "table", case
+    yield from refused(group_id, host, standing(say(host, group_id[:16], t[x], 3, 1))["statement"], table(first)["statement"])
     own = group_id[:16]
     words = [
         say(m, terms_of[m], t[x], 0x81, 4),
