@@ -212,6 +212,14 @@ impl GenuineStatement {
         }
     }
 
+    /// A table without its rest, as strangers may see it.
+    pub(crate) fn without_rest(&self) -> Option<Self> {
+        match self {
+            Self::Table(table) => Some(Self::Table(table.without_rest())),
+            Self::Standing(_) => None,
+        }
+    }
+
     /// The statement as it is shown to others.
     pub(crate) fn statement(&self) -> Statement {
         match self {

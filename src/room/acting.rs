@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Seat {
-    /// A knock at our door.
+    /// A knock, at whatever door.
     pub(super) fn hear_knock(
         &mut self,
         out: &mut Outbox,
@@ -24,6 +24,8 @@ impl Seat {
         knock: &Knock,
         now: Instant,
     ) -> Result<Outcome, ControlError> {
+        // Somebody with an old badge may have shown an old door to the holder of an old invite.
+        self.show_chain(out, memory, now);
         let Some(mut doors) = memory.doors.take() else { return Ok(Outcome::Stays) };
         let admitted = doors.handle_knock(out, &memory.store, knock, now);
         memory.doors = Some(doors);

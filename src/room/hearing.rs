@@ -417,20 +417,26 @@ impl Seat {
     pub(super) fn hear_call(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) -> Outcome {
         if let Some(keeper) = &mut self.keeper {
             keeper.hurry_heartbeat(now);
-            if memory.store.law().chain().len() > 0 && keeper.may_show_chain(now) {
-                self.show_chain(out, memory);
-            }
         }
+        self.show_chain(out, memory, now);
         self.tend_keeping(out, memory, now);
         Outcome::Stays
     }
 
-    /// The last hand-overs, for holders of links that are older.
-    fn show_chain(&mut self, out: &mut Outbox, memory: &Memory) {
+    /// Shows the last hand-overs to holders of invites that are older, if we keep the room and did
+    /// not just do so.
+    pub(super) fn show_chain(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
+        let Some(keeper) = &mut self.keeper else { return };
+        if memory.store.law().chain().len() == 0 || !keeper.may_show_chain(now) {
+            return;
+        }
         let chain: Vec<_> = memory.store.law().chain().collect();
         let last = chain.iter().skip(chain.len().saturating_sub(MAX_CHAIN));
-        let tables =
-            last.filter_map(|id| memory.store.known().get(id)).map(|table| table.statement().encode());
+        // Without their rest: it names who has rank and who is in, and holders of old invites may
+        // be banned.
+        let tables = last
+            .filter_map(|id| memory.store.known().get(id))
+            .filter_map(|table| Some(table.without_rest()?.statement().encode()));
         if let Ok(chain) = Statements::new(tables.collect()) {
             let _ = out.send(&Message::Chain(chain));
         }

@@ -38,5 +38,32 @@ fn a_ban_is_shown_at_once_though_it_was_shown_before_with_a_false_signature() {
     assert!(!party.memory(2).store.law().admits(&key), "everybody knows the ban at once");
 }
 
+#[test]
+fn a_chain_shows_no_more_of_a_table_than_who_is_host() {
+    let mut party = Party::new(2);
+    let (id, now) = (party.id(1), party.now);
+    party.rooms[0].set_role(id, Role::Moderator, now).unwrap();
+    party.deliver();
+    party.pass(10 * SECOND);
+    party.rooms[1].set_admission(Admission::Open).unwrap();
+    let now = party.now;
+    party.rooms[0].hand_over(id, now).unwrap();
+    party.deliver();
+    party.pass(10 * SECOND);
+    let newcomer = party.knock(3);
+    party.pass(20 * SECOND);
+    assert_eq!(party.rooms[newcomer].status(), Status::Present, "the chain leads from an old invite");
+    let chains = party.log.iter().filter_map(|(_, envelope)| match party.read(envelope)? {
+        Message::Chain(chain) => Some(chain),
+        _ => None,
+    });
+    let tables: Vec<Vec<u8>> =
+        chains.flat_map(|chain| chain.iter().map(<[u8]>::to_vec).collect::<Vec<_>>()).collect();
+    assert!(!tables.is_empty(), "the keeper shows the chain");
+    assert!(tables.iter().all(|table| table[0] == TABLE), "without the rest");
+}
+
+/// The kind of a table without its rest in the encoding of statements.
+const TABLE: u8 = 1;
 /// The kind of a standing in the encoding of statements.
 const STANDING: u8 = 0;
