@@ -221,6 +221,12 @@ impl Law {
         self.subjects.get(tag).map_or(&[], |subject| &subject.words)
     }
 
+    /// The word that gives a tag its role, if the table alone does not.
+    pub(crate) fn role_word(&self, tag: &Tag) -> Option<&Genuine<Standing>> {
+        let of_role = |word: &&Genuine<Standing>| word.content().word.register() == Register::Role;
+        self.words(tag).iter().filter(of_role).max_by_key(|word| precedence(word))
+    }
+
     /// How many standings count: at 256 the host signs a table.
     pub(crate) fn standings(&self) -> usize {
         self.standings

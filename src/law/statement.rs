@@ -98,6 +98,11 @@ impl<T: Content> Genuine<T> {
         &self.0.1.content
     }
 
+    /// The signature: nobody but the signer knows it before it is shown.
+    pub(crate) fn signature(&self) -> &[u8; 64] {
+        &self.0.1.signature
+    }
+
     /// The statement as it is shown to others.
     pub(crate) fn signed(&self) -> &Signed<T> {
         &self.0.1

@@ -73,6 +73,7 @@ impl Seat {
             showing: Showing::default(),
             past,
             newest,
+            rivals: Default::default(),
             beat: now,
             doors_heard: Default::default(),
             pending: Vec::new(),

@@ -335,8 +335,19 @@ impl Seat {
             self.stated.note((beat.content().epoch.0, beat.content().branch));
         }
         let lacking = self.liveness.lacking_since();
-        let verdict =
-            judge(&beat, made, &self.view(memory, now), &self.turns, &self.past, self.entered_at, lacking);
+        if Some(by) != self.keeper_id {
+            self.rivals.hear(by, made, now);
+        }
+        let verdict = judge(
+            &beat,
+            made,
+            &self.view(memory, now),
+            &self.turns,
+            &self.past,
+            &self.rivals,
+            self.entered_at,
+            lacking,
+        );
         match verdict {
             Verdict::Ours => self.hear_keeper(out, memory, &beat, made, now),
             Verdict::Behind { lost } => {

@@ -31,12 +31,14 @@ pub(super) enum Verdict {
 }
 
 /// Judges a heartbeat that was made at `made` by our clock, seen from an epoch that we are in.
+#[allow(clippy::too_many_arguments, reason = "what a member knows of its place and of others")]
 pub(super) fn judge(
     beat: &Genuine<Beat>,
     made: Instant,
     view: &View<'_>,
     turns: &Turns,
     past: &Past,
+    rivals: &Rivals,
     entered_at: Instant,
     lacking_since: Option<Instant>,
 ) -> Verdict {
@@ -66,9 +68,40 @@ pub(super) fn judge(
     if known.rank_of(&own.key) > known.rank_of(&beat.key) {
         return Verdict::Loses;
     }
-    let first = view.keeper().is_none_or(|keeper| place(&beat.key) < place(&keeper.key));
-    if first || turns.silent_since(view).is_some() { Verdict::Wins } else { Verdict::Loses }
+    let Some(keeper) = view.keeper() else { return Verdict::Wins };
+    let outranks = known.rank_of(&beat.key) > known.rank_of(&keeper.key);
+    let first = place(&beat.key) < place(&keeper.key);
+    let is_alone = view.group.roster().len() == 1;
+    if outranks || turns.silent_since(view).is_some() || first && is_alone {
+        return Verdict::Wins;
+    }
+    // Who has no more rank than a keeper that lives takes nobody from it in a hurry: it has to be
+    // there for a while.
+    if first && rivals.has_lasted(by, view.now) { Verdict::Wins } else { Verdict::Loses }
 }
+
+/// Keepers of other branches without more rank than ours, and since when they have been heard
+/// without a pause.
+#[derive(Default)]
+pub(super) struct Rivals(std::collections::BTreeMap<MemberId, (Instant, Instant)>);
+
+impl Rivals {
+    /// A beat of another branch, made at `made` by our clock. One that was held back says nothing.
+    pub(super) fn hear(&mut self, by: MemberId, made: Instant, now: Instant) {
+        self.0.retain(|_, (_, last)| *last + OLD > now);
+        if made + OLD > now && (self.0.len() < MAX_RIVALS || self.0.contains_key(&by)) {
+            self.0.entry(by).or_insert((now, now)).1 = now;
+        }
+    }
+
+    fn has_lasted(&self, by: MemberId, now: Instant) -> bool {
+        self.0.get(&by).is_some_and(|(first, _)| *first + LASTS <= now)
+    }
+}
+
+const MAX_RIVALS: usize = 64;
+/// So long a branch has to last before it wins by the order alone.
+const LASTS: Duration = Duration::from_secs(20);
 
 /// A heartbeat that is older says nothing.
 pub(super) const OLD: Duration = Duration::from_secs(15);

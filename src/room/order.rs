@@ -20,7 +20,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     rank: Reverse<Rank>,
-    /// Admitted by standings alone: such keys can be ground after the table is known.
+    /// Admitted by standings alone.
     by_standing: bool,
     draw: Reverse<[u8; 32]>,
 }
@@ -29,13 +29,15 @@ impl Place {
     pub(super) fn of(law: &Law, key: &IdentityKey) -> Self {
         let tag = law.tag(key);
         let table = law.table_id().map_or([0; 32], |id| id.0);
+        let listed = law.rest().entry(&tag).is_some_and(|entry| entry.role != RoleWord::OUT && !entry.banned);
+        // A key can be ground once the table is known; what admits it was signed later, and nobody
+        // knew it before.
+        let word = if listed { None } else { law.role_word(&tag) };
+        let signature: &[u8] = word.map_or(&[], |word| word.signature());
         Self {
             rank: Reverse(law.rank_of(key)),
-            by_standing: !law
-                .rest()
-                .entry(&tag)
-                .is_some_and(|entry| entry.role != RoleWord::OUT && !entry.banned),
-            draw: Reverse(sha256(&[b"sottovoce 2 turn", &table, &tag.0])),
+            by_standing: !listed,
+            draw: Reverse(sha256(&[b"sottovoce 2 turn", &table, signature, &tag.0])),
         }
     }
 }

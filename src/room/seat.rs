@@ -15,7 +15,7 @@ use super::{
     error::ControlError,
     event::{Ending, Event},
     held::Held,
-    judge::{Newest, Past},
+    judge::{Newest, Past, Rivals},
     keeper::Keeper,
     liveness::Liveness,
     memory::Memory,
@@ -62,6 +62,7 @@ pub(super) struct Seat {
     pub(super) missing: Missing,
     pub(super) past: Past,
     pub(super) newest: Newest,
+    pub(super) rivals: Rivals,
     /// When the newest heartbeat of this epoch's keeper was made.
     pub(super) beat: Instant,
     /// When one of our own heartbeats was sent, by what it said.

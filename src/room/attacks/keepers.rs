@@ -148,3 +148,34 @@ fn several_listeners_that_pretend_to_keep_branches_do_not_silence_the_room_for_l
     let silent = party.silent_seconds(other, 200, &mut beat);
     assert!(silent <= 5, "{silent} of the next 200 seconds");
 }
+
+#[test]
+fn who_founds_a_branch_takes_nobody_from_a_keeper_that_lives_in_a_hurry() {
+    let (mut party, rebel, keeper, other) = a_room_without_rank();
+    let seen = party.log.len();
+    for second in 0..15 {
+        party.beat(rebel, 3 + second, [7; 32], vec![9; 32]);
+        party.pass(SECOND);
+    }
+    let asked = party.log[seen..].iter().filter(|(from, _)| [keeper, other].contains(from));
+    let shows = asked.filter(|(_, envelope)| matches!(party.read(envelope), Some(Message::Show(_)))).count();
+    assert_eq!(shows, 0, "nobody asks for a place elsewhere");
+}
+
+#[test]
+fn nobody_chooses_a_place_in_the_order_with_its_identity() {
+    let mut party = Party::new(1);
+    // What every member knows, and can look for an identity with.
+    let draw = |party: &mut Party, n: usize| {
+        let tag = party.memory(0).store.law().tag(&IdentityKey::from_bytes(*identity(n).public()));
+        crate::keys::derive::sha256(&[b"sottovoce 2 turn", &[0; 32], &tag.0])
+    };
+    let mut ground: Vec<usize> = (10..150).collect();
+    ground.sort_by_key(|n| std::cmp::Reverse(draw(&mut party, *n)));
+    ground.truncate(8);
+    let places: Vec<usize> = ground.iter().map(|n| party.knock(*n)).collect();
+    party.pass(60 * SECOND);
+    assert_eq!(party.rooms[0].roster().len(), 10, "all are in");
+    let order: Vec<usize> = party.order().into_iter().filter(|who| places.contains(who)).collect();
+    assert_ne!(order, places, "the order is what they looked for");
+}
