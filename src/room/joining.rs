@@ -325,7 +325,8 @@ pub(super) fn read_law(
         return Err(WelcomeError::Join(JoinError::OtherGroup));
     }
     let terms = Arc::new(terms);
-    let mut left = law::set::decode(reader.rest()).map_err(malformed)?;
+    let shown = reader.rest();
+    let mut left = law::set::decode(shown).map_err(malformed)?;
     let mut store = Store::new(terms.clone(), Anchor::Founder, own);
     let nothing = store.known().clone();
     while !left.is_empty() {
@@ -335,7 +336,9 @@ pub(super) fn read_law(
             break;
         }
     }
-    if store.known().hash() != entry.context.law {
+    // The live set and no more, each once, in its order: what one reader passes over another
+    // refuses.
+    if store.known().hash() != entry.context.law || store.known().encode() != shown {
         return Err(WelcomeError::Rule(Violation::Law));
     }
     Ok((terms, store.known().clone()))
@@ -363,8 +366,11 @@ impl From<JoinError> for WelcomeError {
     }
 }
 
-/// Whether a law admits everybody in a tree (E8).
+/// Whether somebody in a tree keeps it, and a law admits everybody in it (E8).
 pub(super) fn check_tree(entry: &Entry, law: &Law) -> Result<(), WelcomeError> {
+    if !entry.roster.iter().any(|member| law.tag(&member.key).0 == entry.context.keeper) {
+        return Err(WelcomeError::Rule(Violation::Keeping));
+    }
     let admitted = entry.roster.iter().all(|member| law.admits(&member.key));
     if admitted { Ok(()) } else { Err(WelcomeError::Rule(Violation::NotAdmitted)) }
 }
