@@ -24,6 +24,9 @@ pub(crate) struct Draft<'a> {
     pub(crate) context: Option<Context>,
     /// New keys for our leaf and its path, and the name that this identity has.
     pub(crate) renew: Option<&'a Identity>,
+    /// The time that our leaf says once it is renewed, in Unix milliseconds, if it does not say a
+    /// later one already.
+    pub(crate) made_ms: u64,
     pub(crate) aad: Aad,
     /// What the Welcome brings for newcomers: terms and epoch law, at most 512 KiB.
     pub(crate) law_for_newcomers: &'a [u8],
@@ -35,7 +38,7 @@ impl Draft<'_> {
     /// A draft that changes nothing yet.
     pub(crate) fn new(aad: Aad, max_message: usize) -> Self {
         let (adds, removes, law_for_newcomers) = (&[], &[], &[]);
-        Self { adds, removes, context: None, renew: None, aad, law_for_newcomers, max_message }
+        Self { adds, removes, context: None, renew: None, made_ms: 0, aad, law_for_newcomers, max_message }
     }
 }
 
@@ -126,7 +129,7 @@ impl Group {
 
     fn build(&mut self, draft: &Draft<'_>) -> Result<Proposed, CommitError> {
         let own_leaf = self.own_leaf();
-        let renewed = draft.renew.map(|identity| self.renewed(identity)).transpose()?;
+        let renewed = draft.renew.map(|identity| self.renewed(identity, draft.made_ms)).transpose()?;
         let key_packages: Vec<KeyPackage> =
             draft.adds.iter().map(|candidate| candidate.key_package.clone()).collect();
         self.mls.set_aad(draft.aad.encode());
@@ -176,10 +179,12 @@ impl Group {
         Ok(Proposed { commit, welcome, change })
     }
 
-    /// Our leaf with the name that this identity has now, and the time that it says already.
-    fn renewed(&self, identity: &Identity) -> Result<LeafNodeParameters, CommitError> {
+    /// Our leaf with the name that this identity has now, and a time that is not before the one
+    /// that it says already.
+    fn renewed(&self, identity: &Identity, made_ms: u64) -> Result<LeafNodeParameters, CommitError> {
         let own = self.occupant_at(self.own_leaf()).ok_or_else(|| CommitError::mls("our leaf is blank"))?;
-        let credential = Credential::issue(identity, &self.group_id, self.leaf_key.public(), own.made_ms);
+        let made_ms = own.made_ms.max(made_ms);
+        let credential = Credential::issue(identity, &self.group_id, self.leaf_key.public(), made_ms);
         let credential = inspect::credential_with_key(&credential, &self.leaf_key);
         Ok(LeafNodeParameters::builder().with_credential_with_key(credential).build())
     }

@@ -165,9 +165,8 @@ impl Seat {
         memory: &Memory,
         now: Instant,
     ) -> Result<(), crate::mls::Failure> {
-        let made_ms = out.stamp_ms(now);
         if let Some(returning) = &mut self.returning {
-            returning.handle_timeout(out, &memory.store, made_ms, now)?;
+            returning.handle_timeout(out, &memory.store, &memory.freshness, now)?;
             if let Some(until) = self.keeper_id.and_then(|keeper| returning.asked_in_vain(keeper)) {
                 self.turns.note_in_vain(until);
             }
@@ -175,6 +174,7 @@ impl Seat {
             if !returning.has_target() && returning.began + GIVE_UP <= now {
                 // Nobody speaks of that branch any more: we go on where we are.
                 self.returning = None;
+                self.outlive_petitions(out, now);
             }
         }
         Ok(())

@@ -374,7 +374,8 @@ fn leave(out: &mut Outbox, memory: &mut Memory, seat: &mut Seat, now: Instant) -
         let Some((_, to)) = moderators.first().copied() else { return Err(CommandError::HostStays) };
         seat.act(out, memory, Act::HandOver { to }, now)?;
     }
-    let time_ms = out.stamp_ms(now);
+    // Not the time of a clock, for clocks differ: it names what it ends, whatever clocks say.
+    let time_ms = out.newest_made_ms(&memory.freshness);
     let group_id = memory.store.known().group_id().0;
     let leave = Signed::<Leave>::leave(&out.identity, &group_id, time_ms);
     seat.say(out, &Saying::Leave(leave.clone()));

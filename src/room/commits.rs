@@ -113,7 +113,7 @@ fn check_tree(
         if staged.adds.iter().take(place).any(|other| other.id == added.id) {
             return Err(Violation::Duplicate);
         }
-        if !view.freshness.is_new(added.id, added.made_ms) || !is_timely(added.made_ms, now_ms) {
+        if !view.freshness.was_new(added.id, added.made_ms, now_ms) || !is_timely(added.made_ms, now_ms) {
             return Err(Violation::Stale);
         }
     }

@@ -205,7 +205,7 @@ impl Doors {
         if position.banned && law.rank_of(&candidate.key) == law::Rank::None {
             return Err(RefuseReason::Banned);
         }
-        if !super::freshness::is_timely_for_keeper(candidate.made_ms, unix.0.saturating_mul(1_000)) {
+        if !super::freshness::is_timely_for_door(candidate.made_ms, unix.0.saturating_mul(1_000)) {
             return Err(RefuseReason::Clock);
         }
         if unix >= content.expires {

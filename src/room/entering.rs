@@ -247,7 +247,9 @@ impl Seat {
                 let ikm = Secret::wrap(out.random::<32>().to_vec());
                 let door = SealingSecret::derive(self.group.key_exchange(), &ikm)?;
                 self.keeper = Some(Keeper::new(door, now));
-                self.returning = None;
+                if self.returning.take().is_some() {
+                    self.outlive_petitions(out, now);
+                }
             }
             (Some(_), true) => {}
             (_, false) => self.keeper = None,

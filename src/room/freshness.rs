@@ -18,6 +18,8 @@ pub(super) struct Freshness {
 struct Seen {
     leaf_ms: u64,
     leave_ms: u64,
+    /// When the newest Leave came, by our clock; 0 after a restart.
+    came_ms: u64,
 }
 
 impl Freshness {
@@ -27,15 +29,32 @@ impl Freshness {
         seen.leaf_ms = seen.leaf_ms.max(made_ms);
     }
 
-    /// A genuine Leave was seen.
-    pub(super) fn note_leave(&mut self, member: MemberId, time_ms: u64) {
+    /// A genuine Leave was seen at `now_ms` by our clock.
+    pub(super) fn note_leave(&mut self, member: MemberId, time_ms: u64, now_ms: u64) {
         let seen = self.entry(member);
-        seen.leave_ms = seen.leave_ms.max(time_ms);
+        if time_ms > seen.leave_ms {
+            (seen.leave_ms, seen.came_ms) = (time_ms, now_ms);
+        }
     }
 
     /// Whether a KeyPackage is newer than whatever was seen of its identity.
     pub(super) fn is_new(&self, member: MemberId, made_ms: u64) -> bool {
         self.seen.get(&member).is_none_or(|seen| made_ms > seen.leaf_ms && made_ms > seen.leave_ms)
+    }
+
+    /// Whether a KeyPackage that a commit adds is newer than what its committer must have seen of
+    /// its identity: a Leave that came a moment ago may have crossed the commit.
+    pub(super) fn was_new(&self, member: MemberId, made_ms: u64, now_ms: u64) -> bool {
+        self.seen.get(&member).is_none_or(|seen| {
+            let crosses = seen.came_ms.saturating_add(CROSSES_MS) > now_ms;
+            made_ms > seen.leaf_ms && (made_ms > seen.leave_ms || crosses)
+        })
+    }
+
+    /// The newest time, in Unix milliseconds, that a leaf or a Leave of an identity said; 0 if none
+    /// was seen.
+    pub(super) fn newest(&self, member: MemberId) -> u64 {
+        self.seen.get(&member).map_or(0, |seen| seen.leaf_ms.max(seen.leave_ms))
     }
 
     /// Whether the identity said that it leaves, after it made this leaf.
@@ -69,7 +88,7 @@ impl Freshness {
         let mut seen = BTreeMap::new();
         for _ in 0..count {
             let member = MemberId::from_bytes(reader.array()?);
-            seen.insert(member, Seen { leaf_ms: reader.u64()?, leave_ms: reader.u64()? });
+            seen.insert(member, Seen { leaf_ms: reader.u64()?, leave_ms: reader.u64()?, came_ms: 0 });
         }
         Ok(Self { seen })
     }
@@ -80,11 +99,22 @@ pub(super) fn is_timely(made_ms: u64, now_ms: u64) -> bool {
     made_ms.saturating_add(MAX_AGE_MS) >= now_ms && made_ms <= now_ms.saturating_add(MAX_AHEAD_MS)
 }
 
-/// Whether a KeyPackage is young enough for a keeper to add it: stricter, so that what the keeper adds is merged.
+/// Whether a KeyPackage is young enough for a keeper to add it (K6): stricter, so that what the
+/// keeper adds is merged.
 pub(super) fn is_timely_for_keeper(made_ms: u64, now_ms: u64) -> bool {
-    made_ms.saturating_add(MAX_AGE_MS / 3) >= now_ms && made_ms <= now_ms.saturating_add(MAX_AHEAD_MS / 15)
+    made_ms.saturating_add(KEEPER_MS) >= now_ms && made_ms <= now_ms.saturating_add(KEEPER_MS)
+}
+
+/// Whether the clocks of a newcomer and of a door agree (D3): stricter still, so that the newcomer
+/// is told.
+pub(super) fn is_timely_for_door(made_ms: u64, now_ms: u64) -> bool {
+    made_ms.saturating_add(KEEPER_MS) >= now_ms && made_ms <= now_ms.saturating_add(DOOR_AHEAD_MS)
 }
 
 const MAX_SEEN: usize = 4_096;
+/// A Leave that came so lately may not have reached the committer.
+const CROSSES_MS: u64 = 3_000;
 const MAX_AGE_MS: u64 = 1_800_000;
 const MAX_AHEAD_MS: u64 = 900_000;
+const KEEPER_MS: u64 = 600_000;
+const DOOR_AHEAD_MS: u64 = 60_000;

@@ -298,8 +298,7 @@ impl Seat {
         if !known || memory.has_leave(key.id(), time_ms) {
             return;
         }
-        // A Leave from the future counts as made when it came.
-        memory.note_leave(key.id(), time_ms.min(now_ms), leave.into_signed());
+        memory.note_leave(leave, now_ms);
         if self.keeper_id == Some(key.id())
             && self
                 .group

@@ -125,6 +125,7 @@ impl Seat {
             removes,
             context,
             renew: renews.then_some(&out.identity),
+            made_ms: self.leaf_made_ms(out, memory),
             aad,
             law_for_newcomers: &newcomers,
             max_message: MAX_MESSAGE - OVERHEAD,
@@ -214,7 +215,8 @@ impl Seat {
             return;
         }
         let Some(aad) = Aad::new(out.stamp_ms(now), Vec::new()) else { return };
-        let draft = Draft { renew: Some(&out.identity), ..Draft::new(aad, MAX_MESSAGE - OVERHEAD) };
+        let made_ms = self.leaf_made_ms(out, memory);
+        let draft = Draft { renew: Some(&out.identity), made_ms, ..Draft::new(aad, MAX_MESSAGE - OVERHEAD) };
         if let Ok(commit) = self.group.prepare(&draft) {
             let _ = out.send(&Message::Mls(commit));
         }
@@ -231,6 +233,19 @@ impl Seat {
             }
             Err(failure) => self.fault = Some(failure),
         }
+    }
+
+    /// What our leaf says once it is renewed (K10). While no petition of ours is out it is as new
+    /// as the newest KeyPackage that we made: nobody puts one of them in its place any more.
+    fn leaf_made_ms(&self, out: &Outbox, memory: &Memory) -> u64 {
+        if self.returning.is_none() { out.newest_made_ms(&memory.freshness) } else { 0 }
+    }
+
+    /// KeyPackages of ours were not used, and we keep our leaf: it is renewed soon, and outlives
+    /// them.
+    pub(super) fn outlive_petitions(&mut self, out: &mut Outbox, now: Instant) {
+        let spread = Duration::from_millis((u32::from_be_bytes(out.random()) % 1_000).into());
+        self.renew_at = self.renew_at.min(now + spread);
     }
 
     pub(super) fn plan_renewal(&mut self, out: &mut Outbox, now: Instant) {

@@ -9,7 +9,7 @@ use crate::{
     wire::{
         invite::{InviteId, UnixTime},
         leave::Leave,
-        signed::Signed,
+        signed::{Genuine, Signed},
     },
 };
 
@@ -79,9 +79,11 @@ impl Memory {
         &self.people
     }
 
-    /// Notes a genuine Leave.
-    pub(super) fn note_leave(&mut self, member: MemberId, time_ms: u64, leave: Signed<Leave>) {
-        self.freshness.note_leave(member, time_ms);
+    /// Notes a genuine Leave that came at `now_ms` by our clock.
+    pub(super) fn note_leave(&mut self, leave: Genuine<Leave>, now_ms: u64) {
+        let Leave { key, time_ms } = *leave.content();
+        let (member, leave) = (key.id(), leave.into_signed());
+        self.freshness.note_leave(member, time_ms, now_ms);
         if self.leaves.len() >= MAX_LEAVES && !self.leaves.contains_key(&member) {
             self.leaves.pop_first();
         }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 
-use super::{event::Event, options::Admission, skew::Skew, speakers::Reports};
+use super::{event::Event, freshness::Freshness, options::Admission, skew::Skew, speakers::Reports};
 use crate::{
     group::Identity,
     id::MemberId,
@@ -36,6 +36,8 @@ pub(super) struct Outbox {
     stamped_ms: u64,
     /// The times that our own KeyPackages said, so that nobody else's device is thought to be behind one.
     pub(super) petitions: super::bounded::Recent<u64, 1_024>,
+    /// The newest of these times.
+    newest_made_ms: u64,
 }
 
 impl Outbox {
@@ -61,6 +63,7 @@ impl Outbox {
             silence: None,
             stamped_ms: 0,
             petitions: Default::default(),
+            newest_made_ms: 0,
         }
     }
 
@@ -86,6 +89,18 @@ impl Outbox {
     pub(super) fn stamp_ms(&mut self, now: Instant) -> u64 {
         self.stamped_ms = self.clock.unix_ms(now).max(self.stamped_ms + 1);
         self.stamped_ms
+    }
+
+    /// Notes the time that a KeyPackage of ours says.
+    pub(super) fn note_petition(&mut self, made_ms: u64) {
+        self.petitions.note(made_ms);
+        self.newest_made_ms = self.newest_made_ms.max(made_ms);
+    }
+
+    /// The newest time, in Unix milliseconds, that a leaf, a KeyPackage or a Leave of ours has
+    /// said.
+    pub(super) fn newest_made_ms(&self, seen: &Freshness) -> u64 {
+        self.newest_made_ms.max(seen.newest(self.id()))
     }
 
     pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {

@@ -31,7 +31,7 @@ impl Petition {
         let ikm = Secret::wrap(out.random::<32>().to_vec());
         let one_use = SealingSecret::derive(key_exchange, &ikm)?;
         let applicant = Applicant::new(&out.identity, group_id, key_exchange, made_ms, &mut out.rng)?;
-        out.petitions.note(made_ms);
+        out.note_petition(made_ms);
         Ok(Self { applicant, one_use, began: now, sent: 0 })
     }
 

@@ -118,7 +118,13 @@ pub(super) fn found(
     let epoch_law = memory.store.known().clone();
     let context = Context { keeper: memory.store.law().tag(&own).0, law: epoch_law.hash() };
     let (group_id, key_exchange) = (terms.group_id().0, terms.key_exchange);
-    let made_ms = out.stamp_ms(now);
+    // Every KeyPackage that we made before and that nobody used is worth nothing to who comes to
+    // this branch.
+    let made_ms = match out.newest_made_ms(&memory.freshness) {
+        0 => out.clock.unix_ms(now),
+        newest => newest.saturating_add(1),
+    };
+    out.note_petition(made_ms);
     let group = Group::found(&out.identity, &group_id, key_exchange, context, made_ms, &mut out.rng)?;
     let arrival = Arrival { group, epoch_law, held: Held::default(), proof: now, rank_heard, past, newest };
     Seat::arrive(out, memory, arrival, now)
@@ -216,9 +222,9 @@ impl Room {
 
     fn tend_absent(&mut self, now: Instant) {
         let Phase::Returning(absent) = &mut self.phase else { return };
-        let made_ms = self.out.stamp_ms(now);
+        let memory = &absent.memory;
         if let Err(Failure(what)) =
-            absent.returning.handle_timeout(&mut self.out, &absent.memory.store, made_ms, now)
+            absent.returning.handle_timeout(&mut self.out, &memory.store, &memory.freshness, now)
         {
             return self.end(Ending::Broken(what));
         }

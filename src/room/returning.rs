@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    freshness::Freshness,
     joining::{WelcomeError, check_tree, read_law},
     order::Place,
     outbox::Outbox,
@@ -129,7 +130,7 @@ impl Returning {
         &mut self,
         out: &mut Outbox,
         store: &Store,
-        own_ms: u64,
+        seen: &Freshness,
         now: Instant,
     ) -> Result<(), Failure> {
         self.targets.retain(|target| target.heard_at + TARGET_HOLDS > now);
@@ -146,9 +147,7 @@ impl Returning {
             return out.send(&Message::Call).map_err(|_| Failure::of("a call is too long"));
         };
         let key = target.key;
-        // A clock that is wrong by minutes does not keep a member out: the room's time counts.
-        let said_ms = target.time_ms + (now - target.heard_at).as_millis() as u64;
-        let made_ms = if said_ms.abs_diff(own_ms) <= CLOCKS_DIFFER_MS { said_ms } else { own_ms };
+        let made_ms = made_ms(&target, out, store, seen, now);
         let group_id = store.known().group_id().0;
         let fresh = self.asking.take().filter(|asking| asking.target == key.id());
         let since = fresh.as_ref().map_or(now, |asking| asking.since);
@@ -166,7 +165,7 @@ impl Returning {
         let content = ShowContent {
             key: IdentityKey::from_bytes(*out.identity.public()),
             one_use: asking.petition.one_use_key(),
-            time_ms: made_ms,
+            time_ms: out.clock.unix_ms(now),
             wish: Wish::Return {
                 key_package: asking.petition.applicant.key_package().to_vec(),
                 broken: self.broken,
@@ -221,6 +220,19 @@ impl Returning {
     }
 }
 
+/// What a KeyPackage for this keeper says, in Unix milliseconds (R2).
+///
+/// The keeper's time counts, so that a clock of ours that is wrong by minutes does not keep us out;
+/// but not much ahead of what we know, so that a keeper cannot ask for KeyPackages from the future.
+/// It is always above all that we made before: the leaf that we come in by makes every KeyPackage
+/// that was not used worthless.
+fn made_ms(target: &Target, out: &Outbox, store: &Store, seen: &Freshness, now: Instant) -> u64 {
+    let since = u64::try_from(now.saturating_duration_since(target.heard_at).as_millis()).unwrap_or(u64::MAX);
+    let known_ms = out.clock.unix_ms(now).max(store.law().table_no().unwrap_or(0));
+    let keepers_ms = target.time_ms.saturating_add(since).min(known_ms.saturating_add(AHEAD_MS));
+    keepers_ms.max(out.newest_made_ms(seen).saturating_add(1))
+}
+
 /// Seals a Show to a keeper's door key, and queues it.
 pub(super) fn send_show(
     out: &mut Outbox,
@@ -242,7 +254,8 @@ pub(super) fn send_show(
 const MAX_TARGETS: usize = 8;
 const TARGET_HOLDS: Duration = Duration::from_secs(20);
 const ASK_AGAIN: Duration = Duration::from_secs(2);
-const CLOCKS_DIFFER_MS: u64 = 15 * 60_000;
+/// So far ahead of what we know a keeper's time counts.
+const AHEAD_MS: u64 = 5 * 60_000;
 const ASK_SLOWLY: Duration = Duration::from_secs(60);
 const SAME_KEY_PACKAGE: u32 = 4;
 const IN_VAIN: Duration = Duration::from_secs(10);

@@ -10,12 +10,13 @@ use crate::{
     id::IdentityKey,
 };
 
-/// Ends all leaves and KeyPackages of an identity that were made before it, in every branch.
+/// Ends all leaves and KeyPackages of an identity that were made not after it, in every branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Leave {
     /// The identity that leaves, and signs.
     pub(crate) key: IdentityKey,
-    /// When it was said, by the leaver's clock, in milliseconds since 1970-01-01 UTC.
+    /// The newest time that a leaf or a KeyPackage of the leaver says, in milliseconds since
+    /// 1970-01-01 UTC.
     pub(crate) time_ms: u64,
 }
 
@@ -32,7 +33,7 @@ impl Content for Leave {
 }
 
 impl Signed<Leave> {
-    /// Says for `identity` that it left at `time_ms`.
+    /// Says for `identity` that all leaves are over which say `time_ms` or less.
     pub(crate) fn leave(identity: &Identity, group_id: &[u8; 32], time_ms: u64) -> Self {
         let leave = Leave { key: IdentityKey::from_bytes(*identity.public()), time_ms };
         Self::new(leave, group_id, &[], |text| identity.sign(text))

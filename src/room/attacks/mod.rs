@@ -7,6 +7,7 @@ mod doors;
 mod floods;
 mod keepers;
 mod keys;
+mod petitions;
 mod replays;
 mod speakers;
 mod statements;
