@@ -7,6 +7,10 @@ use std::fmt;
 
 use crate::media::{Authenticity, OpusPacket, PacketSize, capacity};
 
+/// What Opus takes at least, and what more would not be heard of, in bits a second.
+const LEAST_BITS: u32 = 6_000;
+const MOST_BITS: u32 = 64_000;
+
 /// Samples a second, per channel: what encoder and decoder take and give.
 pub const SAMPLE_RATE: u32 = 48_000;
 
@@ -23,6 +27,18 @@ pub enum Frame {
 }
 
 impl Frame {
+    /// The frame for a room: 40 ms, or 20 ms where that fills no packet at 6 kbit/s. `None` if
+    /// neither does.
+    pub fn of_room(size: PacketSize, authenticity: Authenticity) -> Option<Self> {
+        let fits = |frame: &Self| capacity(size, authenticity) >= frame.bytes_at(LEAST_BITS);
+        [Self::default(), Self::Ms20].into_iter().find(fits)
+    }
+
+    /// The bytes of one frame at so many bits a second.
+    const fn bytes_at(self, bits_per_second: u32) -> usize {
+        (bits_per_second * self.millis() / 8_000) as usize
+    }
+
     /// Its length in milliseconds.
     pub const fn millis(self) -> u32 {
         match self {
@@ -51,9 +67,8 @@ impl Encoder {
     /// # Errors
     /// [`CodecError::Size`] if the room's packets are too small for Opus (6 kbit/s) at this frame length.
     pub fn new(frame: Frame, size: PacketSize, authenticity: Authenticity) -> Result<Self, CodecError> {
-        let per_packet = |bits_per_second: u32| (bits_per_second * frame.millis() / 8_000) as usize;
-        let len = capacity(size, authenticity).min(per_packet(64_000));
-        if len < per_packet(6_000) {
+        let len = capacity(size, authenticity).min(frame.bytes_at(MOST_BITS));
+        if len < frame.bytes_at(LEAST_BITS) {
             return Err(CodecError::Size);
         }
         let bitrate = i32::try_from(len * 8_000 / frame.millis() as usize).map_err(|_| CodecError::Size)?;
@@ -309,5 +324,37 @@ mod tests {
         let broken = OpusPacket::parse(&[0x83, 0x02, 1, 2, 3, 4]).unwrap();
         let mut pcm = [0; 10];
         assert_eq!(Decoder::new().unwrap().decode(broken, &mut pcm), Err(CodecError::Codec));
+    }
+
+    #[test]
+    fn every_room_that_can_be_made_has_packets_that_hold_speech() {
+        use std::time::{Instant, SystemTime};
+
+        use crate::{
+            Seed,
+            group::{Identity, Name},
+            room::{CreateError, Room, RoomOptions, UnixTime},
+        };
+
+        for authenticity in [Authenticity::Signed, Authenticity::Group] {
+            for bytes in PacketSize::MIN..=PacketSize::MAX {
+                let size = PacketSize::new(bytes).unwrap();
+                let frame = Frame::of_room(size, authenticity);
+                if let Some(frame) = frame {
+                    let encoder = Encoder::new(frame, size, authenticity).unwrap();
+                    assert!(encoder.packet_len() <= capacity(size, authenticity), "{size:?}");
+                }
+                if ![16, 89, 90, 100, 240].contains(&bytes) {
+                    continue;
+                }
+                let relay = "relay.test:1".parse().unwrap();
+                let mut options = RoomOptions::new(Name::new("room").unwrap(), [relay]);
+                (options.packet_size, options.authenticity) = (size, authenticity);
+                let identity = Identity::from_seed([1; 32], Name::new("host").unwrap());
+                let (seed, unix) = (Seed::from_bytes(&mut [2; 32]), UnixTime::from(SystemTime::now()));
+                let made = Room::create(identity, options, seed, Instant::now(), unix);
+                assert_eq!(made.as_ref().err(), frame.is_none().then_some(&CreateError::PacketSize));
+            }
+        }
     }
 }

@@ -18,6 +18,9 @@ pub enum CreateError {
     Relays,
     /// A default role is speaker or listener.
     DefaultRole,
+    /// The packets hold no speech: 20 ms of Opus at 6 kbit/s are 15 bytes, beside stamp and
+    /// signature.
+    PacketSize,
     /// MLS failed; the text is for a report of the fault.
     Mls(String),
 }
@@ -221,6 +224,7 @@ impl fmt::Display for CreateError {
         match self {
             Self::Relays => f.write_str("a room names 1 to 8 relays"),
             Self::DefaultRole => f.write_str("the default role is speaker or listener"),
+            Self::PacketSize => f.write_str("the packet size is too small for speech"),
             Self::Mls(what) => write!(f, "MLS failed: {what}"),
         }
     }

@@ -74,7 +74,7 @@ use crate::{
     id::{Epoch, IdentityKey, MemberId},
     keys::Rekey,
     law::{Anchor, DefaultRole, Store, Terms},
-    media::{Authenticity, PacketSize},
+    media::{Authenticity, LEAST_OPUS, PacketSize, capacity},
     random::{Generator, Seed},
     transport::{RelayName, RoomHandle},
     wire::{
@@ -141,6 +141,9 @@ impl Room {
     ) -> Result<Self, CreateError> {
         if options.relays.is_empty() || options.relays.len() > MAX_RELAYS {
             return Err(CreateError::Relays);
+        }
+        if capacity(options.packet_size, options.authenticity) < LEAST_OPUS {
+            return Err(CreateError::PacketSize);
         }
         let default_role = match options.default_role {
             Role::Listener => DefaultRole::Listener,
