@@ -16,6 +16,8 @@ mod args;
 mod ends;
 #[path = "talk/kept.rs"]
 mod kept;
+#[path = "talk/typed.rs"]
+mod typed;
 
 use std::{
     error::Error,
@@ -35,20 +37,21 @@ use signal_hook::{
     flag,
 };
 use sottovoce::{
-    Seed,
-    driver::{Call, Next},
+    SealError, Seed, codec,
+    driver::{Call, Next, SpeakError},
     group::{Invite, Name, Role},
-    room::{Event, InviteOptions, RoomOptions, UnixTime},
+    room::{Event, InviteOptions, Room, RoomOptions, UnixTime},
     transport::{block_on, socket::Client},
     voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
 use sottovoce_examples::{resample, wav};
+use typed::Typed;
 
 fn main() -> ExitCode {
     let args = match Args::parse(std::env::args().skip(1)) {
         Ok(Some(args)) => args,
         Ok(None) => {
-            print!("{}", args::USAGE);
+            print!("{}{}", args::USAGE, typed::COMMANDS);
             return ExitCode::SUCCESS;
         }
         Err(why) => {
@@ -93,9 +96,9 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
 
     let mut mouth = Mouth::open(args.play.as_deref())?;
     let mut ear = Ear::open(args.record.as_deref())?;
-    let mut speaking = SenderOptions::default();
-    (speaking.rate, speaking.channels) = mouth.format();
-    let mut speaker = Sender::new(speaking)?;
+    let mut speaker = None;
+    let mut typed = Typed::read();
+    let mut lost = Lost::default();
     let mut listening = ReceiverOptions::default();
     (listening.rate, listening.channels) = ear.format();
     let mut listener = Receiver::new(listening, call.now())?;
@@ -119,23 +122,37 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
             let now = call.now();
             #[cfg(feature = "devices")]
             {
-                mouth.check(&mut speaker, now, unix_ms())?;
+                if mouth.check()? {
+                    speaker = None;
+                }
                 ear.check(&mut listener, now)?;
             }
+            if !typed.obey(call.room_mut(), now) {
+                break;
+            }
+            if speaker.is_none() {
+                speaker = sender(call.room(), mouth.format())?;
+                set_live(&call, &mut speaker);
+            }
             let taken = mouth.read(&mut pcm, now);
-            speaker.capture(pcm.get(..taken).unwrap_or_default())?;
-            while let Some(packet) = speaker.next_packet(now) {
-                // Silent for now, what is said is lost, as on any network.
-                let _ = call.speak(packet.opus, packet.stamp);
+            if let Some(speaker) = &mut speaker {
+                speaker.capture(pcm.get(..taken).unwrap_or_default())?;
+                while let Some(packet) = speaker.next_packet(now) {
+                    // Silent for now, what is said is lost, as on any network; but not without a
+                    // word.
+                    lost.note(call.speak(packet.opus, packet.stamp));
+                }
             }
             ear.feed(&mut listener, now)?;
             if now >= reported + Duration::from_secs(2) {
                 reported = now;
-                speaker.report(listener.loss());
-                speaker.handle_report(listener.reported_loss(), now);
+                if let Some(speaker) = &mut speaker {
+                    speaker.report(listener.loss());
+                    speaker.handle_report(listener.reported_loss(), now);
+                }
                 show(&call, &listener);
             }
-            let tick = speaker.poll_timeout().unwrap_or(now + PACE);
+            let tick = speaker.as_ref().and_then(Sender::poll_timeout).unwrap_or(now + PACE);
             match block_on(call.next(tick.min(now + PACE)))? {
                 Next::Heard(heard) => {
                     if let Ok(packet) = Frame::try_from(&heard) {
@@ -158,12 +175,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
     ear.finish()?;
     ended?;
     let totals = listener.totals();
-    println!(
-        "heard {} packets, {} of them lost; sent {}",
-        totals.expected,
-        totals.lost,
-        speaker.stats().packets
-    );
+    println!("heard {} packets, {} of them lost; sent {}", totals.expected, totals.lost, lost.sent);
     match args.part {
         _ if kept.is_some() => {}
         Part::Host(_) => call.room_mut().close()?,
@@ -174,7 +186,11 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
 }
 
 /// Answers the room; `false` when it is over.
-fn handle(call: &mut Call<Client>, speaker: &mut Sender, event: Event) -> Result<bool, Box<dyn Error>> {
+fn handle(
+    call: &mut Call<Client>,
+    speaker: &mut Option<Sender>,
+    event: Event,
+) -> Result<bool, Box<dyn Error>> {
     let now = call.now();
     match event {
         Event::Knocked { knock, name, .. } => {
@@ -186,7 +202,7 @@ fn handle(call: &mut Call<Client>, speaker: &mut Sender, event: Event) -> Result
             if let Some(code) = call.room().code() {
                 println!("{} in the room; code {code}", call.room().roster().len());
             }
-            speaker.set_live(call.room().roster().len() > 1, now, unix_ms());
+            set_live(call, speaker);
         }
         Event::Silent { reason } => println!("not sending: {reason}"),
         Event::Audible => println!("sending again"),
@@ -197,6 +213,53 @@ fn handle(call: &mut Call<Client>, speaker: &mut Sender, event: Event) -> Result
         _ => {}
     }
     Ok(true)
+}
+
+/// A sender of packets of the room's size, once the room is known.
+///
+/// # Errors
+/// If no speech fits them.
+fn sender(room: &Room, (rate, channels): (u32, u16)) -> Result<Option<Sender>, Box<dyn Error>> {
+    let (Some(size), Some(authenticity)) = (room.packet_size(), room.authenticity()) else { return Ok(None) };
+    let Some(frame) = codec::Frame::of_room(size, authenticity) else {
+        return Err("the room's packets are too small for speech".into());
+    };
+    let mut options = SenderOptions::default();
+    (options.frame, options.size, options.authenticity) = (frame, size, authenticity);
+    (options.rate, options.channels) = (rate, channels);
+    Ok(Some(Sender::new(options)?))
+}
+
+/// Packets leave while somebody else is there.
+fn set_live(call: &Call<Client>, speaker: &mut Option<Sender>) {
+    if let Some(speaker) = speaker {
+        speaker.set_live(call.room().roster().len() > 1, call.now(), unix_ms());
+    }
+}
+
+/// What became of the packets that were to be sent.
+#[derive(Default)]
+struct Lost {
+    sent: u64,
+    why: Option<String>,
+}
+
+impl Lost {
+    /// Says why nothing is sent when that changes. Of silence by the room's rules its events tell.
+    fn note(&mut self, spoken: Result<(), SpeakError>) {
+        let why = match spoken {
+            Ok(()) => {
+                self.sent += 1;
+                None
+            }
+            Err(SpeakError::Seal(SealError::Silent(_))) => return,
+            Err(why) => Some(why.to_string()),
+        };
+        if why != self.why {
+            why.iter().for_each(|why| println!("not sent: {why}"));
+            self.why = why;
+        }
+    }
 }
 
 /// Who is heard, how loud, and how late.

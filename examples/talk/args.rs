@@ -14,6 +14,9 @@ talk back --keep DIR          goes on in the room that it was in when it ended
   --record FILE     what is heard goes into a WAV file, instead of to the loudspeaker
   --keep DIR        who we are and the room that we are in are kept there, sealed, and the room is not left at the end
   --seconds N       ends after so long (default: when it is interrupted, or the room is over)
+
+While people talk, these can be typed, one a line:
+
 ";
 
 /// What was asked for.

@@ -10,7 +10,7 @@ use std::{
 use sottovoce::voice::Receiver;
 #[cfg(feature = "devices")]
 use sottovoce::voice::{
-    ReceiverOptions, Sender, SenderOptions,
+    ReceiverOptions,
     devices::{Loudspeaker, Microphone},
 };
 
@@ -59,21 +59,18 @@ impl Mouth {
         }
     }
 
-    /// Whether the device is still there; if it is not, goes on with the one that is the system's default now.
+    /// If the device is gone, goes on with the one that is the system's default now, and says so:
+    /// it may have another format.
     #[cfg(feature = "devices")]
-    pub fn check(&mut self, speaker: &mut Sender, now: Instant, unix_ms: u64) -> Result<(), Box<dyn Error>> {
+    pub fn check(&mut self) -> Result<bool, Box<dyn Error>> {
         if let Self::Device(microphone) = self
             && let Some(why) = microphone.poll_error()
         {
             eprintln!("talk: microphone: {why}");
             microphone.reopen()?;
-            let mut options = SenderOptions::default();
-            (options.rate, options.channels) = (microphone.rate(), microphone.channels());
-            let live = speaker.is_live();
-            *speaker = Sender::new(options)?;
-            speaker.set_live(live, now, unix_ms);
+            return Ok(true);
         }
-        Ok(())
+        Ok(false)
     }
 
     /// What was recorded until now.
