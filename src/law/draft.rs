@@ -58,7 +58,9 @@ impl<'a> Draft<'a> {
             let known = own || draft.entries.contains_key(&tag) || draft.touched.contains(&tag) || seen(&tag);
             let taken = |word: &&Genuine<Standing>| {
                 let ended = demoted.key == Some(word.content().issuer);
-                demoted.keep.contains(&word.id()) || known && !ended
+                // The tag of an invite: that it was used or revoked stays so, whoever said it.
+                let used_up = word.content().word == Word::Role(RoleWord::OUT) && !seen(&tag);
+                demoted.keep.contains(&word.id()) || known && (!ended || used_up)
             };
             let taken: Vec<_> = words.iter().filter(taken).cloned().collect();
             if !taken.is_empty() || known && !words.is_empty() || draft.touched.contains(&tag) {

@@ -199,6 +199,17 @@ impl Group {
         *self.provider.crypto().spoiled.lock().unwrap() = Some(Spoiled { keys, others, spoil });
     }
 
+    /// The next key pairs that we derive show these public keys: those of the path from the lowest
+    /// node on, then that of the leaf.
+    pub(crate) fn show_keys(&self, keys: Vec<Option<Vec<u8>>>) {
+        *self.provider.crypto().false_keys.lock().unwrap() = keys.into();
+    }
+
+    /// The public key that path secrets for a leaf are sealed to.
+    pub(crate) fn encryption_key_of(&self, leaf: Leaf) -> Vec<u8> {
+        self.mls.member_at(LeafNodeIndex::new(leaf.0)).unwrap().encryption_key
+    }
+
     /// A new leaf of ours that shows what `identity` says, of this time.
     pub(crate) fn leaf_by(&self, identity: &Identity, made_ms: u64) -> LeafNodeParameters {
         let credential = Credential::issue(identity, &self.group_id, self.leaf_key.public(), made_ms);
@@ -225,9 +236,35 @@ pub(crate) fn key_package(
     made_ms: u64,
     shape: impl FnOnce(KeyPackageBuilder) -> KeyPackageBuilder,
 ) -> (Vec<u8>, Candidate) {
+    build(identity, group_id, key_exchange, made_ms, Provider::new([13; 32]), 14, shape)
+}
+
+/// A KeyPackage of keys that nobody had before, but for those that it shows instead: of its init key
+/// and of its leaf.
+pub(crate) fn key_package_with_keys(
+    identity: &Identity,
+    group_id: &[u8; 32],
+    key_exchange: KeyExchange,
+    made_ms: u64,
+    seed: u8,
+    keys: [Option<Vec<u8>>; 2],
+) -> Vec<u8> {
+    let provider = Provider::new([seed; 32]);
+    *provider.crypto().false_keys.lock().unwrap() = keys.into();
+    build(identity, group_id, key_exchange, made_ms, provider, seed, |builder| builder).0
+}
+
+fn build(
+    identity: &Identity,
+    group_id: &[u8; 32],
+    key_exchange: KeyExchange,
+    made_ms: u64,
+    provider: Provider,
+    seed: u8,
+    shape: impl FnOnce(KeyPackageBuilder) -> KeyPackageBuilder,
+) -> (Vec<u8>, Candidate) {
     let suite = ciphersuite(key_exchange);
-    let provider = Provider::new([13; 32]);
-    let leaf_key = SigningKey::from_seed([14; 32]);
+    let leaf_key = SigningKey::from_seed([seed; 32]);
     let credential = Credential::issue(identity, group_id, leaf_key.public(), made_ms);
     let builder = KeyPackage::builder()
         .key_package_lifetime(inspect::lifetime(made_ms))

@@ -13,7 +13,7 @@ use openmls_traits::{
     signatures::{Signer, SignerError},
     types::{
         AeadType, Ciphersuite, CryptoError, ExporterSecret, HashType, HpkeCiphertext, HpkeConfig,
-        HpkeKeyPair, KemOutput, SignatureScheme,
+        HpkeKemType, HpkeKeyPair, KemOutput, SignatureScheme,
     },
 };
 use tls_codec::SecretVLBytes;
@@ -79,6 +79,9 @@ pub(super) struct Crypto {
     /// Whether confirmation tags of our own come out wrong.
     #[cfg(test)]
     pub(super) false_tags: Mutex<bool>,
+    /// What the next key pairs show as their public halves, where it is not their own.
+    #[cfg(test)]
+    pub(super) false_keys: Mutex<std::collections::VecDeque<Option<Vec<u8>>>>,
 }
 
 /// How somebody makes an update path that is wrong for others.
@@ -155,7 +158,10 @@ impl OpenMlsCrypto for Crypto {
             }
             None => {}
         }
-        self.inner.hpke_seal(config, to, info, aad, plain)
+        // M32: whoever shows a key that nothing can be sealed to gets nothing, and stops nobody else.
+        let nothing = sealed_to_nobody(&config, plain.len());
+        let sealed = self.inner.hpke_seal(config, to, info, aad, plain);
+        Ok(sealed.unwrap_or(nothing))
     }
 
     fn supports(&self, ciphersuite: Ciphersuite) -> Result<(), CryptoError> {
@@ -257,9 +263,23 @@ impl OpenMlsCrypto for Crypto {
     }
 
     fn derive_hpke_keypair(&self, config: HpkeConfig, ikm: &[u8]) -> Result<HpkeKeyPair, CryptoError> {
+        #[cfg(test)]
+        if let Some(public) = self.false_keys.lock().unwrap().pop_front().flatten() {
+            let pair = self.inner.derive_hpke_keypair(config, ikm)?;
+            return Ok(HpkeKeyPair { public, ..pair });
+        }
         self.inner.derive_hpke_keypair(config, ikm)
     }
 }
+
+/// Zeros in the place of a ciphertext, with the lengths of one.
+fn sealed_to_nobody(config: &HpkeConfig, plain_len: usize) -> HpkeCiphertext {
+    let kem_len = if config.0 == HpkeKemType::DhKem25519 { 32 } else { 1120 };
+    HpkeCiphertext { kem_output: vec![0; kem_len].into(), ciphertext: vec![0; plain_len + TAG_LEN].into() }
+}
+
+/// Bytes of the tag of AES-128-GCM, the AEAD of both cipher suites.
+const TAG_LEN: usize = 16;
 
 /// Randomness from the seed that the room was given.
 ///

@@ -136,7 +136,7 @@ impl Seat {
         if self.showing.is_due(now) {
             self.show(out, memory, now);
         }
-        for across in self.showing.take_across(now) {
+        for across in self.showing.take_across(memory.store.known().hash(), now) {
             let target = across.target;
             if !memory.store.law().admits(&target.key) {
                 continue;
@@ -168,9 +168,10 @@ impl Seat {
         let made_ms = out.stamp_ms(now);
         if let Some(returning) = &mut self.returning {
             returning.handle_timeout(out, &memory.store, made_ms, now)?;
-            if let Some(until) = self.keeper_id.and_then(|keeper| returning.ignored_until(keeper)) {
+            if let Some(until) = self.keeper_id.and_then(|keeper| returning.asked_in_vain(keeper)) {
                 self.turns.note_in_vain(until);
             }
+            self.in_vain_until = returning.in_vain_until(now).or(self.in_vain_until);
             if !returning.has_target() && returning.began + GIVE_UP <= now {
                 // Nobody speaks of that branch any more: we go on where we are.
                 self.returning = None;

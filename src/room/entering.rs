@@ -92,6 +92,8 @@ impl Seat {
             told_unattended: false,
             door_said_at: None,
             entered_at: now,
+            in_vain_until: None,
+            left_out: 0,
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
         };
         let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();

@@ -369,7 +369,8 @@ impl Seat {
                     let wait =
                         if self.keeps() { 0 } else { 10_000 + u32::from_be_bytes(out.random()) % 10_000 };
                     let at = now + Duration::from_millis(wait.into());
-                    self.showing.show_across(Target::of(&beat, now), at);
+                    let known = memory.store.known().hash();
+                    self.showing.show_across(Target::of(&beat, now), known, at);
                 }
             }
             Verdict::Nothing => {}

@@ -83,14 +83,15 @@ impl Keeper {
         }
     }
 
-    /// Takes what a plan adds out of the queue, because it was committed.
-    pub(super) fn take(&mut self, adds: &[MemberId], now: Instant) -> Vec<Candidate> {
-        let taken: Vec<_> = self.waiting.extract_if(.., |candidate| adds.contains(&candidate.id)).collect();
-        for candidate in &taken {
-            self.added.note(candidate.id, now);
-            self.added_lately.note(candidate.id, now);
-        }
-        taken
+    /// Takes what a plan adds out of the queue, to be committed.
+    pub(super) fn take(&mut self, adds: &[MemberId]) -> Vec<Candidate> {
+        self.waiting.extract_if(.., |candidate| adds.contains(&candidate.id)).collect()
+    }
+
+    /// Notes that a KeyPackage of this identity was added, or could not be.
+    pub(super) fn note_added(&mut self, member: MemberId, now: Instant) {
+        self.added.note(member, now);
+        self.added_lately.note(member, now);
     }
 
     /// Puts back what could not be committed.

@@ -50,10 +50,13 @@ impl Seat {
                 self.keeper = Some(keeper);
                 break;
             }
-            let adds = keeper.take(&plan.adds, now);
+            let adds = keeper.take(&plan.adds);
             self.keeper = Some(keeper);
             self.forward_leaves(out, memory, &plan.removes);
-            if self.commit(out, memory, Work { removes: plan.removes, adds, renews: false }, now).is_err() {
+            // What could not be added waits no more, so the next plan is another.
+            let shrinks = !adds.is_empty();
+            let work = Work { removes: plan.removes, adds, renews: false };
+            if self.commit(out, memory, work, now).is_err() && !shrinks {
                 break;
             }
         }
@@ -74,8 +77,9 @@ impl Seat {
         let Work { removes, mut adds, renews } = work;
         let outcome = loop {
             match self.try_commit(out, memory, &removes, &adds, renews, now) {
-                // Fewer newcomers make a shorter Welcome; the others come with the next commit.
-                Err(CommitError::TooLarge) if adds.len() > 1 => {
+                // Fewer newcomers make a shorter Welcome, and one KeyPackage that MLS refuses, because it shows a
+                // key of somebody else, keeps nobody else out. The others come with the next commit.
+                Err(_) if adds.len() > 1 => {
                     let later = adds.split_off(adds.len() / 2);
                     if let Some(keeper) = &mut self.keeper {
                         keeper.put_back(later);
@@ -84,6 +88,9 @@ impl Seat {
                 outcome => break outcome,
             }
         };
+        if let Some(keeper) = &mut self.keeper {
+            adds.iter().for_each(|candidate| keeper.note_added(candidate.id, now));
+        }
         match outcome {
             Ok(()) => Ok(()),
             Err(CommitError::TooLarge) => {

@@ -56,9 +56,12 @@ impl Seat {
             out.tell(Event::Unattended);
         }
         self.told_unattended = unattended;
-        if ranks == Rank::Host && memory.store.law().standings() >= TAKE_IN_AT {
-            // What fails is tried again when another standing counts.
+        let count = memory.store.law().standings();
+        self.left_out = self.left_out.min(count);
+        if ranks == Rank::Host && count >= self.left_out + TAKE_IN_AT {
+            // What a table leaves out counts on (L32): another table would not take it in either.
             let _ = self.act(out, memory, Act::TakeIn, now);
+            self.left_out = memory.store.law().standings();
         }
     }
 

@@ -55,7 +55,8 @@ pub(super) struct Returning {
     key_exchange: KeyExchange,
     targets: Vec<Target>,
     asking: Option<Asking>,
-    /// Keepers that did not let us in for ten seconds, and until when they are passed over.
+    /// Keepers that did not let us in for ten seconds, and until when they are passed over. Kept for longer,
+    /// so that of several each is asked in its turn.
     ignoring: Vec<(MemberId, Instant)>,
     ask_at: Instant,
     pub(super) began: Instant,
@@ -88,6 +89,13 @@ impl Returning {
     pub(super) fn hear(&mut self, target: Target) {
         self.targets
             .retain(|other| other.key != target.key && other.heard_at + TARGET_HOLDS > target.heard_at);
+        if self.targets.len() >= MAX_TARGETS && self.asked_in_vain(target.key.id()).is_none() {
+            // Those who did not let us in do not hold all places.
+            let in_vain = |other: &Target| self.asked_in_vain(other.key.id()).is_some();
+            if let Some(place) = self.targets.iter().position(in_vain) {
+                self.targets.remove(place);
+            }
+        }
         if self.targets.len() < MAX_TARGETS {
             if self.targets.is_empty() && self.asking.is_none() {
                 self.ask_at = self.ask_at.min(target.heard_at);
@@ -106,19 +114,14 @@ impl Returning {
         !self.targets.is_empty()
     }
 
-    /// Until when a keeper that did not let us in is passed over.
-    pub(super) fn ignored_until(&self, keeper: MemberId) -> Option<Instant> {
+    /// Until when a keeper is or was passed over, because it did not let us in lately.
+    pub(super) fn asked_in_vain(&self, keeper: MemberId) -> Option<Instant> {
         self.ignoring.iter().filter(|(id, _)| *id == keeper).map(|(_, until)| *until).max()
     }
 
-    /// Whether a keeper did not let us in and is passed over at `now`.
-    pub(super) fn ignores(&self, keeper: MemberId, now: Instant) -> bool {
-        self.ignoring.iter().any(|(id, until)| *id == keeper && *until > now)
-    }
-
-    /// Whether every keeper that can be asked was asked in vain, so that our own branch is to go on.
-    pub(super) fn is_in_vain(&self, now: Instant) -> bool {
-        !self.targets.is_empty() && self.targets.iter().all(|target| self.ignores(target.key.id(), now))
+    /// Until when our own branch is to go on though we ask elsewhere: nobody let us in for ten seconds.
+    pub(super) fn in_vain_until(&self, now: Instant) -> Option<Instant> {
+        (self.began + IN_VAIN <= now).then(|| now + IGNORED_FOR)
     }
 
     /// Asks, if it is time to.
@@ -130,15 +133,16 @@ impl Returning {
         now: Instant,
     ) -> Result<(), Failure> {
         self.targets.retain(|target| target.heard_at + TARGET_HOLDS > now);
-        self.ignoring.retain(|(_, until)| *until > now);
+        self.ignoring.retain(|(_, until)| *until + REMEMBERED_FOR > now);
         if now < self.ask_at {
             return Ok(());
         }
         self.ask_at = now + if self.is_slow { ASK_SLOWLY } else { ASK_AGAIN };
         if let Some(asking) = self.asking.take_if(|asking| asking.since + IN_VAIN <= now) {
+            self.ignoring.retain(|(id, _)| *id != asking.target);
             self.ignoring.push((asking.target, now + IGNORED_FOR));
         }
-        let Some(target) = self.choose(store, now) else {
+        let Some(target) = self.choose(store) else {
             return out.send(&Message::Call).map_err(|_| Failure::of("a call is too long"));
         };
         let key = target.key;
@@ -173,11 +177,12 @@ impl Returning {
         send_show(out, self.key_exchange, &group_id, &target.door_key, reference, content)
     }
 
-    /// The first in the order of those that are admitted and were not asked in vain.
-    fn choose(&self, store: &Store, now: Instant) -> Option<Target> {
+    /// The first in the order of those that are admitted and were not asked in vain; else the one that was
+    /// asked the longest ago.
+    fn choose(&self, store: &Store) -> Option<Target> {
         let law = store.law();
         let usable = self.targets.iter().filter(|target| law.admits(&target.key));
-        let place = |target: &&Target| (self.ignores(target.key.id(), now), Place::of(law, &target.key));
+        let place = |target: &&Target| (self.asked_in_vain(target.key.id()), Place::of(law, &target.key));
         usable.min_by_key(place).cloned()
     }
 
@@ -242,3 +247,5 @@ const ASK_SLOWLY: Duration = Duration::from_secs(60);
 const SAME_KEY_PACKAGE: u32 = 4;
 const IN_VAIN: Duration = Duration::from_secs(10);
 const IGNORED_FOR: Duration = Duration::from_secs(30);
+/// So much longer it is known who was asked in vain: until all of [`MAX_TARGETS`] had their ten seconds.
+const REMEMBERED_FOR: Duration = Duration::from_secs(60);

@@ -90,6 +90,10 @@ pub(super) struct Seat {
     pub(super) told_unattended: bool,
     pub(super) door_said_at: Option<Instant>,
     pub(super) entered_at: Instant,
+    /// We asked for a place elsewhere in vain; until then asking again does not keep us from our part.
+    pub(super) in_vain_until: Option<Instant>,
+    /// The standings that counted still after our last table that took in what counts.
+    pub(super) left_out: usize,
     /// Renewals that were merged, by member.
     pub(super) renewals: Rate<MemberId>,
 }
@@ -235,10 +239,10 @@ impl Seat {
                 }
             }
             let Some((Pending { staged, .. }, law)) = best else { break };
+            let kept = self.keeps();
             if let Some(by) = self.group.occupant_at(staged.by).map(|by| by.id)
-                && self.keeps()
+                && kept
             {
-                // Only renewals are merged by a keeper; the others wait for its word.
                 self.renewals.note(by, now);
                 // A renewal counts as the keeper's, which members let commit 18 times in 30 s.
                 self.keeper.iter_mut().for_each(|keeper| keeper.note_renewal(now));
@@ -246,6 +250,10 @@ impl Seat {
             match self.merge(out, memory, *staged, law, now) {
                 Outcome::Stays => {}
                 outcome => return Ok(outcome),
+            }
+            if kept && self.keeper.as_mut().is_some_and(|keeper| keeper.take_heartbeat(now)) {
+                // The others wait for the word that states this epoch: it has to come before the next commit.
+                self.send_heartbeat(out, memory, now);
             }
             match self.retry_held(out, memory, now) {
                 Outcome::Stays => {}
@@ -284,7 +292,12 @@ impl Seat {
             let is_free = by.is_some_and(|by| !self.renewals.is_full(&by, now));
             let settled = memory.store.known().hash() == self.epoch_law.hash();
             let room = self.keeper.as_ref().is_some_and(|keeper| keeper.lets_renew(now));
-            return is_free && settled && room && self.renewals.total(now) < MAX_RENEWALS;
+            // A keeper that goes elsewhere (K9) sends no heartbeat that could state the epoch.
+            return is_free
+                && settled
+                && room
+                && self.takes_part(now)
+                && self.renewals.total(now) < MAX_RENEWALS;
         }
         let next = (self.group.epoch().0 + 1, pending.staged.branch());
         next.1.is_some_and(|branch| self.stated.contains(&(next.0, branch)))
@@ -352,10 +365,10 @@ impl Seat {
         times.into_iter().flatten().min()
     }
 
-    /// Whether we play our part in this epoch: we do not ask for a place elsewhere, or ask only keepers
-    /// that we asked in vain before.
+    /// Whether we play our part in this epoch: we do not ask for a place elsewhere, or have done so in vain
+    /// for ten seconds, whomever we asked. Otherwise whoever says that it keeps a branch could stop us.
     pub(super) fn takes_part(&self, now: Instant) -> bool {
-        self.returning.as_ref().is_none_or(|returning| returning.is_in_vain(now))
+        self.returning.is_none() || self.in_vain_until.is_some_and(|until| now < until)
     }
 
     pub(super) fn poll_rekey(&mut self) -> Option<Rekey> {

@@ -20,6 +20,8 @@ pub(super) struct Showing {
     answers: usize,
     /// Keepers of other branches that are to be shown what we know.
     across: Vec<Across>,
+    /// Keepers of other branches that were shown what we know, the newest last.
+    told: Vec<Told>,
     /// The one-use keys of Shows that have no answer yet, the newest last.
     pub(super) open: Vec<([u8; 32], SealingSecret)>,
 }
@@ -28,6 +30,16 @@ pub(super) struct Showing {
 pub(super) struct Across {
     pub(super) target: Target,
     pub(super) at: Instant,
+}
+
+/// What a keeper of another branch was shown.
+struct Told {
+    keeper: MemberId,
+    /// The hash of our known law then.
+    known: [u8; 32],
+    /// When it is shown the same again, if it still says that it knows something else.
+    again_at: Instant,
+    wait: Duration,
 }
 
 impl Showing {
@@ -72,8 +84,11 @@ impl Showing {
         true
     }
 
-    /// A keeper of another branch knows another law.
-    pub(super) fn show_across(&mut self, target: Target, at: Instant) {
+    /// A keeper of another branch knows another law than ours, whose hash is `known`. It is shown the same
+    /// again ever more rarely, or its heartbeats could make us say all that we know without end.
+    pub(super) fn show_across(&mut self, target: Target, known: [u8; 32], at: Instant) {
+        let told = self.told.iter().find(|told| told.keeper == target.key.id() && told.known == known);
+        let at = told.map_or(at, |told| told.again_at.max(at));
         if let Some(across) = self.across.iter_mut().find(|across| across.target.key == target.key) {
             across.target = target;
         } else if self.across.len() < MAX_ACROSS {
@@ -86,9 +101,20 @@ impl Showing {
         self.across.retain(|across| across.target.key.id() != keeper);
     }
 
-    /// Shows across branches that are due.
-    pub(super) fn take_across(&mut self, now: Instant) -> Vec<Across> {
-        self.across.extract_if(.., |across| across.at <= now).collect()
+    /// Shows across branches that are due, of a known law with this hash.
+    pub(super) fn take_across(&mut self, known: [u8; 32], now: Instant) -> Vec<Across> {
+        let due: Vec<Across> = self.across.extract_if(.., |across| across.at <= now).collect();
+        for across in &due {
+            let keeper = across.target.key.id();
+            let before = self.told.iter().position(|told| told.keeper == keeper);
+            let before = before.map(|place| self.told.remove(place)).filter(|told| told.known == known);
+            let wait = before.map_or(TOLD_AGAIN, |told| (told.wait * 2).min(TOLD_RARELY));
+            if self.told.len() >= MAX_TOLD {
+                self.told.remove(0);
+            }
+            self.told.push(Told { keeper, known, again_at: now + wait, wait });
+        }
+        due
     }
 
     pub(super) fn note_open(&mut self, reference: [u8; 32], secret: SealingSecret) {
@@ -108,5 +134,9 @@ const DIFFERS_FOR: Duration = Duration::from_secs(3);
 const SHOW_APART: Duration = Duration::from_secs(5);
 const MAX_SHOWN: usize = 8_192;
 const MAX_ACROSS: usize = 8;
+const MAX_TOLD: usize = 64;
+/// How long after a Show the same is shown again to the same keeper at first, and at last.
+const TOLD_AGAIN: Duration = Duration::from_secs(10);
+const TOLD_RARELY: Duration = Duration::from_secs(640);
 const MAX_ANSWERS: usize = 16;
 const MAX_OPEN: usize = 8;

@@ -28,15 +28,14 @@ pub(crate) struct Inbox {
 }
 
 /// A message of which some parts are there.
+#[derive(Default)]
 struct Partial {
-    /// Ascending by index.
-    parts: Vec<(u16, Box<[u8]>)>,
+    /// Ascending by index, each with the time at which it came.
+    parts: Vec<(u16, Instant, Box<[u8]>)>,
     /// The sizes of the envelopes that brought the parts: what a sender had to send for its place here.
     charged: usize,
     /// The value of [`Inbox::turn`] at the last part.
     turn: u64,
-    /// When the last part came.
-    at: Instant,
 }
 
 /// A fragment that belongs to the message with this id.
@@ -75,14 +74,14 @@ impl Inbox {
         if self.done.contains(&id) {
             return None;
         }
-        let partial = self.open.entry(id).or_insert_with(|| Partial::new(now));
-        let Err(at) = partial.parts.binary_search_by_key(&index, |(index, _)| *index) else {
+        let partial = self.open.entry(id).or_default();
+        let Err(at) = partial.parts.binary_search_by_key(&index, |(index, ..)| *index) else {
             return None;
         };
         self.turn += 1;
-        partial.parts.insert(at, (index, part.into()));
+        partial.parts.insert(at, (index, now, part.into()));
         partial.charged += size;
-        (partial.turn, partial.at) = (self.turn, now);
+        partial.turn = self.turn;
         self.held += size;
         if partial.parts.len() < count {
             self.forget_until_it_fits(now);
@@ -94,18 +93,16 @@ impl Inbox {
         if self.done.len() > MAX_DONE {
             self.done.pop_front();
         }
-        let parts: Vec<_> = whole.parts.into_iter().map(|(_, part)| part).collect();
+        let parts: Vec<_> = whole.parts.into_iter().map(|(.., part)| part).collect();
         Some(parts.concat())
     }
 
-    /// Forgets messages until the rest fits: those that stand still first, the longest still one before
-    /// the others; then those of the fewest parts, of these the one that moved on longest ago.
+    /// Forgets messages until the rest fits: first those of which the fewest parts came lately, of these the
+    /// one that moved on longest ago. Parts that came before do not count, or whoever once sent many could
+    /// hold the inbox by sending one now and then.
     fn forget_until_it_fits(&mut self, now: Instant) {
         while self.held > BUDGET {
-            let order = |(_, partial): &(&Id, &Partial)| {
-                let moves = now.saturating_duration_since(partial.at) < STILL;
-                (moves, if moves { partial.parts.len() } else { 0 }, partial.turn)
-            };
+            let order = |(_, partial): &(&Id, &Partial)| (partial.lately(now), partial.turn);
             let Some(least) = self.open.iter().min_by_key(order).map(|(id, _)| *id) else { return };
             if let Some(forgotten) = self.open.remove(&least) {
                 self.held -= forgotten.charged;
@@ -115,8 +112,9 @@ impl Inbox {
 }
 
 impl Partial {
-    fn new(now: Instant) -> Self {
-        Self { parts: Vec::new(), charged: 0, turn: 0, at: now }
+    /// How many parts came in the last [`LATELY`].
+    fn lately(&self, now: Instant) -> usize {
+        self.parts.iter().filter(|(_, at, _)| now.saturating_duration_since(*at) < LATELY).count()
     }
 }
 
@@ -146,8 +144,8 @@ impl<'a> Fragment<'a> {
 /// Besides the parts an inbox keeps less than 300 bytes for each message that it waits for and 48 for each
 /// part. Of both there are at most 8,192, since an envelope has 1 KiB or more.
 const BUDGET: usize = 8 << 20;
-/// After this time without a new part a message stands still.
-const STILL: Duration = Duration::from_secs(10);
+/// A part counts for its message so long.
+const LATELY: Duration = Duration::from_secs(10);
 /// Completed messages that are remembered.
 const MAX_DONE: usize = 64;
 

@@ -277,3 +277,26 @@ fn broken_paths_are_blamed_on_who_made_them() {
         }
     }
 }
+
+#[test]
+fn a_key_that_nothing_can_be_sealed_to_stops_no_commit() {
+    for key_exchange in [KeyExchange::X25519, KeyExchange::MlKem768X25519] {
+        let len = hpke::public_len(key_exchange);
+        // The zero point of X25519, coefficients of ML-KEM above its prime, and other lengths.
+        for key in [vec![0; len], vec![0xFF; len], vec![9; len - 1], Vec::new(), vec![9; 70_000]] {
+            let mut party = Party::with(key_exchange, 3);
+            let keys = [None, Some(key.clone())];
+            let bad = forge::key_package_with_keys(&identity(9), &GROUP, key_exchange, now_ms(), 9, keys);
+            let Ok(bad) = Candidate::vet(&bad, &GROUP, key_exchange) else { continue };
+            let newcomer = party.applicant(20);
+            let candidate = vet(&newcomer);
+            let committed = party.commit(0, &Draft { adds: &[&bad, &candidate], ..draft() });
+            let entry = newcomer.open(&committed.welcome.unwrap()).unwrap();
+            party.groups.push(newcomer.enter(entry).unwrap());
+            let renewed = party.commit(1, &Draft { renew: Some(&identity(1)), ..draft() });
+            assert!(renewed.welcome.is_none());
+            party.commit(0, &Draft { removes: &[Leaf(2)], ..draft() });
+            assert_eq!(party.groups[0].roster().len(), 4, "{key_exchange:?}, {} bytes", key.len());
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Knocks that holders of a link make up or play again.
 
+use std::num::NonZeroU16;
+
 use super::*;
 use crate::wire::knock::Knock;
 
@@ -19,4 +21,30 @@ fn a_knock_that_is_made_up_or_played_again_is_not_answered_each_time() {
         party.send(1, &Message::Knock(Knock { sealed: vec![1; 64], ..knock.clone() }));
     }
     assert!(party.sent_by(0) <= before + 1, "{} answers", party.sent_by(0) - before);
+}
+
+#[test]
+fn a_used_invite_lets_nobody_in_when_whoever_let_in_by_it_is_no_moderator_any_more() {
+    let mut party = Party::new(2);
+    let moderator = 1;
+    let (id, now) = (party.id(moderator), party.now);
+    party.rooms[0].set_role(id, Role::Moderator, now).unwrap();
+    party.deliver();
+    party.pass(70 * SECOND);
+    let options = InviteOptions { uses: NonZeroU16::new(1), ..InviteOptions::default() };
+    let now = party.now;
+    party.invite = party.rooms[0].invite(options, now).unwrap().to_string();
+    // The moderator's door is open, the host's is not.
+    party.rooms[0].set_admission(Admission::Ask).unwrap();
+    party.rooms[moderator].set_admission(Admission::Open).unwrap();
+    let first = party.knock(3);
+    party.pass(30 * SECOND);
+    assert_eq!(party.rooms[first].status(), Status::Present, "the first comes in");
+    let now = party.now;
+    party.rooms[0].set_role(id, Role::Speaker, now).unwrap();
+    party.deliver();
+    party.rooms[0].set_admission(Admission::Open).unwrap();
+    let second = party.knock(4);
+    party.pass(60 * SECOND);
+    assert_ne!(party.rooms[second].status(), Status::Present, "the link was used");
 }

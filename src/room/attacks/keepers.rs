@@ -111,3 +111,40 @@ fn a_keeper_does_not_end_the_room_for_a_member_by_a_key_package_that_the_member_
     party.deliver();
     assert_eq!(party.rooms[1].status(), Status::Returning, "{:?}", party.events(1));
 }
+
+#[test]
+fn a_renewal_that_a_commit_follows_at_once_loses_nobody() {
+    let mut party = Party::new(3);
+    party.rebel(3);
+    let forged = party.seat(3).group.forge(vec![Forgery::Update(Default::default())]);
+    party.send(3, &Message::Mls(forged.commit));
+    // The host's user bans somebody in the same moment.
+    let (banned, now) = (party.id(3), party.now);
+    party.rooms[0].ban(banned, now).unwrap();
+    party.deliver();
+    party.pass(SECOND);
+    for who in 0..3 {
+        assert_eq!(party.rooms[who].roster().len(), 3, "room {who} follows");
+        assert_eq!(party.silence(who), None, "room {who} sends");
+    }
+}
+
+#[test]
+fn several_listeners_that_pretend_to_keep_branches_do_not_silence_the_room_for_long() {
+    let mut party = Party::new(7);
+    let order = party.order();
+    let (rebels, keeper, other) = (&order[..5], order[5], order[6]);
+    rebels.iter().for_each(|rebel| party.rebel(*rebel));
+    party.rebel(0);
+    party.pass(40 * SECOND);
+    assert!(party.seat(keeper).keeps(), "the sixth took over");
+    let mut beat = |party: &mut Party, second: usize| {
+        let rebel = rebels[second % 5];
+        party.beat(rebel, 3, [rebel as u8; 32], vec![9; 32]);
+    };
+    // Each is asked once for ten seconds; after that they are not believed any more.
+    let silent = party.silent_seconds(other, 80, &mut beat);
+    assert!(silent <= 60, "{silent} of the first 80 seconds");
+    let silent = party.silent_seconds(other, 200, &mut beat);
+    assert!(silent <= 5, "{silent} of the next 200 seconds");
+}

@@ -6,7 +6,9 @@
 mod doors;
 mod floods;
 mod keepers;
+mod keys;
 mod replays;
+mod speakers;
 mod statements;
 
 use std::time::{Duration, Instant, SystemTime};
@@ -15,6 +17,8 @@ use bytes::Bytes;
 
 use super::{options::Admission, order::Place, *};
 use crate::{
+    group::codec::Writer,
+    law::{self, RoleWord, Standing, Tag, Word, statement::Content as _},
     media::Silence,
     mls::{Purpose, SealingKey},
     wire::{
@@ -145,22 +149,62 @@ impl Party {
 
     /// A heartbeat that claims an epoch and a branch.
     fn beat(&mut self, from: usize, epoch: u64, branch: [u8; 32], door_key: Vec<u8>) {
+        self.beat_with(from, |beat| {
+            (beat.epoch, beat.branch, beat.door_key) = (Epoch(epoch), branch, door_key);
+        });
+    }
+
+    /// A heartbeat of a room's own epoch, but for what `change` makes of it.
+    fn beat_with(&mut self, from: usize, change: impl FnOnce(&mut Beat)) {
+        let message = self.heartbeat_with(from, change);
+        self.send(from, &message);
+    }
+
+    fn heartbeat_with(&mut self, from: usize, change: impl FnOnce(&mut Beat)) -> Message {
         let now = self.now;
-        let (out, memory, _) = self.rooms[from].present().unwrap();
+        let (out, memory, seat) = self.rooms[from].present().unwrap();
         let known = memory.store.known();
-        let beat = Beat {
+        let mut beat = Beat {
             key: IdentityKey::from_bytes(*out.identity.public()),
-            epoch: Epoch(epoch),
-            branch,
+            epoch: seat.group.epoch(),
+            branch: seat.group.branch(),
             step_ms: 0,
             time_ms: out.stamp_ms(now),
             epoch_law: known.hash(),
             known_law: known.hash(),
-            door_key,
+            door_key: vec![9; 32],
         };
+        change(&mut beat);
         let (group_id, salt) = (known.group_id().0, known.terms().salt);
-        let heartbeat = Heartbeat::new(beat, Vec::new(), &out.identity, &group_id, &salt, &mut out.rng);
-        self.send(from, &Message::Heartbeat(heartbeat));
+        Message::Heartbeat(Heartbeat::new(beat, Vec::new(), &out.identity, &group_id, &salt, &mut out.rng))
+    }
+
+    /// Standings of a room of rank, Unbans and Bans in two registers of `tags` tags that nobody has, as they
+    /// are shown.
+    fn words_about_nobody(&mut self, who: usize, tags: u16) -> Vec<Vec<u8>> {
+        let own = IdentityKey::from_bytes(*self.rooms[who].out.identity.public());
+        let law = self.memory(who).store.law();
+        let (term, group_id) = (law.term_of(&own).unwrap(), self.memory(who).store.known().group_id().0);
+        let words = [Word::Ban, Word::Role(RoleWord::new(law::Role::Speaker, true))];
+        let mut shown = Vec::new();
+        for tag in 0..tags {
+            let mut about = [0; 16];
+            about[..2].copy_from_slice(&(tag + 1).to_be_bytes());
+            about[2] = who as u8;
+            for word in words {
+                let standing = Standing { issuer: own, term, about: Tag(about), word, n: 1 };
+                let content = standing.write(Writer::new()).finish();
+                let signed = [&b"sottovoce 2 standing"[..], &group_id, &content].concat();
+                let signature = self.rooms[who].out.identity.sign(&signed);
+                shown.push([&[0][..], &content, &signature].concat());
+            }
+        }
+        shown
+    }
+
+    /// The bytes that rooms other than `who` have sent.
+    fn bytes_of_others(&self, who: usize) -> usize {
+        self.log.iter().filter(|(from, _)| *from != who).map(|(_, envelope)| envelope.len()).sum()
     }
 
     fn seat(&mut self, who: usize) -> &mut seat::Seat {
@@ -225,6 +269,11 @@ impl Party {
 
     /// A Show of an identity to the host, who keeps the room.
     fn show_to_host(&mut self, by: &Identity, reference: [u8; 32]) -> Message {
+        self.wish_of_host(by, reference, Wish::Nothing)
+    }
+
+    /// A Show of an identity with a wish to the host, who keeps the room.
+    fn wish_of_host(&mut self, by: &Identity, reference: [u8; 32], wish: Wish) -> Message {
         let seat = self.seat(0);
         let door_key = seat.keeper.as_ref().unwrap().door.public().as_bytes().to_vec();
         let key_exchange = seat.group.key_exchange();
@@ -233,7 +282,7 @@ impl Party {
             key: IdentityKey::from_bytes(*by.public()),
             one_use: door_key.clone(),
             time_ms: 0,
-            wish: Wish::Nothing,
+            wish,
             statements: Default::default(),
         };
         let signed = Signed::show(content, by, &group_id, &door_key, &reference);

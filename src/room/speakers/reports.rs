@@ -270,7 +270,7 @@ pub(in crate::room) fn begin_speaking(
     let announced = match schedule.speaker_key() {
         Some(key) => {
             // Only we know when ours is due.
-            out.reports.vouched.know(key, UnixTime(u64::MAX));
+            out.reports.vouched.know(key, out.id(), UnixTime(u64::MAX));
             let holds = out.reports.expiry.begin_epoch(*seed, now);
             announce(out, group, terms, key, holds, now)
         }

@@ -38,6 +38,8 @@ pub(in crate::room) struct Vouched {
 /// What is known of a speaker key besides.
 #[derive(Clone, Copy)]
 struct Known {
+    /// Who announced it first. What others say of somebody's key changes no promise.
+    by: MemberId,
     /// Until when the speaker promised to keep its private half.
     until: UnixTime,
     /// The private half is out: nobody is heard under the key any more.
@@ -114,7 +116,7 @@ impl Vouched {
             if entry.key.holds != key.holds {
                 return Err(Violation::SpeakerKey);
             }
-            if let Some(known) = self.known.get_mut(&key.public) {
+            if let Some(known) = self.known.get_mut(&key.public).filter(|known| known.by == id) {
                 known.until = known.until.max(key.promised_until());
             }
             // An old one again takes nothing back.
@@ -124,7 +126,7 @@ impl Vouched {
             return Ok(if std::mem::take(&mut entry.withdrawn) { Heard::Begins } else { Heard::Continues });
         }
         self.room.get_or_insert_with(|| (place.group_id.to_vec(), place.room.clone()));
-        self.know(key.public, key.promised_until());
+        self.know(key.public, id, key.promised_until());
         if self.entries.len() >= MAX_ENTRIES {
             self.entries.pop_front();
         }
@@ -172,6 +174,13 @@ impl Vouched {
         present.any(|entry| entry.leaf == leaf && (!entry.withdrawn || published(entry)))
     }
 
+    /// The public key that a leaf announced in the present epoch.
+    #[cfg(test)]
+    pub(in crate::room) fn key_of(&self, leaf: Leaf) -> Option<[u8; 32]> {
+        let mut present = self.entries.iter().filter(|entry| entry.ended.is_none());
+        present.find(|entry| entry.leaf == leaf).map(|entry| entry.key.public)
+    }
+
     /// When [`grow_stale`](Self::grow_stale) has something to say.
     pub(in crate::room) fn stale_at(&self) -> Option<UnixTime> {
         let present = self.entries.iter().rev().take_while(|entry| entry.ended.is_none());
@@ -189,12 +198,14 @@ impl Vouched {
     }
 
     /// Notes a speaker key of this room, to know its private half by.
-    pub(in crate::room) fn know(&mut self, public: [u8; 32], until: UnixTime) {
+    pub(in crate::room) fn know(&mut self, public: [u8; 32], by: MemberId, until: UnixTime) {
         if let Some(known) = self.known.get_mut(&public) {
-            known.until = known.until.max(until);
+            if known.by == by {
+                known.until = known.until.max(until);
+            }
             return;
         }
-        self.known.insert(public, Known { until, published: false });
+        self.known.insert(public, Known { by, until, published: false });
         self.known_since.push_back(public);
         if self.known_since.len() > MAX_ENTRIES
             && let Some(oldest) = self.known_since.pop_front()

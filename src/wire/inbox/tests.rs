@@ -133,6 +133,32 @@ fn a_welcome_survives_replays_and_ten_thousand_forged_fragments_of_holders_of_th
 }
 
 #[test]
+fn long_messages_that_crawl_do_not_keep_others_out() {
+    let mut scene = Scene::new();
+    // Messages of eight parts fill the inbox, and each moves on once in nine seconds: 116 kB in a second.
+    let long: Vec<Vec<Bytes>> = (0..64)
+        .map(|_| {
+            let message = scene.message(20 * PART);
+            scene.seal(&message)
+        })
+        .collect();
+    for message in &long {
+        assert!(scene.receive_all(&message[..8]).is_empty());
+    }
+    assert!(scene.inbox.held > BUDGET - SIZES[4], "the inbox is full");
+    for round in 0..10 {
+        scene.now += Duration::from_secs(9);
+        for message in &long {
+            assert!(scene.receive_all(&message[8 + round..=8 + round]).is_empty());
+        }
+        let welcome = scene.message(60_000);
+        let envelopes = scene.seal(&welcome);
+        assert_eq!(envelopes.len(), 4);
+        assert!(scene.receive_all(&envelopes) == [welcome], "round {round}");
+    }
+}
+
+#[test]
 fn a_flood_that_begins_before_a_message_does_not_keep_it_out() {
     let mut scene = Scene::new();
     for _ in 0..BUDGET / SIZES[4] {
@@ -145,7 +171,7 @@ fn a_flood_that_begins_before_a_message_does_not_keep_it_out() {
     let envelopes = scene.seal(&message);
     assert!(scene.receive_all(&envelopes).is_empty());
     // Messages that stand still make room.
-    scene.now += STILL;
+    scene.now += LATELY;
     let envelopes = scene.seal(&message);
     assert_eq!(scene.receive_all(&envelopes), [message]);
 }
@@ -187,12 +213,13 @@ fn the_memory_of_an_inbox_is_bounded_whatever_comes() {
     }
     assert_eq!(held, BUDGET / SIZES[0]);
     let partial = scene.inbox.open.values().next().unwrap();
-    let each =
-        size_of::<Id>() + size_of::<Partial>() + partial.parts.capacity() * size_of::<(u16, Box<[u8]>)>();
+    let each = size_of::<Id>()
+        + size_of::<Partial>()
+        + partial.parts.capacity() * size_of::<(u16, Instant, Box<[u8]>)>();
     let slots = scene.inbox.open.capacity() * (size_of::<Id>() + size_of::<Partial>());
     assert!(each <= 300 && slots <= 300 * held, "{each} bytes for each message, {slots} in the table");
     let parts: usize =
-        scene.inbox.open.values().flat_map(|partial| &partial.parts).map(|(_, part)| part.len()).sum();
+        scene.inbox.open.values().flat_map(|partial| &partial.parts).map(|(.., part)| part.len()).sum();
     assert!(parts <= BUDGET);
 }
 

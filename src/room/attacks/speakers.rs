@@ -1,0 +1,32 @@
+//! What a member says of the speaker keys of others.
+
+use super::*;
+use crate::{group::announce::SpeakerKey, wire::invite::UnixTime};
+
+#[test]
+fn a_long_promise_about_the_key_of_another_does_not_keep_its_publication_from_counting() {
+    let mut party = Party::new(3);
+    let (speaker, rebel) = (1, 3);
+    party.rebel(rebel);
+    let now = party.now;
+    let id = party.id(2);
+    // An epoch in which the rebel has announced nothing yet.
+    party.rooms[0].set_role(id, Role::Listener, now).unwrap();
+    party.deliver();
+    party.pass(5 * SECOND);
+    let leaf = party.seat(speaker).group.own_leaf();
+    let public = party.rooms[0].out.reports.vouched.key_of(leaf).expect("the speaker has announced its key");
+    let announced = UnixTime(party.rooms[0].out.clock.unix_ms(party.now) / 1_000);
+    let name = party.memory(rebel).store.known().terms().name.clone();
+    let group = &party.seat(rebel).group;
+    let place = group.place_of(group.own_leaf(), &name);
+    let key = SpeakerKey::new(public, announced, u32::MAX, &place, |text| group.sign_as_leaf(text));
+    party.say(rebel, &Saying::SpeakerKey(key));
+    // The epoch ends, and half an hour later the speaker publishes its key.
+    let now = party.now;
+    party.rooms[0].set_role(id, Role::Speaker, now).unwrap();
+    party.deliver();
+    party.pass(Duration::from_secs(1_900));
+    let published = party.rooms[0].published_keys().any(|key| key.public() == public);
+    assert!(published, "what was said can be denied");
+}
