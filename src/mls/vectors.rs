@@ -1,7 +1,9 @@
-//! `tests/vectors/mls.txt`, derived a second time by `tests/vectors/mls.py` from `spec/mls.md` and RFC 9420.
+//! `tests/vectors/mls.txt`, derived a second time by `tests/vectors/mls.py` from `spec/mls.md` and
+//! RFC 9420.
 //!
-//! The host of the story was written in Python. Here Bob enters by its Welcome, hears it, and merges its
-//! commit, so the two implementations agree about every byte from the KeyPackage to the first media key.
+//! The host of the story was written in Python. Here Bob enters by its Welcome, hears it, and
+//! merges its commit, so the two implementations agree about every byte from the KeyPackage to the
+//! first media key.
 
 use openmls::prelude::{KeyPackageVerifyError, MlsMessageBodyIn, MlsMessageIn, ProtocolVersion};
 use tls_codec::{DeserializeBytes, Serialize};
@@ -164,7 +166,7 @@ fn refused(what: &str) -> Vec<Case> {
     all.filter(|case| case.text("what") == what).collect()
 }
 
-/// MLS looks at the lifetime last. That of the file is over or not, as the clock of whoever tests says.
+/// MLS looks at the lifetime last. That of the file is over or not, as the clock says.
 fn is_sound(message: &[u8]) -> bool {
     let Ok(message) = MlsMessageIn::tls_deserialize_exact_bytes(message) else { return false };
     let MlsMessageBodyIn::KeyPackage(key_package) = message.extract() else { return false };
@@ -227,8 +229,9 @@ fn commits_that_are_not_staged() {
             None => "taken",
         };
         assert_eq!(error, case.text("error"), "{}", case.text("why"));
-        // The next good commit has the generation of the refused one. Every member knows every ratchet of its
-        // epoch, so a message that is not authentic must not use the key up (`spec/mls.md`, M23).
+        // The next good commit has the generation of the refused one. Every member knows every
+        // ratchet of its epoch, so a message that is not authentic must not use the key up
+        // (`spec/mls.md`, M23).
         let next = of_suite("commit", 2, 1).remove(0);
         let unauthentic = ["Malformed", "OtherGroup", "Stale", "Future", "Undecryptable"].contains(&error);
         match bob.process(&next.bytes("message")) {

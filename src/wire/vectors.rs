@@ -1,4 +1,5 @@
-//! `tests/vectors/control.txt`, derived a second time by `tests/vectors/control.py` from `spec/control.md`.
+//! `tests/vectors/control.txt`, derived a second time by `tests/vectors/control.py` from
+//! `spec/control.md`.
 
 mod names;
 mod outside;
@@ -202,7 +203,7 @@ fn sayings() {
     }
 }
 
-/// The signature covers what `spec/control.md` and SPEC section 12.2 say, written out here once more.
+/// The signature covers what SPEC section 12.2 says, written out here once more.
 fn speaker_key(case: &Case) -> Saying {
     let leaf = SigningKey::from_seed(case.array("leaf_seed"));
     let content = Writer::new()
