@@ -92,6 +92,7 @@ impl Seat {
             told_unattended: false,
             door_said_at: None,
             entered_at: now,
+            stepped: super::bounded::Rate::new(1, STEPPED_APART),
             in_vain_until: None,
             left_out: 0,
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
@@ -376,6 +377,8 @@ fn begin_epoch(
 
 /// A keeper of which no word is known has a word that is too old to send on.
 const PROOF_OLD: Duration = Duration::from_secs(15);
+/// A heartbeat moves our step clock, by a minute at most, once in this time (SPEC section 4.2).
+const STEPPED_APART: Duration = Duration::from_secs(4);
 /// One renewal of each member in this time.
 const RENEWAL_APART: Duration = Duration::from_secs(30);
 /// A moderator gets four badges in this time.

@@ -391,7 +391,9 @@ impl Seat {
         self.beat = self.beat.max(made);
         self.keeper_door = Some(beat.content().door_key.to_vec());
         self.hear_word(out, memory, beat.content().key.id(), made, now);
-        self.schedule.handle_elapsed(Duration::from_millis(beat.content().step_ms), now);
+        if self.stepped.take((), now) {
+            self.schedule.handle_elapsed(Duration::from_millis(beat.content().step_ms), now);
+        }
         self.hear_law(out, memory, &beat.content().key, beat.content().known_law, made, now);
         if is_turn(&self.view(memory, now), beat.content().time_ms) {
             let at_ms = out.stamp_ms(now);

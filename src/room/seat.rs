@@ -90,6 +90,8 @@ pub(super) struct Seat {
     pub(super) told_unattended: bool,
     pub(super) door_said_at: Option<Instant>,
     pub(super) entered_at: Instant,
+    /// Heartbeats that moved our step clock.
+    pub(super) stepped: Rate<()>,
     /// We asked for a place elsewhere in vain; until then asking again does not keep us from our part.
     pub(super) in_vain_until: Option<Instant>,
     /// The standings that counted still after our last table that took in what counts.

@@ -148,3 +148,21 @@ fn several_listeners_that_pretend_to_keep_branches_do_not_silence_the_room_for_l
     let silent = party.silent_seconds(other, 200, &mut beat);
     assert!(silent <= 5, "{silent} of the next 200 seconds");
 }
+
+#[test]
+fn a_keeper_moves_nobodys_step_clock_by_more_than_a_minute_at_a_time() {
+    let mut party = Party::new(4);
+    let order = party.order();
+    let (rebel, other) = (order[0], order[2]);
+    party.rebel(0);
+    party.pass(25 * SECOND);
+    assert!(party.seat(rebel).keeps());
+    party.rebel(rebel);
+    let now = party.now;
+    let before = party.seat(other).schedule.elapsed(now);
+    for _ in 0..20 {
+        party.beat_with(rebel, |beat| beat.step_ms = u64::MAX);
+    }
+    let moved = party.seat(other).schedule.elapsed(now) - before;
+    assert!(moved <= 60 * SECOND, "{moved:?} in no time");
+}
