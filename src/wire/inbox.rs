@@ -2,7 +2,8 @@
 //!
 //! Everybody who holds or held an invite can send fragments, so an inbox has to choose what it forgets when
 //! it is full. A fragment proves to which message it belongs, hence forged fragments only ever begin
-//! messages of their own, and these are forgotten before a message that comes on.
+//! messages of their own, and these are forgotten before a message that comes on: one that moved on
+//! lately, or one of many parts.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -98,19 +99,35 @@ impl Inbox {
         Some(parts.concat())
     }
 
-    /// Forgets messages until the rest fits: those that stand still first, the longest still one before
-    /// the others; then those of the fewest parts, of these the one that moved on longest ago.
+    /// Forgets messages until the rest fits. Those that moved on last, of half the budget together, stay:
+    /// nobody sends so much between two parts of one message. Of the others those go first that stand
+    /// still, the longest still one before the others; then those of the fewest parts, of these the one
+    /// that moved on longest ago.
     fn forget_until_it_fits(&mut self, now: Instant) {
         while self.held > BUDGET {
+            let stays_from = self.turn_of_the_last_half();
             let order = |(_, partial): &(&Id, &Partial)| {
                 let moves = now.saturating_duration_since(partial.at) < STILL;
                 (moves, if moves { partial.parts.len() } else { 0 }, partial.turn)
             };
-            let Some(least) = self.open.iter().min_by_key(order).map(|(id, _)| *id) else { return };
+            let others = self.open.iter().filter(|(_, partial)| partial.turn < stays_from);
+            let Some(least) = others.min_by_key(order).map(|(id, _)| *id) else { return };
             if let Some(forgotten) = self.open.remove(&least) {
                 self.held -= forgotten.charged;
             }
         }
+    }
+
+    /// Messages whose last part has this turn or a later one are charged half the budget together, at most.
+    fn turn_of_the_last_half(&self) -> u64 {
+        let mut turns: Vec<_> = self.open.values().map(|partial| (partial.turn, partial.charged)).collect();
+        turns.sort_unstable_by(|one, other| other.cmp(one));
+        let mut charged = 0;
+        let fits = |(_, size): &&(u64, usize)| {
+            charged += size;
+            charged <= BUDGET / 2
+        };
+        turns.iter().take_while(fits).last().map_or(u64::MAX, |(turn, _)| *turn)
     }
 }
 
