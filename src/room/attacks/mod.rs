@@ -6,6 +6,7 @@
 mod doors;
 mod floods;
 mod keepers;
+mod newcomers;
 mod replays;
 mod statements;
 
@@ -18,7 +19,7 @@ use crate::{
     media::Silence,
     mls::{Purpose, SealingKey},
     wire::{
-        door::door_name,
+        door::{Door, door_name},
         heartbeat::{Beat, Heartbeat},
         saying::Saying,
         show::{Show, ShowContent, Wish},
@@ -35,6 +36,8 @@ struct Party {
     invite: String,
     /// Every envelope that the relay saw, with its sender.
     log: Vec<(usize, Bytes)>,
+    /// An envelope that a stranger plays to everybody after each message.
+    played: Option<Bytes>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -58,7 +61,7 @@ impl Party {
             Room::create(identity(0), options, Seed::from_bytes(&mut [100; 32]), now, unix).unwrap();
         let invite = host.invite(InviteOptions::default(), now).unwrap().to_string();
         let (rebels, log) = (Vec::new(), Vec::new());
-        let mut party = Self { rooms: vec![host], rebels, now, unix, invite, log };
+        let mut party = Self { rooms: vec![host], rebels, now, unix, invite, log, played: None };
         for n in 1..=others {
             party.knock(n);
         }
@@ -125,6 +128,9 @@ impl Party {
             if to != from {
                 let _ = room.handle_control(message, self.now);
             }
+            if let Some(played) = &self.played {
+                let _ = room.handle_control(played, self.now);
+            }
         }
     }
 
@@ -145,21 +151,34 @@ impl Party {
 
     /// A heartbeat that claims an epoch and a branch.
     fn beat(&mut self, from: usize, epoch: u64, branch: [u8; 32], door_key: Vec<u8>) {
+        self.beat_with(from, |beat| {
+            (beat.epoch, beat.branch, beat.door_key) = (Epoch(epoch), branch, door_key);
+        });
+    }
+
+    /// A heartbeat of the epoch that its sender is in, but for what `change` does to it.
+    fn beat_with(&mut self, from: usize, change: impl FnOnce(&mut Beat)) {
+        self.beat_with_doors(from, Vec::new(), change);
+    }
+
+    fn beat_with_doors(&mut self, from: usize, doors: Vec<Signed<Door>>, change: impl FnOnce(&mut Beat)) {
         let now = self.now;
+        let (epoch, branch) = (self.seat(from).group.epoch(), self.seat(from).group.branch());
         let (out, memory, _) = self.rooms[from].present().unwrap();
         let known = memory.store.known();
-        let beat = Beat {
+        let mut beat = Beat {
             key: IdentityKey::from_bytes(*out.identity.public()),
-            epoch: Epoch(epoch),
+            epoch,
             branch,
             step_ms: 0,
             time_ms: out.stamp_ms(now),
             epoch_law: known.hash(),
             known_law: known.hash(),
-            door_key,
+            door_key: vec![9; 32],
         };
+        change(&mut beat);
         let (group_id, salt) = (known.group_id().0, known.terms().salt);
-        let heartbeat = Heartbeat::new(beat, Vec::new(), &out.identity, &group_id, &salt, &mut out.rng);
+        let heartbeat = Heartbeat::new(beat, doors, &out.identity, &group_id, &salt, &mut out.rng);
         self.send(from, &Message::Heartbeat(heartbeat));
     }
 
@@ -216,6 +235,20 @@ impl Party {
     fn read(&self, envelope: &Bytes) -> Option<Message> {
         let whole = Inbox::default().receive(&self.rooms[0].out.lane, envelope, self.now).ok()??;
         Message::decode(&whole).ok()
+    }
+
+    /// How many messages of a kind the relay has seen from a room since the log had `since` entries.
+    fn count(&self, who: usize, since: usize, is_kind: impl Fn(&Message) -> bool) -> usize {
+        let of_room = self.log.iter().skip(since).filter(|(from, _)| *from == who);
+        of_room.filter_map(|(_, envelope)| self.read(envelope)).filter(is_kind).count()
+    }
+
+    /// A member starts again from what it stored.
+    fn restart(&mut self, who: usize) {
+        let membership = self.rooms[who].membership().unwrap();
+        let seed = Seed::from_bytes(&mut [150 + who as u8; 32]);
+        let unix = UnixTime(self.unix.0 + (self.now - self.rooms[0].out.clock.began).as_secs());
+        self.rooms[who] = Room::resume(identity(who), &membership, seed, self.now, unix).unwrap();
     }
 
     /// How many messages of a room the relay has seen.
