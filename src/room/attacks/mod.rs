@@ -9,6 +9,7 @@ mod keepers;
 mod newcomers;
 mod replays;
 mod statements;
+mod takeovers;
 
 use std::time::{Duration, Instant, SystemTime};
 
