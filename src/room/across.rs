@@ -111,11 +111,14 @@ impl Seat {
         let own = self.showing.open.iter().position(|(reference, _)| *reference == answer.reference);
         let content = match own {
             Some(at) => {
-                let (reference, secret) = self.showing.open.remove(at);
-                let aad = Answer::aad(&group_id, &reference);
+                let aad = Answer::aad(&group_id, &answer.reference);
                 let sealed = Sealed { kem_output: answer.kem.clone(), sealed: answer.sealed.clone() };
-                let plain = secret.open(Purpose::Answer, &sealed, &aad);
-                AnswerContent::decode(&plain.ok_or(ControlError::Undecryptable)?).ok()
+                let open = self.showing.open.get(at);
+                let plain = open.and_then(|(_, secret)| secret.open(Purpose::Answer, &sealed, &aad));
+                let plain = plain.ok_or(ControlError::Undecryptable)?;
+                // Not before: whoever sees the reference can answer, and the keeper may answer later.
+                self.showing.open.remove(at);
+                AnswerContent::decode(&plain).ok()
             }
             None => self
                 .returning
@@ -136,7 +139,7 @@ impl Seat {
         if self.showing.is_due(now) {
             self.show(out, memory, now);
         }
-        for across in self.showing.take_across(now) {
+        for across in self.showing.take_across(memory.store.known().hash(), now) {
             let target = across.target;
             if !memory.store.law().admits(&target.key) {
                 continue;

@@ -19,7 +19,7 @@ use super::{
     memory::Memory,
     order::Turns,
     outbox::Outbox,
-    presence::Presence,
+    presence::{ANSWERS_WITHIN, MAX_ANSWERS, Presence},
     seat::{Outcome, Seat},
     showing::Showing,
     speakers::{Missing, begin_speaking},
@@ -93,6 +93,8 @@ impl Seat {
             door_said_at: None,
             entered_at: now,
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
+            words: super::bounded::Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
+            steps: super::bounded::Rate::new(1, STEPS_APART),
         };
         let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();
         seat.plan_renewal(out, now);
@@ -382,3 +384,5 @@ const RETURN_APART: Duration = Duration::from_secs(2);
 /// Somebody who is out is told why no more often.
 const TURNED_AWAY_APART: Duration = Duration::from_secs(60);
 const SHOW_APART: Duration = Duration::from_secs(10);
+/// The keeper's step clock moves ours no more often: packets on their way would find no key.
+const STEPS_APART: Duration = Duration::from_secs(4);

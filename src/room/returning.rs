@@ -57,6 +57,8 @@ pub(super) struct Returning {
     asking: Option<Asking>,
     /// Keepers that did not let us in for ten seconds, and until when they are passed over.
     ignoring: Vec<(MemberId, Instant)>,
+    /// Until when we play our part where we are, since we asked somebody in vain.
+    parts_until: Option<Instant>,
     ask_at: Instant,
     pub(super) began: Instant,
     /// A commit that is broken for us is why we return.
@@ -77,6 +79,7 @@ impl Returning {
             targets: Vec::new(),
             asking: None,
             ignoring: Vec::new(),
+            parts_until: None,
             ask_at,
             began: now,
             broken: None,
@@ -116,9 +119,10 @@ impl Returning {
         self.ignoring.iter().any(|(id, until)| *id == keeper && *until > now)
     }
 
-    /// Whether every keeper that can be asked was asked in vain, so that our own branch is to go on.
+    /// Whether a keeper was asked in vain lately, so that our own branch is to go on, whoever else may be asked:
+    /// several who let nobody in would otherwise stop it for ever.
     pub(super) fn is_in_vain(&self, now: Instant) -> bool {
-        !self.targets.is_empty() && self.targets.iter().all(|target| self.ignores(target.key.id(), now))
+        self.parts_until.is_some_and(|until| until > now)
     }
 
     /// Asks, if it is time to.
@@ -137,13 +141,15 @@ impl Returning {
         self.ask_at = now + if self.is_slow { ASK_SLOWLY } else { ASK_AGAIN };
         if let Some(asking) = self.asking.take_if(|asking| asking.since + IN_VAIN <= now) {
             self.ignoring.push((asking.target, now + IGNORED_FOR));
+            self.parts_until = Some(now + IGNORED_FOR);
         }
         let Some(target) = self.choose(store, now) else {
             return out.send(&Message::Call).map_err(|_| Failure::of("a call is too long"));
         };
         let key = target.key;
         // A clock that is wrong by minutes does not keep a member out: the room's time counts.
-        let said_ms = target.time_ms + (now - target.heard_at).as_millis() as u64;
+        let since = u64::try_from(now.saturating_duration_since(target.heard_at).as_millis());
+        let said_ms = target.time_ms.saturating_add(since.unwrap_or(u64::MAX));
         let made_ms = if said_ms.abs_diff(own_ms) <= CLOCKS_DIFFER_MS { said_ms } else { own_ms };
         let group_id = store.known().group_id().0;
         let fresh = self.asking.take().filter(|asking| asking.target == key.id());

@@ -92,6 +92,10 @@ pub(super) struct Seat {
     pub(super) entered_at: Instant,
     /// Renewals that were merged, by member.
     pub(super) renewals: Rate<MemberId>,
+    /// Heartbeats that we answered.
+    pub(super) words: Rate<()>,
+    /// Heartbeats by which our step clock moved.
+    pub(super) steps: Rate<()>,
 }
 
 /// What a message or the time did to our place.
@@ -352,8 +356,8 @@ impl Seat {
         times.into_iter().flatten().min()
     }
 
-    /// Whether we play our part in this epoch: we do not ask for a place elsewhere, or ask only keepers
-    /// that we asked in vain before.
+    /// Whether we play our part in this epoch: we do not ask for a place elsewhere, or asked somebody in vain
+    /// lately.
     pub(super) fn takes_part(&self, now: Instant) -> bool {
         self.returning.as_ref().is_none_or(|returning| returning.is_in_vain(now))
     }

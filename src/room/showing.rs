@@ -1,7 +1,7 @@
 //! When to show others what we know of the law (SPEC section 7, rules G1 to G4).
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,8 @@ pub(super) struct Showing {
     answers: usize,
     /// Keepers of other branches that are to be shown what we know.
     across: Vec<Across>,
+    /// To which keepers we showed last, the hash of what we knew then, and when.
+    shown_to: VecDeque<(MemberId, [u8; 32], Instant)>,
     /// The one-use keys of Shows that have no answer yet, the newest last.
     pub(super) open: Vec<([u8; 32], SealingSecret)>,
 }
@@ -72,8 +74,25 @@ impl Showing {
         true
     }
 
-    /// A keeper of another branch knows another law.
-    pub(super) fn show_across(&mut self, target: Target, at: Instant) {
+    /// A keeper of another branch knows another law than ours, whose hash is `known`. `spread` is between 0 and 10 s;
+    /// `None` for a keeper, which shows at once.
+    ///
+    /// A keeper takes one Show of an identity in ten seconds, and who shows the same again does so in vain for the most
+    /// part: whoever keeps a branch that never learns does not make others show for ever.
+    pub(super) fn show_across(
+        &mut self,
+        target: Target,
+        known: [u8; 32],
+        spread: Option<Duration>,
+        now: Instant,
+    ) {
+        let last = self.shown_to.iter().find(|(keeper, ..)| *keeper == target.key.id());
+        let wait = last.map(|(_, hash, at)| match spread {
+            Some(_) if *hash == known => *at + SAME_AGAIN,
+            _ => *at + SHOWS_APART,
+        });
+        let at = now + spread.map_or(Duration::ZERO, |spread| OTHERS_SHOW + spread);
+        let at = wait.map_or(at, |wait| wait.max(at));
         if let Some(across) = self.across.iter_mut().find(|across| across.target.key == target.key) {
             across.target = target;
         } else if self.across.len() < MAX_ACROSS {
@@ -86,9 +105,18 @@ impl Showing {
         self.across.retain(|across| across.target.key.id() != keeper);
     }
 
-    /// Shows across branches that are due.
-    pub(super) fn take_across(&mut self, now: Instant) -> Vec<Across> {
-        self.across.extract_if(.., |across| across.at <= now).collect()
+    /// Shows across branches that are due, of the law whose hash is `known`.
+    pub(super) fn take_across(&mut self, known: [u8; 32], now: Instant) -> Vec<Across> {
+        let due: Vec<_> = self.across.extract_if(.., |across| across.at <= now).collect();
+        for across in &due {
+            let keeper = across.target.key.id();
+            self.shown_to.retain(|(other, ..)| *other != keeper);
+            if self.shown_to.len() >= MAX_SHOWN_TO {
+                self.shown_to.pop_front();
+            }
+            self.shown_to.push_back((keeper, known, now));
+        }
+        due
     }
 
     pub(super) fn note_open(&mut self, reference: [u8; 32], secret: SealingSecret) {
@@ -108,5 +136,12 @@ const DIFFERS_FOR: Duration = Duration::from_secs(3);
 const SHOW_APART: Duration = Duration::from_secs(5);
 const MAX_SHOWN: usize = 8_192;
 const MAX_ACROSS: usize = 8;
+/// Members other than the keeper show later than it.
+const OTHERS_SHOW: Duration = Duration::from_secs(10);
+/// To one keeper nobody shows more often.
+const SHOWS_APART: Duration = Duration::from_secs(10);
+/// Who does not keep shows the same to the same keeper again after this time.
+const SAME_AGAIN: Duration = Duration::from_secs(120);
+const MAX_SHOWN_TO: usize = 64;
 const MAX_ANSWERS: usize = 16;
 const MAX_OPEN: usize = 8;

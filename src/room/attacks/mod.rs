@@ -3,6 +3,7 @@
 //! Rooms stand in one process on virtual time. A rebel's room hears everything and says nothing of its
 //! own accord; the test speaks in its name, with its keys.
 
+mod beats;
 mod doors;
 mod floods;
 mod keepers;
