@@ -93,6 +93,7 @@ impl Seat {
             door_said_at: None,
             entered_at: now,
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
+            left_out: 0,
             words: super::bounded::Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
             steps: super::bounded::Rate::new(1, STEPS_APART),
         };

@@ -56,9 +56,12 @@ impl Seat {
             out.tell(Event::Unattended);
         }
         self.told_unattended = unattended;
-        if ranks == Rank::Host && memory.store.law().standings() >= TAKE_IN_AT {
-            // What fails is tried again when another standing counts.
+        // A table leaves out what others said about tags of nobody, and that goes on counting.
+        let standings = memory.store.law().standings();
+        self.left_out = self.left_out.min(standings);
+        if ranks == Rank::Host && standings - self.left_out >= TAKE_IN_AT {
             let _ = self.act(out, memory, Act::TakeIn, now);
+            self.left_out = memory.store.law().standings();
         }
     }
 

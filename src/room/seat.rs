@@ -92,6 +92,8 @@ pub(super) struct Seat {
     pub(super) entered_at: Instant,
     /// Renewals that were merged, by member.
     pub(super) renewals: Rate<MemberId>,
+    /// As the host: how many standings counted after our last table of what is known.
+    pub(super) left_out: usize,
     /// Heartbeats that we answered.
     pub(super) words: Rate<()>,
     /// Heartbeats by which our step clock moved.
