@@ -88,6 +88,9 @@ impl Seat {
             Wish::Return { key_package, broken } => {
                 if let Some(broken) = broken {
                     out.tell(Event::Accused { member: broken.by.id(), by: key.id() });
+                    if self.renewed.contains(&(broken.epoch.0, broken.by.id())) {
+                        self.accused.note(broken.by.id(), now);
+                    }
                 }
                 let candidate = Candidate::vet(&key_package, &group_id, key_exchange)
                     .map_err(|violation| ControlError::KeyPackage(violation.into()))?;

@@ -93,6 +93,8 @@ impl Seat {
             door_said_at: None,
             entered_at: now,
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
+            renewed: Default::default(),
+            accused: super::bounded::Rate::new(1, ACCUSED_FOR),
             left_out: 0,
             words: super::bounded::Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
             steps: super::bounded::Rate::new(1, STEPS_APART),
@@ -385,5 +387,7 @@ const RETURN_APART: Duration = Duration::from_secs(2);
 /// Somebody who is out is told why no more often.
 const TURNED_AWAY_APART: Duration = Duration::from_secs(60);
 const SHOW_APART: Duration = Duration::from_secs(10);
+/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live anyway.
+const ACCUSED_FOR: Duration = Duration::from_secs(600);
 /// The keeper's step clock moves ours no more often: packets on their way would find no key.
 const STEPS_APART: Duration = Duration::from_secs(4);

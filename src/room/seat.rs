@@ -92,6 +92,10 @@ pub(super) struct Seat {
     pub(super) entered_at: Instant,
     /// Renewals that were merged, by member.
     pub(super) renewals: Rate<MemberId>,
+    /// Renewals that we merged as the keeper: the epoch that each ended, and whose it was.
+    pub(super) renewed: Recent<(u64, MemberId), 64>,
+    /// Members of whose renewals somebody said that it could not process them.
+    pub(super) accused: Rate<MemberId>,
     /// As the host: how many standings counted after our last table of what is known.
     pub(super) left_out: usize,
     /// Heartbeats that we answered.
@@ -246,6 +250,7 @@ impl Seat {
             {
                 // Only renewals are merged by a keeper; the others wait for its word.
                 self.renewals.note(by, now);
+                self.renewed.note((self.group.epoch().0, by));
                 // A renewal counts as the keeper's, which members let commit 18 times in 30 s.
                 self.keeper.iter_mut().for_each(|keeper| keeper.note_renewal(now));
             }
@@ -287,7 +292,8 @@ impl Seat {
     fn renewal_counts(&self, pending: &Pending, memory: &Memory, now: Instant) -> bool {
         if self.keeps() {
             let by = self.group.occupant_at(pending.staged.by).map(|by| by.id);
-            let is_free = by.is_some_and(|by| !self.renewals.is_full(&by, now));
+            let is_free =
+                by.is_some_and(|by| !self.renewals.is_full(&by, now) && !self.accused.is_full(&by, now));
             let settled = memory.store.known().hash() == self.epoch_law.hash();
             let room = self.keeper.as_ref().is_some_and(|keeper| keeper.lets_renew(now));
             return is_free && settled && room && self.renewals.total(now) < MAX_RENEWALS;
