@@ -43,7 +43,6 @@ pub(crate) struct Applicant {
 /// law has judged it.
 pub(crate) struct Entry {
     /// The identity whose leaf signed the Welcome.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests look at it"))]
     pub(crate) sender: IdentityKey,
     /// The leaves of the tree, ascending.
     pub(crate) roster: Vec<Occupant>,

@@ -88,6 +88,9 @@ impl Seat {
             Wish::Return { key_package, broken } => {
                 if let Some(broken) = broken {
                     out.tell(Event::Accused { member: broken.by.id(), by: key.id() });
+                    if self.renewed.contains(&(broken.epoch.0, broken.by.id())) {
+                        self.accused.note(broken.by.id(), now);
+                    }
                 }
                 let candidate = Candidate::vet(&key_package, &group_id, key_exchange)
                     .map_err(|violation| ControlError::KeyPackage(violation.into()))?;
@@ -111,11 +114,14 @@ impl Seat {
         let own = self.showing.open.iter().position(|(reference, _)| *reference == answer.reference);
         let content = match own {
             Some(at) => {
-                let (reference, secret) = self.showing.open.remove(at);
-                let aad = Answer::aad(&group_id, &reference);
+                let aad = Answer::aad(&group_id, &answer.reference);
                 let sealed = Sealed { kem_output: answer.kem.clone(), sealed: answer.sealed.clone() };
-                let plain = secret.open(Purpose::Answer, &sealed, &aad);
-                AnswerContent::decode(&plain.ok_or(ControlError::Undecryptable)?).ok()
+                let open = self.showing.open.get(at);
+                let plain = open.and_then(|(_, secret)| secret.open(Purpose::Answer, &sealed, &aad));
+                let plain = plain.ok_or(ControlError::Undecryptable)?;
+                // Not before: whoever sees the reference can answer, and the keeper may answer later.
+                self.showing.open.remove(at);
+                AnswerContent::decode(&plain).ok()
             }
             None => self
                 .returning

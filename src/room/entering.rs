@@ -19,7 +19,7 @@ use super::{
     memory::Memory,
     order::Turns,
     outbox::Outbox,
-    presence::Presence,
+    presence::{ANSWERS_WITHIN, MAX_ANSWERS, Presence},
     seat::{Outcome, Seat},
     showing::Showing,
     speakers::{Missing, begin_speaking},
@@ -96,6 +96,9 @@ impl Seat {
             in_vain_until: None,
             left_out: 0,
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
+            renewed: Default::default(),
+            accused: super::bounded::Rate::new(1, ACCUSED_FOR),
+            words: super::bounded::Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
         };
         let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();
         seat.plan_renewal(out, now);
@@ -387,3 +390,6 @@ const RETURN_APART: Duration = Duration::from_secs(2);
 /// Somebody who is out is told why no more often.
 const TURNED_AWAY_APART: Duration = Duration::from_secs(60);
 const SHOW_APART: Duration = Duration::from_secs(10);
+/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live anyway.
+const ACCUSED_FOR: Duration = Duration::from_secs(600);
+/// The keeper's step clock moves ours no more often: packets on their way would find no key.

@@ -12,7 +12,7 @@ use super::{
     judge::{Verdict, judge},
     memory::Memory,
     outbox::Outbox,
-    presence::is_turn,
+    presence::answers,
     returning::{Returning, Target},
     seat::{Outcome, Seat},
     shown,
@@ -338,7 +338,10 @@ impl Seat {
         let verdict =
             judge(&beat, made, &self.view(memory, now), &self.turns, &self.past, self.entered_at, lacking);
         match verdict {
-            Verdict::Ours => self.hear_keeper(out, memory, &beat, made, now),
+            Verdict::Ours => {
+                self.liveness.note_not_behind();
+                self.hear_keeper(out, memory, &beat, made, now);
+            }
             Verdict::Behind { lost } => {
                 let next = (beat.content().epoch.0, beat.content().branch);
                 if self
@@ -395,7 +398,9 @@ impl Seat {
             self.schedule.handle_elapsed(Duration::from_millis(beat.content().step_ms), now);
         }
         self.hear_law(out, memory, &beat.content().key, beat.content().known_law, made, now);
-        if is_turn(&self.view(memory, now), beat.content().time_ms) {
+        let most = answers(&self.view(memory, now), beat.content().time_ms);
+        if self.words.count(&(), now) < most {
+            self.words.note((), now);
             let at_ms = out.stamp_ms(now);
             let known_law = memory.store.known().hash();
             self.say(out, &Saying::Word { heard_ms: beat.content().time_ms, at_ms, known_law });

@@ -52,6 +52,11 @@ impl Liveness {
         }
     }
 
+    /// Our keeper spoke later of the epoch that we are in: no other epoch follows on it yet.
+    pub(super) fn note_not_behind(&mut self) {
+        self.behind = None;
+    }
+
     /// How long an epoch that we were told of has been lacking.
     pub(super) fn lacking_since(&self) -> Option<Instant> {
         self.behind.map(|(_, since)| since)

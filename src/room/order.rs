@@ -169,14 +169,14 @@ impl Turns {
     /// Whether a takeover by this member counts at the moment (K3).
     pub(super) fn permits_takeover(&self, by: &Occupant, view: &View<'_>) -> bool {
         let known = view.known();
-        if !known.admits(&by.key)
-            || self.takeovers.is_full(&by.id, view.now)
-            || self.takeovers.total(view.now) >= MAX_ALL_TAKEOVERS
-        {
+        if !known.admits(&by.key) || self.takeovers.is_full(&by.id, view.now) {
             return false;
         }
+        // Others use up what all have together, and not what somebody of rank has.
         let outranks = view.keeper().is_none_or(|keeper| known.rank_of(&by.key) > known.rank_of(&keeper.key));
-        outranks || self.silent_since(&view.at(view.now + TOLERANCE)).is_some()
+        outranks
+            || self.takeovers.total(view.now) < MAX_ALL_TAKEOVERS
+                && self.silent_since(&view.at(view.now + TOLERANCE)).is_some()
     }
 
     /// Whether the member committed as often as members accept (C6).

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    joining::{WelcomeError, check_tree, read_law},
+    joining::{WelcomeError, check_sender, check_tree, read_law},
     order::Place,
     outbox::Outbox,
     petition::Petition,
@@ -147,7 +147,8 @@ impl Returning {
         };
         let key = target.key;
         // A clock that is wrong by minutes does not keep a member out: the room's time counts.
-        let said_ms = target.time_ms + (now - target.heard_at).as_millis() as u64;
+        let since = u64::try_from(now.saturating_duration_since(target.heard_at).as_millis());
+        let said_ms = target.time_ms.saturating_add(since.unwrap_or(u64::MAX));
         let made_ms = if said_ms.abs_diff(own_ms) <= CLOCKS_DIFFER_MS { said_ms } else { own_ms };
         let group_id = store.known().group_id().0;
         let fresh = self.asking.take().filter(|asking| asking.target == key.id());
@@ -208,6 +209,7 @@ impl Returning {
         if !store.pins().is_contained_in(epoch_law.law()) {
             return Err(WelcomeError::Rule(Violation::HandOver));
         }
+        check_sender(&entry, epoch_law.law())?;
         check_tree(&entry, epoch_law.law())?;
         let mut joint = store.clone();
         let _ = joint.merge(Vec::new(), &epoch_law);

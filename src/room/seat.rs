@@ -98,6 +98,12 @@ pub(super) struct Seat {
     pub(super) left_out: usize,
     /// Renewals that were merged, by member.
     pub(super) renewals: Rate<MemberId>,
+    /// Renewals that we merged as the keeper: the epoch that each ended, and whose it was.
+    pub(super) renewed: Recent<(u64, MemberId), 64>,
+    /// Members of whose renewals somebody said that it could not process them.
+    pub(super) accused: Rate<MemberId>,
+    /// Heartbeats that we answered.
+    pub(super) words: Rate<()>,
 }
 
 /// What a message or the time did to our place.
@@ -246,6 +252,7 @@ impl Seat {
                 && kept
             {
                 self.renewals.note(by, now);
+                self.renewed.note((self.group.epoch().0, by));
                 // A renewal counts as the keeper's, which members let commit 18 times in 30 s.
                 self.keeper.iter_mut().for_each(|keeper| keeper.note_renewal(now));
             }
@@ -291,7 +298,8 @@ impl Seat {
     fn renewal_counts(&self, pending: &Pending, memory: &Memory, now: Instant) -> bool {
         if self.keeps() {
             let by = self.group.occupant_at(pending.staged.by).map(|by| by.id);
-            let is_free = by.is_some_and(|by| !self.renewals.is_full(&by, now));
+            let is_free =
+                by.is_some_and(|by| !self.renewals.is_full(&by, now) && !self.accused.is_full(&by, now));
             let settled = memory.store.known().hash() == self.epoch_law.hash();
             let room = self.keeper.as_ref().is_some_and(|keeper| keeper.lets_renew(now));
             // A keeper that goes elsewhere (K9) sends no heartbeat that could state the epoch.

@@ -1,7 +1,7 @@
 //! Members without rank that keep the room, or say that they do.
 
 use super::*;
-use crate::mls::forge::Forgery;
+use crate::mls::forge::{Forgery, Spoil};
 
 /// The host's device dies, and the second of the others comes to keep the room, because the first, a
 /// rebel, does not take over. Returns the rebel, the keeper and somebody else.
@@ -165,4 +165,24 @@ fn a_keeper_moves_nobodys_step_clock_by_more_than_a_minute_at_a_time() {
     }
     let moved = party.seat(other).schedule.elapsed(now) - before;
     assert!(moved <= 60 * SECOND, "{moved:?} in no time");
+}
+
+#[test]
+fn three_members_do_not_keep_another_out_by_renewals_that_it_cannot_process() {
+    let mut party = Party::new(5);
+    let (rebels, victim) = ([1, 2, 3], 5);
+    let id = party.id(victim);
+    let silent = party.silent_seconds(victim, 180, |party, second| {
+        if second % 10 > 0 {
+            return;
+        }
+        let now = party.now;
+        let Ok((out, memory, seat)) = party.rooms[rebels[second / 10 % 3]].present() else { return };
+        let Some(leaf) = seat.group.occupant(id).map(|victim| victim.leaf) else { return };
+        seat.group.spoil_paths_to(&[leaf], false, Spoil::Garbage);
+        seat.renew_at = now;
+        seat.tend_renewal(out, memory, now);
+        party.deliver();
+    });
+    assert!(silent <= 30, "{silent} of 180 seconds");
 }
