@@ -338,7 +338,10 @@ impl Seat {
         let verdict =
             judge(&beat, made, &self.view(memory, now), &self.turns, &self.past, self.entered_at, lacking);
         match verdict {
-            Verdict::Ours => self.hear_keeper(out, memory, &beat, made, now),
+            Verdict::Ours => {
+                self.liveness.note_abreast();
+                self.hear_keeper(out, memory, &beat, made, now);
+            }
             Verdict::Behind { lost } => {
                 let next = (beat.content().epoch.0, beat.content().branch);
                 if self
