@@ -18,6 +18,7 @@ mod coming;
 mod commits;
 pub mod exhaustive;
 pub mod found;
+mod healed;
 mod hearing;
 pub mod insider;
 mod keeping;
