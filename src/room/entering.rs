@@ -392,4 +392,3 @@ const TURNED_AWAY_APART: Duration = Duration::from_secs(60);
 const SHOW_APART: Duration = Duration::from_secs(10);
 /// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live anyway.
 const ACCUSED_FOR: Duration = Duration::from_secs(600);
-/// The keeper's step clock moves ours no more often: packets on their way would find no key.

@@ -339,7 +339,7 @@ impl Seat {
             judge(&beat, made, &self.view(memory, now), &self.turns, &self.past, self.entered_at, lacking);
         match verdict {
             Verdict::Ours => {
-                self.liveness.note_not_behind();
+                self.liveness.note_abreast();
                 self.hear_keeper(out, memory, &beat, made, now);
             }
             Verdict::Behind { lost } => {

@@ -52,8 +52,8 @@ impl Liveness {
         }
     }
 
-    /// Our keeper spoke later of the epoch that we are in: no other epoch follows on it yet.
-    pub(super) fn note_not_behind(&mut self) {
+    /// A newer heartbeat of our keeper states the epoch that we are in: what it said of a later one was of the past.
+    pub(super) fn note_abreast(&mut self) {
         self.behind = None;
     }
 
@@ -152,3 +152,21 @@ const A_SECOND: Duration = Duration::from_secs(1);
 pub(super) const LACKING: Duration = Duration::from_secs(3);
 /// How long one word of the keeper holds.
 pub(super) const PROOF_HOLDS: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s3_a_newer_heartbeat_that_states_our_epoch_ends_a_lacking_one() {
+        let now = Instant::now();
+        let mut liveness = Liveness::begin(now, now);
+        liveness.note_behind(12, now);
+        assert_eq!(liveness.lacking_since(), Some(now));
+        // Epochs of this branch come, but it is far from the twelfth.
+        liveness.enter(2, None);
+        assert_eq!(liveness.lacking_since(), Some(now));
+        liveness.note_abreast();
+        assert_eq!(liveness.lacking_since(), None);
+    }
+}
