@@ -10,8 +10,9 @@ use std::fmt;
 
 use super::{codec::Malformed, signing::SigningKey};
 use crate::{
+    Seed,
     id::{IdentityKey, MemberId},
-    keys::{derive::sha256, secret::Secret},
+    keys::derive::sha256,
 };
 
 /// A person's or bot's long-term key with the name it shows.
@@ -25,8 +26,12 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Makes the identity of a seed of 32 secret random bytes.
-    pub fn from_seed(seed: [u8; 32], name: Name) -> Self {
+    /// Makes the identity of a seed of 32 secret random bytes. The caller wipes its own copy of them.
+    pub fn from_seed(mut seed: [u8; 32], name: Name) -> Self {
+        Self::new(Seed::from_bytes(&mut seed), name)
+    }
+
+    pub(crate) fn new(seed: Seed, name: Name) -> Self {
         Self { key: SigningKey::from_seed(seed), name }
     }
 
@@ -41,7 +46,7 @@ impl Identity {
     }
 
     /// What the identity is made of, for a store.
-    pub(crate) fn seed(&self) -> &Secret {
+    pub(crate) fn seed(&self) -> &Seed {
         self.key.seed()
     }
 

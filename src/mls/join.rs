@@ -9,7 +9,7 @@ use openmls::{
         Welcome,
     },
 };
-use openmls_traits::{OpenMlsProvider, random::OpenMlsRand, storage::StorageProvider};
+use openmls_traits::{OpenMlsProvider, storage::StorageProvider};
 use rand::CryptoRng;
 use tls_codec::{DeserializeBytes, Serialize};
 
@@ -17,9 +17,9 @@ use super::{
     Context, Credential, Failure, Group, LAW_EXTENSION, MAX_LAW, MAX_MEMBERS, Occupant, Violation,
     ciphersuite, has_duplicate, inspect,
     provider::{Crypto, Provider},
-    seed,
 };
 use crate::{
+    Seed,
     group::{Identity, KeyExchange, Name, signing::SigningKey},
     id::{Epoch, IdentityKey, Leaf, MemberId},
 };
@@ -73,8 +73,8 @@ impl Applicant {
         generator: &mut impl CryptoRng,
     ) -> Result<Self, Failure> {
         let suite = ciphersuite(key_exchange);
-        let leaf_key = SigningKey::from_seed(seed(generator));
-        let provider = Provider::new(seed(generator));
+        let leaf_key = SigningKey::from_seed(Seed::drawn(generator));
+        let provider = Provider::new(Seed::drawn(generator));
         let credential = Credential::issue(identity, group_id, leaf_key.public(), made_ms);
         let bundle = KeyPackage::builder()
             .key_package_lifetime(inspect::lifetime(made_ms))
@@ -133,8 +133,7 @@ impl Applicant {
         }
         // openmls takes the keys out of storage even for a Welcome that it refuses, so it gets a
         // storage of its own.
-        let seed = self.provider.rand().random_array().map_err(JoinError::mls)?;
-        let provider = Provider::new(seed);
+        let provider = Provider::new(self.provider.seed());
         provider.storage().write_key_package(&self.kept_under, &self.bundle).map_err(JoinError::mls)?;
         let builder = StagedWelcome::build_from_welcome(&provider, &join_config(), welcome)
             .map_err(JoinError::mls)?

@@ -15,7 +15,6 @@ use super::{
     shown,
 };
 use crate::{
-    keys::secret::Secret,
     mls::{Candidate, Purpose, Sealed, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent},
@@ -141,8 +140,9 @@ impl Seat {
             if !memory.store.law().admits(&target.key) {
                 continue;
             }
-            let ikm = Secret::wrap(out.random::<32>().to_vec());
-            let Ok(one_use) = SealingSecret::derive(self.group.key_exchange(), &ikm) else { continue };
+            let Ok(one_use) = SealingSecret::derive(self.group.key_exchange(), &out.rng.seed()) else {
+                continue;
+            };
             let group_id = memory.store.known().group_id().0;
             let reference = out.random();
             let content = ShowContent {

@@ -13,9 +13,9 @@ use super::{
     shown,
 };
 use crate::{
+    Seed,
     group::{KeyExchange, Name, signing::SigningKey},
     id::{IdentityKey, MemberId},
-    keys::secret::Secret,
     law::{self, InviteState, Law, Role, Store, Tag},
     mls::{Candidate, Failure, Purpose, Sealed, SealingKey, SealingSecret},
     wire::{
@@ -31,10 +31,9 @@ use crate::{
 /// What one member of rank keeps of its door.
 pub(super) struct Doors {
     key_exchange: KeyExchange,
-    /// Kept durably, so that newcomers who know the door find it again after a restart.
-    answer_seed: Secret,
+    /// Its seed is kept durably, so that newcomers who know the door find it again after a restart.
     answer: SigningKey,
-    sealing_ikm: Secret,
+    sealing_ikm: Seed,
     sealing: SealingSecret,
     badge: Option<Genuine<Badge>>,
     pub(super) admission: Admission,
@@ -84,22 +83,19 @@ impl Doors {
         key_exchange: KeyExchange,
         admission: Admission,
     ) -> Result<Self, Failure> {
-        let (answer, sealing) = (out.random(), out.random());
+        let (answer, sealing) = (out.rng.seed(), out.rng.seed());
         Self::from_seeds(key_exchange, answer, sealing, admission)
     }
 
     pub(super) fn from_seeds(
         key_exchange: KeyExchange,
-        answer: [u8; 32],
-        sealing: [u8; 32],
+        answer: Seed,
+        sealing_ikm: Seed,
         admission: Admission,
     ) -> Result<Self, Failure> {
-        let answer_seed = Secret::wrap(answer.to_vec());
-        let sealing_ikm = Secret::wrap(sealing.to_vec());
         Ok(Self {
             key_exchange,
             answer: SigningKey::from_seed(answer),
-            answer_seed,
             sealing: SealingSecret::derive(key_exchange, &sealing_ikm)?,
             sealing_ikm,
             badge: None,
@@ -113,8 +109,8 @@ impl Doors {
         })
     }
 
-    pub(super) fn seeds(&self) -> (&Secret, &Secret) {
-        (&self.answer_seed, &self.sealing_ikm)
+    pub(super) fn seeds(&self) -> (&Seed, &Seed) {
+        (self.answer.seed(), &self.sealing_ikm)
     }
 
     pub(super) fn answer_key(&self) -> [u8; 32] {

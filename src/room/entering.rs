@@ -28,7 +28,7 @@ use super::{
 use crate::{
     group::Role,
     id::{IdentityKey, Leaf, MemberId},
-    keys::{EpochStart, Schedule, Speaker, secret::Secret},
+    keys::{EpochStart, Schedule, Speaker},
     law::{Law, LiveSet, Rank, Tag},
     mls::{Failure, Group, SealingSecret, Staged},
 };
@@ -241,8 +241,7 @@ impl Seat {
         }
         match (&mut self.keeper, keeper == Some(out.id())) {
             (None, true) => {
-                let ikm = Secret::wrap(out.random::<32>().to_vec());
-                let door = SealingSecret::derive(self.group.key_exchange(), &ikm)?;
+                let door = SealingSecret::derive(self.group.key_exchange(), &out.rng.seed())?;
                 self.keeper = Some(Keeper::new(door, now));
                 self.returning = None;
             }
@@ -338,7 +337,7 @@ fn begin_epoch(
 ) -> Result<Schedule, Failure> {
     out.end_epoch(now);
     let secret = group.take_epoch_secret()?;
-    let mut seed = out.random();
+    let seed = out.rng.seed();
     let terms = memory.store.known().terms();
     let roles: Vec<(Leaf, MemberId, Role, bool)> = group
         .roster()
@@ -364,11 +363,11 @@ fn begin_epoch(
         own_leaf: group.own_leaf(),
         speakers: &speakers,
         removed,
-        seed,
+        seed: seed.bytes(),
     };
     let mut schedule = Schedule::start(start, now).map_err(Failure::of)?;
     roles.iter().filter(|(_, _, _, muted)| *muted).for_each(|(leaf, ..)| schedule.mute(*leaf));
-    begin_speaking(out, group, terms, &schedule, &mut seed, now)?;
+    begin_speaking(out, group, terms, &schedule, seed, now)?;
     Ok(schedule)
 }
 

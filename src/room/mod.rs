@@ -148,7 +148,7 @@ impl Room {
             _ => return Err(CreateError::DefaultRole),
         };
         let mut rng = Generator::new(seed);
-        let (salt, lane) = (rng.array(), rng.array());
+        let (salt, lane) = (rng.array(), LaneKey::new(rng.seed().bytes()));
         let own = IdentityKey::from_bytes(*identity.public());
         let terms = Arc::new(Terms {
             salt,
@@ -162,8 +162,7 @@ impl Room {
             default_role,
         });
         let store = Store::new(terms, Anchor::Founder, own);
-        let mut out =
-            Outbox::new(identity, LaneKey::new(&lane), options.relays, rng, Clock { began: now, unix });
+        let mut out = Outbox::new(identity, lane, options.relays, rng, Clock { began: now, unix });
         out.admission = options.admission;
         let mut memory = Memory::new(store);
         let seat = phase::found(&mut out, &mut memory, Past::default(), Newest::default(), now, now)?;

@@ -16,7 +16,6 @@ use super::{
 use crate::{
     group::Member,
     id::MemberId,
-    keys::secret::Secret,
     law::{Act, Rank, acts::TAKE_IN_AT},
     mls::SealingSecret,
     wire::{
@@ -110,8 +109,7 @@ impl Seat {
     ) {
         let Some(door_key) = self.keeper_door.clone() else { return };
         let key_exchange = self.group.key_exchange();
-        let ikm = Secret::wrap(out.random::<32>().to_vec());
-        let Ok(one_use) = SealingSecret::derive(key_exchange, &ikm) else { return };
+        let Ok(one_use) = SealingSecret::derive(key_exchange, &out.rng.seed()) else { return };
         let group_id = memory.store.known().group_id().0;
         let reference = out.random();
         let content = ShowContent {

@@ -7,13 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use zeroize::Zeroize;
-
 use super::{
     expiry::Expiry,
     vouched::{Heard, Publication, Vouched},
 };
 use crate::{
+    Seed,
     group::announce::SpeakerKey,
     id::Leaf,
     keys::{OpenRekey, Rekey, Schedule, secret::Secret},
@@ -264,20 +263,18 @@ pub(in crate::room) fn begin_speaking(
     group: &mut Group,
     terms: &Terms,
     schedule: &Schedule,
-    seed: &mut [u8; 32],
+    seed: Seed,
     now: Instant,
 ) -> Result<(), Failure> {
-    let announced = match schedule.speaker_key() {
+    match schedule.speaker_key() {
         Some(key) => {
             // Only we know when ours is due.
             out.reports.vouched.know(key, UnixTime(u64::MAX));
-            let holds = out.reports.expiry.begin_epoch(*seed, now);
+            let holds = out.reports.expiry.begin_epoch(seed, now);
             announce(out, group, terms, key, holds, now)
         }
         None => Ok(()),
-    };
-    seed.zeroize();
-    announced
+    }
 }
 
 fn announce(
