@@ -4,7 +4,10 @@
 #[path = "support/net.rs"]
 mod net;
 
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use net::{Net, Peer, options, room_of};
 use sottovoce::{
@@ -420,7 +423,6 @@ fn a_host_hands_the_room_over_and_a_host_that_leaves_does_so_by_itself() {
     net.run_until("the guest is in", |net| net.is_present(guest));
     assert_eq!(net.room(guest).host(), Some(id));
     // A host that leaves makes the first moderator the host, which takes over what the leaver kept.
-    net.forks = true;
     net.with(third, |room, _| room.leave()).unwrap();
     come_together(&mut net, &[first, second, listener, guest], 3 * SECOND);
     let next = net.id(second);
@@ -432,6 +434,35 @@ fn a_host_hands_the_room_over_and_a_host_that_leaves_does_so_by_itself() {
     net.with(second, |room, _| room.close()).unwrap();
     net.run_for(SECOND);
     assert_eq!(net.device(guest).events.last(), Some(&Event::Over(Ending::Closed)));
+}
+
+#[test]
+fn a_host_that_leaves_is_followed_by_one_commit() {
+    for seed in 300..312 {
+        let mut net = Net::new(seed);
+        let peers = moderated(&mut net, &["host", "moderator", "other", "a", "b", "c"]);
+        if seed % 2 == 0 {
+            let other = net.id(peers[2]);
+            net.with(peers[0], |room, now| room.set_role(other, Role::Moderator, now)).unwrap();
+        }
+        net.run_for(Duration::from_secs(seed % 7));
+        net.with(peers[0], |room, _| room.leave()).unwrap();
+        let began = net.now;
+        let mut codes: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+        while net.now < began + 6 * SECOND {
+            net.run_for(SECOND / 200);
+            for peer in &peers[1..] {
+                let room = net.room(*peer);
+                let code = room.code().map(|code| code.to_string());
+                codes.entry(room.epoch()).or_default().extend(code);
+            }
+        }
+        let branches: Vec<_> = codes.values().map(BTreeSet::len).collect();
+        assert!(branches.iter().all(|codes| *codes == 1), "seed {seed}: epochs with {branches:?} codes");
+        assert!(together(&mut net, &peers[1..]));
+        let (host, keeper) = (net.room(peers[5]).host(), net.room(peers[5]).keeper());
+        assert!(host == keeper && peers[1..3].iter().any(|peer| Some(net.id(*peer)) == host));
+    }
 }
 
 #[test]

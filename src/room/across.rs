@@ -80,7 +80,7 @@ impl Seat {
             Wish::Leave(leave) => {
                 let leave = leave.verify(&group_id).map_err(|_| ControlError::Malformed)?;
                 if leave.content().key == key {
-                    self.hear_leave(memory, leave, out.clock.unix_ms(now));
+                    self.hear_leave(out, memory, leave, now);
                     self.tend_keeping(out, memory, now);
                 }
             }
@@ -169,7 +169,7 @@ impl Seat {
         if let Some(returning) = &mut self.returning {
             returning.handle_timeout(out, &memory.store, made_ms, now)?;
             if let Some(until) = self.keeper_id.and_then(|keeper| returning.ignored_until(keeper)) {
-                self.turns.note_in_vain(until);
+                self.turns.note_in_vain(until, now);
             }
             if !returning.has_target() && returning.began + GIVE_UP <= now {
                 // Nobody speaks of that branch any more: we go on where we are.

@@ -60,6 +60,12 @@ impl<K: PartialEq> Rate<K> {
         self.count(key, now) >= self.most
     }
 
+    /// Since when there have been as many events of `key` as the rate allows; `None` while there are fewer.
+    pub(super) fn full_since(&self, key: &K, now: Instant) -> Option<Instant> {
+        let mut events = self.events.iter().filter(|(at, other)| now < *at + self.within && other == key);
+        events.nth(self.most.checked_sub(1)?).map(|(at, _)| *at)
+    }
+
     /// Notes an event, whether or not the rate allows it.
     pub(super) fn note(&mut self, key: K, now: Instant) {
         while self.events.front().is_some_and(|(at, _)| *at + self.within <= now) {
@@ -106,6 +112,8 @@ mod tests {
         assert!(!rate.take('a', start + 2 * second));
         assert!(rate.take('b', start + 2 * second), "keys are counted apart");
         assert_eq!(rate.free_at(&'a', start + 2 * second), start + 10 * second);
+        assert_eq!(rate.full_since(&'a', start + 2 * second), Some(start + second));
+        assert_eq!(rate.full_since(&'b', start + 2 * second), None);
         assert!(rate.take('a', start + 10 * second));
     }
 

@@ -17,7 +17,7 @@ use super::{
     keeper::Keeper,
     liveness::Liveness,
     memory::Memory,
-    order::Turns,
+    order::{Turns, outranks_keeper},
     outbox::Outbox,
     presence::Presence,
     seat::{Outcome, Seat},
@@ -230,12 +230,10 @@ impl Seat {
         // Whoever comes in by a Welcome has a word of its signer, and no other.
         let keeper_word = if added.contains(&out.id()) { None } else { keeper_word };
         self.liveness.enter(self.group.epoch().0, keeper_word);
-        let known = memory.store.law();
-        self.liveness.review(self.group.roster(), |member| known.admits(&member.key), added, now);
+        self.review_law(memory, added, now);
         if self.group.roster().len() == 1 {
             self.liveness.prove(now);
         }
-        self.restrict(memory);
         if changed && let Some(member) = keeper {
             out.tell(Event::Keeper { member });
         }
@@ -267,6 +265,16 @@ impl Seat {
         let law = self.epoch_law.law();
         let keeper = Tag(self.group.context().keeper);
         self.group.roster().iter().find(|member| law.tag(&member.key) == keeper).map(|member| member.id)
+    }
+
+    /// Holds the tree against the law that we know: the one or the other is new. `added` holds who came in with it.
+    pub(super) fn review_law(&mut self, memory: &Memory, added: &[MemberId], now: Instant) {
+        let known = memory.store.law();
+        self.liveness.review(self.group.roster(), |member| known.admits(&member.key), added, now);
+        let view = self.view(memory, now);
+        let above = view.own().is_some_and(|own| outranks_keeper(own, &view));
+        self.turns.note_above(above, now);
+        self.restrict(memory);
     }
 
     /// Silences for us whoever the law that we know puts out or mutes (rule L29: it acts at once).

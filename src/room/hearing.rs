@@ -80,7 +80,7 @@ impl Seat {
             Saying::Leave(leave) => {
                 let genuine = leave.verify(&memory.store.known().group_id().0);
                 let leave = genuine.map_err(|_| ControlError::Malformed)?;
-                self.hear_leave(memory, leave, out.clock.unix_ms(now));
+                self.hear_leave(out, memory, leave, now);
                 self.tend_keeping(out, memory, now);
             }
             Saying::Missing(leaves) => {
@@ -210,9 +210,7 @@ impl Seat {
             memory.note_law();
             self.show(out, memory, now);
         }
-        let law = memory.store.law();
-        self.liveness.review(self.group.roster(), |member| law.admits(&member.key), &[], now);
-        self.restrict(memory);
+        self.review_law(memory, &[], now);
         if let Err(failure) = self.take_up_door(out, memory) {
             self.fault = Some(failure);
         }
@@ -279,7 +277,7 @@ impl Seat {
             && is_timely_for_keeper(candidate.made_ms, now_ms);
         if is_newer && self.keeper_id == Some(candidate.id) && self.keeper_id != Some(out.id()) {
             // The keeper's identity asks to come in again: it is not where it keeps.
-            self.turns.note_gone();
+            self.turns.note_gone(now);
         }
         if let Some(keeper) = &mut self.keeper
             && memory.store.law().admits(&candidate.key)
@@ -291,7 +289,14 @@ impl Seat {
         }
     }
 
-    pub(super) fn hear_leave(&mut self, memory: &mut Memory, leave: Genuine<Leave>, now_ms: u64) {
+    pub(super) fn hear_leave(
+        &mut self,
+        out: &Outbox,
+        memory: &mut Memory,
+        leave: Genuine<Leave>,
+        now: Instant,
+    ) {
+        let now_ms = out.clock.unix_ms(now);
         let Leave { key, time_ms } = *leave.content();
         // Leaves of nobody would crowd out those of members; one that came before counts from then.
         let known = memory.store.law().admits(&key) || self.group.occupant(key.id()).is_some();
@@ -306,7 +311,7 @@ impl Seat {
                 .occupant(key.id())
                 .is_some_and(|keeper| memory.freshness.has_left(keeper.id, keeper.made_ms))
         {
-            self.turns.note_gone();
+            self.turns.note_gone(now);
         }
         let law = memory.store.law();
         let ranked = self.group.roster().iter().filter(|member| law.rank_of(&member.key) > Rank::None);

@@ -116,6 +116,7 @@ impl Seat {
             keeper: self.keeper_id,
             beat: self.beat,
             out_since: self.liveness.out_since(),
+            keeper_out_since: self.keeper_id.and_then(|keeper| self.liveness.out_since_of(keeper)),
         }
     }
 
@@ -273,7 +274,7 @@ impl Seat {
             self.say(out, &Saying::AskStatements { ids });
         }
         if keeps && pending.since + LACKS_FOR <= now {
-            self.turns.note_gone();
+            self.turns.note_gone(now);
         }
     }
 
