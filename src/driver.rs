@@ -14,7 +14,7 @@ use std::{
     collections::VecDeque,
     error::Error,
     fmt,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -85,6 +85,14 @@ pub struct Call<T> {
     last_dropped: Option<ControlError>,
     /// When fresh entropy was last mixed into the room, and in which epoch.
     stirred: Option<(Instant, Option<Epoch>)>,
+    clocks: Clocks,
+}
+
+/// One moment by both clocks of the device, and the time that the application said it was.
+struct Clocks {
+    now: Instant,
+    wall: Option<SystemTime>,
+    unix: UnixTime,
 }
 
 /// What [`Call::next`] came back with.
@@ -133,9 +141,10 @@ impl<T: Transport> Call<T> {
         unix: UnixTime,
     ) -> Result<Self, CallError> {
         check_relays(&transport, &options.relays)?;
-        let room = Room::create(identity, options, seed, transport.now(), unix)?;
+        let clocks = Clocks::of(&transport, unix);
+        let room = Room::create(identity, options, seed, clocks.now, unix)?;
         transport.connect(room.handle()).await?;
-        Ok(Self::new(transport, room))
+        Ok(Self::new(transport, room, clocks))
     }
 
     /// Connects to a room and knocks. [`next`](Self::next) says when there is an answer.
@@ -153,9 +162,10 @@ impl<T: Transport> Call<T> {
     ) -> Result<Self, CallError> {
         // All that can be checked here is checked before anybody is contacted.
         check_relays(&transport, invite.relays())?;
-        let room = Room::knock(identity, invite, seed, transport.now(), unix)?;
+        let clocks = Clocks::of(&transport, unix);
+        let room = Room::knock(identity, invite, seed, clocks.now, unix)?;
         transport.connect(room.handle()).await?;
-        Ok(Self::new(transport, room))
+        Ok(Self::new(transport, room, clocks))
     }
 
     /// Connects to a room that we were in before a restart, and comes in again: [`Event::Returned`] says when.
@@ -171,10 +181,11 @@ impl<T: Transport> Call<T> {
         seed: Seed,
         unix: UnixTime,
     ) -> Result<Self, CallError> {
-        let room = Room::resume(identity, membership, seed, transport.now(), unix)?;
+        let clocks = Clocks::of(&transport, unix);
+        let room = Room::resume(identity, membership, seed, clocks.now, unix)?;
         check_relays(&transport, room.relays())?;
         transport.connect(room.handle()).await?;
-        Ok(Self::new(transport, room))
+        Ok(Self::new(transport, room, clocks))
     }
 
     /// Does what is due, and waits for what comes next, at most until `until`.
@@ -298,7 +309,7 @@ impl<T: Transport> Call<T> {
         (self.control_dropped, self.last_dropped)
     }
 
-    fn new(transport: T, room: Room) -> Self {
+    fn new(transport: T, room: Room, clocks: Clocks) -> Self {
         Self {
             transport,
             room,
@@ -313,6 +324,7 @@ impl<T: Transport> Call<T> {
             control_dropped: 0,
             last_dropped: None,
             stirred: None,
+            clocks,
         }
     }
 
@@ -324,6 +336,23 @@ impl<T: Transport> Call<T> {
             self.transport.send_control(message).await?;
             self.unsent = None;
         }
+    }
+
+    /// Tells the room when the clocks of the device do not go together any more: it slept, or its clock was set.
+    fn compare_clocks(&mut self) {
+        let Clocks { now: then, wall: Some(before), unix } = self.clocks else { return };
+        let (now, Some(wall)) = (self.transport.now(), self.transport.wall()) else { return };
+        let counted = now.saturating_duration_since(then);
+        let (shown, back) = match wall.duration_since(before) {
+            Ok(since) => (since, Duration::ZERO),
+            Err(error) => (Duration::ZERO, error.duration()),
+        };
+        if shown.abs_diff(counted) + back < CLOCKS_DIFFER {
+            return;
+        }
+        let unix = UnixTime(unix.0.saturating_add(shown.as_secs()).saturating_sub(back.as_secs()));
+        self.clocks = Clocks { now, wall: Some(wall), unix };
+        self.room.set_clock(unix, now);
     }
 
     /// Mixes fresh entropy into the room each minute and after each change of epoch.
@@ -342,6 +371,7 @@ impl<T: Transport> Call<T> {
 
     /// Does what is due, and gives new keys to sealer and opener.
     fn tick(&mut self) {
+        self.compare_clocks();
         let now = self.transport.now();
         self.stir(now);
         if self.room.poll_timeout().is_some_and(|at| at <= now) {
@@ -376,6 +406,8 @@ impl<T: Transport> Call<T> {
     }
 
     fn handle_control(&mut self, message: &[u8]) {
+        // What waited while the device slept is as old as it is.
+        self.compare_clocks();
         if let Err(error) = self.room.handle_control(message, self.transport.now()) {
             self.control_dropped += 1;
             self.last_dropped = Some(error);
@@ -392,6 +424,12 @@ impl<T: Transport> Call<T> {
             Err(refusal) if refusal.is_early() => self.early.hold(packet),
             Err(_) => {}
         }
+    }
+}
+
+impl Clocks {
+    fn of(transport: &impl Transport, unix: UnixTime) -> Self {
+        Self { now: transport.now(), wall: transport.wall(), unix }
     }
 }
 
@@ -510,6 +548,8 @@ fn check_relays(transport: &impl Transport, allowed: &[RelayName]) -> Result<(),
     }
 }
 
+/// From here on the two clocks of the device do not go together: it slept, or one of them was set.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(2);
 /// How long the room draws from the same entropy.
 const STIR_EVERY: Duration = Duration::from_secs(60);
 

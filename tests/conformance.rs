@@ -20,7 +20,7 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -373,6 +373,10 @@ impl Transport for Broken {
 
     fn now(&self) -> Instant {
         self.inner.now()
+    }
+
+    fn wall(&self) -> Option<SystemTime> {
+        self.inner.wall()
     }
 }
 

@@ -4,9 +4,9 @@
 use openmls::{
     messages::group_info::VerifiableGroupInfo,
     prelude::{
-        Extension, KeyPackage, KeyPackageBundle, KeyPackageIn, KeyPackageRef, MlsGroup, MlsGroupJoinConfig,
-        MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, ProtocolVersion, StagedWelcome, UnknownExtension,
-        Welcome,
+        Extension, KeyPackage, KeyPackageBundle, KeyPackageIn, KeyPackageRef, KeyPackageVerifyError,
+        MlsGroup, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, ProtocolVersion,
+        StagedWelcome, UnknownExtension, Welcome,
     },
 };
 use openmls_traits::{OpenMlsProvider, storage::StorageProvider};
@@ -263,7 +263,10 @@ impl Candidate {
         let key_package = parse_key_package(bytes)
             .ok_or(Violation::KeyPackage)?
             .validate(&crypto, ProtocolVersion::Mls10)
-            .map_err(|_| Violation::KeyPackage)?;
+            .map_err(|error| match error {
+                KeyPackageVerifyError::LifetimeError(_) => Violation::Lifetime,
+                _ => Violation::KeyPackage,
+            })?;
         let credential = inspect::read_key_package(&key_package, ciphersuite(key_exchange), group_id)?;
         let reference = key_package.hash_ref(&crypto).map_err(|_| Violation::KeyPackage)?;
         let reference = reference.as_slice().try_into().map_err(|_| Violation::KeyPackage)?;

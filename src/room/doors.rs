@@ -17,7 +17,7 @@ use crate::{
     group::{KeyExchange, Name, signing::SigningKey},
     id::{IdentityKey, MemberId},
     law::{self, InviteState, Law, Role, Store, Tag},
-    mls::{Candidate, Failure, Purpose, Sealed, SealingKey, SealingSecret},
+    mls::{self, Candidate, Failure, Purpose, Sealed, SealingKey, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent, Receipt, RefuseReason, Refused},
         door::{Badge, Door},
@@ -42,6 +42,7 @@ pub(super) struct Doors {
     answered: Recent<[u8; 32], 4_096>,
     opened: Rate<()>,
     opened_in: Rate<()>,
+    told_refused: Rate<()>,
     /// Admissions by invites, counted here: (tag, uses).
     used: Vec<(Tag, u16)>,
 }
@@ -105,6 +106,7 @@ impl Doors {
             answered: Recent::default(),
             opened: Rate::new(64, Duration::from_secs(1)),
             opened_in: Rate::new(30, Duration::from_secs(60)),
+            told_refused: Rate::new(8, Duration::from_secs(10)),
             used: Vec::new(),
         })
     }
@@ -173,19 +175,42 @@ impl Doors {
             return Ok(None);
         }
         let unix = out.clock.unix(now);
-        let candidate = Candidate::vet(&content.key_package, &group_id, self.key_exchange)
-            .map_err(|violation| ControlError::KeyPackage(violation.into()))?;
+        let candidate = match Candidate::vet(&content.key_package, &group_id, self.key_exchange) {
+            Ok(candidate) => candidate,
+            Err(violation) => {
+                if violation == mls::Violation::Lifetime {
+                    // Its clock is months off. It is told, or it would wait for ever.
+                    self.refuse_with(out, store, &content.one_use, knock.reference, RefuseReason::Clock);
+                    self.tell_refused(out, None, RefuseReason::Clock, now);
+                }
+                return Err(ControlError::KeyPackage(violation.into()));
+            }
+        };
         if candidate.reference != knock.reference {
             return Err(ControlError::Malformed);
         }
         let invite = match self.check(store, &content, &candidate, unix) {
             Ok(invite) => invite,
             Err(reason) => {
+                self.tell_refused(out, Some(&candidate), reason, now);
                 self.refuse_with(out, store, &content.one_use, knock.reference, reason);
                 return Ok(None);
             }
         };
         self.decide(out, store, candidate, content.key_package, content.one_use, knock.reference, invite, now)
+    }
+
+    fn tell_refused(
+        &mut self,
+        out: &mut Outbox,
+        candidate: Option<&Candidate>,
+        reason: RefuseReason,
+        now: Instant,
+    ) {
+        if self.told_refused.take((), now) {
+            let (member, name) = candidate.map(|candidate| (candidate.id, candidate.name.clone())).unzip();
+            out.tell(Event::KnockRefused { member, name, reason });
+        }
     }
 
     /// Whether a knock may be answered with yes, and under which invite.

@@ -88,13 +88,17 @@ impl Seat {
             asked: Vec::new(),
             broken: None,
             fault: None,
+            doubted_ms: None,
             told_alone: false,
             told_unattended: false,
             door_said_at: None,
             entered_at: now,
+            learns_until: None,
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
         };
         let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();
+        let was_stored = std::mem::take(&mut memory.was_stored);
+        seat.learns_until = (was_stored && everybody.len() > 1).then_some(now + LEARNS_FOR);
         seat.plan_renewal(out, now);
         seat.settle(out, memory, &everybody, now)?;
         Ok(seat)
@@ -385,6 +389,8 @@ const PROOF_OLD: Duration = Duration::from_secs(15);
 const RENEWAL_APART: Duration = Duration::from_secs(30);
 /// A moderator gets four badges in this time.
 const BADGES_WITHIN: Duration = Duration::from_secs(60);
+/// After a restart nothing is signed for so long, unless somebody shows earlier that nothing is lacking (U1).
+const LEARNS_FOR: Duration = Duration::from_secs(3);
 const RETURN_APART: Duration = Duration::from_secs(2);
 /// Somebody who is out is told why no more often.
 const TURNED_AWAY_APART: Duration = Duration::from_secs(60);

@@ -47,13 +47,21 @@ impl Seat {
         match saying {
             Saying::SpeakerKey(speaker_key) => {
                 let announced_ms = speaker_key.announced.0.saturating_mul(1_000);
-                if let Err(violation) = self.hear_speaker_key(out, memory, from, speaker_key, now) {
-                    return Err(self.report(out, Some(from), violation));
-                }
                 let made = out.skew.hear(id, announced_ms, A_SECOND, now);
-                self.hear_word(out, memory, id, made, now);
+                match self.hear_speaker_key(out, memory, from, speaker_key, now) {
+                    Ok(()) => self.hear_word(out, memory, id, made, now),
+                    Err(violation @ Violation::Clock) => {
+                        // Whose clock is wrong, others know.
+                        self.tend_clocks(out, memory, now);
+                        return Err(ControlError::NotPermitted { by: Some(id), violation });
+                    }
+                    Err(violation) => return Err(self.report(out, Some(from), violation)),
+                }
             }
-            Saying::Word { at_ms, known_law, .. } => {
+            Saying::Word { heard_ms, at_ms, known_law } => {
+                if self.keeps() && self.doubted_ms.is_some_and(|doubted| heard_ms > doubted) {
+                    self.doubted_ms = None;
+                }
                 let made = out.skew.hear(id, at_ms, Duration::ZERO, now);
                 self.hear_word(out, memory, id, made, now);
                 self.hear_law(out, memory, &key, known_law, made, now);
@@ -70,7 +78,7 @@ impl Seat {
                 }
                 return Ok(outcome);
             }
-            Saying::AskStatements { ids } => self.hear_ask(out, memory, &ids),
+            Saying::AskStatements { ids } => self.hear_ask(out, memory, id, &ids, now),
             Saying::Admit { key_package } => {
                 if memory.store.law().rank_of(&key) == Rank::None {
                     return Err(self.report(out, Some(from), Violation::NoRight));
@@ -132,6 +140,9 @@ impl Seat {
         now: Instant,
     ) {
         self.presence.hear(by, made);
+        if self.doubted_ms.is_some() {
+            return;
+        }
         if self.keeper_id == Some(by) {
             self.turns.hear(made);
             self.liveness.prove(made);
@@ -161,9 +172,13 @@ impl Seat {
             self.showing.note_difference(Duration::from_millis(spread.into()), now);
         }
         // A relay could let heartbeats through and nothing else: rank counts as heard only by somebody whose law we have held.
-        if memory.store.law().rank_of(by) > Rank::None && by.id() != out.id() && memory.has_held(&known_law) {
+        let ranks = memory.store.law().rank_of(by) > Rank::None && by.id() != out.id();
+        if ranks && memory.has_held(&known_law) && self.doubted_ms.is_none() {
             self.liveness.hear_rank(made);
             self.told_unattended = false;
+        }
+        if known_law == memory.store.known().hash() && (self.keeps() || self.keeper_id == Some(by.id())) {
+            self.learns_until = None;
         }
     }
 
@@ -222,7 +237,7 @@ impl Seat {
         Outcome::Stays
     }
 
-    fn hear_ask(&mut self, out: &mut Outbox, memory: &Memory, ids: &[[u8; 32]]) {
+    fn hear_ask(&mut self, out: &mut Outbox, memory: &Memory, by: MemberId, ids: &[[u8; 32]], now: Instant) {
         // The keeper answers, and the issuer of what is lacking; nobody else, or everybody would.
         let (keeps, own) = (self.keeps(), own_key(out));
         let found = ids.iter().filter_map(|id| {
@@ -231,10 +246,12 @@ impl Seat {
             let ours = matches!(found, law::GenuineStatement::Standing(said) if said.content().issuer == own);
             (keeps || ours).then_some(found)
         });
-        let found: Vec<_> = found.map(|statement| statement.statement()).collect();
-        if found.is_empty() || !self.showing.may_answer() {
+        let found: Vec<_> = found.collect();
+        if found.is_empty() || !self.showing.may_answer(by, now) {
             return;
         }
+        let found = found.into_iter().filter(|statement| self.showing.may_repeat(statement.id(), now));
+        let found: Vec<_> = found.map(|statement| statement.statement()).collect();
         for part in shown::parts(found) {
             self.say(out, &Saying::Statements(part));
         }
@@ -392,6 +409,9 @@ impl Seat {
         made: Instant,
         now: Instant,
     ) {
+        if self.doubted_ms.is_some() && !self.keeps() {
+            self.go_to(out, beat, now);
+        }
         self.beat = self.beat.max(made);
         self.keeper_door = Some(beat.content().door_key.to_vec());
         self.hear_word(out, memory, beat.content().key.id(), made, now);
@@ -457,7 +477,8 @@ pub(super) fn open_beat(
         return Err(ControlError::Stale);
     }
     let beat = beat.verify(&group_id).map_err(|_| ControlError::NotTheKeeper)?;
-    newest.note(beat.content().key.id(), beat.content().time_ms);
+    let Beat { key, time_ms, .. } = beat.content();
+    newest.note(key.id(), *time_ms, memory.store.law().rank_of(key));
     Ok(beat)
 }
 

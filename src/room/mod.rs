@@ -26,6 +26,7 @@ mod acting;
 #[cfg(test)]
 mod attacks;
 mod bounded;
+mod clock;
 mod commands;
 mod commits;
 mod doors;
@@ -58,15 +59,20 @@ mod speakers;
 mod view;
 mod violation;
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
 use self::{
+    clock::Clock,
     joining::Joining,
     judge::{Newest, Past},
     memory::Memory,
-    outbox::{Clock, Outbox},
+    outbox::Outbox,
     phase::{Absent, Phase},
 };
 use crate::{
@@ -108,7 +114,10 @@ pub struct Room {
     out: Outbox,
     inbox: Inbox,
     phase: Phase,
+    /// The newest time that we were told, as the room counts it.
     now: Instant,
+    /// How long the device slept: `Instant` does not count that, and the room does.
+    slept: Duration,
 }
 
 /// Where we stand with a room.
@@ -167,7 +176,7 @@ impl Room {
         let mut memory = Memory::new(store);
         let seat = phase::found(&mut out, &mut memory, Past::default(), Newest::default(), now, now)?;
         let phase = Phase::Present(Box::new(memory), Box::new(seat));
-        Ok(Self { out, inbox: Inbox::default(), phase, now })
+        Ok(Self::new(out, phase, now))
     }
 
     /// Knocks at a room, until somebody of rank answers.
@@ -192,7 +201,7 @@ impl Room {
         let (lane, relays) = (invite.lane.copy(), invite.relays.clone());
         let mut out = Outbox::new(identity, lane, relays, Generator::new(seed), Clock { began: now, unix });
         let joining = Joining::new(&mut out, invite, now)?;
-        Ok(Self { out, inbox: Inbox::default(), phase: Phase::Joining(Box::new(joining)), now })
+        Ok(Self::new(out, Phase::Joining(Box::new(joining)), now))
     }
 
     /// Goes on in a room that we were in before a restart.
@@ -218,8 +227,14 @@ impl Room {
             Clock { began: now, unix },
         );
         out.admission = record.admission;
-        let absent = Absent::new(record.memory, Past::default(), Newest::default(), now);
-        Ok(Self { out, inbox: Inbox::default(), phase: Phase::Returning(Box::new(absent)), now })
+        let mut memory = record.memory;
+        memory.was_stored = true;
+        let absent = Absent::new(memory, Past::default(), Newest::default(), now);
+        Ok(Self::new(out, Phase::Returning(Box::new(absent)), now))
+    }
+
+    fn new(out: Outbox, phase: Phase, now: Instant) -> Self {
+        Self { out, inbox: Inbox::default(), phase, now, slept: Duration::ZERO }
     }
 
     /// What to store, so that a restart does not cost us our place; `None` unless we are or were in.
@@ -247,7 +262,7 @@ impl Room {
     /// # Errors
     /// [`ControlError`] says why the message did nothing. The room goes on; most callers count it.
     pub fn handle_control(&mut self, message: &[u8], now: Instant) -> Result<(), ControlError> {
-        self.now = self.now.max(now);
+        let now = self.at(now);
         if matches!(self.phase, Phase::Over) {
             return Err(ControlError::Over);
         }
@@ -261,7 +276,7 @@ impl Room {
 
     /// Does what is due at `now`. Calling it early does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.now = self.now.max(now);
+        let now = self.at(now);
         self.tend(now);
         self.tend_reports(now);
         self.end_if_faulty();
@@ -270,7 +285,8 @@ impl Room {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let phase = self.phase_timeout(self.now);
-        [phase, self.out.reports_timeout()].into_iter().flatten().min()
+        let at = [phase, self.out.reports_timeout()].into_iter().flatten().min()?;
+        Some(at.checked_sub(self.slept).unwrap_or(at))
     }
 
     /// The next control message to send to everybody, in order: at most 16 KiB of what looks random.

@@ -8,6 +8,7 @@ use super::{
     doors,
     event::Event,
     memory::Memory,
+    order::Place,
     outbox::Outbox,
     presence::HEARTBEAT,
     returning::send_show,
@@ -17,7 +18,7 @@ use crate::{
     group::Member,
     id::MemberId,
     law::{Act, Rank, acts::TAKE_IN_AT},
-    mls::SealingSecret,
+    mls::{Occupant, SealingSecret},
     wire::{
         leave::Leave,
         saying::Saying,
@@ -33,6 +34,7 @@ impl Seat {
         for (member, absent) in self.presence.changes(self.group.roster(), self.beat) {
             out.tell(Event::Absent { member, absent });
         }
+        self.tend_clocks(out, memory, now);
         let law = self.epoch_law.clone();
         self.asked.retain(|(_, id, _)| law.get(id).is_none() && memory.store.known().get(id).is_some());
         let ignored: Vec<MemberId> = self
@@ -58,6 +60,25 @@ impl Seat {
         if ranks == Rank::Host && memory.store.law().standings() >= TAKE_IN_AT {
             // What fails is tried again when another standing counts.
             let _ = self.act(out, memory, Act::TakeIn, now);
+        }
+    }
+
+    /// Tells the application whose clock is wrong.
+    pub(super) fn tend_clocks(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
+        let law = memory.store.law();
+        let ahead = |member: &Occupant| match member.is_self {
+            true => Some(0),
+            false => out.skew.ahead_ms(member.id, &out.clock, now),
+        };
+        if !out.wrong.is_due(self.group.roster().iter().filter_map(ahead)) {
+            return;
+        }
+        let clocks = self.group.roster().iter();
+        let clocks =
+            clocks.filter_map(|member| Some((Place::of(law, &member.key), member.id, ahead(member)?)));
+        let clocks: Vec<_> = clocks.collect();
+        for (member, seconds) in out.wrong.changes(&clocks) {
+            out.tell(Event::ClockWrong { member, seconds });
         }
     }
 

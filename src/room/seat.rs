@@ -86,10 +86,14 @@ pub(super) struct Seat {
     pub(super) asked: Vec<(MemberId, StatementId, Instant)>,
     pub(super) broken: Option<Broken>,
     pub(super) fault: Option<Failure>,
+    /// Since which of our own times words are to be answers to what we said, after the clock jumped.
+    pub(super) doubted_ms: Option<u64>,
     pub(super) told_alone: bool,
     pub(super) told_unattended: bool,
     pub(super) door_said_at: Option<Instant>,
     pub(super) entered_at: Instant,
+    /// Until when a member that was restored from what it had stored signs nothing: it may lack acts of its own.
+    pub(super) learns_until: Option<Instant>,
     /// Renewals that were merged, by member.
     pub(super) renewals: Rate<MemberId>,
 }
