@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     Room, Status,
+    bounded::Rate,
     entering::{Arrival, is_banned, issuer_of},
     error::ControlError,
     event::{Ending, Event},
@@ -20,13 +21,19 @@ use super::{
     outbox::Outbox,
     returning::{Returning, Target},
     seat::{Outcome, Seat},
+    shown,
 };
 use crate::{
     id::IdentityKey,
     law::Rank,
     media::Silence,
     mls::{Context, Failure, Group, JoinError},
-    wire::{heartbeat::Heartbeat, message::Message},
+    wire::{
+        answer::{Answer, AnswerContent},
+        heartbeat::Heartbeat,
+        message::Message,
+        statements::Statements,
+    },
 };
 
 pub(super) enum Phase {
@@ -41,6 +48,8 @@ pub(super) struct Absent {
     pub(super) memory: Memory,
     pub(super) returning: Returning,
     pub(super) held: Held,
+    /// Chains that were taken: whoever has a link can send some.
+    chains: Rate<()>,
     past: Past,
     newest: Newest,
     /// When a heartbeat of an admitted keeper was heard last.
@@ -68,7 +77,19 @@ impl Absent {
         rank_heard: Instant,
         now: Instant,
     ) -> Self {
-        Self { memory, returning, held, past, newest, heard_at: None, spread: None, rank_heard, began: now }
+        let chains = Rate::new(CHAINS, Duration::from_secs(1));
+        Self {
+            memory,
+            returning,
+            held,
+            chains,
+            past,
+            newest,
+            heard_at: None,
+            spread: None,
+            rank_heard,
+            began: now,
+        }
     }
 
     fn hear_heartbeat(
@@ -168,9 +189,16 @@ impl Room {
                     absent.hear_heartbeat(&mut self.out, &heartbeat, now)?;
                     self.tend(now);
                 }
-                Message::Answer(answer) => return self.hear_shown(&answer),
+                Message::Answer(answer) => self.hear_shown(&answer),
+                Message::Chain(chain) => {
+                    if !absent.chains.take((), now) {
+                        return Err(ControlError::Flood);
+                    }
+                    // Its host may be somebody whom we never saw: then no heartbeat of it counts before this.
+                    self.learn_outside(&chain);
+                }
                 Message::Spent(seeds) => return self.hear_spent(&seeds, now),
-                Message::Knock(_) | Message::Show(_) | Message::Chain(_) | Message::Call => {}
+                Message::Knock(_) | Message::Show(_) | Message::Call => {}
             },
             Phase::Present(memory, seat) => {
                 let outcome = match message {
@@ -335,17 +363,21 @@ impl Room {
         }
     }
 
-    /// Statements that say why we are not let in.
-    fn hear_shown(&mut self, answer: &crate::wire::answer::Answer) -> Result<(), ControlError> {
-        let Phase::Returning(absent) = &mut self.phase else { return Ok(()) };
+    /// An answer with statements that say why we are not let in.
+    fn hear_shown(&mut self, answer: &Answer) {
+        let Phase::Returning(absent) = &self.phase else { return };
         let group_id = absent.memory.store.known().group_id().0;
-        let Some(petition) = absent.returning.petition() else { return Ok(()) };
-        let Some(crate::wire::answer::AnswerContent::Shown(statements)) = petition.open(answer, &group_id)
-        else {
-            return Ok(());
-        };
+        let content = absent.returning.petition().and_then(|petition| petition.open(answer, &group_id));
+        if let Some(AnswerContent::Shown(statements)) = content {
+            self.learn_outside(&statements);
+        }
+    }
+
+    /// Takes statements while we have no place.
+    fn learn_outside(&mut self, statements: &Statements) {
+        let Phase::Returning(absent) = &mut self.phase else { return };
         let known = absent.memory.store.known().clone();
-        let merged = absent.memory.store.merge(super::shown::decode(&statements), &known);
+        let merged = absent.memory.store.merge(shown::decode(statements), &known);
         if merged.changed {
             absent.memory.note_law();
         }
@@ -361,7 +393,6 @@ impl Room {
                 self.out.tell(Event::KeptOut { by, banned });
             }
         }
-        Ok(())
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, now: Instant) {
@@ -421,3 +452,5 @@ impl Room {
 const RANK_FOUNDS: Duration = Duration::from_secs(10);
 /// Anybody that nobody lets in does after this time, and up to half a minute more.
 const FOUNDS: Duration = Duration::from_secs(30);
+/// Chains that are taken in a second.
+const CHAINS: usize = 8;
