@@ -11,6 +11,7 @@
 //! [`Sealer`] and [`Opener`] on the other: that is what `examples/sans_io.rs` does.
 
 use std::{
+    borrow::Borrow,
     collections::VecDeque,
     error::Error,
     fmt,
@@ -129,13 +130,14 @@ pub struct Heard {
 impl<T: Transport> Call<T> {
     /// Makes a room and connects to it.
     ///
-    /// `seed` is fresh ([`Seed::generate`]); `unix` is the time now.
+    /// `seed` is fresh ([`Seed::generate`]); `unix` is the time now. An identity that is lent can be used for another
+    /// attempt when this one fails.
     ///
     /// # Errors
     /// [`CallError::RelayNotAllowed`] before anything is contacted; see [`CallError`] for the rest.
     pub async fn host(
         mut transport: T,
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         options: RoomOptions,
         seed: Seed,
         unix: UnixTime,
@@ -155,7 +157,7 @@ impl<T: Transport> Call<T> {
     /// As [`host`](Self::host).
     pub async fn join(
         mut transport: T,
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         invite: Invite,
         seed: Seed,
         unix: UnixTime,
@@ -176,7 +178,7 @@ impl<T: Transport> Call<T> {
     /// As [`host`](Self::host).
     pub async fn resume(
         mut transport: T,
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         membership: &Membership,
         seed: Seed,
         unix: UnixTime,
@@ -250,6 +252,16 @@ impl<T: Transport> Call<T> {
     /// The time by the transport, which commands of the room take.
     pub fn now(&self) -> Instant {
         self.transport.now()
+    }
+
+    /// The transport, for its counts and its settings.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// The transport, to change its settings. What it receives belongs to [`next`](Self::next).
+    pub fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
     }
 
     /// The room as it is.
@@ -538,8 +550,26 @@ impl fmt::Display for SpeakError {
     }
 }
 
-impl Error for CallError {}
-impl Error for SpeakError {}
+impl Error for CallError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::RelayNotAllowed(_) => None,
+            Self::Create(error) => Some(error),
+            Self::Knock(error) => Some(error),
+            Self::Resume(error) => Some(error),
+            Self::Transport(error) => Some(error),
+        }
+    }
+}
+
+impl Error for SpeakError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Seal(error) => Some(error),
+            Self::Transport(error) => Some(error),
+        }
+    }
+}
 
 fn check_relays(transport: &impl Transport, allowed: &[RelayName]) -> Result<(), CallError> {
     match transport.relays().into_iter().find(|relay| !allowed.contains(relay)) {

@@ -364,3 +364,22 @@ fn the_driver_compares_both_clocks_before_a_packet_is_sealed() {
     });
     assert!(events.any(|event| event == Event::Slept { lasted: MINUTE }));
 }
+
+#[test]
+fn what_an_attempt_that_fails_was_lent_is_there_for_the_next() {
+    let world = World::new(1, &[]);
+    let (now, unix) = (world.now, world.unix(0));
+    let mut world = world;
+    let link = world.devices[0].room.invite(InviteOptions::lasting(MINUTE), now).unwrap();
+    let guest = identity(1);
+    let late = UnixTime(unix.0 + 120);
+    assert!(Room::knock(&guest, link.copy(), seed(1), now, late).is_err(), "it has expired by then");
+    let room = Room::knock(&guest, link.copy(), seed(1), now, unix).unwrap();
+    assert_eq!(room.id(), guest.id());
+    let text = format!("{:#}", guest.id());
+    assert_eq!(text.parse(), Ok(guest.id()), "a fingerprint parses back");
+    assert_eq!(text.replace(' ', "").to_uppercase().parse(), Ok(guest.id()));
+    for wrong in [&text[1..], "", &format!("{text}0"), &text.replace('a', "g")] {
+        assert!(wrong.parse::<MemberId>().is_err() || !text.contains('a'), "{wrong}");
+    }
+}

@@ -301,5 +301,23 @@ impl fmt::Display for ControlError {
 impl Error for CreateError {}
 impl Error for KnockError {}
 impl Error for ResumeError {}
-impl Error for CommandError {}
-impl Error for ControlError {}
+
+impl Error for CommandError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::NotPermitted(violation) => Some(violation),
+            _ => None,
+        }
+    }
+}
+
+impl Error for ControlError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::NotPermitted { violation, .. } | Self::KeyPackage(violation) | Self::Welcome(violation) => {
+                Some(violation)
+            }
+            _ => None,
+        }
+    }
+}

@@ -185,3 +185,15 @@ pub enum Ending {
 /// Names a knock that waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KnockId(pub(super) u64);
+
+impl KnockId {
+    /// Takes a number that [`number`](Self::number) gave, for example to another process.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number of the knock: one of a kind in this room since it was made or resumed.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}

@@ -60,6 +60,7 @@ mod view;
 mod violation;
 
 use std::{
+    borrow::Borrow,
     fmt,
     sync::Arc,
     time::{Duration, Instant},
@@ -137,17 +138,19 @@ pub enum Status {
 impl Room {
     /// Makes a room, with its maker as host and only member.
     ///
-    /// `seed` is fresh ([`Seed::generate`]); `now` and `unix` are one moment by two clocks.
+    /// `seed` is fresh ([`Seed::generate`]); `now` and `unix` are one moment by two clocks. `identity` may be lent: it is
+    /// there for another attempt when this one fails.
     ///
     /// # Errors
     /// See [`CreateError`].
     pub fn create(
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         options: RoomOptions,
         seed: Seed,
         now: Instant,
         unix: UnixTime,
     ) -> Result<Self, CreateError> {
+        let identity = identity.borrow().copy();
         if options.relays.is_empty() || options.relays.len() > MAX_RELAYS {
             return Err(CreateError::Relays);
         }
@@ -186,12 +189,13 @@ impl Room {
     /// # Errors
     /// See [`KnockError`].
     pub fn knock(
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         invite: Invite,
         seed: Seed,
         now: Instant,
         unix: UnixTime,
     ) -> Result<Self, KnockError> {
+        let identity = identity.borrow().copy();
         if unix >= invite.expires {
             return Err(KnockError::Expired);
         }
@@ -212,12 +216,13 @@ impl Room {
     /// # Errors
     /// See [`ResumeError`].
     pub fn resume(
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         membership: &Membership,
         seed: Seed,
         now: Instant,
         unix: UnixTime,
     ) -> Result<Self, ResumeError> {
+        let identity = identity.borrow().copy();
         let record = membership.read(&identity).map_err(|_| ResumeError::OtherIdentity)?;
         let mut out = Outbox::new(
             identity,

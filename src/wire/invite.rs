@@ -66,6 +66,12 @@ impl From<SystemTime> for UnixTime {
 }
 
 impl Invite {
+    /// The same invite, to knock with it again when an attempt fails. Copies of the key in it are made on purpose only,
+    /// so the type is not `Clone`.
+    pub fn copy(&self) -> Self {
+        Self { lane: self.lane.copy(), relays: self.relays.clone(), ..*self }
+    }
+
     /// The fingerprint of the host, to compare with one that came another way.
     pub fn host(&self) -> MemberId {
         fingerprint(self.host.as_bytes())

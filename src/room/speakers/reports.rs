@@ -298,7 +298,14 @@ impl fmt::Display for ReportError {
     }
 }
 
-impl std::error::Error for ReportError {}
+impl std::error::Error for ReportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Excerpt(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 impl From<ExcerptError> for ReportError {
     fn from(error: ExcerptError) -> Self {
