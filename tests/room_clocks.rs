@@ -119,7 +119,8 @@ impl World {
         let end = self.now + time;
         loop {
             let awake: Vec<usize> = (0..self.devices.len()).filter(|n| !self.devices[*n].asleep).collect();
-            if awake.iter().fold(false, |moved, n| self.deliver(*n) || moved) {
+            // Everybody speaks, whoever was first.
+            if awake.iter().filter(|n| self.deliver(**n)).count() > 0 {
                 continue;
             }
             let due = |n: &usize| {

@@ -15,8 +15,11 @@ use bytes::Bytes;
 
 use super::{options::Admission, order::Place, *};
 use crate::{
+    group::Name,
+    id::{Epoch, MemberId},
     media::Silence,
     mls::{Purpose, SealingKey},
+    transport::RelayName,
     wire::{
         door::door_name,
         heartbeat::{Beat, Heartbeat},
