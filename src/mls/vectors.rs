@@ -13,7 +13,7 @@ use super::{
     provider::Crypto,
 };
 use crate::{
-    Suite,
+    Seed, Suite,
     group::{Identity, KeyExchange, Name, codec::Writer, signing::SigningKey},
     id::{Epoch, IdentityKey, Leaf},
     keys::{
@@ -143,7 +143,7 @@ fn capabilities_lifetimes_and_credentials() {
     }
     for case in cases(FILE, "credential", 3) {
         let identity = Identity::from_seed(case.array("seed"), Name::new(case.text("name")).unwrap());
-        let leaf_key = *SigningKey::from_seed(case.array("leaf_seed")).public();
+        let leaf_key = *SigningKey::from_seed(Seed::from_bytes(&mut case.array("leaf_seed"))).public();
         let (group_id, made_ms) = (case.array("group_id"), case.number("made"));
         let issued = Credential::issue(&identity, &group_id, &leaf_key, made_ms);
         assert_eq!(issued.encode(), case.bytes("credential"));

@@ -15,7 +15,6 @@ use super::{
     shown,
 };
 use crate::{
-    keys::secret::Secret,
     mls::{Candidate, Purpose, Sealed, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent},
@@ -81,7 +80,7 @@ impl Seat {
             Wish::Leave(leave) => {
                 let leave = leave.verify(&group_id).map_err(|_| ControlError::Malformed)?;
                 if leave.content().key == key {
-                    self.hear_leave(memory, leave, out.clock.unix_ms(now));
+                    self.hear_leave(out, memory, leave, now);
                     self.tend_keeping(out, memory, now);
                 }
             }
@@ -147,8 +146,9 @@ impl Seat {
             if !memory.store.law().admits(&target.key) {
                 continue;
             }
-            let ikm = Secret::wrap(out.random::<32>().to_vec());
-            let Ok(one_use) = SealingSecret::derive(self.group.key_exchange(), &ikm) else { continue };
+            let Ok(one_use) = SealingSecret::derive(self.group.key_exchange(), &out.rng.seed()) else {
+                continue;
+            };
             let group_id = memory.store.known().group_id().0;
             let reference = out.random();
             let content = ShowContent {
@@ -175,7 +175,7 @@ impl Seat {
         if let Some(returning) = &mut self.returning {
             returning.handle_timeout(out, &memory.store, made_ms, now)?;
             if let Some(until) = self.keeper_id.and_then(|keeper| returning.asked_in_vain(keeper)) {
-                self.turns.note_in_vain(until);
+                self.turns.note_in_vain(until, now);
             }
             self.in_vain_until = returning.in_vain_until(now).or(self.in_vain_until);
             if !returning.has_target() && returning.began + GIVE_UP <= now {

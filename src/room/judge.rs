@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    bounded::Recent,
+    bounded::{Lately, Recent},
     order::{Place, Turns},
     view::View,
 };
 use crate::{
     id::MemberId,
+    law::Rank,
     wire::{heartbeat::Beat, signed::Genuine},
 };
 
@@ -75,7 +76,7 @@ pub(super) const OLD: Duration = Duration::from_secs(15);
 
 /// Heartbeats by key: the time in the newest, so that none counts twice.
 #[derive(Default)]
-pub(super) struct Newest(std::collections::BTreeMap<MemberId, u64>);
+pub(super) struct Newest(Lately<MemberId, u64, Rank, 1_024>);
 
 impl Newest {
     /// Whether a heartbeat is newer than all before of that member.
@@ -84,13 +85,8 @@ impl Newest {
     }
 
     /// Notes the time of a genuine heartbeat.
-    pub(super) fn note(&mut self, member: MemberId, time_ms: u64) {
-        if self.0.len() >= MAX_KEYS && !self.0.contains_key(&member) {
-            self.0.pop_first();
-        }
-        let newest = self.0.entry(member).or_default();
-        *newest = time_ms.max(*newest);
+    pub(super) fn note(&mut self, member: MemberId, time_ms: u64, rank: Rank) {
+        let newest = self.0.get(&member).map_or(time_ms, |newest| time_ms.max(*newest));
+        self.0.note(member, newest, rank);
     }
 }
-
-const MAX_KEYS: usize = 1_024;

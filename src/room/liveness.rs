@@ -113,6 +113,11 @@ impl Liveness {
         self.out_since.values().min().copied()
     }
 
+    /// Since when a member in the tree has been out by the law that we know.
+    pub(super) fn out_since_of(&self, member: MemberId) -> Option<Instant> {
+        self.out_since.get(&member).copied()
+    }
+
     /// Why we do not send; `None` while we may.
     pub(super) fn silence(&self, view: &View<'_>) -> Option<Silence> {
         self.deadlines(view).into_iter().find(|(at, _)| *at <= view.now).map(|(_, silence)| silence)

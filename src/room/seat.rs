@@ -86,6 +86,8 @@ pub(super) struct Seat {
     pub(super) asked: Vec<(MemberId, StatementId, Instant)>,
     pub(super) broken: Option<Broken>,
     pub(super) fault: Option<Failure>,
+    /// Since which of our own times words are to be answers to what we said, after the clock jumped.
+    pub(super) doubted_ms: Option<u64>,
     pub(super) told_alone: bool,
     pub(super) told_unattended: bool,
     pub(super) door_said_at: Option<Instant>,
@@ -96,6 +98,8 @@ pub(super) struct Seat {
     pub(super) in_vain_until: Option<Instant>,
     /// The standings that counted still after our last table that took in what counts.
     pub(super) left_out: usize,
+    /// Until when a member that was restored from what it had stored signs nothing: it may lack acts of its own.
+    pub(super) learns_until: Option<Instant>,
     /// Renewals that were merged, by member.
     pub(super) renewals: Rate<MemberId>,
     /// Renewals that we merged as the keeper: the epoch that each ended, and whose it was.
@@ -128,6 +132,7 @@ impl Seat {
             keeper: self.keeper_id,
             beat: self.beat,
             out_since: self.liveness.out_since(),
+            keeper_out_since: self.keeper_id.and_then(|keeper| self.liveness.out_since_of(keeper)),
         }
     }
 
@@ -290,7 +295,7 @@ impl Seat {
             self.say(out, &Saying::AskStatements { ids });
         }
         if keeps && pending.since + LACKS_FOR <= now {
-            self.turns.note_gone();
+            self.turns.note_gone(now);
         }
     }
 

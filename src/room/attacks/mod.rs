@@ -20,10 +20,13 @@ use bytes::Bytes;
 
 use super::{options::Admission, order::Place, *};
 use crate::{
+    group::Name,
     group::codec::Writer,
+    id::{Epoch, MemberId},
     law::{self, RoleWord, Standing, Tag, Word, statement::Content as _},
     media::Silence,
     mls::{Purpose, SealingKey},
+    transport::RelayName,
     wire::{
         door::{Door, door_name},
         heartbeat::{Beat, Heartbeat},
