@@ -11,10 +11,11 @@
 //! [`Sealer`] and [`Opener`] on the other: that is what `examples/sans_io.rs` does.
 
 use std::{
+    borrow::Borrow,
     collections::VecDeque,
     error::Error,
     fmt,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -85,6 +86,14 @@ pub struct Call<T> {
     last_dropped: Option<ControlError>,
     /// When fresh entropy was last mixed into the room, and in which epoch.
     stirred: Option<(Instant, Option<Epoch>)>,
+    clocks: Clocks,
+}
+
+/// One moment by both clocks of the device, and the time that the application said it was.
+struct Clocks {
+    now: Instant,
+    wall: Option<SystemTime>,
+    unix: UnixTime,
 }
 
 /// What [`Call::next`] came back with.
@@ -121,21 +130,23 @@ pub struct Heard {
 impl<T: Transport> Call<T> {
     /// Makes a room and connects to it.
     ///
-    /// `seed` is fresh ([`Seed::generate`]); `unix` is the time now.
+    /// `seed` is fresh ([`Seed::generate`]); `unix` is the time now. An identity that is lent can be used for another
+    /// attempt when this one fails.
     ///
     /// # Errors
     /// [`CallError::RelayNotAllowed`] before anything is contacted; see [`CallError`] for the rest.
     pub async fn host(
         mut transport: T,
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         options: RoomOptions,
         seed: Seed,
         unix: UnixTime,
     ) -> Result<Self, CallError> {
         check_relays(&transport, &options.relays)?;
-        let room = Room::create(identity, options, seed, transport.now(), unix)?;
+        let clocks = Clocks::of(&transport, unix);
+        let room = Room::create(identity, options, seed, clocks.now, unix)?;
         transport.connect(room.handle()).await?;
-        Ok(Self::new(transport, room))
+        Ok(Self::new(transport, room, clocks))
     }
 
     /// Connects to a room and knocks. [`next`](Self::next) says when there is an answer.
@@ -146,16 +157,17 @@ impl<T: Transport> Call<T> {
     /// As [`host`](Self::host).
     pub async fn join(
         mut transport: T,
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         invite: Invite,
         seed: Seed,
         unix: UnixTime,
     ) -> Result<Self, CallError> {
         // All that can be checked here is checked before anybody is contacted.
         check_relays(&transport, invite.relays())?;
-        let room = Room::knock(identity, invite, seed, transport.now(), unix)?;
+        let clocks = Clocks::of(&transport, unix);
+        let room = Room::knock(identity, invite, seed, clocks.now, unix)?;
         transport.connect(room.handle()).await?;
-        Ok(Self::new(transport, room))
+        Ok(Self::new(transport, room, clocks))
     }
 
     /// Connects to a room that we were in before a restart, and comes in again: [`Event::Returned`] says when.
@@ -166,15 +178,16 @@ impl<T: Transport> Call<T> {
     /// As [`host`](Self::host).
     pub async fn resume(
         mut transport: T,
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         membership: &Membership,
         seed: Seed,
         unix: UnixTime,
     ) -> Result<Self, CallError> {
-        let room = Room::resume(identity, membership, seed, transport.now(), unix)?;
+        let clocks = Clocks::of(&transport, unix);
+        let room = Room::resume(identity, membership, seed, clocks.now, unix)?;
         check_relays(&transport, room.relays())?;
         transport.connect(room.handle()).await?;
-        Ok(Self::new(transport, room))
+        Ok(Self::new(transport, room, clocks))
     }
 
     /// Does what is due, and waits for what comes next, at most until `until`.
@@ -241,6 +254,16 @@ impl<T: Transport> Call<T> {
         self.transport.now()
     }
 
+    /// The transport, for its counts and its settings.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// The transport, to change its settings. What it receives belongs to [`next`](Self::next).
+    pub fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
     /// The room as it is.
     pub fn room(&self) -> &Room {
         &self.room
@@ -298,7 +321,7 @@ impl<T: Transport> Call<T> {
         (self.control_dropped, self.last_dropped)
     }
 
-    fn new(transport: T, room: Room) -> Self {
+    fn new(transport: T, room: Room, clocks: Clocks) -> Self {
         Self {
             transport,
             room,
@@ -313,6 +336,7 @@ impl<T: Transport> Call<T> {
             control_dropped: 0,
             last_dropped: None,
             stirred: None,
+            clocks,
         }
     }
 
@@ -324,6 +348,23 @@ impl<T: Transport> Call<T> {
             self.transport.send_control(message).await?;
             self.unsent = None;
         }
+    }
+
+    /// Tells the room when the clocks of the device do not go together any more: it slept, or its clock was set.
+    fn compare_clocks(&mut self) {
+        let Clocks { now: then, wall: Some(before), unix } = self.clocks else { return };
+        let (now, Some(wall)) = (self.transport.now(), self.transport.wall()) else { return };
+        let counted = now.saturating_duration_since(then);
+        let (shown, back) = match wall.duration_since(before) {
+            Ok(since) => (since, Duration::ZERO),
+            Err(error) => (Duration::ZERO, error.duration()),
+        };
+        if shown.abs_diff(counted) + back < CLOCKS_DIFFER {
+            return;
+        }
+        let unix = UnixTime(unix.0.saturating_add(shown.as_secs()).saturating_sub(back.as_secs()));
+        self.clocks = Clocks { now, wall: Some(wall), unix };
+        self.room.set_clock(unix, now);
     }
 
     /// Mixes fresh entropy into the room each minute and after each change of epoch.
@@ -342,6 +383,7 @@ impl<T: Transport> Call<T> {
 
     /// Does what is due, and gives new keys to sealer and opener.
     fn tick(&mut self) {
+        self.compare_clocks();
         let now = self.transport.now();
         self.stir(now);
         if self.room.poll_timeout().is_some_and(|at| at <= now) {
@@ -376,6 +418,8 @@ impl<T: Transport> Call<T> {
     }
 
     fn handle_control(&mut self, message: &[u8]) {
+        // What waited while the device slept is as old as it is.
+        self.compare_clocks();
         if let Err(error) = self.room.handle_control(message, self.transport.now()) {
             self.control_dropped += 1;
             self.last_dropped = Some(error);
@@ -392,6 +436,12 @@ impl<T: Transport> Call<T> {
             Err(refusal) if refusal.is_early() => self.early.hold(packet),
             Err(_) => {}
         }
+    }
+}
+
+impl Clocks {
+    fn of(transport: &impl Transport, unix: UnixTime) -> Self {
+        Self { now: transport.now(), wall: transport.wall(), unix }
     }
 }
 
@@ -500,8 +550,26 @@ impl fmt::Display for SpeakError {
     }
 }
 
-impl Error for CallError {}
-impl Error for SpeakError {}
+impl Error for CallError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::RelayNotAllowed(_) => None,
+            Self::Create(error) => Some(error),
+            Self::Knock(error) => Some(error),
+            Self::Resume(error) => Some(error),
+            Self::Transport(error) => Some(error),
+        }
+    }
+}
+
+impl Error for SpeakError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Seal(error) => Some(error),
+            Self::Transport(error) => Some(error),
+        }
+    }
+}
 
 fn check_relays(transport: &impl Transport, allowed: &[RelayName]) -> Result<(), CallError> {
     match transport.relays().into_iter().find(|relay| !allowed.contains(relay)) {
@@ -510,6 +578,8 @@ fn check_relays(transport: &impl Transport, allowed: &[RelayName]) -> Result<(),
     }
 }
 
+/// From here on the two clocks of the device do not go together: it slept, or one of them was set.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(2);
 /// How long the room draws from the same entropy.
 const STIR_EVERY: Duration = Duration::from_secs(60);
 
@@ -517,83 +587,4 @@ const STIR_EVERY: Duration = Duration::from_secs(60);
 const EARLY: usize = 32;
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        future::{Future, ready},
-        time::{Duration, SystemTime},
-    };
-
-    use super::*;
-    use crate::{
-        group::Name,
-        room::InviteOptions,
-        transport::{RoomHandle, block_on, socket},
-    };
-
-    /// A transport that must not be touched.
-    struct Untouchable(RelayName);
-
-    #[expect(clippy::manual_async_fn, reason = "the trait is written so")]
-    impl Transport for Untouchable {
-        fn relays(&self) -> Vec<&RelayName> {
-            vec![&self.0]
-        }
-
-        fn connect(&mut self, _: RoomHandle) -> impl Future<Output = Result<(), TransportError>> + Send {
-            async { panic!("contacted a relay that is not allowed") }
-        }
-
-        fn send_control(&mut self, _: Bytes) -> impl Future<Output = Result<(), TransportError>> + Send {
-            async { panic!("sent to a relay that is not allowed") }
-        }
-
-        fn send_media(&mut self, _: &[u8]) -> Result<(), TransportError> {
-            panic!("sent to a relay that is not allowed")
-        }
-
-        fn receive(&mut self, _: Instant) -> impl Future<Output = Result<Inbound, TransportError>> + Send {
-            async { panic!("listened to a relay that is not allowed") }
-        }
-
-        fn close(&mut self) -> impl Future<Output = ()> + Send {
-            ready(())
-        }
-
-        fn now(&self) -> Instant {
-            panic!("asked a relay that is not allowed")
-        }
-    }
-
-    #[test]
-    fn a_relay_that_is_not_on_the_list_is_not_contacted() {
-        let relay = |name| RelayName::new(name).unwrap();
-        let identity = |n| Identity::from_seed([n; 32], Name::new("somebody").unwrap());
-        let unix = UnixTime::from(SystemTime::now());
-        let options = RoomOptions::new(Name::new("room").unwrap(), [relay("good:1"), relay("better:1")]);
-        let bad = || Untouchable(relay("good:2"));
-        let refused = CallError::RelayNotAllowed(relay("good:2"));
-        let host =
-            block_on(Call::host(bad(), identity(1), options.clone(), Seed::from_bytes(&mut [1; 32]), unix));
-        assert_eq!(host.unwrap_err(), refused);
-        let mut room =
-            Room::create(identity(1), options, Seed::from_bytes(&mut [1; 32]), Instant::now(), unix).unwrap();
-        let invite = room.invite(InviteOptions::default(), Instant::now()).unwrap();
-        let guest = block_on(Call::join(bad(), identity(2), invite, Seed::from_bytes(&mut [2; 32]), unix));
-        assert_eq!(guest.unwrap_err(), refused);
-    }
-    #[test]
-    fn what_can_be_known_here_is_said_before_anybody_is_contacted() {
-        // Nobody listens there, which whoever tries is told.
-        let nobody = RelayName::new("127.0.0.1:9").unwrap();
-        let identity = |n| Identity::from_seed([n; 32], Name::new("somebody").unwrap());
-        let unix = UnixTime::from(SystemTime::now());
-        let options = RoomOptions::new(Name::new("room").unwrap(), [nobody.clone()]);
-        let mut room =
-            Room::create(identity(1), options, Seed::from_bytes(&mut [1; 32]), Instant::now(), unix).unwrap();
-        let invite = room.invite(InviteOptions::lasting(Duration::from_secs(60)), Instant::now()).unwrap();
-        let late = UnixTime::from(SystemTime::now() + Duration::from_secs(120));
-        let client = socket::Client::new(nobody);
-        let guest = block_on(Call::join(client, identity(2), invite, Seed::from_bytes(&mut [2; 32]), late));
-        assert_eq!(guest.unwrap_err(), CallError::Knock(KnockError::Expired));
-    }
-}
+mod tests;

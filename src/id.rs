@@ -1,6 +1,6 @@
 //! Numbers that must not be mistaken for one another (SPEC section 2).
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// Which MLS epoch of a room: grows by one with every commit (RFC 9420 section 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,10 +84,12 @@ impl fmt::Debug for IdentityKey {
     }
 }
 
-/// Eight groups of four hex digits: the first 16 bytes, enough to compare by eye.
+/// Eight groups of four hex digits: the first 16 bytes, enough to compare by eye. `{:#}` shows all 32 bytes, which parse
+/// back.
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, pair) in self.0.chunks(2).take(8).enumerate() {
+        let pairs = if f.alternate() { 16 } else { 8 };
+        for (i, pair) in self.0.chunks(2).take(pairs).enumerate() {
             if i > 0 {
                 f.write_str(" ")?;
             }
@@ -98,6 +100,35 @@ impl fmt::Display for MemberId {
         Ok(())
     }
 }
+
+/// Takes 64 hex digits, with or without spaces between them.
+impl FromStr for MemberId {
+    type Err = MemberIdError;
+
+    fn from_str(text: &str) -> Result<Self, MemberIdError> {
+        let mut digits = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16));
+        let mut bytes = [0; 32];
+        for byte in &mut bytes {
+            let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else {
+                return Err(MemberIdError);
+            };
+            *byte = (high << 4 | low) as u8;
+        }
+        if digits.next().is_some() { Err(MemberIdError) } else { Ok(Self(bytes)) }
+    }
+}
+
+/// The text is not the 64 hex digits of a fingerprint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberIdError;
+
+impl fmt::Display for MemberIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a fingerprint has 64 hex digits")
+    }
+}
+
+impl std::error::Error for MemberIdError {}
 
 impl fmt::Debug for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,7 @@
 
 use std::{convert::Infallible, fmt};
 
-use rand::{TryCryptoRng, TryRng};
+use rand::{CryptoRng, TryCryptoRng, TryRng};
 use ring::rand::{SecureRandom, SystemRandom};
 use zeroize::Zeroize;
 
@@ -54,8 +54,18 @@ impl Seed {
         Self(seed)
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
-        self.0.bytes()
+    /// Takes the next 32 bytes of a source of randomness, written in place.
+    pub(crate) fn drawn(from: &mut impl CryptoRng) -> Self {
+        Self(Secret::filled(LEN, |out| from.fill_bytes(out)))
+    }
+
+    /// Copies 32 secret bytes that stay where they are: a part of what was stored.
+    pub(crate) fn copied(bytes: &[u8; LEN]) -> Self {
+        Self(Secret::filled(LEN, |out| out.copy_from_slice(bytes)))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; LEN] {
+        self.0.bytes().first_chunk().expect("every seed is made of 32 bytes")
     }
 }
 
@@ -101,16 +111,16 @@ impl Generator {
         scrub_stack::<DEEP>();
     }
 
-    /// The next array of random bytes.
+    /// The next array of random bytes that are no secret: whatever is one is a [`Seed`].
     pub(crate) fn array<const N: usize>(&mut self) -> [u8; N] {
         let mut out = [0; N];
         self.draw(&mut out);
         out
     }
 
-    /// A seed for something that draws by itself.
+    /// The next 32 bytes, for a key or for something that draws by itself.
     pub(crate) fn seed(&mut self) -> Seed {
-        Seed(Secret::filled(LEN, |out| self.draw(out)))
+        Seed::drawn(self)
     }
 
     #[inline(never)]

@@ -19,9 +19,8 @@ mod vectors;
 
 use std::{fmt, io, str::FromStr};
 
-use zeroize::Zeroize;
-
 use crate::{
+    Seed,
     group::{
         Identity, Name,
         codec::{Malformed, Reader},
@@ -287,11 +286,10 @@ fn read_identity(content: &[u8]) -> Result<Identity, Malformed> {
     if reader.u8()? != IDENTITY_VERSION {
         return Err(Malformed);
     }
-    let mut seed = reader.array()?;
-    let name = Name::decode(reader.vec8(content.len())?);
-    let identity = name.and_then(|name| reader.finish().map(|()| Identity::from_seed(seed, name)));
-    seed.zeroize();
-    identity
+    let seed = Seed::copied(reader.chunk()?);
+    let name = Name::decode(reader.vec8(content.len())?)?;
+    reader.finish()?;
+    Ok(Identity::new(seed, name))
 }
 
 fn hex(bytes: &[u8]) -> String {

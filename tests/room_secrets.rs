@@ -2,6 +2,7 @@
 //!
 //! The test computes, from the seed, every key that the generators of a room have or had, holds these masked, and
 //! searches all writable memory of the process for them. The present key must be found, so the search can fail.
+//! It does the same for what they draw: a draw that becomes a key lies in one place, which wipes it.
 #![cfg(all(target_os = "linux", feature = "room"))]
 
 use std::{
@@ -9,6 +10,8 @@ use std::{
     fs::{self, File},
     hint::black_box,
     os::unix::fs::FileExt,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -17,7 +20,7 @@ use sottovoce::{
     Opener, Rekey, Sealer, Seed, Stamp,
     group::{Identity, Name, Role},
     media::{HEADROOM, TAILROOM},
-    room::{Admission, InviteOptions, Room, RoomOptions, UnixTime},
+    room::{Admission, InviteOptions, Membership, Room, RoomOptions, UnixTime},
 };
 
 const MASK: u8 = 0xa5;
@@ -187,9 +190,9 @@ fn only_the_present_keys(found: &BTreeMap<&str, usize>, present: &[&str]) {
     }
 }
 
-/// One test, and so one thread that holds secrets.
 #[test]
 fn a_seized_device_does_not_open_what_was_sealed_ten_minutes_before() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let unix = UnixTime::from(SystemTime::now());
     let began = Instant::now();
     let mut now = began;
@@ -255,3 +258,125 @@ fn a_seized_device_does_not_open_what_was_sealed_ten_minutes_before() {
     assert_eq!(needles.found(), BTreeMap::new());
     drop(device);
 }
+
+/// A thread whose stack lies as its last job left it while others look at it.
+struct Aside {
+    jobs: mpsc::Sender<Job>,
+    done: mpsc::Receiver<()>,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+impl Aside {
+    fn new() -> Self {
+        let ((jobs, to_do), (did, done)) = (mpsc::channel::<Job>(), mpsc::channel());
+        thread::spawn(move || {
+            for job in to_do {
+                job();
+                did.send(()).unwrap();
+            }
+        });
+        Self { jobs, done }
+    }
+
+    fn run(&self, job: impl FnOnce() + Send + 'static) {
+        self.jobs.send(Box::new(job)).unwrap();
+        self.done.recv().unwrap();
+    }
+}
+
+/// Every draw of the generator of this seed, masked.
+#[inline(never)]
+fn draws(needles: &mut Needles, masked: &[u8; 32]) {
+    let mut key = unmasked(masked);
+    for number in 0..DRAWS {
+        let draw = mac(&key, &[b"sottovoce 1 draw".as_slice(), &[0; 8]].concat());
+        needles.add(format!("draw {number:04}"), unmasked(&draw));
+        key = mac(&key, b"sottovoce 1 key");
+    }
+}
+
+/// How often each draw lies in memory that is a secret of a room. The salts of envelopes, `sent` masked, are none.
+fn secret_draws<'a>(needles: &'a Needles, sent: &[Vec<u8>]) -> Vec<(&'a str, usize)> {
+    let masked = |name: &str| needles.by_front.values().find(|(other, _)| other == name).unwrap().1;
+    let was_sent = |name: &str| sent.iter().any(|message| message.starts_with(&masked(name)));
+    needles.found().into_iter().filter(|(name, _)| *name != SALT && !was_sent(name)).collect()
+}
+
+/// What is drawn first: the salt in the terms of a room, which every member keeps and no key is made of alone.
+const SALT: &str = "draw 0000";
+
+/// The rooms of this test live and die on a stack that nobody scrubs.
+#[test]
+fn what_a_room_draws_for_a_key_lies_in_one_place_that_is_wiped() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (began, unix) = (Instant::now(), UnixTime::from(SystemTime::now()));
+    let masked: [u8; 32] = rand::random();
+    let mut needles = Needles::new();
+    draws(&mut needles, &masked);
+    scrub();
+    let aside = Aside::new();
+    let kept: Arc<Mutex<Option<Room>>> = Arc::default();
+    let sent: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    assert_eq!(secret_draws(&needles, &sent.lock().unwrap()), [], "the test hides its own copies");
+
+    let (room, out) = (kept.clone(), sent.clone());
+    aside.run(move || {
+        let options = RoomOptions::new(Name::new("room").unwrap(), ["relay.test:1".parse().unwrap()]);
+        let seed = Seed::from_bytes(&mut unmasked(&masked));
+        let mut made = Room::create(identity(1), options, seed, began, unix).unwrap();
+        while let Some(message) = made.poll_transmit() {
+            out.lock().unwrap().push(message.iter().map(|byte| byte ^ MASK).collect());
+        }
+        *room.lock().unwrap() = Some(made);
+    });
+    let once = secret_draws(&needles, &sent.lock().unwrap());
+    // The lane key, the seeds of the leaf's key and of the speaker key, and those of the door: answer key and HPKE key.
+    assert_eq!(counts(&once), [1; 5], "{once:?}");
+
+    // What was stored and taken back holds some of it once more, and takes it along.
+    let (stored, room) = (Arc::new(Mutex::new(None)), kept.clone());
+    let store = stored.clone();
+    aside.run(move || {
+        let membership = room.lock().unwrap().as_ref().unwrap().membership().unwrap();
+        *store.lock().unwrap() = Some(Membership::from_bytes(membership.as_bytes()).unwrap());
+    });
+    let twice = secret_draws(&needles, &sent.lock().unwrap());
+    assert_eq!(counts(&twice), [1, 1, 2, 2, 2], "lane key and door are in the membership too: {twice:?}");
+    aside.run(move || drop(stored.lock().unwrap().take()));
+    assert_eq!(secret_draws(&needles, &sent.lock().unwrap()), once);
+
+    aside.run(move || drop(kept.lock().unwrap().take()));
+    assert_eq!(secret_draws(&needles, &sent.lock().unwrap()), []);
+}
+
+/// How often each lies there, the rarest first.
+fn counts(found: &[(&str, usize)]) -> Vec<usize> {
+    let mut counts: Vec<_> = found.iter().map(|(_, count)| *count).collect();
+    counts.sort_unstable();
+    counts
+}
+
+#[test]
+fn what_a_newcomer_draws_for_one_answer_is_gone_once_the_key_is_made() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (began, unix) = (Instant::now(), UnixTime::from(SystemTime::now()));
+    let options = RoomOptions::new(Name::new("room").unwrap(), ["relay.test:1".parse().unwrap()]);
+    let mut host = Room::create(identity(1), options, Seed::generate().unwrap(), began, unix).unwrap();
+    let invite = host.invite(InviteOptions::default(), began).unwrap().to_string();
+    let masked: [u8; 32] = rand::random();
+    let mut needles = Needles::new();
+    draws(&mut needles, &masked);
+    scrub();
+    let (aside, kept): (_, Arc<Mutex<Option<Room>>>) = (Aside::new(), Arc::default());
+    let room = kept.clone();
+    aside.run(move || *room.lock().unwrap() = Some(knock(&masked, &invite, began, unix)));
+    let found: Vec<_> = needles.found().into_iter().collect();
+    assert_eq!(found, [("draw 0001", 1)], "the leaf's key is there, the one-use key's seed is not");
+    let room = kept.clone();
+    aside.run(move || drop(room.lock().unwrap().take()));
+    assert_eq!(needles.found(), BTreeMap::new());
+}
+
+/// One test at a time holds secrets and searches.
+static ALONE: Mutex<()> = Mutex::new(());

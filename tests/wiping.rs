@@ -143,6 +143,7 @@ fn start(
 ) -> Result<Schedule, ScheduleError> {
     let member = MemberId::from_bytes([0x11; 32]);
     let speakers: Vec<_> = leaves.iter().map(|leaf| Speaker { leaf: Leaf(*leaf), member }).collect();
+    let mut seed = case.seed();
     let start = EpochStart {
         secret,
         group_id,
@@ -154,9 +155,12 @@ fn start(
         own_leaf: Leaf(1),
         speakers: &speakers,
         removed: &[],
-        seed: case.seed(),
+        seed: &seed,
     };
-    Schedule::start(start, now)
+    let schedule = Schedule::start(start, now);
+    seed.fill(0);
+    black_box(&seed);
+    schedule
 }
 
 #[inline(never)]

@@ -182,7 +182,7 @@ impl Members {
                 own_leaf,
                 speakers: &speakers,
                 removed: &[],
-                seed,
+                seed: &seed,
             };
             Schedule::start(start, now)
         };

@@ -45,7 +45,7 @@ impl Plan {
             own_leaf,
             speakers: &speakers,
             removed: &[],
-            seed,
+            seed: &seed,
         };
         Schedule::start(start, now).expect("the speakers ascend")
     }

@@ -122,7 +122,7 @@ pub(crate) const MIN_HOLDS: u32 = 1_800;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::signing::SigningKey;
+    use crate::{Seed, group::signing::SigningKey};
 
     fn room() -> Name {
         Name::new("tea").unwrap()
@@ -134,7 +134,10 @@ mod tests {
 
     #[test]
     fn an_announcement_is_believed_for_its_own_place_only() {
-        let (leaf, speaker) = (SigningKey::from_seed([1; 32]), SigningKey::from_seed([2; 32]));
+        let (leaf, speaker) = (
+            SigningKey::from_seed(Seed::from_bytes(&mut [1; 32])),
+            SigningKey::from_seed(Seed::from_bytes(&mut [2; 32])),
+        );
         let (room, other_room) = (room(), Name::new("coffee").unwrap());
         let here = place(&room);
         let key = SpeakerKey::new(*speaker.public(), UnixTime(1_000), 1_800, &here, |text| leaf.sign(text));
@@ -162,7 +165,7 @@ mod tests {
 
     #[test]
     fn keys_under_which_anybody_can_sign_announce_nothing() {
-        let (leaf, room) = (SigningKey::from_seed([1; 32]), room());
+        let (leaf, room) = (SigningKey::from_seed(Seed::from_bytes(&mut [1; 32])), room());
         let here = place(&room);
         let mut identity = [0; 32];
         identity[0] = 1;
@@ -177,7 +180,7 @@ mod tests {
 
     #[test]
     fn times_are_believed_within_five_minutes_and_short_promises_never() {
-        let (leaf, room) = (SigningKey::from_seed([1; 32]), room());
+        let (leaf, room) = (SigningKey::from_seed(Seed::from_bytes(&mut [1; 32])), room());
         let key = |announced, holds| {
             SpeakerKey::new([9; 32], UnixTime(announced), holds, &place(&room), |text| leaf.sign(text))
         };

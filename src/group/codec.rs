@@ -1,6 +1,10 @@
 //! Reading and writing the library's own structures: big-endian numbers, length prefixes with bounds,
 //! nothing left over (SPEC section 2.2).
 
+use zeroize::Zeroize;
+
+use crate::keys::secret::Secret;
+
 /// Takes bytes from the front of a message and refuses whatever is short, long or out of bounds.
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -19,9 +23,14 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+        self.chunk().copied()
+    }
+
+    /// The next `N` bytes where they are: what is secret is copied only into what wipes it.
+    pub(crate) fn chunk<const N: usize>(&mut self) -> Result<&'a [u8; N], Malformed> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed)?;
         self.rest = rest;
-        Ok(*head)
+        Ok(head)
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8, Malformed> {
@@ -83,6 +92,8 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends to a message. Lengths are checked where the values are made, so writing cannot fail.
+///
+/// A message that grows moves, and the place that it left is wiped: there may be a secret in it.
 #[derive(Default)]
 pub(crate) struct Writer {
     bytes: Vec<u8>,
@@ -94,6 +105,13 @@ impl Writer {
     }
 
     pub(crate) fn bytes(mut self, bytes: &[u8]) -> Self {
+        let needed = self.bytes.len() + bytes.len();
+        if needed > self.bytes.capacity() {
+            let mut wider = Vec::with_capacity(needed.next_power_of_two().max(LEAST));
+            wider.extend_from_slice(&self.bytes);
+            self.bytes.zeroize();
+            self.bytes = wider;
+        }
         self.bytes.extend_from_slice(bytes);
         self
     }
@@ -140,7 +158,15 @@ impl Writer {
     pub(crate) fn finish(self) -> Vec<u8> {
         self.bytes
     }
+
+    /// The message, if there is a secret in it.
+    pub(crate) fn finish_secret(self) -> Secret {
+        Secret::wrap(self.bytes)
+    }
 }
+
+/// A message has room for so much at first.
+const LEAST: usize = 64;
 
 /// A structure that is short, long, out of bounds, or has a value that SPEC does not define.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

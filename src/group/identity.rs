@@ -10,8 +10,9 @@ use std::fmt;
 
 use super::{codec::Malformed, signing::SigningKey};
 use crate::{
+    Seed,
     id::{IdentityKey, MemberId},
-    keys::{derive::sha256, secret::Secret},
+    keys::derive::sha256,
 };
 
 /// A person's or bot's long-term key with the name it shows.
@@ -25,8 +26,12 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Makes the identity of a seed of 32 secret random bytes.
-    pub fn from_seed(seed: [u8; 32], name: Name) -> Self {
+    /// Makes the identity of a seed of 32 secret random bytes. The caller wipes its own copy of them.
+    pub fn from_seed(mut seed: [u8; 32], name: Name) -> Self {
+        Self::new(Seed::from_bytes(&mut seed), name)
+    }
+
+    pub(crate) fn new(seed: Seed, name: Name) -> Self {
         Self { key: SigningKey::from_seed(seed), name }
     }
 
@@ -40,8 +45,13 @@ impl Identity {
         &self.name
     }
 
+    /// The same identity, for a room. Copies are made on purpose only, so the type is not `Clone`.
+    pub(crate) fn copy(&self) -> Self {
+        Self::new(Seed::copied(self.seed().bytes()), self.name.clone())
+    }
+
     /// What the identity is made of, for a store.
-    pub(crate) fn seed(&self) -> &Secret {
+    pub(crate) fn seed(&self) -> &Seed {
         self.key.seed()
     }
 
@@ -72,7 +82,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// A name to show: 1 to 64 bytes of UTF-8 without control or text-direction characters.
+/// A name to show: 1 to 64 bytes of UTF-8 without control or text-direction characters, which begins and ends with
+/// something that can be seen.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Name(String);
 
@@ -88,11 +99,11 @@ impl Name {
         if name.len() > MAX_NAME {
             return Err(NameError::TooLong);
         }
-        if name
-            .chars()
-            .any(|c| c.is_control() || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'))
-        {
+        if name.chars().any(reshapes) {
             return Err(NameError::Control);
+        }
+        if name.starts_with(is_invisible) || name.ends_with(is_invisible) {
+            return Err(NameError::Invisible);
         }
         Ok(Self(name.to_owned()))
     }
@@ -114,6 +125,23 @@ impl fmt::Display for Name {
     }
 }
 
+/// Whether a character breaks lines, or turns the direction of what follows.
+fn reshapes(c: char) -> bool {
+    let turns =
+        matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    turns || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// Whether a character shows nothing where it stands alone. Between others some of them join or part letters.
+fn is_invisible(c: char) -> bool {
+    let joins =
+        matches!(c, '\u{200B}'..='\u{200D}' | '\u{2060}'..='\u{2065}' | '\u{FEFF}' | '\u{00AD}' | '\u{034F}');
+    let fills =
+        matches!(c, '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180E}' | '\u{3164}')
+            || matches!(c, '\u{FFA0}' | '\u{FFF9}'..='\u{FFFB}' | '\u{2800}' | '\u{E0000}'..='\u{E0FFF}');
+    joins || fills || c.is_whitespace()
+}
+
 /// Why some text cannot be a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -124,6 +152,8 @@ pub enum NameError {
     TooLong,
     /// It has a control character, or one that turns the direction of text: both reshape what a roster shows.
     Control,
+    /// It begins or ends with a blank or a character that shows nothing: two names would look the same.
+    Invisible,
 }
 
 impl fmt::Display for NameError {
@@ -131,7 +161,8 @@ impl fmt::Display for NameError {
         f.write_str(match self {
             Self::Empty => "a name must not be empty",
             Self::TooLong => "a name has at most 64 bytes",
-            Self::Control => "a name must not have control characters",
+            Self::Control => "a name must not have characters that control lines or the direction of text",
+            Self::Invisible => "a name must begin and end with something that can be seen",
         })
     }
 }
@@ -149,6 +180,18 @@ pub enum CredentialError {
     /// The identity key is used as the leaf key.
     IdentityAsLeaf,
 }
+
+impl fmt::Display for CredentialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Malformed => "the credential is malformed",
+            Self::Forged => "the identity did not sign for the leaf",
+            Self::IdentityAsLeaf => "the identity key is the leaf key",
+        })
+    }
+}
+
+impl std::error::Error for CredentialError {}
 
 /// `SHA-256("sottovoce 1 identity" || key)`.
 pub(crate) fn fingerprint(key: &[u8; 32]) -> MemberId {
@@ -168,6 +211,16 @@ mod tests {
         assert_eq!(Name::new("a\nb"), Err(NameError::Control));
         assert_eq!(Name::new("a\u{202E}b"), Err(NameError::Control));
         assert!(Name::new(&"é".repeat(32)).is_ok());
+        for c in "\u{200E}\u{200F}\u{061C}\u{2028}\u{2029}\u{85}".chars() {
+            assert_eq!(Name::new(&format!("a{c}b")), Err(NameError::Control), "{c:?}");
+        }
+        for c in " \u{A0}\u{3000}\u{200B}\u{200D}\u{2060}\u{FEFF}\u{AD}\u{3164}\u{2800}\u{E0061}".chars() {
+            for name in [format!("{c}"), format!("{c}a"), format!("a{c}")] {
+                assert_eq!(Name::new(&name), Err(NameError::Invisible), "{name:?}");
+            }
+        }
+        // Joined emoji, and a Persian word with its non-joiner.
+        assert!(Name::new("👩\u{200D}🚀 Sally").is_ok() && Name::new("می\u{200C}خواهم").is_ok());
     }
 
     #[test]

@@ -3,31 +3,31 @@
 use std::hint::black_box;
 
 use ring::signature::{Ed25519KeyPair, KeyPair};
-use zeroize::Zeroize;
 
 pub(crate) use crate::keys::ed25519::verify;
-use crate::keys::secret::{DEEP, Secret, scrub_stack};
+use crate::{
+    Seed,
+    keys::secret::{DEEP, scrub_stack},
+};
 
 /// A private Ed25519 key. Expanding the seed costs as much as a signature, so it is expanded once.
 pub(crate) struct SigningKey {
-    seed: Secret,
+    seed: Seed,
     /// On the heap, so that moving the key leaves no copy behind.
     pair: Box<Ed25519KeyPair>,
     public: [u8; 32],
 }
 
 impl SigningKey {
-    pub(crate) fn from_seed(mut seed: [u8; 32]) -> Self {
-        let kept = Secret::filled(seed.len(), |out| out.copy_from_slice(&seed));
-        seed.zeroize();
-        let pair = Box::new(expand(kept.bytes()));
+    pub(crate) fn from_seed(seed: Seed) -> Self {
+        let pair = Box::new(expand(seed.bytes()));
         let mut public = [0; 32];
         public.copy_from_slice(pair.public_key().as_ref());
         scrub_stack::<DEEP>();
-        Self { seed: kept, pair, public }
+        Self { seed, pair, public }
     }
 
-    pub(crate) fn seed(&self) -> &Secret {
+    pub(crate) fn seed(&self) -> &Seed {
         &self.seed
     }
 

@@ -12,8 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use zeroize::Zeroize;
-
 use super::{
     ed25519::is_strong,
     frame::{StepSecret, first_base_key},
@@ -66,8 +64,8 @@ pub struct EpochStart<'a> {
     pub speakers: &'a [Speaker],
     /// The leaves that were removed on the way into this epoch.
     pub removed: &'a [Leaf],
-    /// Fresh randomness, for the speaker key of this epoch.
-    pub seed: [u8; 32],
+    /// Fresh secret randomness, for the speaker key of this epoch. The caller wipes it.
+    pub seed: &'a [u8; 32],
 }
 
 /// A leaf that may speak, and whose it is.
@@ -113,14 +111,13 @@ pub struct Schedule {
 impl Schedule {
     /// Begins the epoch at `now` and yields its first keys.
     ///
-    /// The epoch secret and the seed are wiped before this returns.
+    /// The epoch secret is wiped before this returns.
     ///
     /// # Errors
     /// [`ScheduleError::Speakers`] unless the speakers are strictly ascending by leaf and at most 65,000;
     /// [`ScheduleError::Context`] if the group id or the authenticator is empty or above 255 bytes.
-    pub fn start(mut start: EpochStart<'_>, now: Instant) -> Result<Self, ScheduleError> {
+    pub fn start(start: EpochStart<'_>, now: Instant) -> Result<Self, ScheduleError> {
         let schedule = Self::begin(&start, now);
-        start.seed.zeroize();
         drop(start);
         scrub_stack::<DEEP>();
         schedule
@@ -139,7 +136,7 @@ impl Schedule {
         let speaks = start.speakers.iter().any(|speaker| speaker.leaf == start.own_leaf);
         let signs = speaks && start.authenticity == Authenticity::Signed;
         let signer =
-            signs.then(|| Arc::new(Signer::new(&start.seed, group_id, epoch, authenticator, start.own_leaf)));
+            signs.then(|| Arc::new(Signer::new(start.seed, group_id, epoch, authenticator, start.own_leaf)));
         let mut schedule = Self {
             suite: start.suite,
             authenticity: start.authenticity,
@@ -426,7 +423,7 @@ mod tests {
             own_leaf: Leaf(0),
             speakers: &[Speaker { leaf: Leaf(0), member: MemberId::from_bytes([0; 32]) }],
             removed: &[],
-            seed: [0; 32],
+            seed: &[0; 32],
         };
         let mut schedule = Schedule::start(start, now).unwrap();
         // As if all steps but the last three had passed: a million of them take a while.

@@ -478,12 +478,18 @@ impl<'a> Signer<'a> {
 
     /// L31: the word with the next number, if that is in the window; `new` other tags are spoken about at once.
     fn word(&self, about: Tag, word: Word, new: usize) -> Option<Standing> {
-        let n = self.next(about, word.register())?;
+        let next = self.next(about, word.register())?;
         let numbers = self.law.numbers(&about);
         let base = match word.register() {
             Register::Role => numbers.base_n,
             Register::Ban => numbers.base_bn,
         };
+        // Another moderator's number at the end of the window does not stand in the way of a Ban, which counts beside it.
+        let last = base.saturating_add(WINDOW);
+        let beside = word == Word::Ban
+            && self.is_host().is_err()
+            && self.store.own(self.term, about, Register::Ban).max(self.law.settled_bn(&about)) < last;
+        let n = if beside { next.min(last) } else { next };
         let (tags, spoken) = self.law.spoken_about(&self.key, &about);
         let fits = n > base && n - base <= WINDOW && (spoken || tags + new < MAX_TAGS);
         fits.then_some(Standing { issuer: self.key, term: self.term, about, word, n })

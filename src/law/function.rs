@@ -182,6 +182,16 @@ impl Law {
         Numbers { base_n: base.n, base_bn: base.bn, n: said.n, bn: said.bn }
     }
 
+    /// The number that a moderator's Ban about a tag has to be above: that of the host's ban word, else the table's.
+    pub(super) fn settled_bn(&self, tag: &Tag) -> u32 {
+        let of_host = self
+            .words(tag)
+            .iter()
+            .map(Genuine::content)
+            .find(|word| word.issuer == self.host && word.word.register() == Register::Ban);
+        of_host.map_or(self.base(tag).bn, |word| word.n)
+    }
+
     /// Role and ban that table and words give, before rank is looked at.
     pub(super) fn said_about(&self, tag: &Tag) -> Entry {
         match self.subjects.get(tag) {

@@ -29,6 +29,8 @@ pub(crate) mod acts;
 mod behaviour;
 mod checks;
 mod draft;
+#[cfg(test)]
+mod drift;
 pub(crate) mod function;
 mod offices;
 #[cfg(test)]

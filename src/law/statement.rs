@@ -81,7 +81,7 @@ pub(crate) struct Genuine<T>(Arc<(StatementId, Signed<T>)>);
 
 impl<T: Content> Genuine<T> {
     /// Signs `content`. The identity has to be its signer.
-    pub(super) fn sign(content: T, identity: &Identity, group_id: &GroupId) -> Self {
+    pub(crate) fn sign(content: T, identity: &Identity, group_id: &GroupId) -> Self {
         debug_assert_eq!(content.signer().as_bytes(), identity.public(), "nobody signs for others");
         let signature = identity.sign(&signed_bytes(&content, group_id));
         let signed = Signed { content, signature };

@@ -325,7 +325,7 @@ mod tests {
                 own_leaf: Leaf(case.number("leaf") as u32),
                 speakers: &speakers,
                 removed: &[],
-                seed: case.array("seed"),
+                seed: &case.array("seed"),
             };
             let now = Instant::now();
             let mut schedule = Schedule::start(start, now).unwrap();

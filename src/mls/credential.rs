@@ -94,11 +94,11 @@ const VERSION: u8 = 2;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::group::signing::SigningKey;
+    use crate::{Seed, group::signing::SigningKey};
 
     fn credential() -> (Identity, [u8; 32], Vec<u8>) {
         let identity = Identity::from_seed([7; 32], Name::new("Ada").unwrap());
-        let leaf = *SigningKey::from_seed([8; 32]).public();
+        let leaf = *SigningKey::from_seed(Seed::from_bytes(&mut [8; 32])).public();
         let bytes = Credential::issue(&identity, &[1; 32], &leaf, 1234).encode();
         (identity, leaf, bytes)
     }

@@ -18,6 +18,7 @@ use super::{
     provider::{Provider, Spoiled},
 };
 use crate::{
+    Seed,
     group::{Identity, KeyExchange},
     id::Leaf,
 };
@@ -124,7 +125,7 @@ impl Group {
         let complete = match signer {
             None => builder.build(rand, crypto, &self.leaf_key, |_| true).unwrap(),
             Some(identity) => {
-                let new = SigningKey::from_seed([99; 32]);
+                let new = SigningKey::from_seed(Seed::from_bytes(&mut [99; 32]));
                 let made_ms = u64::MAX / 2;
                 let credential = Credential::issue(&identity, &self.group_id, new.public(), made_ms);
                 let credential_with_key = inspect::credential_with_key(&credential, &new);
@@ -166,8 +167,8 @@ impl Group {
         let info =
             MlsMessageIn::tls_deserialize_exact_bytes(&info.tls_serialize_detached().unwrap()).unwrap();
         let MlsMessageBodyIn::GroupInfo(info) = info.extract() else { unreachable!() };
-        let provider = Provider::new([11; 32]);
-        let leaf_key = SigningKey::from_seed([12; 32]);
+        let provider = Provider::new(Seed::from_bytes(&mut [11; 32]));
+        let leaf_key = SigningKey::from_seed(Seed::from_bytes(&mut [12; 32]));
         let credential = Credential::issue(identity, &self.group_id, leaf_key.public(), made_ms);
         let parameters = LeafNodeParameters::builder()
             .with_capabilities(inspect::capabilities(self.mls.ciphersuite()))
@@ -236,7 +237,15 @@ pub(crate) fn key_package(
     made_ms: u64,
     shape: impl FnOnce(KeyPackageBuilder) -> KeyPackageBuilder,
 ) -> (Vec<u8>, Candidate) {
-    build(identity, group_id, key_exchange, made_ms, Provider::new([13; 32]), 14, shape)
+    build(
+        identity,
+        group_id,
+        key_exchange,
+        made_ms,
+        Provider::new(Seed::from_bytes(&mut [13; 32])),
+        14,
+        shape,
+    )
 }
 
 /// A KeyPackage of keys that nobody had before, but for those that it shows instead: of its init key
@@ -249,7 +258,7 @@ pub(crate) fn key_package_with_keys(
     seed: u8,
     keys: [Option<Vec<u8>>; 2],
 ) -> Vec<u8> {
-    let provider = Provider::new([seed; 32]);
+    let provider = Provider::new(Seed::from_bytes(&mut [seed; 32]));
     *provider.crypto().false_keys.lock().unwrap() = keys.into();
     build(identity, group_id, key_exchange, made_ms, provider, seed, |builder| builder).0
 }
@@ -264,7 +273,7 @@ fn build(
     shape: impl FnOnce(KeyPackageBuilder) -> KeyPackageBuilder,
 ) -> (Vec<u8>, Candidate) {
     let suite = ciphersuite(key_exchange);
-    let leaf_key = SigningKey::from_seed([seed; 32]);
+    let leaf_key = SigningKey::from_seed(Seed::from_bytes(&mut [seed; 32]));
     let credential = Credential::issue(identity, group_id, leaf_key.public(), made_ms);
     let builder = KeyPackage::builder()
         .key_package_lifetime(inspect::lifetime(made_ms))
@@ -292,8 +301,8 @@ pub(crate) struct Founding<'a> {
 impl Founding<'_> {
     pub(crate) fn found(self) -> Group {
         let suite = ciphersuite(KeyExchange::X25519);
-        let provider = Provider::new([9; 32]);
-        let leaf_key = SigningKey::from_seed([10; 32]);
+        let provider = Provider::new(Seed::from_bytes(&mut [9; 32]));
+        let leaf_key = SigningKey::from_seed(Seed::from_bytes(&mut [10; 32]));
         let credential = Credential::issue(self.identity, &self.signed_for, leaf_key.public(), self.made_ms);
         let mls = MlsGroup::builder()
             .with_group_id(GroupId::from_slice(self.mls_id))

@@ -4,7 +4,7 @@
 //! The HPKE of a room is that of its MLS cipher suite, so in a room with ML-KEM a knock is
 //! post-quantum too.
 
-use std::fmt;
+use std::{fmt, hint::black_box};
 
 use openmls_rust_crypto::RustCrypto;
 use openmls_traits::{
@@ -13,7 +13,7 @@ use openmls_traits::{
 };
 
 use super::{Failure, ciphersuite};
-use crate::{group::KeyExchange, keys::secret::Secret};
+use crate::{Seed, group::KeyExchange, keys::secret::Secret};
 
 /// A public key that something is sealed to: of a door, or for one answer.
 #[derive(Clone, PartialEq, Eq)]
@@ -75,11 +75,12 @@ impl fmt::Debug for SealingKey {
 }
 
 impl SealingSecret {
-    /// Derives the pair from at least 32 secret random bytes (RFC 9180 section 7.1.3).
-    pub(crate) fn derive(key_exchange: KeyExchange, ikm: &Secret) -> Result<Self, Failure> {
+    /// Derives the pair from 32 secret random bytes (RFC 9180 section 7.1.3).
+    pub(crate) fn derive(key_exchange: KeyExchange, ikm: &Seed) -> Result<Self, Failure> {
         let pair = RustCrypto::default()
             .derive_hpke_keypair(config(key_exchange), ikm.bytes())
             .map_err(Failure::of)?;
+        scrub_heap();
         let private = Secret::filled(pair.private.len(), |out| out.copy_from_slice(&pair.private));
         let public = SealingKey::from_bytes(key_exchange, &pair.public)
             .ok_or_else(|| Failure::of("the derived public key has another length"))?;
@@ -131,6 +132,22 @@ pub(crate) const fn encapsulation_len(key_exchange: KeyExchange) -> usize {
     }
 }
 
+/// Overwrites the blocks that the derivation has freed: its library wipes neither its copy of the seed nor what it
+/// extracts from it. Best effort, as [`scrub_stack`](crate::keys::secret::scrub_stack) is: an allocator hands out
+/// first what it was given back last.
+fn scrub_heap() {
+    let blocks: [Vec<u8>; 16] = std::array::from_fn(|n| {
+        let mut block = Vec::with_capacity(if n % 2 == 0 { LABELED_SEED } else { EXTRACTED });
+        block.resize(block.capacity(), 0);
+        block
+    });
+    black_box(&blocks);
+}
+
+/// `"HPKE-v1" | "KEM" | kem id | "dkp_prk" | seed` (RFC 9180 sections 4 and 7.1.3), and what HKDF extracts.
+const LABELED_SEED: usize = 7 + 5 + 7 + 32;
+const EXTRACTED: usize = 32;
+
 fn config(key_exchange: KeyExchange) -> HpkeConfig {
     ciphersuite(key_exchange).hpke_config()
 }
@@ -142,7 +159,7 @@ mod tests {
     const BOTH: [KeyExchange; 2] = [KeyExchange::X25519, KeyExchange::MlKem768X25519];
 
     fn secret(key_exchange: KeyExchange, seed: u8) -> SealingSecret {
-        SealingSecret::derive(key_exchange, &Secret::wrap(vec![seed; 32])).unwrap()
+        SealingSecret::derive(key_exchange, &Seed::from_bytes(&mut [seed; 32])).unwrap()
     }
 
     #[test]

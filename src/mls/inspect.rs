@@ -113,7 +113,7 @@ pub(super) fn read_context(extensions: &Extensions<GroupContext>) -> Result<Cont
     for extension in extensions.iter() {
         match extension {
             Extension::RequiredCapabilities(these) if *these == required_capabilities() => required = true,
-            // The order is part of the form: MLS libraries move a dictionary that does not come last.
+            // The order is part of the form: libraries move a dictionary that is not last.
             Extension::AppDataDictionary(these) if required => {
                 let mut entries = these.dictionary().entries();
                 let entry = entries.next().ok_or(Violation::MalformedContext)?;

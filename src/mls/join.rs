@@ -4,12 +4,12 @@
 use openmls::{
     messages::group_info::VerifiableGroupInfo,
     prelude::{
-        Extension, KeyPackage, KeyPackageBundle, KeyPackageIn, KeyPackageRef, MlsGroup, MlsGroupJoinConfig,
-        MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, ProtocolVersion, StagedWelcome, UnknownExtension,
-        Welcome,
+        Extension, KeyPackage, KeyPackageBundle, KeyPackageIn, KeyPackageRef, KeyPackageVerifyError,
+        MlsGroup, MlsGroupJoinConfig, MlsMessageBodyIn, MlsMessageIn, MlsMessageOut, ProtocolVersion,
+        StagedWelcome, UnknownExtension, Welcome,
     },
 };
-use openmls_traits::{OpenMlsProvider, random::OpenMlsRand, storage::StorageProvider};
+use openmls_traits::{OpenMlsProvider, storage::StorageProvider};
 use rand::CryptoRng;
 use tls_codec::{DeserializeBytes, Serialize};
 
@@ -17,9 +17,9 @@ use super::{
     Context, Credential, Failure, Group, LAW_EXTENSION, MAX_LAW, MAX_MEMBERS, Occupant, Violation,
     ciphersuite, has_duplicate, inspect,
     provider::{Crypto, Provider},
-    seed,
 };
 use crate::{
+    Seed,
     group::{Identity, KeyExchange, Name, signing::SigningKey},
     id::{Epoch, IdentityKey, Leaf, MemberId},
 };
@@ -43,7 +43,6 @@ pub(crate) struct Applicant {
 /// law has judged it.
 pub(crate) struct Entry {
     /// The identity whose leaf signed the Welcome.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests look at it"))]
     pub(crate) sender: IdentityKey,
     /// The leaves of the tree, ascending.
     pub(crate) roster: Vec<Occupant>,
@@ -73,8 +72,8 @@ impl Applicant {
         generator: &mut impl CryptoRng,
     ) -> Result<Self, Failure> {
         let suite = ciphersuite(key_exchange);
-        let leaf_key = SigningKey::from_seed(seed(generator));
-        let provider = Provider::new(seed(generator));
+        let leaf_key = SigningKey::from_seed(Seed::drawn(generator));
+        let provider = Provider::new(Seed::drawn(generator));
         let credential = Credential::issue(identity, group_id, leaf_key.public(), made_ms);
         let bundle = KeyPackage::builder()
             .key_package_lifetime(inspect::lifetime(made_ms))
@@ -133,8 +132,7 @@ impl Applicant {
         }
         // openmls takes the keys out of storage even for a Welcome that it refuses, so it gets a
         // storage of its own.
-        let seed = self.provider.rand().random_array().map_err(JoinError::mls)?;
-        let provider = Provider::new(seed);
+        let provider = Provider::new(self.provider.seed());
         provider.storage().write_key_package(&self.kept_under, &self.bundle).map_err(JoinError::mls)?;
         let builder = StagedWelcome::build_from_welcome(&provider, &join_config(), welcome)
             .map_err(JoinError::mls)?
@@ -264,7 +262,10 @@ impl Candidate {
         let key_package = parse_key_package(bytes)
             .ok_or(Violation::KeyPackage)?
             .validate(&crypto, ProtocolVersion::Mls10)
-            .map_err(|_| Violation::KeyPackage)?;
+            .map_err(|error| match error {
+                KeyPackageVerifyError::LifetimeError(_) => Violation::Lifetime,
+                _ => Violation::KeyPackage,
+            })?;
         let credential = inspect::read_key_package(&key_package, ciphersuite(key_exchange), group_id)?;
         let reference = key_package.hash_ref(&crypto).map_err(|_| Violation::KeyPackage)?;
         let reference = reference.as_slice().try_into().map_err(|_| Violation::KeyPackage)?;

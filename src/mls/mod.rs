@@ -49,6 +49,7 @@ pub(crate) use process::{Incoming, ProcessError, Staged};
 pub(crate) use violation::Violation;
 
 use crate::{
+    Seed,
     group::{Identity, KeyExchange, Name, signing::SigningKey},
     id::{Epoch, IdentityKey, Leaf, MemberId},
     keys::{EpochSecret, derive::sha256},
@@ -114,8 +115,8 @@ impl Group {
         generator: &mut impl CryptoRng,
     ) -> Result<Self, Failure> {
         let suite = ciphersuite(key_exchange);
-        let leaf_key = SigningKey::from_seed(seed(generator));
-        let provider = Provider::new(seed(generator));
+        let leaf_key = SigningKey::from_seed(Seed::drawn(generator));
+        let provider = Provider::new(Seed::drawn(generator));
         let mut branch = [0; 16];
         generator.fill_bytes(&mut branch);
         let credential = Credential::issue(identity, group_id, leaf_key.public(), made_ms);
@@ -307,13 +308,6 @@ fn branch(authenticator: &[u8]) -> [u8; 32] {
 fn has_duplicate(keys: impl IntoIterator<Item = IdentityKey>) -> bool {
     let mut seen = BTreeSet::new();
     !keys.into_iter().all(|key| seen.insert(key))
-}
-
-/// 32 bytes of the generator, for a key or for a generator of its own.
-fn seed(generator: &mut impl CryptoRng) -> [u8; 32] {
-    let mut seed = [0; 32];
-    generator.fill_bytes(&mut seed);
-    seed
 }
 
 /// How many members a group has at most.

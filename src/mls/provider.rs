@@ -30,8 +30,8 @@ pub(super) struct Provider {
 }
 
 impl Provider {
-    pub(super) fn new(mut seed: [u8; 32]) -> Self {
-        let mut generator = Generator::new(Seed::from_bytes(&mut seed));
+    pub(super) fn new(seed: Seed) -> Self {
+        let mut generator = Generator::new(seed);
         // The seed itself is gone at once: a draw replaces the key.
         let _: [u8; 1] = generator.array();
         Self {
@@ -44,6 +44,11 @@ impl Provider {
     /// Mixes entropy into the randomness.
     pub(super) fn stir(&self, entropy: &[u8]) {
         self.rand.0.lock().unwrap_or_else(PoisonError::into_inner).stir(entropy);
+    }
+
+    /// The next 32 bytes of the randomness, for another provider.
+    pub(super) fn seed(&self) -> Seed {
+        self.rand.0.lock().unwrap_or_else(PoisonError::into_inner).seed()
     }
 }
 

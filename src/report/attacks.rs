@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::{file::MAX_FILE, *};
 use crate::{
     Authenticity, CaptureTime, Epoch, EpochSecret, EpochStart, Leaf, MemberId, Opener, PacketSize, Rekey,
-    Schedule, Sealer, Speaker, Stamp, Step, Suite,
+    Schedule, Sealer, Seed, Speaker, Stamp, Step, Suite,
     group::{
         CredentialError, Identity, Name,
         announce::{self, SpeakerKey},
@@ -51,7 +51,7 @@ fn identity(who: u8) -> Identity {
 }
 
 fn leaf_key(who: u8) -> SigningKey {
-    SigningKey::from_seed([who + 101; 32])
+    SigningKey::from_seed(Seed::from_bytes(&mut [who + 101; 32]))
 }
 
 /// The seed of somebody's speaker key.
@@ -77,7 +77,7 @@ fn schedule(room: &str, epoch: u64, own: u32, now: Instant) -> Schedule {
         own_leaf: Leaf(own),
         speakers: &speakers,
         removed: &[],
-        seed: seed(room, epoch, own as u8),
+        seed: &seed(room, epoch, own as u8),
     };
     Schedule::start(start, now).unwrap()
 }
@@ -470,7 +470,7 @@ fn a_published_key_does_not_extend_its_own_time() {
     // With the speaker key alone nobody makes a newer announcement: that takes the leaf key.
     let mut draft = report(ROOM, vec![said(ROOM, 4, 0, 1, 3)]);
     let late = UnixTime(NOW.0 + 7_200);
-    let speaker = SigningKey::from_seed(seed(ROOM, 4, 0));
+    let speaker = SigningKey::from_seed(Seed::from_bytes(&mut seed(ROOM, 4, 0)));
     let place = draft.parts[0].place(&draft.group_id, &draft.room);
     draft.parts[0].key = SpeakerKey::new(*speaker.public(), late, 0, &place, |text| speaker.sign(text));
     assert_eq!(open_at(&draft, late).unwrap_err(), Rejected::Announcement { epoch: Epoch(4) });
@@ -504,7 +504,7 @@ fn reports_of_one_moment_agree_and_two_versions_convict_the_speaker() {
     let mut two = said(ROOM, 4, 0, 1, 2);
     let room = Name::new(ROOM).unwrap();
     let second_seed = [9; 32];
-    two.key.public = *SigningKey::from_seed(second_seed).public();
+    two.key.public = *SigningKey::from_seed(Seed::from_bytes(&mut { second_seed })).public();
     two.key = announced(&two, &room_id(ROOM), &room, 0);
     let mut draft = report(ROOM, vec![two]);
     for index in 0..2 {

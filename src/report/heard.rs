@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     Authenticity, Counter, Epoch, EpochSecret, EpochStart, Leaf, MemberId, Opener, PacketSize, Rekey,
-    Schedule, Speaker, Suite,
+    Schedule, Seed, Speaker, Suite,
     group::{
         Identity, Name,
         announce::{FRESH, MIN_HOLDS, SpeakerKey, TOLERANCE},
@@ -50,7 +50,7 @@ impl Stage {
     fn new() -> Self {
         let now = Instant::now();
         let identity = Identity::from_seed([1; 32], Name::new("Ada").unwrap());
-        let leaf = SigningKey::from_seed([2; 32]);
+        let leaf = SigningKey::from_seed(Seed::from_bytes(&mut [2; 32]));
         let (authenticator, size) = ([3; 32], PacketSize::new(SIZE as u16).unwrap());
         let speakers = [Speaker { leaf: Leaf(0), member: identity.id() }];
         let schedule = |own| {
@@ -65,7 +65,7 @@ impl Stage {
                 own_leaf: Leaf(own),
                 speakers: &speakers,
                 removed: &[],
-                seed: [5; 32],
+                seed: &[5; 32],
             };
             Schedule::start(start, now).unwrap()
         };
@@ -144,7 +144,7 @@ impl Stage {
 
 impl Part {
     fn announce(&mut self, announced: UnixTime, holds: u32) {
-        let (room, leaf) = (Name::new(ROOM).unwrap(), SigningKey::from_seed([2; 32]));
+        let (room, leaf) = (Name::new(ROOM).unwrap(), SigningKey::from_seed(Seed::from_bytes(&mut [2; 32])));
         let group_id = room_id();
         let place = self.place(&group_id, &room);
         self.key = SpeakerKey::new(self.key.public, announced, holds, &place, |text| leaf.sign(text));

@@ -15,7 +15,6 @@ use super::{
     shown,
 };
 use crate::{
-    keys::secret::Secret,
     mls::{Candidate, Purpose, Sealed, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent},
@@ -81,13 +80,16 @@ impl Seat {
             Wish::Leave(leave) => {
                 let leave = leave.verify(&group_id).map_err(|_| ControlError::Malformed)?;
                 if leave.content().key == key {
-                    self.hear_leave(memory, leave, out.clock.unix_ms(now));
+                    self.hear_leave(out, memory, leave, now);
                     self.tend_keeping(out, memory, now);
                 }
             }
             Wish::Return { key_package, broken } => {
                 if let Some(broken) = broken {
                     out.tell(Event::Accused { member: broken.by.id(), by: key.id() });
+                    if self.renewed.contains(&(broken.epoch.0, broken.by.id())) {
+                        self.accused.note(broken.by.id(), now);
+                    }
                 }
                 let candidate = Candidate::vet(&key_package, &group_id, key_exchange)
                     .map_err(|violation| ControlError::KeyPackage(violation.into()))?;
@@ -111,11 +113,14 @@ impl Seat {
         let own = self.showing.open.iter().position(|(reference, _)| *reference == answer.reference);
         let content = match own {
             Some(at) => {
-                let (reference, secret) = self.showing.open.remove(at);
-                let aad = Answer::aad(&group_id, &reference);
+                let aad = Answer::aad(&group_id, &answer.reference);
                 let sealed = Sealed { kem_output: answer.kem.clone(), sealed: answer.sealed.clone() };
-                let plain = secret.open(Purpose::Answer, &sealed, &aad);
-                AnswerContent::decode(&plain.ok_or(ControlError::Undecryptable)?).ok()
+                let open = self.showing.open.get(at);
+                let plain = open.and_then(|(_, secret)| secret.open(Purpose::Answer, &sealed, &aad));
+                let plain = plain.ok_or(ControlError::Undecryptable)?;
+                // Not before: whoever sees the reference can answer, and the keeper may answer later.
+                self.showing.open.remove(at);
+                AnswerContent::decode(&plain).ok()
             }
             None => self
                 .returning
@@ -141,8 +146,9 @@ impl Seat {
             if !memory.store.law().admits(&target.key) {
                 continue;
             }
-            let ikm = Secret::wrap(out.random::<32>().to_vec());
-            let Ok(one_use) = SealingSecret::derive(self.group.key_exchange(), &ikm) else { continue };
+            let Ok(one_use) = SealingSecret::derive(self.group.key_exchange(), &out.rng.seed()) else {
+                continue;
+            };
             let group_id = memory.store.known().group_id().0;
             let reference = out.random();
             let content = ShowContent {
@@ -168,7 +174,7 @@ impl Seat {
         if let Some(returning) = &mut self.returning {
             returning.handle_timeout(out, &memory.store, &memory.freshness, now)?;
             if let Some(until) = self.keeper_id.and_then(|keeper| returning.asked_in_vain(keeper)) {
-                self.turns.note_in_vain(until);
+                self.turns.note_in_vain(until, now);
             }
             self.in_vain_until = returning.in_vain_until(now).or(self.in_vain_until);
             if !returning.has_target() && returning.began + GIVE_UP <= now {

@@ -26,6 +26,10 @@ impl Seat {
     ) -> Result<Outcome, ControlError> {
         // Somebody with an old badge may have shown an old door to the holder of an old invite.
         self.show_chain(out, memory, now);
+        if self.is_learning(now) {
+            // It is repeated.
+            return Ok(Outcome::Stays);
+        }
         let Some(mut doors) = memory.doors.take() else { return Ok(Outcome::Stays) };
         let admitted = doors.handle_knock(out, &memory.store, knock, now);
         memory.doors = Some(doors);
@@ -78,6 +82,9 @@ impl Seat {
         act: Act,
         now: Instant,
     ) -> Result<Outcome, CommandError> {
+        if self.is_learning(now) {
+            return Err(CommandError::JustBack);
+        }
         let clock_ms = out.clock.unix_ms(now);
         let about = self.subject_of(&act, memory);
         let law = memory.store.law();
@@ -103,6 +110,11 @@ impl Seat {
         }
         self.show(out, memory, now);
         Ok(self.act_on_law(out, memory, now))
+    }
+
+    /// Whether we came back from a restart a moment ago, and may lack what we signed before it (U1).
+    pub(super) fn is_learning(&self, now: Instant) -> bool {
+        self.learns_until.is_some_and(|until| now < until)
     }
 
     /// The member that an act is about.

@@ -1,7 +1,7 @@
 //! Collections that never grow past a stated size, and rates.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -33,6 +33,38 @@ impl<T, const N: usize> Default for Recent<T, N> {
     }
 }
 
+/// At most `N` values by key. When there are more, one of the least weight goes: that which was noted the longest ago.
+/// No key that somebody chooses, and no number that somebody says, decides about it.
+#[derive(Debug)]
+pub(super) struct Lately<K, V, W, const N: usize> {
+    entries: BTreeMap<K, (W, u64, V)>,
+    count: u64,
+}
+
+impl<K: Ord + Copy, V, W: Ord + Copy, const N: usize> Lately<K, V, W, N> {
+    /// Notes the value of a key in place of the one before.
+    pub(super) fn note(&mut self, key: K, value: V, weight: W) {
+        self.count += 1;
+        self.entries.insert(key, (weight, self.count, value));
+        if self.entries.len() > N {
+            let least = self.entries.iter().min_by_key(|(_, (weight, at, _))| (*weight, *at));
+            if let Some(least) = least.map(|(key, _)| *key) {
+                self.entries.remove(&least);
+            }
+        }
+    }
+
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.entries.get(key).map(|(_, _, value)| value)
+    }
+}
+
+impl<K, V, W, const N: usize> Default for Lately<K, V, W, N> {
+    fn default() -> Self {
+        Self { entries: BTreeMap::new(), count: 0 }
+    }
+}
+
 /// At most `most` events in any window of `within`, per value of `K`; at most 1,024 values are told apart.
 #[derive(Debug)]
 pub(super) struct Rate<K> {
@@ -58,6 +90,12 @@ impl<K: PartialEq> Rate<K> {
 
     pub(super) fn is_full(&self, key: &K, now: Instant) -> bool {
         self.count(key, now) >= self.most
+    }
+
+    /// Since when there have been as many events of `key` as the rate allows; `None` while there are fewer.
+    pub(super) fn full_since(&self, key: &K, now: Instant) -> Option<Instant> {
+        let mut events = self.events.iter().filter(|(at, other)| now < *at + self.within && other == key);
+        events.nth(self.most.checked_sub(1)?).map(|(at, _)| *at)
     }
 
     /// Notes an event, whether or not the rate allows it.
@@ -106,7 +144,21 @@ mod tests {
         assert!(!rate.take('a', start + 2 * second));
         assert!(rate.take('b', start + 2 * second), "keys are counted apart");
         assert_eq!(rate.free_at(&'a', start + 2 * second), start + 10 * second);
+        assert_eq!(rate.full_since(&'a', start + 2 * second), Some(start + second));
+        assert_eq!(rate.full_since(&'b', start + 2 * second), None);
         assert!(rate.take('a', start + 10 * second));
+    }
+
+    #[test]
+    fn what_was_noted_the_longest_ago_goes_unless_it_weighs_more() {
+        let mut lately = Lately::<u8, char, u8, 3>::default();
+        for (key, value, weight) in [(9, 'a', 1), (5, 'b', 0), (7, 'c', 0), (5, 'd', 0), (1, 'e', 0)] {
+            lately.note(key, value, weight);
+        }
+        assert_eq!(
+            [9, 5, 7, 1].map(|key| lately.get(&key).copied()),
+            [Some('a'), Some('d'), None, Some('e')]
+        );
     }
 
     #[test]

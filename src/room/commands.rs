@@ -48,6 +48,7 @@ impl Room {
     /// # Errors
     /// [`CommandError::NoRank`], [`CommandError::TooManyInvites`].
     pub fn invite(&mut self, options: InviteOptions, now: Instant) -> Result<Invite, CommandError> {
+        let now = self.at(now);
         let (out, memory, seat) = self.present()?;
         let law = memory.store.law();
         let own = own_key(out);
@@ -156,8 +157,12 @@ impl Room {
         role: Option<law::Role>,
         now: Instant,
     ) -> Result<(), CommandError> {
+        let now = self.at(now);
         let (out, memory, seat) = self.present()?;
         let doors = memory.doors.as_mut().ok_or(CommandError::NoRank)?;
+        if seat.is_learning(now) {
+            return Err(CommandError::JustBack);
+        }
         let admitted = doors.admit(knock)?;
         let outcome = seat.admit(out, memory, admitted, role, now)?;
         self.settle_command(outcome, now);
@@ -249,6 +254,7 @@ impl Room {
     /// # Errors
     /// [`CommandError::HostOnly`], [`CommandError::NotHeard`] for somebody who has not been heard in the last 15 s.
     pub fn hand_over(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
+        let at = self.at(now);
         let (out, memory, seat) = self.present()?;
         if memory.store.law().rank_of(&own_key(out)) != Rank::Host {
             return Err(CommandError::HostOnly);
@@ -258,7 +264,7 @@ impl Room {
         }
         let to = seat.group.occupant(member).ok_or(CommandError::UnknownMember)?.key;
         let heard = seat.presence.heard(member);
-        if heard.is_none_or(|heard| heard + HEARD_LATELY <= now) {
+        if heard.is_none_or(|heard| heard + HEARD_LATELY <= at) {
             return Err(CommandError::NotHeard);
         }
         self.act(Act::HandOver { to }, now)
@@ -269,6 +275,7 @@ impl Room {
     /// # Errors
     /// [`CommandError::NotInRoom`].
     pub fn rename(&mut self, name: Name, now: Instant) -> Result<(), CommandError> {
+        let now = self.at(now);
         let (out, memory, seat) = self.present()?;
         out.identity.rename(name);
         if seat.keeps() {
@@ -287,6 +294,7 @@ impl Room {
     /// # Errors
     /// [`CommandError::NotInRoom`].
     pub fn stay_unattended(&mut self, now: Instant) -> Result<(), CommandError> {
+        let now = self.at(now);
         let (out, memory, seat) = self.present()?;
         seat.liveness.consent(now);
         seat.told_unattended = false;
@@ -318,8 +326,7 @@ impl Room {
     /// # Errors
     /// [`CommandError::HostOnly`].
     pub fn close(&mut self) -> Result<(), CommandError> {
-        let now = self.now;
-        self.act(Act::Close, now)
+        self.act_at(Act::Close, self.now)
     }
 
     pub(super) fn present(&mut self) -> Result<(&mut Outbox, &mut Memory, &mut Seat), CommandError> {
@@ -342,7 +349,11 @@ impl Room {
     }
 
     fn act(&mut self, act: Act, now: Instant) -> Result<(), CommandError> {
-        self.now = self.now.max(now);
+        let now = self.at(now);
+        self.act_at(act, now)
+    }
+
+    fn act_at(&mut self, act: Act, now: Instant) -> Result<(), CommandError> {
         let (out, memory, seat) = self.present()?;
         let outcome = seat.act(out, memory, act, now)?;
         self.settle_command(outcome, now);

@@ -1,29 +1,29 @@
 //! The door of somebody of rank: opens knocks, asks the application, answers (SPEC section 7, rules D1 to
 //! D9). Every moderator has one; the keeper adds whom any of them admits.
 
+mod answers;
+
 use std::time::{Duration, Instant};
 
+pub(super) use self::answers::send_answer;
 use super::{
     bounded::{Rate, Recent},
-    commands::own_key,
     error::{CommandError, ControlError},
     event::{Event, KnockId},
     options::Admission,
     outbox::Outbox,
-    shown,
 };
 use crate::{
+    Seed,
     group::{KeyExchange, Name, signing::SigningKey},
     id::{IdentityKey, MemberId},
-    keys::secret::Secret,
     law::{self, InviteState, Law, Role, Store, Tag},
-    mls::{Candidate, Failure, Purpose, Sealed, SealingKey, SealingSecret},
+    mls::{self, Candidate, Failure, Purpose, Sealed, SealingSecret},
     wire::{
-        answer::{Answer, AnswerContent, Receipt, RefuseReason, Refused},
+        answer::RefuseReason,
         door::{Badge, Door},
         invite::UnixTime,
         knock::{Knock, KnockContent},
-        message::Message,
         signed::{Genuine, Signed},
     },
 };
@@ -31,10 +31,9 @@ use crate::{
 /// What one member of rank keeps of its door.
 pub(super) struct Doors {
     key_exchange: KeyExchange,
-    /// Kept durably, so that newcomers who know the door find it again after a restart.
-    answer_seed: Secret,
+    /// Its seed is kept durably, so that newcomers who know the door find it again after a restart.
     answer: SigningKey,
-    sealing_ikm: Secret,
+    sealing_ikm: Seed,
     sealing: SealingSecret,
     badge: Option<Genuine<Badge>>,
     pub(super) admission: Admission,
@@ -43,6 +42,7 @@ pub(super) struct Doors {
     answered: Recent<[u8; 32], 4_096>,
     opened: Rate<()>,
     opened_in: Rate<()>,
+    told_refused: Rate<()>,
     /// Admissions by invites, counted here: (tag, uses).
     used: Vec<(Tag, u16)>,
 }
@@ -84,22 +84,19 @@ impl Doors {
         key_exchange: KeyExchange,
         admission: Admission,
     ) -> Result<Self, Failure> {
-        let (answer, sealing) = (out.random(), out.random());
+        let (answer, sealing) = (out.rng.seed(), out.rng.seed());
         Self::from_seeds(key_exchange, answer, sealing, admission)
     }
 
     pub(super) fn from_seeds(
         key_exchange: KeyExchange,
-        answer: [u8; 32],
-        sealing: [u8; 32],
+        answer: Seed,
+        sealing_ikm: Seed,
         admission: Admission,
     ) -> Result<Self, Failure> {
-        let answer_seed = Secret::wrap(answer.to_vec());
-        let sealing_ikm = Secret::wrap(sealing.to_vec());
         Ok(Self {
             key_exchange,
             answer: SigningKey::from_seed(answer),
-            answer_seed,
             sealing: SealingSecret::derive(key_exchange, &sealing_ikm)?,
             sealing_ikm,
             badge: None,
@@ -109,12 +106,13 @@ impl Doors {
             answered: Recent::default(),
             opened: Rate::new(64, Duration::from_secs(1)),
             opened_in: Rate::new(30, Duration::from_secs(60)),
+            told_refused: Rate::new(8, Duration::from_secs(10)),
             used: Vec::new(),
         })
     }
 
-    pub(super) fn seeds(&self) -> (&Secret, &Secret) {
-        (&self.answer_seed, &self.sealing_ikm)
+    pub(super) fn seeds(&self) -> (&Seed, &Seed) {
+        (self.answer.seed(), &self.sealing_ikm)
     }
 
     pub(super) fn answer_key(&self) -> [u8; 32] {
@@ -177,19 +175,42 @@ impl Doors {
             return Ok(None);
         }
         let unix = out.clock.unix(now);
-        let candidate = Candidate::vet(&content.key_package, &group_id, self.key_exchange)
-            .map_err(|violation| ControlError::KeyPackage(violation.into()))?;
+        let candidate = match Candidate::vet(&content.key_package, &group_id, self.key_exchange) {
+            Ok(candidate) => candidate,
+            Err(violation) => {
+                if violation == mls::Violation::Lifetime {
+                    // Its clock is months off. It is told, or it would wait for ever.
+                    self.refuse_with(out, store, &content.one_use, knock.reference, RefuseReason::Clock);
+                    self.tell_refused(out, None, RefuseReason::Clock, now);
+                }
+                return Err(ControlError::KeyPackage(violation.into()));
+            }
+        };
         if candidate.reference != knock.reference {
             return Err(ControlError::Malformed);
         }
         let invite = match self.check(store, &content, &candidate, unix) {
             Ok(invite) => invite,
             Err(reason) => {
+                self.tell_refused(out, Some(&candidate), reason, now);
                 self.refuse_with(out, store, &content.one_use, knock.reference, reason);
                 return Ok(None);
             }
         };
         self.decide(out, store, candidate, content.key_package, content.one_use, knock.reference, invite, now)
+    }
+
+    fn tell_refused(
+        &mut self,
+        out: &mut Outbox,
+        candidate: Option<&Candidate>,
+        reason: RefuseReason,
+        now: Instant,
+    ) {
+        if self.told_refused.take((), now) {
+            let (member, name) = candidate.map(|candidate| (candidate.id, candidate.name.clone())).unzip();
+            out.tell(Event::KnockRefused { member, name, reason });
+        }
     }
 
     /// Whether a knock may be answered with yes, and under which invite.
@@ -409,69 +430,6 @@ impl Doors {
             .iter()
             .map(|waiting| (waiting.knocked_at + KNOCK_HOLDS).min(waiting.since + WAIT_HOLDS))
             .min()
-    }
-
-    fn say_waiting(&self, out: &mut Outbox, store: &Store, one_use: &[u8], reference: [u8; 32]) {
-        let group_id = store.known().group_id().0;
-        let waiting = Signed::waiting(reference, &self.answer, &group_id);
-        self.answer(out, store, one_use, reference, &AnswerContent::Waiting(waiting));
-    }
-
-    fn refuse_with(
-        &mut self,
-        out: &mut Outbox,
-        store: &Store,
-        one_use: &[u8],
-        reference: [u8; 32],
-        reason: RefuseReason,
-    ) {
-        self.answered.note(reference);
-        let refused = Refused { reference, reason };
-        let refused = Signed::refused(refused, &self.answer, &store.known().group_id().0);
-        self.answer(out, store, one_use, reference, &AnswerContent::Refused(refused));
-    }
-
-    /// Seals the word of somebody of rank that lets a newcomer believe the room.
-    pub(super) fn send_receipt(&self, out: &mut Outbox, store: &Store, one_use: &[u8], reference: [u8; 32]) {
-        let (law, group_id) = (store.law(), store.known().group_id().0);
-        let receipt = Receipt {
-            key: own_key(out),
-            reference,
-            office: law.office().0,
-            no: law.table_no().unwrap_or(0),
-            standings: shown::that_put_out(store.known()),
-        };
-        let receipt = Signed::receipt(receipt, &out.identity, &group_id);
-        self.answer(out, store, one_use, reference, &AnswerContent::Receipt(receipt));
-    }
-
-    /// An answer that cannot be sealed or sent is asked for again by the next knock.
-    fn answer(
-        &self,
-        out: &mut Outbox,
-        store: &Store,
-        one_use: &[u8],
-        reference: [u8; 32],
-        content: &AnswerContent,
-    ) {
-        send_answer(out, store, self.key_exchange, one_use, reference, content);
-    }
-}
-
-/// Seals an answer to the one-use key of a knock, Show or Return.
-pub(super) fn send_answer(
-    out: &mut Outbox,
-    store: &Store,
-    key_exchange: KeyExchange,
-    one_use: &[u8],
-    reference: [u8; 32],
-    content: &AnswerContent,
-) {
-    let aad = Answer::aad(&store.known().group_id().0, &reference);
-    let Some(key) = SealingKey::from_bytes(key_exchange, one_use) else { return };
-    if let Ok(sealed) = key.seal(Purpose::Answer, &content.encode(), &aad) {
-        let answer = Answer { reference, kem: sealed.kem_output, sealed: sealed.sealed };
-        let _ = out.send(&Message::Answer(answer));
     }
 }
 

@@ -17,9 +17,9 @@ use super::{
     keeper::Keeper,
     liveness::Liveness,
     memory::Memory,
-    order::Turns,
+    order::{Turns, outranks_keeper},
     outbox::Outbox,
-    presence::Presence,
+    presence::{ANSWERS_WITHIN, MAX_ANSWERS, Presence},
     seat::{Outcome, Seat},
     showing::Showing,
     speakers::{Missing, begin_speaking},
@@ -28,7 +28,7 @@ use super::{
 use crate::{
     group::Role,
     id::{IdentityKey, Leaf, MemberId},
-    keys::{EpochStart, Schedule, Speaker, secret::Secret},
+    keys::{EpochStart, Schedule, Speaker},
     law::{Law, LiveSet, Rank, Tag},
     mls::{Failure, Group, SealingSecret, Staged},
 };
@@ -89,15 +89,23 @@ impl Seat {
             asked: Vec::new(),
             broken: None,
             fault: None,
+            doubted_ms: None,
             told_alone: false,
             told_unattended: false,
             door_said_at: None,
             entered_at: now,
+            stepped: super::bounded::Rate::new(1, STEPPED_APART),
             in_vain_until: None,
             left_out: 0,
+            learns_until: None,
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
+            renewed: Default::default(),
+            accused: super::bounded::Rate::new(1, ACCUSED_FOR),
+            words: super::bounded::Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
         };
         let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();
+        let was_stored = std::mem::take(&mut memory.was_stored);
+        seat.learns_until = (was_stored && everybody.len() > 1).then_some(now + LEARNS_FOR);
         seat.plan_renewal(out, now);
         seat.settle(out, memory, &everybody, now)?;
         Ok(seat)
@@ -233,19 +241,16 @@ impl Seat {
         // Whoever comes in by a Welcome has a word of its signer, and no other.
         let keeper_word = if added.contains(&out.id()) { None } else { keeper_word };
         self.liveness.enter(self.group.epoch().0, keeper_word);
-        let known = memory.store.law();
-        self.liveness.review(self.group.roster(), |member| known.admits(&member.key), added, now);
+        self.review_law(memory, added, now);
         if self.group.roster().len() == 1 {
             self.liveness.prove(now);
         }
-        self.restrict(memory);
         if changed && let Some(member) = keeper {
             out.tell(Event::Keeper { member });
         }
         match (&mut self.keeper, keeper == Some(out.id())) {
             (None, true) => {
-                let ikm = Secret::wrap(out.random::<32>().to_vec());
-                let door = SealingSecret::derive(self.group.key_exchange(), &ikm)?;
+                let door = SealingSecret::derive(self.group.key_exchange(), &out.rng.seed())?;
                 self.keeper = Some(Keeper::new(door, now));
                 if self.returning.take().is_some() {
                     self.outlive_petitions(out, now);
@@ -273,6 +278,16 @@ impl Seat {
         let law = self.epoch_law.law();
         let keeper = Tag(self.group.context().keeper);
         self.group.roster().iter().find(|member| law.tag(&member.key) == keeper).map(|member| member.id)
+    }
+
+    /// Holds the tree against the law that we know: the one or the other is new. `added` holds who came in with it.
+    pub(super) fn review_law(&mut self, memory: &Memory, added: &[MemberId], now: Instant) {
+        let known = memory.store.law();
+        self.liveness.review(self.group.roster(), |member| known.admits(&member.key), added, now);
+        let view = self.view(memory, now);
+        let above = view.own().is_some_and(|own| outranks_keeper(own, &view));
+        self.turns.note_above(above, now);
+        self.restrict(memory);
     }
 
     /// Silences for us whoever the law that we know puts out or mutes (rule L29: it acts at once).
@@ -343,7 +358,7 @@ fn begin_epoch(
 ) -> Result<Schedule, Failure> {
     out.end_epoch(now);
     let secret = group.take_epoch_secret()?;
-    let mut seed = out.random();
+    let seed = out.rng.seed();
     let terms = memory.store.known().terms();
     let roles: Vec<(Leaf, MemberId, Role, bool)> = group
         .roster()
@@ -369,21 +384,27 @@ fn begin_epoch(
         own_leaf: group.own_leaf(),
         speakers: &speakers,
         removed,
-        seed,
+        seed: seed.bytes(),
     };
     let mut schedule = Schedule::start(start, now).map_err(Failure::of)?;
     roles.iter().filter(|(_, _, _, muted)| *muted).for_each(|(leaf, ..)| schedule.mute(*leaf));
-    begin_speaking(out, group, terms, &schedule, &mut seed, now)?;
+    begin_speaking(out, group, terms, &schedule, seed, now)?;
     Ok(schedule)
 }
 
 /// A keeper of which no word is known has a word that is too old to send on.
 const PROOF_OLD: Duration = Duration::from_secs(15);
+/// A heartbeat moves our step clock, by a minute at most, once in this time (SPEC section 4.2).
+const STEPPED_APART: Duration = Duration::from_secs(4);
 /// One renewal of each member in this time.
 const RENEWAL_APART: Duration = Duration::from_secs(30);
 /// A moderator gets four badges in this time.
 const BADGES_WITHIN: Duration = Duration::from_secs(60);
+/// After a restart nothing is signed for so long, unless somebody shows earlier that nothing is lacking (U1).
+const LEARNS_FOR: Duration = Duration::from_secs(3);
 const RETURN_APART: Duration = Duration::from_secs(2);
 /// Somebody who is out is told why no more often.
 const TURNED_AWAY_APART: Duration = Duration::from_secs(60);
 const SHOW_APART: Duration = Duration::from_secs(10);
+/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live anyway.
+const ACCUSED_FOR: Duration = Duration::from_secs(600);

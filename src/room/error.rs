@@ -55,6 +55,8 @@ pub enum CommandError {
     NotInRoom,
     /// We lost our place and are on the way back: try again when we are there.
     Returning,
+    /// We came back from a restart, and have not heard for three seconds what we did before it: try again then.
+    JustBack,
     /// Only the host and moderators may do this.
     NoRank,
     /// Only the host may do this.
@@ -254,6 +256,7 @@ impl fmt::Display for CommandError {
         f.write_str(match self {
             Self::NotInRoom => "we are not in the room",
             Self::Returning => "we are on the way back into the room",
+            Self::JustBack => "we came back from a restart a moment ago",
             Self::NoRank => "only the host and moderators may do this",
             Self::HostOnly => "only the host may do this",
             Self::Rank => "a moderator may not do this to the host or a moderator",
@@ -302,5 +305,23 @@ impl fmt::Display for ControlError {
 impl Error for CreateError {}
 impl Error for KnockError {}
 impl Error for ResumeError {}
-impl Error for CommandError {}
-impl Error for ControlError {}
+
+impl Error for CommandError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::NotPermitted(violation) => Some(violation),
+            _ => None,
+        }
+    }
+}
+
+impl Error for ControlError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::NotPermitted { violation, .. } | Self::KeyPackage(violation) | Self::Welcome(violation) => {
+                Some(violation)
+            }
+            _ => None,
+        }
+    }
+}

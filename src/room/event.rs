@@ -1,5 +1,7 @@
 //! What a room tells the application (SPEC section 7).
 
+use std::time::Duration;
+
 use crate::{
     group::{Name, Role},
     id::{Epoch, MemberId},
@@ -11,6 +13,19 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
+    /// The device slept, or its clock was set forward: nothing is sent before the room was heard again.
+    Slept {
+        /// By how much the clock of the device is ahead of what was counted.
+        lasted: Duration,
+    },
+    /// A clock is wrong by more than two and a half minutes, as most members of the room see it; where as many see it
+    /// otherwise, as the host does. Whose clock is five minutes off is not heard.
+    ClockWrong {
+        /// Whose clock it is, possibly ours.
+        member: MemberId,
+        /// By how many seconds it is ahead; negative if it is behind.
+        seconds: i64,
+    },
     /// Somebody knocks with a valid invite. Answer with `admit` or `refuse`.
     Knocked {
         /// Names the knock in the answer.
@@ -19,6 +34,15 @@ pub enum Event {
         member: MemberId,
         /// The name that the identity gives itself.
         name: Name,
+    },
+    /// A knock was refused at our door without anybody being asked. At most eight in ten seconds are told.
+    KnockRefused {
+        /// The identity that knocked; `None` if its clock is so wrong that it cannot be checked.
+        member: Option<MemberId>,
+        /// The name that the identity gives itself.
+        name: Option<Name>,
+        /// Why, as it was told.
+        reason: RefuseReason,
     },
     /// A knock waits no more: it was answered elsewhere, or nobody repeated it for ten minutes.
     KnockGone {
@@ -161,3 +185,15 @@ pub enum Ending {
 /// Names a knock that waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KnockId(pub(super) u64);
+
+impl KnockId {
+    /// Takes a number that [`number`](Self::number) gave, for example to another process.
+    pub const fn from_number(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The number of the knock: one of a kind in this room since it was made or resumed.
+    pub const fn number(self) -> u64 {
+        self.0
+    }
+}

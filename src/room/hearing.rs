@@ -9,11 +9,8 @@ use super::{
     error::ControlError,
     event::{Ending, Event},
     freshness::is_timely_for_keeper,
-    judge::{Verdict, judge},
     memory::Memory,
     outbox::Outbox,
-    presence::is_turn,
-    returning::{Returning, Target},
     seat::{Outcome, Seat},
     shown,
     violation::Violation,
@@ -22,14 +19,7 @@ use crate::{
     id::{IdentityKey, Leaf, MemberId},
     law::{self, Rank, Statement, renewals},
     mls::Candidate,
-    wire::{
-        heartbeat::{Beat, Heartbeat},
-        leave::Leave,
-        message::{MAX_CHAIN, Message},
-        saying::Saying,
-        signed::Genuine,
-        statements::Statements,
-    },
+    wire::{leave::Leave, saying::Saying, signed::Genuine},
 };
 
 impl Seat {
@@ -47,13 +37,21 @@ impl Seat {
         match saying {
             Saying::SpeakerKey(speaker_key) => {
                 let announced_ms = speaker_key.announced.0.saturating_mul(1_000);
-                if let Err(violation) = self.hear_speaker_key(out, memory, from, speaker_key, now) {
-                    return Err(self.report(out, Some(from), violation));
-                }
                 let made = out.skew.hear(id, announced_ms, A_SECOND, now);
-                self.hear_word(out, memory, id, made, now);
+                match self.hear_speaker_key(out, memory, from, speaker_key, now) {
+                    Ok(()) => self.hear_word(out, memory, id, made, now),
+                    Err(violation @ Violation::Clock) => {
+                        // Whose clock is wrong, others know.
+                        self.tend_clocks(out, memory, now);
+                        return Err(ControlError::NotPermitted { by: Some(id), violation });
+                    }
+                    Err(violation) => return Err(self.report(out, Some(from), violation)),
+                }
             }
-            Saying::Word { at_ms, known_law, .. } => {
+            Saying::Word { heard_ms, at_ms, known_law } => {
+                if self.keeps() && self.doubted_ms.is_some_and(|doubted| heard_ms > doubted) {
+                    self.doubted_ms = None;
+                }
                 let made = out.skew.hear(id, at_ms, Duration::ZERO, now);
                 self.hear_word(out, memory, id, made, now);
                 self.hear_law(out, memory, &key, known_law, made, now);
@@ -70,7 +68,7 @@ impl Seat {
                 }
                 return Ok(outcome);
             }
-            Saying::AskStatements { ids } => self.hear_ask(out, memory, &ids),
+            Saying::AskStatements { ids } => self.hear_ask(out, memory, id, &ids, now),
             Saying::Admit { key_package } => {
                 if memory.store.law().rank_of(&key) == Rank::None {
                     return Err(self.report(out, Some(from), Violation::NoRight));
@@ -80,7 +78,7 @@ impl Seat {
             Saying::Leave(leave) => {
                 let genuine = leave.verify(&memory.store.known().group_id().0);
                 let leave = genuine.map_err(|_| ControlError::Malformed)?;
-                self.hear_leave(memory, leave, out.clock.unix_ms(now));
+                self.hear_leave(out, memory, leave, now);
                 self.tend_keeping(out, memory, now);
             }
             Saying::Missing(leaves) => {
@@ -132,6 +130,9 @@ impl Seat {
         now: Instant,
     ) {
         self.presence.hear(by, made);
+        if self.doubted_ms.is_some() {
+            return;
+        }
         if self.keeper_id == Some(by) {
             self.turns.hear(made);
             self.liveness.prove(made);
@@ -142,7 +143,7 @@ impl Seat {
     }
 
     /// A word of a member says which law the member knows.
-    fn hear_law(
+    pub(super) fn hear_law(
         &mut self,
         out: &mut Outbox,
         memory: &Memory,
@@ -161,9 +162,13 @@ impl Seat {
             self.showing.note_difference(Duration::from_millis(spread.into()), now);
         }
         // A relay could let heartbeats through and nothing else: rank counts as heard only by somebody whose law we have held.
-        if memory.store.law().rank_of(by) > Rank::None && by.id() != out.id() && memory.has_held(&known_law) {
+        let ranks = memory.store.law().rank_of(by) > Rank::None && by.id() != out.id();
+        if ranks && memory.has_held(&known_law) && self.doubted_ms.is_none() {
             self.liveness.hear_rank(made);
             self.told_unattended = false;
+        }
+        if known_law == memory.store.known().hash() && (self.keeps() || self.keeper_id == Some(by.id())) {
+            self.learns_until = None;
         }
     }
 
@@ -210,9 +215,7 @@ impl Seat {
             memory.note_law();
             self.show(out, memory, now);
         }
-        let law = memory.store.law();
-        self.liveness.review(self.group.roster(), |member| law.admits(&member.key), &[], now);
-        self.restrict(memory);
+        self.review_law(memory, &[], now);
         if let Err(failure) = self.take_up_door(out, memory) {
             self.fault = Some(failure);
         }
@@ -224,7 +227,7 @@ impl Seat {
         Outcome::Stays
     }
 
-    fn hear_ask(&mut self, out: &mut Outbox, memory: &Memory, ids: &[[u8; 32]]) {
+    fn hear_ask(&mut self, out: &mut Outbox, memory: &Memory, by: MemberId, ids: &[[u8; 32]], now: Instant) {
         // The keeper answers, and the issuer of what is lacking; nobody else, or everybody would.
         let (keeps, own) = (self.keeps(), own_key(out));
         let found = ids.iter().filter_map(|id| {
@@ -233,10 +236,12 @@ impl Seat {
             let ours = matches!(found, law::GenuineStatement::Standing(said) if said.content().issuer == own);
             (keeps || ours).then_some(found)
         });
-        let found: Vec<_> = found.map(|statement| statement.statement()).collect();
-        if found.is_empty() || !self.showing.may_answer() {
+        let found: Vec<_> = found.collect();
+        if found.is_empty() || !self.showing.may_answer(by, now) {
             return;
         }
+        let found = found.into_iter().filter(|statement| self.showing.may_repeat(statement.id(), now));
+        let found: Vec<_> = found.map(|statement| statement.statement()).collect();
         for part in shown::parts(found) {
             self.say(out, &Saying::Statements(part));
         }
@@ -279,7 +284,7 @@ impl Seat {
             && is_timely_for_keeper(candidate.made_ms, now_ms);
         if is_newer && self.keeper_id == Some(candidate.id) && self.keeper_id != Some(out.id()) {
             // The keeper's identity asks to come in again: it is not where it keeps.
-            self.turns.note_gone();
+            self.turns.note_gone(now);
         }
         if let Some(keeper) = &mut self.keeper
             && memory.store.law().admits(&candidate.key)
@@ -291,7 +296,14 @@ impl Seat {
         }
     }
 
-    pub(super) fn hear_leave(&mut self, memory: &mut Memory, leave: Genuine<Leave>, now_ms: u64) {
+    pub(super) fn hear_leave(
+        &mut self,
+        out: &Outbox,
+        memory: &mut Memory,
+        leave: Genuine<Leave>,
+        now: Instant,
+    ) {
+        let now_ms = out.clock.unix_ms(now);
         let Leave { key, time_ms } = *leave.content();
         // Leaves of nobody would crowd out those of members; one that came before counts from then.
         let known = memory.store.law().admits(&key) || self.group.occupant(key.id()).is_some();
@@ -305,7 +317,7 @@ impl Seat {
                 .occupant(key.id())
                 .is_some_and(|keeper| memory.freshness.has_left(keeper.id, keeper.made_ms))
         {
-            self.turns.note_gone();
+            self.turns.note_gone(now);
         }
         let law = memory.store.law();
         let ranked = self.group.roster().iter().filter(|member| law.rank_of(&member.key) > Rank::None);
@@ -315,166 +327,7 @@ impl Seat {
             self.liveness.note_rank_left();
         }
     }
-
-    /// A heartbeat, of our keeper or of another branch.
-    pub(super) fn hear_heartbeat(
-        &mut self,
-        out: &mut Outbox,
-        memory: &mut Memory,
-        heartbeat: &Heartbeat,
-        now: Instant,
-    ) -> Result<Outcome, ControlError> {
-        let beat = open_beat(memory, &mut self.newest, heartbeat)?;
-        let by = beat.content().key.id();
-        if by == out.id() {
-            return Err(ControlError::Own);
-        }
-        let made = out.skew.hear(by, beat.content().time_ms, Duration::ZERO, now);
-        if Some(by) == self.keeper_id {
-            self.stated.note((beat.content().epoch.0, beat.content().branch));
-        }
-        let lacking = self.liveness.lacking_since();
-        if Some(by) != self.keeper_id {
-            self.rivals.hear(by, made, now);
-        }
-        let verdict = judge(
-            &beat,
-            made,
-            &self.view(memory, now),
-            &self.turns,
-            &self.past,
-            &self.rivals,
-            self.entered_at,
-            lacking,
-        );
-        match verdict {
-            Verdict::Ours => self.hear_keeper(out, memory, &beat, made, now),
-            Verdict::Behind { lost } => {
-                let next = (beat.content().epoch.0, beat.content().branch);
-                if self
-                    .group
-                    .prepared_branch()
-                    .is_some_and(|branch| (self.group.epoch().0 + 1, branch) == next)
-                {
-                    self.merge_prepared(out, memory, now);
-                    self.hear_keeper(out, memory, &beat, made, now);
-                } else if let outcome @ (Outcome::Ends(_) | Outcome::Lost(_)) =
-                    self.try_pending(out, memory, now).unwrap_or(Outcome::Stays)
-                {
-                    return Ok(outcome);
-                } else if (self.group.epoch().0, self.group.branch()) == next {
-                    self.hear_keeper(out, memory, &beat, made, now);
-                } else {
-                    self.liveness.note_behind(beat.content().epoch.0, now);
-                    if lost {
-                        self.go_to(out, &beat, now);
-                    }
-                }
-            }
-            Verdict::Wins => self.go_to(out, &beat, now),
-            Verdict::Loses => {
-                if beat.content().known_law == memory.store.known().hash() {
-                    self.showing.forget_across(by);
-                } else {
-                    let wait =
-                        if self.keeps() { 0 } else { 10_000 + u32::from_be_bytes(out.random()) % 10_000 };
-                    let at = now + Duration::from_millis(wait.into());
-                    let known = memory.store.known().hash();
-                    self.showing.show_across(Target::of(&beat, now), known, at);
-                }
-            }
-            Verdict::Nothing => {}
-        }
-        self.review_silence(out, memory, now);
-        Ok(Outcome::Stays)
-    }
-
-    /// A heartbeat of our keeper in our epoch.
-    fn hear_keeper(
-        &mut self,
-        out: &mut Outbox,
-        memory: &mut Memory,
-        beat: &Genuine<Beat>,
-        made: Instant,
-        now: Instant,
-    ) {
-        self.beat = self.beat.max(made);
-        self.keeper_door = Some(beat.content().door_key.to_vec());
-        self.hear_word(out, memory, beat.content().key.id(), made, now);
-        self.schedule.handle_elapsed(Duration::from_millis(beat.content().step_ms), now);
-        self.hear_law(out, memory, &beat.content().key, beat.content().known_law, made, now);
-        if is_turn(&self.view(memory, now), beat.content().time_ms) {
-            let at_ms = out.stamp_ms(now);
-            let known_law = memory.store.known().hash();
-            self.say(out, &Saying::Word { heard_ms: beat.content().time_ms, at_ms, known_law });
-        }
-    }
-
-    /// Another branch wins, or ours has gone on without us: ask its keeper for our place.
-    fn go_to(&mut self, out: &mut Outbox, beat: &Genuine<Beat>, now: Instant) {
-        let key_exchange = self.group.key_exchange();
-        let broken = self.broken.take();
-        let own = self.group.own_leaf().0 % 64;
-        let returning = self
-            .returning
-            .get_or_insert_with(|| Returning::new(key_exchange, now + RETURN_SPREAD * own, now));
-        returning.broken = returning.broken.or(broken);
-        returning.hear(Target::of(beat, now));
-        let _ = out;
-    }
-
-    /// Somebody without a place waits for a heartbeat.
-    pub(super) fn hear_call(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) -> Outcome {
-        if let Some(keeper) = &mut self.keeper {
-            keeper.hurry_heartbeat(now);
-        }
-        self.show_chain(out, memory, now);
-        self.tend_keeping(out, memory, now);
-        Outcome::Stays
-    }
-
-    /// Shows the last hand-overs to holders of invites that are older, if we keep the room and did
-    /// not just do so.
-    pub(super) fn show_chain(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
-        let Some(keeper) = &mut self.keeper else { return };
-        if memory.store.law().chain().len() == 0 || !keeper.may_show_chain(now) {
-            return;
-        }
-        let chain: Vec<_> = memory.store.law().chain().collect();
-        let last = chain.iter().skip(chain.len().saturating_sub(MAX_CHAIN));
-        // Without their rest: it names who has rank and who is in, and holders of old invites may
-        // be banned.
-        let tables = last
-            .filter_map(|id| memory.store.known().get(id))
-            .filter_map(|table| Some(table.without_rest()?.statement().encode()));
-        if let Ok(chain) = Statements::new(tables.collect()) {
-            let _ = out.send(&Message::Chain(chain));
-        }
-    }
-}
-
-/// Opens a heartbeat, if it is newer than all before of its key and its key is not a stranger's.
-pub(super) fn open_beat(
-    memory: &Memory,
-    newest: &mut super::judge::Newest,
-    heartbeat: &Heartbeat,
-) -> Result<Genuine<Beat>, ControlError> {
-    let terms = memory.store.known().terms();
-    let group_id = terms.group_id().0;
-    let beat = heartbeat.open(&terms.salt).map_err(|_| ControlError::Undecryptable)?;
-    if !memory.store.law().admits(&beat.claimed().key) {
-        return Err(ControlError::NotAMember);
-    }
-    if !newest.is_newer(beat.claimed().key.id(), beat.claimed().time_ms) {
-        return Err(ControlError::Stale);
-    }
-    let beat = beat.verify(&group_id).map_err(|_| ControlError::NotTheKeeper)?;
-    newest.note(beat.content().key.id(), beat.content().time_ms);
-    Ok(beat)
 }
 
 const A_SECOND: Duration = Duration::from_millis(999);
-/// Members of a branch that lost do not all ask at once.
-const RETURN_SPREAD: Duration = Duration::from_millis(15);
-/// Answers in a minute to identities that are not admitted.
 const MAX_DOORS: usize = 17;

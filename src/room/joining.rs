@@ -34,6 +34,8 @@ pub(super) struct Joining {
     receipts: Vec<Genuine<Receipt>>,
     /// The hosts and offices that follow those of the invite, by hand-overs that were shown.
     chain: Vec<(IdentityKey, Office)>,
+    /// The greatest number of a badge that was shown, and its office.
+    newest_no: Option<(Office, u64)>,
     knock_at: Instant,
     told_waiting: bool,
     /// The last refusal, and since when doors have refused us.
@@ -82,6 +84,7 @@ impl Joining {
             doors: Vec::new(),
             receipts: Vec::new(),
             chain: Vec::new(),
+            newest_no: None,
             knock_at: now,
             told_waiting: false,
             refused: None,
@@ -99,6 +102,14 @@ impl Joining {
         self.chain.last().copied().unwrap_or((self.invite.host, Office(self.invite.office)))
     }
 
+    /// The least number that the newest table of that office has, as far as the host has said it to us.
+    fn least_no(&self) -> u64 {
+        let (_, office) = self.anchor();
+        let invited = if office.0 == self.invite.office { self.invite.no } else { 0 };
+        let shown = self.newest_no.filter(|(of, _)| *of == office).map_or(0, |(_, no)| no);
+        invited.max(shown)
+    }
+
     /// A heartbeat showed doors of people of rank.
     pub(super) fn hear_doors(&mut self, doors: &[Signed<Door>], now: Instant) {
         let (host, office) = self.anchor();
@@ -113,6 +124,7 @@ impl Joining {
                 continue;
             }
             let Ok(door) = shown.clone().verify(&self.invite.group_id, &host) else { continue };
+            self.newest_no = Some((office, badge.no.max(self.least_no())));
             let answer_key = door.content().badge().answer_key;
             let before =
                 self.doors.iter().position(|known| known.door.content().badge().answer_key == answer_key);
@@ -274,12 +286,14 @@ impl Joining {
     pub(super) fn check(&self, welcome: &[u8], own: IdentityKey) -> Result<(Entry, Entered), WelcomeError> {
         let entry = self.petition.applicant.open(welcome)?;
         let (terms, epoch_law) = read_law(&entry, &self.invite.group_id, own)?;
-        let office = Office(self.invite.office);
         let law = epoch_law.law();
+        check_sender(&entry, law)?;
+        // A hand-over that was shown is in the chain, and a table that the host gave a badge after is in force.
+        let (_, office) = self.anchor();
         if !Pins::of_office(office, epoch_law.group_id()).is_contained_in(law) {
             return Err(WelcomeError::Rule(Violation::HandOver));
         }
-        if law.office() == office && law.table_no().unwrap_or(0) < self.invite.no {
+        if law.office() == office && law.table_no().unwrap_or(0) < self.least_no() {
             return Err(WelcomeError::Rule(Violation::Law));
         }
         let mut refused = WelcomeError::NoReceipt;
@@ -366,11 +380,14 @@ impl From<JoinError> for WelcomeError {
     }
 }
 
-/// Whether somebody in a tree keeps it, and a law admits everybody in it (E8).
+/// Whether the keeper of the epoch signed the Welcome (E6): whoever makes up a group can only keep it itself.
+pub(super) fn check_sender(entry: &Entry, law: &Law) -> Result<(), WelcomeError> {
+    let keeps = law.tag(&entry.sender).0 == entry.context.keeper;
+    if keeps { Ok(()) } else { Err(WelcomeError::Rule(Violation::Keeping)) }
+}
+
+/// Whether a law admits everybody in a tree (E8).
 pub(super) fn check_tree(entry: &Entry, law: &Law) -> Result<(), WelcomeError> {
-    if !entry.roster.iter().any(|member| law.tag(&member.key).0 == entry.context.keeper) {
-        return Err(WelcomeError::Rule(Violation::Keeping));
-    }
     let admitted = entry.roster.iter().all(|member| law.admits(&member.key));
     if admitted { Ok(()) } else { Err(WelcomeError::Rule(Violation::NotAdmitted)) }
 }

@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    bounded::Recent,
+    bounded::{Lately, Recent},
     order::{Place, Turns},
     view::View,
 };
 use crate::{
     id::MemberId,
+    law::Rank,
     wire::{heartbeat::Beat, signed::Genuine},
 };
 
@@ -41,6 +42,7 @@ pub(super) fn judge(
     rivals: &Rivals,
     entered_at: Instant,
     lacking_since: Option<Instant>,
+    is_unheard: bool,
 ) -> Verdict {
     let (known, beat) = (view.known(), beat.content());
     let (ours, branch) = (view.group.epoch().0, view.group.branch());
@@ -71,8 +73,7 @@ pub(super) fn judge(
     let Some(keeper) = view.keeper() else { return Verdict::Wins };
     let outranks = known.rank_of(&beat.key) > known.rank_of(&keeper.key);
     let first = place(&beat.key) < place(&keeper.key);
-    let is_alone = view.group.roster().len() == 1;
-    if outranks || turns.silent_since(view).is_some() || first && is_alone {
+    if outranks || turns.silent_since(view).is_some() || first && is_unheard {
         return Verdict::Wins;
     }
     // Who has no more rank than a keeper that lives takes nobody from it in a hurry: it has to be
@@ -101,14 +102,14 @@ impl Rivals {
 
 const MAX_RIVALS: usize = 64;
 /// So long a branch has to last before it wins by the order alone.
-const LASTS: Duration = Duration::from_secs(20);
+const LASTS: Duration = Duration::from_secs(10);
 
 /// A heartbeat that is older says nothing.
 pub(super) const OLD: Duration = Duration::from_secs(15);
 
 /// Heartbeats by key: the time in the newest, so that none counts twice.
 #[derive(Default)]
-pub(super) struct Newest(std::collections::BTreeMap<MemberId, u64>);
+pub(super) struct Newest(Lately<MemberId, u64, Rank, 1_024>);
 
 impl Newest {
     /// Whether a heartbeat is newer than all before of that member.
@@ -117,13 +118,8 @@ impl Newest {
     }
 
     /// Notes the time of a genuine heartbeat.
-    pub(super) fn note(&mut self, member: MemberId, time_ms: u64) {
-        if self.0.len() >= MAX_KEYS && !self.0.contains_key(&member) {
-            self.0.pop_first();
-        }
-        let newest = self.0.entry(member).or_default();
-        *newest = time_ms.max(*newest);
+    pub(super) fn note(&mut self, member: MemberId, time_ms: u64, rank: Rank) {
+        let newest = self.0.get(&member).map_or(time_ms, |newest| time_ms.max(*newest));
+        self.0.note(member, newest, rank);
     }
 }
-
-const MAX_KEYS: usize = 1_024;

@@ -52,6 +52,11 @@ impl Liveness {
         }
     }
 
+    /// A newer heartbeat of our keeper states the epoch that we are in: what it said of a later one was of the past.
+    pub(super) fn note_abreast(&mut self) {
+        self.behind = None;
+    }
+
     /// How long an epoch that we were told of has been lacking.
     pub(super) fn lacking_since(&self) -> Option<Instant> {
         self.behind.map(|(_, since)| since)
@@ -108,6 +113,11 @@ impl Liveness {
         self.out_since.values().min().copied()
     }
 
+    /// Since when a member in the tree has been out by the law that we know.
+    pub(super) fn out_since_of(&self, member: MemberId) -> Option<Instant> {
+        self.out_since.get(&member).copied()
+    }
+
     /// Why we do not send; `None` while we may.
     pub(super) fn silence(&self, view: &View<'_>) -> Option<Silence> {
         self.deadlines(view).into_iter().find(|(at, _)| *at <= view.now).map(|(_, silence)| silence)
@@ -147,3 +157,21 @@ const A_SECOND: Duration = Duration::from_secs(1);
 pub(super) const LACKING: Duration = Duration::from_secs(3);
 /// How long one word of the keeper holds.
 pub(super) const PROOF_HOLDS: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn s3_a_newer_heartbeat_that_states_our_epoch_ends_a_lacking_one() {
+        let now = Instant::now();
+        let mut liveness = Liveness::begin(now, now);
+        liveness.note_behind(12, now);
+        assert_eq!(liveness.lacking_since(), Some(now));
+        // Epochs of this branch come, but it is far from the twelfth.
+        liveness.enter(2, None);
+        assert_eq!(liveness.lacking_since(), Some(now));
+        liveness.note_abreast();
+        assert_eq!(liveness.lacking_since(), None);
+    }
+}

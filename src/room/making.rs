@@ -40,7 +40,7 @@ impl Seat {
             let differs = memory.store.known().hash() != self.epoch_law.hash();
             let now_ms = self.room_ms(out, now);
             let Some(mut keeper) = self.keeper.take() else { return };
-            let plan = keeper.plan(&self.view(memory, now), differs, self.liveness.proof(), now_ms);
+            let plan = keeper.plan(&self.view(memory, now), differs, self.answered(now), now_ms);
             let Some(plan) = plan else {
                 self.keeper = Some(keeper);
                 break;
@@ -64,6 +64,12 @@ impl Seat {
         if due && self.takes_part(now) {
             self.send_heartbeat(out, memory, now);
         }
+    }
+
+    /// When the keeper last heard somebody. Nobody could answer a keeper that is alone, so it does
+    /// not wait for that (K8).
+    pub(super) fn answered(&self, now: Instant) -> Instant {
+        if self.group.roster().len() == 1 { now } else { self.liveness.proof() }
     }
 
     /// Makes a commit that also makes the epoch's law the one that we know, merges it and sends it.
@@ -153,11 +159,12 @@ impl Seat {
         let left: Vec<MemberId> = summary.removed.iter().map(|member| member.id).collect();
         let added: Vec<MemberId> = summary.added.iter().map(|member| member.id).collect();
         let own = out.id();
-        self.enter_epoch(out, memory, own, law, &removed, &left, &added, now);
         if self.group.roster().iter().all(|member| member.is_self || added.contains(&member.id)) {
-            // Nobody could follow us before.
+            // Nobody could follow us before. Before the epoch begins, or the app would be told that
+            // nobody hears us, and in the same moment that somebody does.
             self.liveness.prove(now);
         }
+        self.enter_epoch(out, memory, own, law, &removed, &left, &added, now);
     }
 
     /// The others may lack the Leaves because of which a commit removes somebody.
@@ -276,7 +283,7 @@ impl Seat {
         let group_id = memory.store.known().group_id().0;
         let heartbeat = Heartbeat::new(beat, doors, &out.identity, &group_id, &terms.salt, &mut out.rng);
         self.beat = now;
-        self.newest.note(out.id(), time_ms);
+        self.newest.note(out.id(), time_ms, memory.store.law().rank_of(&own_key(out)));
         let _ = out.send(&Message::Heartbeat(heartbeat));
     }
 

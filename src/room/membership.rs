@@ -10,6 +10,7 @@ use super::{
     outbox::Outbox,
 };
 use crate::{
+    Seed,
     group::{
         Identity,
         codec::{Malformed, Reader, Writer},
@@ -85,7 +86,7 @@ impl Membership {
                     bytes.bytes(answer.bytes()).bytes(sealing.bytes()).u16(doors.counted().len() as u16);
                 doors.counted().iter().fold(bytes, |bytes, (tag, used)| bytes.bytes(&tag.0).u16(*used))
             });
-        Self(Secret::wrap(bytes.finish()))
+        Self(bytes.finish_secret())
     }
 
     /// Takes it apart for its owner.
@@ -100,7 +101,7 @@ impl Membership {
             return Err(Malformed);
         }
         let own = IdentityKey::from_bytes(reader.array()?);
-        let lane = LaneKey::new(&reader.array()?);
+        let lane = LaneKey::new(reader.chunk()?);
         let admission = if reader.flag()? { Admission::Open } else { Admission::Ask };
         let count = usize::from(reader.u8()?);
         if count == 0 || count > MAX_RELAYS {
@@ -127,7 +128,7 @@ impl Membership {
             });
         }
         if reader.flag()? {
-            let (answer, sealing) = (reader.array()?, reader.array()?);
+            let (answer, sealing) = (Seed::copied(reader.chunk()?), Seed::copied(reader.chunk()?));
             let mut doors =
                 Doors::from_seeds(terms.key_exchange, answer, sealing, admission).map_err(|_| Malformed)?;
             let count = reader.u16()?;

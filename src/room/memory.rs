@@ -1,11 +1,9 @@
 //! What a member keeps of a room whether it has a place in it or not.
 
-use std::collections::BTreeMap;
-
-use super::{doors::Doors, freshness::Freshness};
+use super::{bounded::Lately, doors::Doors, freshness::Freshness};
 use crate::{
     id::{IdentityKey, MemberId},
-    law::{GenuineStatement, Recent, StatementId, Store, Tag},
+    law::{GenuineStatement, Rank, Recent, StatementId, Store, Tag},
     wire::{
         invite::{InviteId, UnixTime},
         leave::Leave,
@@ -26,9 +24,11 @@ pub(super) struct Memory {
     /// Identity keys that were seen in trees, so that acts can name people who are gone.
     people: Vec<IdentityKey>,
     /// The newest Leave of each identity, to be shown on.
-    leaves: BTreeMap<MemberId, Signed<Leave>>,
+    leaves: Lately<MemberId, Signed<Leave>, Rank, 1_024>,
     /// The law hashes that this member has held, the newest last.
     held: Vec<[u8; 32]>,
+    /// It was stored, and the member has not been in the room since.
+    pub(super) was_stored: bool,
 }
 
 /// An invite that we made.
@@ -49,8 +49,9 @@ impl Memory {
             invites: Vec::new(),
             recent: Vec::new(),
             people: Vec::new(),
-            leaves: BTreeMap::new(),
+            leaves: Lately::default(),
             held: Vec::new(),
+            was_stored: false,
         };
         memory.note_law();
         memory
@@ -84,10 +85,8 @@ impl Memory {
         let Leave { key, time_ms } = *leave.content();
         let (member, leave) = (key.id(), leave.into_signed());
         self.freshness.note_leave(member, time_ms, now_ms);
-        if self.leaves.len() >= MAX_LEAVES && !self.leaves.contains_key(&member) {
-            self.leaves.pop_first();
-        }
-        self.leaves.insert(member, leave);
+        let rank = self.store.law().rank_of(&key);
+        self.leaves.note(member, leave, rank);
     }
 
     /// Whether a Leave of this identity that says this time, or a later one, was noted before.
@@ -131,7 +130,6 @@ impl Memory {
 }
 
 const MAX_PEOPLE: usize = 4_096;
-const MAX_LEAVES: usize = 1_024;
 const MAX_HELD: usize = 64;
 const MAX_RECENT: usize = 256;
 const RECENT_MS: u64 = 60_000;

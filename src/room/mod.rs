@@ -15,17 +15,21 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `phase` | how a member comes in, loses its place, returns, and when a room is over |
-//! | `seat`, `entering`, `making`, `hearing`, `across`, `acting` | a member that is present; the only place where effects happen |
+//! | `phase`, `absent` | how a member comes in, loses its place, returns, and when a room is over |
+//! | `seat`, `entering`, `making`, `hearing`, `heartbeats`, `across`, `acting` | a member that is present; the only place where effects happen |
 //! | `commits`, `order`, `judge`, `liveness`, `presence` | rules: pure functions of a view |
 //! | `keeper`, `doors`, `joining`, `returning`, `showing` | agents with state of their own |
+//! | `commands`, `seen`, `event`, `error` | what the application asks for, sees and is told |
+//! | `clock`, `skew` | the time here and elsewhere |
 //! | `memory`, `membership`, `freshness` | what outlives a place in the tree |
 
+mod absent;
 mod across;
 mod acting;
 #[cfg(test)]
 mod attacks;
 mod bounded;
+mod clock;
 mod commands;
 mod commits;
 mod doors;
@@ -34,6 +38,7 @@ mod error;
 mod event;
 mod freshness;
 mod hearing;
+mod heartbeats;
 mod held;
 mod joining;
 mod judge;
@@ -51,6 +56,7 @@ mod phase;
 mod presence;
 mod returning;
 mod seat;
+mod seen;
 mod showing;
 mod shown;
 mod skew;
@@ -58,25 +64,31 @@ mod speakers;
 mod view;
 mod violation;
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{
+    borrow::Borrow,
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
 use self::{
+    absent::Absent,
+    clock::Clock,
     joining::Joining,
     judge::{Newest, Past},
     memory::Memory,
-    outbox::{Clock, Outbox},
-    phase::{Absent, Phase},
+    outbox::Outbox,
+    phase::Phase,
 };
 use crate::{
-    group::{Identity, KeyExchange, Member, Name, PairCode, Role, RoomCode},
-    id::{Epoch, IdentityKey, MemberId},
+    group::{Identity, Role},
+    id::IdentityKey,
     keys::Rekey,
     law::{Anchor, DefaultRole, Store, Terms},
-    media::{Authenticity, LEAST_OPUS, PacketSize, capacity},
+    media::{LEAST_OPUS, capacity},
     random::{Generator, Seed},
-    transport::{RelayName, RoomHandle},
     wire::{
         envelope::LaneKey,
         inbox::Inbox,
@@ -108,7 +120,10 @@ pub struct Room {
     out: Outbox,
     inbox: Inbox,
     phase: Phase,
+    /// The newest time that we were told, as the room counts it.
     now: Instant,
+    /// How long the device slept: `Instant` does not count that, and the room does.
+    slept: Duration,
 }
 
 /// Where we stand with a room.
@@ -128,17 +143,19 @@ pub enum Status {
 impl Room {
     /// Makes a room, with its maker as host and only member.
     ///
-    /// `seed` is fresh ([`Seed::generate`]); `now` and `unix` are one moment by two clocks.
+    /// `seed` is fresh ([`Seed::generate`]); `now` and `unix` are one moment by two clocks. `identity` may be lent: it is
+    /// there for another attempt when this one fails.
     ///
     /// # Errors
     /// See [`CreateError`].
     pub fn create(
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         options: RoomOptions,
         seed: Seed,
         now: Instant,
         unix: UnixTime,
     ) -> Result<Self, CreateError> {
+        let identity = identity.borrow().copy();
         if options.relays.is_empty() || options.relays.len() > MAX_RELAYS {
             return Err(CreateError::Relays);
         }
@@ -151,7 +168,7 @@ impl Room {
             _ => return Err(CreateError::DefaultRole),
         };
         let mut rng = Generator::new(seed);
-        let (salt, lane) = (rng.array(), rng.array());
+        let (salt, lane) = (rng.array(), LaneKey::new(rng.seed().bytes()));
         let own = IdentityKey::from_bytes(*identity.public());
         let terms = Arc::new(Terms {
             salt,
@@ -165,13 +182,12 @@ impl Room {
             default_role,
         });
         let store = Store::new(terms, Anchor::Founder, own);
-        let mut out =
-            Outbox::new(identity, LaneKey::new(&lane), options.relays, rng, Clock { began: now, unix });
+        let mut out = Outbox::new(identity, lane, options.relays, rng, Clock { began: now, unix });
         out.admission = options.admission;
         let mut memory = Memory::new(store);
         let seat = phase::found(&mut out, &mut memory, Past::default(), Newest::default(), now, now)?;
         let phase = Phase::Present(Box::new(memory), Box::new(seat));
-        Ok(Self { out, inbox: Inbox::default(), phase, now })
+        Ok(Self::new(out, phase, now))
     }
 
     /// Knocks at a room, until somebody of rank answers.
@@ -181,12 +197,13 @@ impl Room {
     /// # Errors
     /// See [`KnockError`].
     pub fn knock(
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         invite: Invite,
         seed: Seed,
         now: Instant,
         unix: UnixTime,
     ) -> Result<Self, KnockError> {
+        let identity = identity.borrow().copy();
         if unix >= invite.expires {
             return Err(KnockError::Expired);
         }
@@ -196,7 +213,7 @@ impl Room {
         let (lane, relays) = (invite.lane.copy(), invite.relays.clone());
         let mut out = Outbox::new(identity, lane, relays, Generator::new(seed), Clock { began: now, unix });
         let joining = Joining::new(&mut out, invite, now)?;
-        Ok(Self { out, inbox: Inbox::default(), phase: Phase::Joining(Box::new(joining)), now })
+        Ok(Self::new(out, Phase::Joining(Box::new(joining)), now))
     }
 
     /// Goes on in a room that we were in before a restart.
@@ -207,12 +224,13 @@ impl Room {
     /// # Errors
     /// See [`ResumeError`].
     pub fn resume(
-        identity: Identity,
+        identity: impl Borrow<Identity>,
         membership: &Membership,
         seed: Seed,
         now: Instant,
         unix: UnixTime,
     ) -> Result<Self, ResumeError> {
+        let identity = identity.borrow().copy();
         let record = membership.read(&identity).map_err(|_| ResumeError::OtherIdentity)?;
         let mut out = Outbox::new(
             identity,
@@ -222,8 +240,14 @@ impl Room {
             Clock { began: now, unix },
         );
         out.admission = record.admission;
-        let absent = Absent::new(record.memory, Past::default(), Newest::default(), now);
-        Ok(Self { out, inbox: Inbox::default(), phase: Phase::Returning(Box::new(absent)), now })
+        let mut memory = record.memory;
+        memory.was_stored = true;
+        let absent = Absent::new(memory, Past::default(), Newest::default(), now);
+        Ok(Self::new(out, Phase::Returning(Box::new(absent)), now))
+    }
+
+    fn new(out: Outbox, phase: Phase, now: Instant) -> Self {
+        Self { out, inbox: Inbox::default(), phase, now, slept: Duration::ZERO }
     }
 
     /// What to store, so that a restart does not cost us our place; `None` unless we are or were in.
@@ -251,7 +275,7 @@ impl Room {
     /// # Errors
     /// [`ControlError`] says why the message did nothing. The room goes on; most callers count it.
     pub fn handle_control(&mut self, message: &[u8], now: Instant) -> Result<(), ControlError> {
-        self.now = self.now.max(now);
+        let now = self.at(now);
         if matches!(self.phase, Phase::Over) {
             return Err(ControlError::Over);
         }
@@ -265,7 +289,7 @@ impl Room {
 
     /// Does what is due at `now`. Calling it early does nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.now = self.now.max(now);
+        let now = self.at(now);
         self.tend(now);
         self.tend_reports(now);
         self.end_if_faulty();
@@ -274,7 +298,8 @@ impl Room {
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let phase = self.phase_timeout(self.now);
-        [phase, self.out.reports_timeout()].into_iter().flatten().min()
+        let at = [phase, self.out.reports_timeout()].into_iter().flatten().min()?;
+        Some(at.checked_sub(self.slept).unwrap_or(at))
     }
 
     /// The next control message to send to everybody, in order: at most 16 KiB of what looks random.
@@ -294,137 +319,6 @@ impl Room {
     /// The next thing to tell the user.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.out.events.pop_front()
-    }
-
-    /// Where we stand.
-    pub fn status(&self) -> Status {
-        match self.phase {
-            Phase::Joining(_) => Status::Waiting,
-            Phase::Present(..) => Status::Present,
-            Phase::Returning(_) => Status::Returning,
-            Phase::Over => Status::Over,
-        }
-    }
-
-    /// Our own fingerprint.
-    pub fn id(&self) -> MemberId {
-        self.out.id()
-    }
-
-    /// What the relay calls the room.
-    pub fn handle(&self) -> RoomHandle {
-        RoomHandle::from_bytes(self.out.lane.handle())
-    }
-
-    /// The relays that may be contacted for this room.
-    pub fn relays(&self) -> &[RelayName] {
-        &self.out.relays
-    }
-
-    /// What the room is called, once we are in.
-    pub fn name(&self) -> Option<&Name> {
-        Some(&self.terms()?.name)
-    }
-
-    /// How the room agrees on its keys, once we are in.
-    pub fn key_exchange(&self) -> Option<KeyExchange> {
-        Some(self.terms()?.key_exchange)
-    }
-
-    /// The one size of packets before they are sealed, once we are in.
-    pub fn packet_size(&self) -> Option<PacketSize> {
-        Some(self.terms()?.packet_size)
-    }
-
-    /// Whether packets carry their speaker's signature, once we are in.
-    pub fn authenticity(&self) -> Option<Authenticity> {
-        Some(self.terms()?.authenticity)
-    }
-
-    /// The role of whoever comes in without one of its own, once we are in.
-    pub fn default_role(&self) -> Option<Role> {
-        Some(match self.terms()?.default_role {
-            DefaultRole::Listener => Role::Listener,
-            DefaultRole::Speaker => Role::Speaker,
-        })
-    }
-
-    /// How our own door answers knocks, if we have rank.
-    pub fn admission(&self) -> Option<Admission> {
-        Some(self.memory()?.doors.as_ref()?.admission)
-    }
-
-    /// The present epoch, once we are in.
-    pub fn epoch(&self) -> Option<Epoch> {
-        self.seat().map(|seat| seat.group.epoch())
-    }
-
-    /// Who made the room or was handed it, once we are in.
-    pub fn host(&self) -> Option<MemberId> {
-        self.seat().map(|seat| seat.epoch_law.law().host().id())
-    }
-
-    /// Who puts commits in order, once we are in.
-    pub fn keeper(&self) -> Option<MemberId> {
-        self.seat().and_then(|seat| seat.keeper_id)
-    }
-
-    /// Our own role, once we are in.
-    pub fn role(&self) -> Option<Role> {
-        self.roster().iter().find(|member| member.is_self).map(|member| member.role)
-    }
-
-    /// Everybody in the room, ourselves included, by leaf; empty until we are in.
-    ///
-    /// This is the MLS tree itself, with the roles that the law of the epoch gives: nobody who is not
-    /// here has the epoch's keys.
-    pub fn roster(&self) -> &[Member] {
-        self.seat().map_or(&[], |seat| &seat.members)
-    }
-
-    /// Everybody who can open what is sealed now: all of the roster, whatever their role.
-    pub fn hears(&self) -> impl Iterator<Item = MemberId> + '_ {
-        self.roster().iter().map(|member| member.id)
-    }
-
-    /// Whether a member has said nothing for a while.
-    pub fn is_absent(&self, member: MemberId) -> bool {
-        self.seat().is_some_and(|seat| seat.presence.is_shown_absent(member))
-    }
-
-    /// Whether an identity is kept out, if this member has ever seen it.
-    pub fn is_banned(&self, member: MemberId) -> bool {
-        self.memory().is_some_and(|memory| {
-            memory.key_of(member).is_some_and(|key| entering::is_banned(memory.store.law(), &key))
-        })
-    }
-
-    /// Whether doors admit nobody new.
-    pub fn is_locked(&self) -> bool {
-        self.memory().is_some_and(|memory| memory.store.law().is_locked())
-    }
-
-    /// Everybody who waits at our door, in the order of coming.
-    pub fn waiting(&self) -> impl Iterator<Item = (KnockId, MemberId, &Name)> {
-        self.memory().and_then(|memory| memory.doors.as_ref()).into_iter().flat_map(|doors| doors.waiting())
-    }
-
-    /// The digits that are the same for everybody in this epoch of the room.
-    pub fn code(&self) -> Option<RoomCode> {
-        let group = &self.seat()?.group;
-        let keys = group.roster().iter().map(|member| *member.key.as_bytes());
-        Some(RoomCode::new(group.group_id(), group.authenticator(), keys))
-    }
-
-    /// The digits that this member and we share, in every room.
-    pub fn pair_code(&self, member: MemberId) -> Option<PairCode> {
-        let member = self.seat()?.group.occupant(member)?;
-        Some(PairCode::new(self.out.identity.public(), member.key.as_bytes()))
-    }
-
-    fn terms(&self) -> Option<&Terms> {
-        self.seat()?;
-        Some(self.memory()?.store.known().terms())
     }
 }
 

@@ -50,10 +50,12 @@ pub(super) struct Turns {
     word: Instant,
     /// Since when the keeper's own words have shown that it knows who is out and leaves the leaf in.
     idle_since: Option<Instant>,
-    /// The keeper said that it leaves, or asked to come in again.
-    gone: bool,
-    /// Until when the keeper counts as silent because we asked it in vain for our place.
-    in_vain_until: Option<Instant>,
+    /// Since when our rank has been above the keeper's by the law that we know.
+    above_since: Option<Instant>,
+    /// When the keeper said that it leaves, or asked to come in again.
+    gone_since: Option<Instant>,
+    /// From when until when the keeper counts as silent because we asked it in vain for our place.
+    in_vain: Option<(Instant, Instant)>,
     /// Commits that were merged, by committer.
     commits: Rate<MemberId>,
     takeovers: Rate<MemberId>,
@@ -65,8 +67,9 @@ impl Turns {
             since: now,
             word: now,
             idle_since: None,
-            gone: false,
-            in_vain_until: None,
+            above_since: None,
+            gone_since: None,
+            in_vain: None,
             commits: Rate::new(MAX_COMMITS, COMMITS_WITHIN),
             takeovers: Rate::new(MAX_TAKEOVERS, TAKEOVERS_WITHIN),
         }
@@ -77,8 +80,8 @@ impl Turns {
         self.commits.note(by, now);
         if changed {
             self.takeovers.note(by, now);
-            (self.since, self.word, self.idle_since, self.gone) = (now, now, None, false);
-            self.in_vain_until = None;
+            (self.since, self.word, self.idle_since) = (now, now, None);
+            (self.above_since, self.gone_since, self.in_vain) = (None, None, None);
         }
     }
 
@@ -87,14 +90,21 @@ impl Turns {
         self.word = self.word.max(made);
     }
 
+    /// Notes whether our rank is above the keeper's by the law that we know.
+    pub(super) fn note_above(&mut self, above: bool, now: Instant) {
+        self.above_since = above.then(|| self.above_since.unwrap_or(now));
+    }
+
     /// The keeper said that it leaves, or a newer KeyPackage of its identity asks to come in.
-    pub(super) fn note_gone(&mut self) {
-        self.gone = true;
+    pub(super) fn note_gone(&mut self, now: Instant) {
+        self.gone_since.get_or_insert(now);
     }
 
     /// We asked the keeper for our place for ten seconds, and it did not let us in.
-    pub(super) fn note_in_vain(&mut self, until: Instant) {
-        self.in_vain_until = Some(until);
+    pub(super) fn note_in_vain(&mut self, until: Instant, now: Instant) {
+        if self.in_vain.is_none_or(|(_, before)| before != until) {
+            self.in_vain = Some((now, until));
+        }
     }
 
     /// The keeper's own word shows the law that we know: what that law asks for is its to commit now.
@@ -107,6 +117,9 @@ impl Turns {
     }
 
     /// Since when the keeper counts as silent; `None` while it does not (K2).
+    ///
+    /// Whatever the cause, it is the moment at which this member learned of it: turns are counted from then (K4), and
+    /// would all be over at once if they were counted from a time long before.
     pub(super) fn silent_since(&self, view: &View<'_>) -> Option<Instant> {
         if view.keeps() {
             return None;
@@ -115,17 +128,14 @@ impl Turns {
         let mut since = vec![self.word + SILENT_AFTER];
         since.extend(self.idle_since.map(|at| at + IDLE_AFTER));
         since.extend(view.out_since().map(|out| out.max(self.since) + OUT_AFTER));
-        let admitted = keeper.is_some_and(|keeper| view.known().admits(&keeper.key));
-        if self.gone || !admitted {
-            since.push(self.since);
-        }
-        if self.in_vain_until.is_some_and(|until| view.now < until) {
-            since.push(self.since);
-        }
-        if let Some(keeper) = keeper
-            && self.commits.is_full(&keeper.id, view.now)
-        {
-            since.push(view.now);
+        since.extend(self.gone_since);
+        since.extend(self.in_vain.filter(|(_, until)| view.now < *until).map(|(since, _)| since));
+        match keeper {
+            Some(keeper) => {
+                since.extend(view.keeper_out_since().map(|out| out.max(self.since)));
+                since.extend(self.commits.full_since(&keeper.id, view.now));
+            }
+            None => since.push(self.since),
         }
         since.into_iter().min().filter(|at| *at <= view.now)
     }
@@ -154,12 +164,9 @@ impl Turns {
         };
         let before = view.group.roster().iter().filter(before).count() as u32;
         let stagger = STAGGER * before.min(FIRST) + LATE_STAGGER * before.saturating_sub(FIRST);
-        let outranks =
-            view.keeper().is_none_or(|keeper| known.rank_of(&own.key) > known.rank_of(&keeper.key));
-        let due = if outranks {
-            self.since + RANK_STAGGER * before
-        } else {
-            self.silent_at_or_since(view) + stagger
+        let due = match self.above_since {
+            Some(above) => above + RANK_STAGGER * before,
+            None => self.silent_at_or_since(view) + stagger,
         };
         Some(due.max(self.takeovers.free_at(&own.id, view.now)))
     }
@@ -171,20 +178,25 @@ impl Turns {
     /// Whether a takeover by this member counts at the moment (K3).
     pub(super) fn permits_takeover(&self, by: &Occupant, view: &View<'_>) -> bool {
         let known = view.known();
-        if !known.admits(&by.key)
-            || self.takeovers.is_full(&by.id, view.now)
-            || self.takeovers.total(view.now) >= MAX_ALL_TAKEOVERS
-        {
+        if !known.admits(&by.key) || self.takeovers.is_full(&by.id, view.now) {
             return false;
         }
-        let outranks = view.keeper().is_none_or(|keeper| known.rank_of(&by.key) > known.rank_of(&keeper.key));
-        outranks || self.silent_since(&view.at(view.now + TOLERANCE)).is_some()
+        // Others use up what all have together, and not what somebody of rank has.
+        outranks_keeper(by, view)
+            || self.takeovers.total(view.now) < MAX_ALL_TAKEOVERS
+                && self.silent_since(&view.at(view.now + TOLERANCE)).is_some()
     }
 
     /// Whether the member committed as often as members accept (C6).
     pub(super) fn is_too_fast(&self, by: MemberId, now: Instant) -> bool {
         self.commits.is_full(&by, now)
     }
+}
+
+/// Whether a member has a higher rank than the keeper by the law that we know.
+pub(super) fn outranks_keeper(member: &Occupant, view: &View<'_>) -> bool {
+    let known = view.known();
+    view.keeper().is_none_or(|keeper| known.rank_of(&member.key) > known.rank_of(&keeper.key))
 }
 
 /// Without a word for so long, the keeper counts as silent.

@@ -5,7 +5,14 @@ use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 
-use super::{event::Event, freshness::Freshness, options::Admission, skew::Skew, speakers::Reports};
+use super::{
+    clock::{Clock, Wrong},
+    event::Event,
+    freshness::Freshness,
+    options::Admission,
+    skew::Skew,
+    speakers::Reports,
+};
 use crate::{
     group::Identity,
     id::MemberId,
@@ -13,7 +20,7 @@ use crate::{
     media::Silence,
     random::Generator,
     transport::RelayName,
-    wire::{envelope::LaneKey, invite::UnixTime, message::Message},
+    wire::{envelope::LaneKey, message::Message},
 };
 
 /// One member's side of the room, whatever phase the room is in.
@@ -25,6 +32,7 @@ pub(super) struct Outbox {
     pub(super) clock: Clock,
     /// When messages of others were made, by our clock.
     pub(super) skew: Skew,
+    pub(super) wrong: Wrong,
     outgoing: VecDeque<Bytes>,
     pub(super) events: VecDeque<Event>,
     pub(super) reports: Reports,
@@ -55,6 +63,7 @@ impl Outbox {
             rng,
             clock,
             skew: Skew::new(clock.began),
+            wrong: Wrong::default(),
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
             reports: Reports::default(),
@@ -150,21 +159,3 @@ impl Outbox {
 /// The message is longer than all fragments of one message hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unsent;
-
-/// One moment by two clocks, as the application told it.
-#[derive(Clone, Copy)]
-pub(super) struct Clock {
-    pub(super) began: Instant,
-    pub(super) unix: UnixTime,
-}
-
-impl Clock {
-    pub(super) fn unix(&self, now: Instant) -> UnixTime {
-        self.unix.after(now.saturating_duration_since(self.began))
-    }
-
-    pub(super) fn unix_ms(&self, now: Instant) -> u64 {
-        let since = now.saturating_duration_since(self.began).as_millis();
-        self.unix.0.saturating_mul(1000).saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
-    }
-}

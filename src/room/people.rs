@@ -8,6 +8,7 @@ use super::{
     doors,
     event::Event,
     memory::Memory,
+    order::Place,
     outbox::Outbox,
     presence::HEARTBEAT,
     returning::send_show,
@@ -16,9 +17,8 @@ use super::{
 use crate::{
     group::Member,
     id::MemberId,
-    keys::secret::Secret,
     law::{Act, Rank, acts::TAKE_IN_AT},
-    mls::SealingSecret,
+    mls::{Occupant, SealingSecret},
     wire::{
         leave::Leave,
         saying::Saying,
@@ -34,6 +34,7 @@ impl Seat {
         for (member, absent) in self.presence.changes(self.group.roster(), self.beat) {
             out.tell(Event::Absent { member, absent });
         }
+        self.tend_clocks(out, memory, now);
         let law = self.epoch_law.clone();
         self.asked.retain(|(_, id, _)| law.get(id).is_none() && memory.store.known().get(id).is_some());
         let ignored: Vec<MemberId> = self
@@ -62,6 +63,25 @@ impl Seat {
             // What a table leaves out counts on (L32): another table would not take it in either.
             let _ = self.act(out, memory, Act::TakeIn, now);
             self.left_out = memory.store.law().standings();
+        }
+    }
+
+    /// Tells the application whose clock is wrong.
+    pub(super) fn tend_clocks(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
+        let law = memory.store.law();
+        let ahead = |member: &Occupant| match member.is_self {
+            true => Some(0),
+            false => out.skew.ahead_ms(member.id, &out.clock, now),
+        };
+        if !out.wrong.is_due(self.group.roster().iter().filter_map(ahead)) {
+            return;
+        }
+        let clocks = self.group.roster().iter();
+        let clocks =
+            clocks.filter_map(|member| Some((Place::of(law, &member.key), member.id, ahead(member)?)));
+        let clocks: Vec<_> = clocks.collect();
+        for (member, seconds) in out.wrong.changes(&clocks) {
+            out.tell(Event::ClockWrong { member, seconds });
         }
     }
 
@@ -113,8 +133,7 @@ impl Seat {
     ) {
         let Some(door_key) = self.keeper_door.clone() else { return };
         let key_exchange = self.group.key_exchange();
-        let ikm = Secret::wrap(out.random::<32>().to_vec());
-        let Ok(one_use) = SealingSecret::derive(key_exchange, &ikm) else { return };
+        let Ok(one_use) = SealingSecret::derive(key_exchange, &out.rng.seed()) else { return };
         let group_id = memory.store.known().group_id().0;
         let reference = out.random();
         let content = ShowContent {

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::outbox::Outbox;
 use crate::{
     group::KeyExchange,
-    keys::secret::Secret,
     mls::{Applicant, Failure, Purpose, Sealed, SealingSecret},
     wire::answer::{Answer, AnswerContent},
 };
@@ -28,8 +27,7 @@ impl Petition {
         made_ms: u64,
         now: Instant,
     ) -> Result<Self, Failure> {
-        let ikm = Secret::wrap(out.random::<32>().to_vec());
-        let one_use = SealingSecret::derive(key_exchange, &ikm)?;
+        let one_use = SealingSecret::derive(key_exchange, &out.rng.seed())?;
         let applicant = Applicant::new(&out.identity, group_id, key_exchange, made_ms, &mut out.rng)?;
         out.note_petition(made_ms);
         Ok(Self { applicant, one_use, began: now, sent: 0 })

@@ -5,28 +5,32 @@
 //!    └──refused, left──> Over <──left, closed, out──┘
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{
     Room, Status,
+    absent::Absent,
     entering::{Arrival, is_banned, issuer_of},
     error::ControlError,
     event::{Ending, Event},
-    hearing::open_beat,
     held::Held,
     joining::{Entered, Joining, News, WelcomeError},
     judge::{Newest, Past},
     memory::Memory,
     outbox::Outbox,
-    returning::{Returning, Target},
+    returning::Returning,
     seat::{Outcome, Seat},
+    shown,
 };
 use crate::{
     id::IdentityKey,
-    law::Rank,
     media::Silence,
     mls::{Context, Failure, Group, JoinError},
-    wire::{heartbeat::Heartbeat, message::Message},
+    wire::{
+        answer::{Answer, AnswerContent},
+        message::Message,
+        statements::Statements,
+    },
 };
 
 pub(super) enum Phase {
@@ -34,74 +38,6 @@ pub(super) enum Phase {
     Present(Box<Memory>, Box<Seat>),
     Returning(Box<Absent>),
     Over,
-}
-
-/// A member without a place, on the way back.
-pub(super) struct Absent {
-    pub(super) memory: Memory,
-    pub(super) returning: Returning,
-    pub(super) held: Held,
-    past: Past,
-    newest: Newest,
-    /// When a heartbeat of an admitted keeper was heard last.
-    heard_at: Option<Instant>,
-    /// How much later than others this member founds a branch, once it is drawn.
-    spread: Option<Duration>,
-    /// When somebody of rank was heard last.
-    rank_heard: Instant,
-    began: Instant,
-}
-
-impl Absent {
-    pub(super) fn new(memory: Memory, past: Past, newest: Newest, now: Instant) -> Self {
-        let returning = Returning::new(memory.store.known().terms().key_exchange, now, now);
-        // The user is there: it started the application.
-        Self::with(memory, returning, Held::default(), past, newest, now, now)
-    }
-
-    pub(super) fn with(
-        memory: Memory,
-        returning: Returning,
-        held: Held,
-        past: Past,
-        newest: Newest,
-        rank_heard: Instant,
-        now: Instant,
-    ) -> Self {
-        Self { memory, returning, held, past, newest, heard_at: None, spread: None, rank_heard, began: now }
-    }
-
-    fn hear_heartbeat(
-        &mut self,
-        out: &mut Outbox,
-        heartbeat: &Heartbeat,
-        now: Instant,
-    ) -> Result<(), ControlError> {
-        let beat = open_beat(&self.memory, &mut self.newest, heartbeat)?;
-        let made = out.skew.hear(beat.content().key.id(), beat.content().time_ms, Duration::ZERO, now);
-        if made + super::judge::OLD <= now {
-            return Err(ControlError::Stale);
-        }
-        self.heard_at = Some(now);
-        self.returning.hear(Target::of(&beat, now));
-        Ok(())
-    }
-
-    /// When this member founds a branch: somebody of rank after ten seconds in which no keeper was heard, anybody else
-    /// 30 to 60 s after the last chance.
-    fn found_at(&mut self, out: &mut Outbox) -> Instant {
-        let spread = *self
-            .spread
-            .get_or_insert_with(|| Duration::from_millis((u32::from_be_bytes(out.random()) % 30_000).into()));
-        let own = IdentityKey::from_bytes(*out.identity.public());
-        let ranks = self.memory.store.law().rank_of(&own) > Rank::None;
-        let wait = match (ranks, self.heard_at) {
-            (true, None) => RANK_FOUNDS,
-            (true, Some(_)) => FOUNDS,
-            (false, _) => FOUNDS + spread,
-        };
-        self.began + wait
-    }
 }
 
 /// Founds a branch with ourselves as its keeper and only leaf.
@@ -174,9 +110,16 @@ impl Room {
                     absent.hear_heartbeat(&mut self.out, &heartbeat, now)?;
                     self.tend(now);
                 }
-                Message::Answer(answer) => return self.hear_shown(&answer),
+                Message::Answer(answer) => self.hear_shown(&answer),
+                Message::Chain(chain) => {
+                    if !absent.chains.take((), now) {
+                        return Err(ControlError::Flood);
+                    }
+                    // Its host may be somebody whom we never saw: then no heartbeat of it counts before this.
+                    self.learn_outside(&chain);
+                }
                 Message::Spent(seeds) => return self.hear_spent(&seeds, now),
-                Message::Knock(_) | Message::Show(_) | Message::Chain(_) | Message::Call => {}
+                Message::Knock(_) | Message::Show(_) | Message::Call => {}
             },
             Phase::Present(memory, seat) => {
                 let outcome = match message {
@@ -341,17 +284,21 @@ impl Room {
         }
     }
 
-    /// Statements that say why we are not let in.
-    fn hear_shown(&mut self, answer: &crate::wire::answer::Answer) -> Result<(), ControlError> {
-        let Phase::Returning(absent) = &mut self.phase else { return Ok(()) };
+    /// An answer with statements that say why we are not let in.
+    fn hear_shown(&mut self, answer: &Answer) {
+        let Phase::Returning(absent) = &self.phase else { return };
         let group_id = absent.memory.store.known().group_id().0;
-        let Some(petition) = absent.returning.petition() else { return Ok(()) };
-        let Some(crate::wire::answer::AnswerContent::Shown(statements)) = petition.open(answer, &group_id)
-        else {
-            return Ok(());
-        };
+        let content = absent.returning.petition().and_then(|petition| petition.open(answer, &group_id));
+        if let Some(AnswerContent::Shown(statements)) = content {
+            self.learn_outside(&statements);
+        }
+    }
+
+    /// Takes statements while we have no place.
+    fn learn_outside(&mut self, statements: &Statements) {
+        let Phase::Returning(absent) = &mut self.phase else { return };
         let known = absent.memory.store.known().clone();
-        let merged = absent.memory.store.merge(super::shown::decode(&statements), &known);
+        let merged = absent.memory.store.merge(shown::decode(statements), &known);
         if merged.changed {
             absent.memory.note_law();
         }
@@ -367,7 +314,6 @@ impl Room {
                 self.out.tell(Event::KeptOut { by, banned });
             }
         }
-        Ok(())
     }
 
     pub(super) fn settle(&mut self, outcome: Outcome, now: Instant) {
@@ -422,8 +368,3 @@ impl Room {
         self.out.tell(Event::Over(ending));
     }
 }
-
-/// Somebody of rank that hears no keeper founds a branch after this time.
-const RANK_FOUNDS: Duration = Duration::from_secs(10);
-/// Anybody that nobody lets in does after this time, and up to half a minute more.
-const FOUNDS: Duration = Duration::from_secs(30);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     freshness::Freshness,
-    joining::{WelcomeError, check_tree, read_law},
+    joining::{WelcomeError, check_sender, check_tree, read_law},
     order::Place,
     outbox::Outbox,
     petition::Petition,
@@ -207,6 +207,7 @@ impl Returning {
         if !store.pins().is_contained_in(epoch_law.law()) {
             return Err(WelcomeError::Rule(Violation::HandOver));
         }
+        check_sender(&entry, epoch_law.law())?;
         check_tree(&entry, epoch_law.law())?;
         let mut joint = store.clone();
         let _ = joint.merge(Vec::new(), &epoch_law);

@@ -87,16 +87,28 @@ pub(super) struct Seat {
     pub(super) asked: Vec<(MemberId, StatementId, Instant)>,
     pub(super) broken: Option<Broken>,
     pub(super) fault: Option<Failure>,
+    /// Since which of our own times words are to be answers to what we said, after the clock jumped.
+    pub(super) doubted_ms: Option<u64>,
     pub(super) told_alone: bool,
     pub(super) told_unattended: bool,
     pub(super) door_said_at: Option<Instant>,
     pub(super) entered_at: Instant,
+    /// Heartbeats that moved our step clock.
+    pub(super) stepped: Rate<()>,
     /// We asked for a place elsewhere in vain; until then asking again does not keep us from our part.
     pub(super) in_vain_until: Option<Instant>,
     /// The standings that counted still after our last table that took in what counts.
     pub(super) left_out: usize,
+    /// Until when a member that was restored from what it had stored signs nothing: it may lack acts of its own.
+    pub(super) learns_until: Option<Instant>,
     /// Renewals that were merged, by member.
     pub(super) renewals: Rate<MemberId>,
+    /// Renewals that we merged as the keeper: the epoch that each ended, and whose it was.
+    pub(super) renewed: Recent<(u64, MemberId), 64>,
+    /// Members of whose renewals somebody said that it could not process them.
+    pub(super) accused: Rate<MemberId>,
+    /// Heartbeats that we answered.
+    pub(super) words: Rate<()>,
 }
 
 /// What a message or the time did to our place.
@@ -121,6 +133,7 @@ impl Seat {
             keeper: self.keeper_id,
             beat: self.beat,
             out_since: self.liveness.out_since(),
+            keeper_out_since: self.keeper_id.and_then(|keeper| self.liveness.out_since_of(keeper)),
         }
     }
 
@@ -245,6 +258,7 @@ impl Seat {
                 && kept
             {
                 self.renewals.note(by, now);
+                self.renewed.note((self.group.epoch().0, by));
                 // A renewal counts as the keeper's, which members let commit 18 times in 30 s.
                 self.keeper.iter_mut().for_each(|keeper| keeper.note_renewal(now));
             }
@@ -282,7 +296,7 @@ impl Seat {
             self.say(out, &Saying::AskStatements { ids });
         }
         if keeps && pending.since + LACKS_FOR <= now {
-            self.turns.note_gone();
+            self.turns.note_gone(now);
         }
     }
 
@@ -290,7 +304,8 @@ impl Seat {
     fn renewal_counts(&self, pending: &Pending, memory: &Memory, now: Instant) -> bool {
         if self.keeps() {
             let by = self.group.occupant_at(pending.staged.by).map(|by| by.id);
-            let is_free = by.is_some_and(|by| !self.renewals.is_full(&by, now));
+            let is_free =
+                by.is_some_and(|by| !self.renewals.is_full(&by, now) && !self.accused.is_full(&by, now));
             let settled = memory.store.known().hash() == self.epoch_law.hash();
             let room = self.keeper.as_ref().is_some_and(|keeper| keeper.lets_renew(now));
             // A keeper that goes elsewhere (K9) sends no heartbeat that could state the epoch.
@@ -352,7 +367,7 @@ impl Seat {
             self.liveness.poll_timeout(&view),
             // A member that returns takes nothing over, renews nothing and puts nothing together.
             self.takes_part(now).then(|| self.turns.takeover_at(&view)).flatten().map(later),
-            self.keeper.as_ref().map(|keeper| keeper.poll_timeout(self.liveness.proof(), stays, now)),
+            self.keeper.as_ref().map(|keeper| keeper.poll_timeout(self.answered(now), stays, now)),
             self.returning.as_ref().map(Returning::poll_timeout),
             self.showing.poll_timeout(),
             Some(self.missing.poll_timeout()),

@@ -5,19 +5,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::returning::Target;
+use super::{bounded::Rate, returning::Target};
 use crate::{id::MemberId, law::StatementId, mls::SealingSecret};
 
 /// What was shown, and what is to be shown.
-#[derive(Default)]
 pub(super) struct Showing {
     /// Shown in this epoch already.
     shown: BTreeSet<StatementId>,
     /// Since when words of others have stated another known law than ours, and when we show ours.
     show_at: Option<Instant>,
     shown_at: Option<Instant>,
-    /// Questions of others that were answered in this epoch.
-    answers: usize,
+    /// Questions of each member that were answered.
+    answers: Rate<MemberId>,
+    /// What was said in answers: everybody in the epoch heard it.
+    answered: Rate<StatementId>,
     /// Keepers of other branches that are to be shown what we know.
     across: Vec<Across>,
     /// Keepers of other branches that were shown what we know, the newest last.
@@ -42,11 +43,26 @@ struct Told {
     wait: Duration,
 }
 
+impl Default for Showing {
+    fn default() -> Self {
+        Self {
+            shown: BTreeSet::new(),
+            show_at: None,
+            shown_at: None,
+            answers: Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
+            answered: Rate::new(1, ANSWER_APART),
+            across: Vec::new(),
+            told: Vec::new(),
+            open: Vec::new(),
+        }
+    }
+}
+
 impl Showing {
     /// An epoch begins: what was shown before has to be shown again if it is still lacking.
     pub(super) fn enter(&mut self) {
         self.shown.clear();
-        (self.show_at, self.answers) = (None, 0);
+        self.show_at = None;
     }
 
     /// Notes that a statement is shown. Returns `false` if it was already, in this epoch.
@@ -64,10 +80,14 @@ impl Showing {
         self.show_at.get_or_insert((now + DIFFERS_FOR + spread).max(least));
     }
 
-    /// Whether a question of others for statements may be answered: so many in an epoch.
-    pub(super) fn may_answer(&mut self) -> bool {
-        self.answers += 1;
-        self.answers <= MAX_ANSWERS
+    /// Whether a question of this member may be answered: nobody uses up what others may ask (G3).
+    pub(super) fn may_answer(&mut self, member: MemberId, now: Instant) -> bool {
+        self.answers.take(member, now)
+    }
+
+    /// Whether a statement may be said in an answer: it was not a moment ago.
+    pub(super) fn may_repeat(&mut self, id: StatementId, now: Instant) -> bool {
+        self.answered.take(id, now)
     }
 
     pub(super) fn note_agreement(&mut self) {
@@ -138,5 +158,9 @@ const MAX_TOLD: usize = 64;
 /// How long after a Show the same is shown again to the same keeper at first, and at last.
 const TOLD_AGAIN: Duration = Duration::from_secs(10);
 const TOLD_RARELY: Duration = Duration::from_secs(640);
-const MAX_ANSWERS: usize = 16;
+/// Questions of one member that are answered in [`ANSWERS_WITHIN`].
+const MAX_ANSWERS: usize = 4;
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// One statement is said in answers no more often.
+const ANSWER_APART: Duration = Duration::from_secs(1);
 const MAX_OPEN: usize = 8;

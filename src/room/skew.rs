@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::clock::Clock;
 use crate::{id::MemberId, mls::Occupant};
 
 /// How far our clock is ahead of what each member says, by the message that took the least time.
@@ -52,6 +53,13 @@ impl Skew {
         made
     }
 
+    /// How many milliseconds a member's clock is ahead of `clock`, at most, by the message that took the least time.
+    pub(super) fn ahead_ms(&self, member: MemberId, clock: &Clock, now: Instant) -> Option<i64> {
+        let began = i128::from(clock.unix_ms(now)) - millis(now.saturating_duration_since(self.began));
+        let ahead = -self.leads.get(&member)?.least - began;
+        Some(i64::try_from(ahead.clamp(-MOST_AHEAD, MOST_AHEAD)).unwrap_or(0))
+    }
+
     /// When the newest message of a member was made, by our clock, if it said a time in any.
     pub(super) fn last(&self, member: MemberId) -> Option<Instant> {
         self.leads.get(&member).map(|lead| lead.last)
@@ -71,6 +79,9 @@ impl Skew {
 fn millis(duration: Duration) -> i128 {
     i128::try_from(duration.as_millis()).unwrap_or(i128::MAX / 4)
 }
+
+/// Whoever says a time further away than a million days is as wrong as that.
+const MOST_AHEAD: i128 = 86_400_000_000_000;
 
 /// A clock gains or loses one second in so many, at most.
 const DRIFT: i128 = 1_000;

@@ -23,6 +23,7 @@ pub(super) struct View<'a> {
     /// When the newest heartbeat of the keeper of our epoch was made.
     pub(super) beat: Instant,
     pub(super) out_since: Option<Instant>,
+    pub(super) keeper_out_since: Option<Instant>,
 }
 
 impl<'a> View<'a> {
@@ -71,6 +72,11 @@ impl<'a> View<'a> {
     /// Since when somebody in the tree has been out by the law that we know.
     pub(super) fn out_since(&self) -> Option<Instant> {
         self.out_since
+    }
+
+    /// Since when the keeper has been out by the law that we know.
+    pub(super) fn keeper_out_since(&self) -> Option<Instant> {
+        self.keeper_out_since
     }
 }
 

@@ -10,7 +10,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -143,6 +143,10 @@ impl Transport for Member {
 
     fn now(&self) -> Instant {
         self.shared.lock().now()
+    }
+
+    fn wall(&self) -> Option<SystemTime> {
+        self.shared.lock().simulation.is_none().then(SystemTime::now)
     }
 }
 

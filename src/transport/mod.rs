@@ -39,7 +39,7 @@ use std::{
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -110,7 +110,7 @@ pub trait Transport: Send {
 
     /// Closes both lanes after what was sent on the control lane has left, or after a bounded wait.
     ///
-    /// From then on everything but `relays`, `connect`, `close` and `now` is [`TransportError::Closed`].
+    /// From then on everything but `relays`, `connect`, `close`, `now` and `wall` is [`TransportError::Closed`].
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 
     /// The time by which `until` is measured.
@@ -119,6 +119,13 @@ pub trait Transport: Send {
     /// simulated transport returns its own time here, and everything above it then runs on that.
     fn now(&self) -> Instant {
         Instant::now()
+    }
+
+    /// The time of day, which goes on while the device sleeps; [`now`](Self::now) stands still then on most systems.
+    ///
+    /// `None` where time is simulated and nobody sleeps. Whoever implements `now` implements this as well.
+    fn wall(&self) -> Option<SystemTime> {
+        Some(SystemTime::now())
     }
 }
 

@@ -5,7 +5,7 @@
 //! send_media   -> other half -> its relay -> receive (packets only)
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
@@ -150,6 +150,10 @@ impl<C: Transport, M: Transport> Transport for Split<C, M> {
 
     fn now(&self) -> Instant {
         self.media.now()
+    }
+
+    fn wall(&self) -> Option<SystemTime> {
+        self.media.wall()
     }
 }
 

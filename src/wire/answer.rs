@@ -289,9 +289,12 @@ impl fmt::Display for RefuseReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::{
-        signed::tests::{ROOM, covers_every_bit, identity, is_strict},
-        statements::tests::statements,
+    use crate::{
+        Seed,
+        wire::{
+            signed::tests::{ROOM, covers_every_bit, identity, is_strict},
+            statements::tests::statements,
+        },
     };
 
     fn receipt(signer: &Identity) -> Signed<Receipt> {
@@ -312,7 +315,7 @@ mod tests {
 
     #[test]
     fn answers_come_back_the_same_and_every_truncation_is_refused() {
-        let answer = SigningKey::from_seed([2; 32]);
+        let answer = SigningKey::from_seed(Seed::from_bytes(&mut [2; 32]));
         for content in [
             AnswerContent::Receipt(receipt(&identity(1))),
             AnswerContent::Refused(refused(&answer)),
@@ -336,7 +339,10 @@ mod tests {
 
     #[test]
     fn refusal_and_waiting_are_the_word_of_the_door_that_was_knocked_at() {
-        let (answer, other) = (SigningKey::from_seed([2; 32]), SigningKey::from_seed([3; 32]));
+        let (answer, other) = (
+            SigningKey::from_seed(Seed::from_bytes(&mut [2; 32])),
+            SigningKey::from_seed(Seed::from_bytes(&mut [3; 32])),
+        );
         let refused = refused(&answer);
         covers_every_bit(&refused, |refused| refused.verify(&ROOM, answer.public()));
         assert!(refused.clone().verify(&[0; 32], answer.public()).is_err());

@@ -130,7 +130,10 @@ pub(crate) fn door_name(key: &[u8]) -> [u8; 16] {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::wire::signed::tests::{ROOM, covers_every_bit, identity};
+    use crate::{
+        Seed,
+        wire::signed::tests::{ROOM, covers_every_bit, identity},
+    };
 
     pub(in crate::wire) fn door(host: &Identity, answer: &SigningKey) -> Signed<Door> {
         let badge = Badge { answer_key: *answer.public(), office: [5; 32], no: 7 };
@@ -141,7 +144,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_door_is_believed_by_its_hosts_badge_and_its_own_answer_key() {
-        let (host, answer) = (identity(1), SigningKey::from_seed([2; 32]));
+        let (host, answer) = (identity(1), SigningKey::from_seed(Seed::from_bytes(&mut [2; 32])));
         let key = IdentityKey::from_bytes(*host.public());
         let door = door(&host, &answer);
         covers_every_bit(&door, |door| door.verify(&ROOM, &key));
@@ -152,8 +155,11 @@ pub(super) mod tests {
 
     #[test]
     fn a_badge_is_no_door_for_somebody_who_lacks_its_answer_key() {
-        let (host, answer, thief) =
-            (identity(1), SigningKey::from_seed([2; 32]), SigningKey::from_seed([3; 32]));
+        let (host, answer, thief) = (
+            identity(1),
+            SigningKey::from_seed(Seed::from_bytes(&mut [2; 32])),
+            SigningKey::from_seed(Seed::from_bytes(&mut [3; 32])),
+        );
         let key = IdentityKey::from_bytes(*host.public());
         let stolen = door(&host, &answer).claimed().badge.clone();
         covers_every_bit(&stolen, |badge| badge.verify(&ROOM, &key));
@@ -164,7 +170,7 @@ pub(super) mod tests {
 
     #[test]
     fn an_answer_key_without_the_hosts_badge_is_no_door() {
-        let (answer, host) = (SigningKey::from_seed([2; 32]), identity(1));
+        let (answer, host) = (SigningKey::from_seed(Seed::from_bytes(&mut [2; 32])), identity(1));
         let badge = Badge { answer_key: *answer.public(), office: [5; 32], no: 7 };
         let own = Signed::new(badge, &ROOM, &[], |text| answer.sign(text));
         let forged = Door { badge: own, hpke: vec![6; 32] };

@@ -188,6 +188,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::{
+        Seed,
         group::signing::SigningKey,
         wire::{
             door::tests::door,
@@ -212,7 +213,9 @@ pub(super) mod tests {
 
     pub(in crate::wire) fn heartbeat(doors: u8, door_key: usize) -> Heartbeat {
         let keeper = identity(1);
-        let doors = (0..doors).map(|n| door(&identity(9), &SigningKey::from_seed([n; 32]))).collect();
+        let doors = (0..doors)
+            .map(|n| door(&identity(9), &SigningKey::from_seed(Seed::from_bytes(&mut [n; 32]))))
+            .collect();
         let mut rng = StdRng::from_seed([2; 32]);
         Heartbeat::new(beat(&keeper, door_key), doors, &keeper, &ROOM, &SALT, &mut rng)
     }

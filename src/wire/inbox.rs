@@ -2,7 +2,8 @@
 //!
 //! Everybody who holds or held an invite can send fragments, so an inbox has to choose what it forgets when
 //! it is full. A fragment proves to which message it belongs, hence forged fragments only ever begin
-//! messages of their own, and these are forgotten before a message that comes on.
+//! messages of their own, and these are forgotten before a message that comes on: one that moved on
+//! lately, or one of many parts.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -28,14 +29,15 @@ pub(crate) struct Inbox {
 }
 
 /// A message of which some parts are there.
-#[derive(Default)]
 struct Partial {
-    /// Ascending by index, each with the time at which it came.
-    parts: Vec<(u16, Instant, Box<[u8]>)>,
+    /// Ascending by index.
+    parts: Vec<(u16, Box<[u8]>)>,
     /// The sizes of the envelopes that brought the parts: what a sender had to send for its place here.
     charged: usize,
     /// The value of [`Inbox::turn`] at the last part.
     turn: u64,
+    /// When the last part came.
+    at: Instant,
 }
 
 /// A fragment that belongs to the message with this id.
@@ -74,14 +76,14 @@ impl Inbox {
         if self.done.contains(&id) {
             return None;
         }
-        let partial = self.open.entry(id).or_default();
-        let Err(at) = partial.parts.binary_search_by_key(&index, |(index, ..)| *index) else {
+        let partial = self.open.entry(id).or_insert_with(|| Partial::new(now));
+        let Err(at) = partial.parts.binary_search_by_key(&index, |(index, _)| *index) else {
             return None;
         };
         self.turn += 1;
-        partial.parts.insert(at, (index, now, part.into()));
+        partial.parts.insert(at, (index, part.into()));
         partial.charged += size;
-        partial.turn = self.turn;
+        (partial.turn, partial.at) = (self.turn, now);
         self.held += size;
         if partial.parts.len() < count {
             self.forget_until_it_fits(now);
@@ -93,28 +95,45 @@ impl Inbox {
         if self.done.len() > MAX_DONE {
             self.done.pop_front();
         }
-        let parts: Vec<_> = whole.parts.into_iter().map(|(.., part)| part).collect();
+        let parts: Vec<_> = whole.parts.into_iter().map(|(_, part)| part).collect();
         Some(parts.concat())
     }
 
-    /// Forgets messages until the rest fits: first those of which the fewest parts came lately, of these the
-    /// one that moved on longest ago. Parts that came before do not count, or whoever once sent many could
-    /// hold the inbox by sending one now and then.
+    /// Forgets messages until the rest fits. Those that moved on last, of half the budget together, stay:
+    /// nobody sends so much between two parts of one message. Of the others those go first that stand
+    /// still, the longest still one before the others; then those of the fewest parts, of these the one
+    /// that moved on longest ago.
     fn forget_until_it_fits(&mut self, now: Instant) {
         while self.held > BUDGET {
-            let order = |(_, partial): &(&Id, &Partial)| (partial.lately(now), partial.turn);
-            let Some(least) = self.open.iter().min_by_key(order).map(|(id, _)| *id) else { return };
+            let stays_from = self.turn_of_the_last_half();
+            let order = |(_, partial): &(&Id, &Partial)| {
+                let moves = now.saturating_duration_since(partial.at) < STILL;
+                (moves, if moves { partial.parts.len() } else { 0 }, partial.turn)
+            };
+            let others = self.open.iter().filter(|(_, partial)| partial.turn < stays_from);
+            let Some(least) = others.min_by_key(order).map(|(id, _)| *id) else { return };
             if let Some(forgotten) = self.open.remove(&least) {
                 self.held -= forgotten.charged;
             }
         }
     }
+
+    /// Messages whose last part has this turn or a later one are charged half the budget together, at most.
+    fn turn_of_the_last_half(&self) -> u64 {
+        let mut turns: Vec<_> = self.open.values().map(|partial| (partial.turn, partial.charged)).collect();
+        turns.sort_unstable_by(|one, other| other.cmp(one));
+        let mut charged = 0;
+        let fits = |(_, size): &&(u64, usize)| {
+            charged += size;
+            charged <= BUDGET / 2
+        };
+        turns.iter().take_while(fits).last().map_or(u64::MAX, |(turn, _)| *turn)
+    }
 }
 
 impl Partial {
-    /// How many parts came in the last [`LATELY`].
-    fn lately(&self, now: Instant) -> usize {
-        self.parts.iter().filter(|(_, at, _)| now.saturating_duration_since(*at) < LATELY).count()
+    fn new(now: Instant) -> Self {
+        Self { parts: Vec::new(), charged: 0, turn: 0, at: now }
     }
 }
 
@@ -144,8 +163,8 @@ impl<'a> Fragment<'a> {
 /// Besides the parts an inbox keeps less than 300 bytes for each message that it waits for and 48 for each
 /// part. Of both there are at most 8,192, since an envelope has 1 KiB or more.
 const BUDGET: usize = 8 << 20;
-/// A part counts for its message so long.
-const LATELY: Duration = Duration::from_secs(10);
+/// After this time without a new part a message stands still.
+const STILL: Duration = Duration::from_secs(10);
 /// Completed messages that are remembered.
 const MAX_DONE: usize = 64;
 

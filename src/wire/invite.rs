@@ -66,6 +66,12 @@ impl From<SystemTime> for UnixTime {
 }
 
 impl Invite {
+    /// The same invite, to knock with it again when an attempt fails. Copies of the key in it are made on purpose only,
+    /// so the type is not `Clone`.
+    pub fn copy(&self) -> Self {
+        Self { lane: self.lane.copy(), relays: self.relays.clone(), ..*self }
+    }
+
     /// The fingerprint of the host, to compare with one that came another way.
     pub fn host(&self) -> MemberId {
         fingerprint(self.host.as_bytes())
@@ -137,9 +143,9 @@ impl Invite {
             .u16(self.uses)
             .u8(self.relays.len() as u8);
         let out = self.relays.iter().fold(out, |out, relay| out.vec8(relay.as_str().as_bytes()));
-        let content = Secret::wrap(out.finish());
-        let checksum = checksum(content.bytes());
-        Secret::wrap([content.bytes(), &checksum].concat())
+        let content = out.finish_secret();
+        let sum = checksum(content.bytes());
+        Writer::new().bytes(content.bytes()).bytes(&sum).finish_secret()
     }
 
     /// Reads what follows the version, without the checksum.
@@ -148,7 +154,7 @@ impl Invite {
         if reader.u8()? != VERSION {
             return Err(InviteError::Version);
         }
-        let lane = LaneKey::new(&reader.array()?);
+        let lane = LaneKey::new(reader.chunk()?);
         let group_id = reader.array()?;
         let host = IdentityKey::from_bytes(reader.array()?);
         let office = reader.array()?;

@@ -1,4 +1,5 @@
-//! `tests/vectors/control.txt`, derived a second time by `tests/vectors/control.py` from `spec/control.md`.
+//! `tests/vectors/control.txt`, derived a second time by `tests/vectors/control.py` from
+//! `spec/control.md`.
 
 mod names;
 mod outside;
@@ -18,6 +19,7 @@ use super::{
     statements::Statements,
 };
 use crate::{
+    Seed,
     group::{Identity, Name, codec::Malformed, codec::Writer, signing::SigningKey},
     id::{Epoch, IdentityKey, Leaf},
     keys::{
@@ -66,7 +68,7 @@ fn badge(case: &Case) -> Genuine<Badge> {
 #[test]
 fn badges_and_doors() {
     for (badge_case, case) in cases(FILE, "badge", 2).iter().zip(cases(FILE, "door", 2)) {
-        let answer = SigningKey::from_seed(case.array("answer_seed"));
+        let answer = SigningKey::from_seed(Seed::from_bytes(&mut case.array("answer_seed")));
         let signed = Signed::door(badge(badge_case), case.bytes("hpke_key"), &answer, &group_id());
         assert_eq!(signed.encode(), case.bytes("door"));
         let host = key(&identity(badge_case.array("seed")));
@@ -202,9 +204,9 @@ fn sayings() {
     }
 }
 
-/// The signature covers what `spec/control.md` and SPEC section 12.2 say, written out here once more.
+/// The signature covers what SPEC section 12.2 says, written out here once more.
 fn speaker_key(case: &Case) -> Saying {
-    let leaf = SigningKey::from_seed(case.array("leaf_seed"));
+    let leaf = SigningKey::from_seed(Seed::from_bytes(&mut case.array("leaf_seed")));
     let content = Writer::new()
         .bytes(b"sottovoce 1 announcement")
         .vec8(&group_id())

@@ -89,7 +89,7 @@ fn what_cannot_be_a_room_is_refused_at_the_start() {
             own_leaf: Leaf(0),
             speakers,
             removed: &[],
-            seed: [1; 32],
+            seed: &[1; 32],
         };
         Schedule::start(start, stage.now).map(|_| ()).err()
     };

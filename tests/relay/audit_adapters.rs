@@ -20,8 +20,8 @@ use sottovoce::{
         socket::Client as Socket,
     },
 };
-#[cfg(feature = "moq")]
 use sottovoce_audit::{capture, report};
+#[cfg(feature = "moq")]
 use sottovoce_testkit::moq as moq_relay;
 #[cfg(any(feature = "moq", feature = "webrtc"))]
 use sottovoce_testkit::watched;

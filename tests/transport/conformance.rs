@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -365,6 +365,10 @@ impl Transport for Broken {
 
     fn now(&self) -> Instant {
         self.inner.now()
+    }
+
+    fn wall(&self) -> Option<SystemTime> {
+        self.inner.wall()
     }
 }
 

@@ -10,7 +10,7 @@ commits that he refuses. No commit here adds a leaf: stacks compare the lifetime
 """
 
 from host import COMPONENT, NEWCOMERS, Room, context_extensions, dictionary, exporter, update
-from rfc9420 import Group, capabilities, extension, mls_message, ratchet_tree, v
+from rfc9420 import COMMIT, Group, capabilities, extension, mls_message, ratchet_tree, v
 from room import BOB, CAROL, EVE, HOST, MADE, Petition, authenticated, credential, law_hash, lifetime, terms_of
 from shared import Form, be, fill, main, public, u8, u16, u64
 
@@ -311,6 +311,10 @@ def commits():
     yield refused("the_epoch_before", "Stale", epoch=0)
     yield refused("a_later_epoch", "Future", epoch=2)
     yield refused("a_signature_of_another_key", "Undecryptable", seed=EVE)
+    ahead = fresh(seed=EVE)
+    ahead.generations[0, COMMIT] = 900
+    message = ahead.commit(aad, [update(value)], base.leaves, context_extensions(value), fill("guard", 4))[0]
+    yield line("refused", what="commit", why="a_signature_of_another_key_far_ahead", error="Undecryptable", message=message)
     yield refused("another_confirmation_tag", "BrokenCommit", tag=bytes(32))
     for why, data in [
         ("of_version_1", b"\1" + aad[1:]),

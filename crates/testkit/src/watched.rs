@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -47,5 +47,9 @@ impl<T: Transport> Transport for Watched<T> {
 
     fn now(&self) -> Instant {
         self.inner.now()
+    }
+
+    fn wall(&self) -> Option<SystemTime> {
+        self.inner.wall()
     }
 }

@@ -1,7 +1,7 @@
 //! Members without rank that keep the room, or say that they do.
 
 use super::*;
-use crate::mls::forge::Forgery;
+use crate::mls::forge::{Forgery, Spoil};
 
 /// The host's device dies, and the second of the others comes to keep the room, because the first, a
 /// rebel, does not take over. Returns the rebel, the keeper and somebody else.
@@ -153,7 +153,7 @@ fn several_listeners_that_pretend_to_keep_branches_do_not_silence_the_room_for_l
 fn who_founds_a_branch_takes_nobody_from_a_keeper_that_lives_in_a_hurry() {
     let (mut party, rebel, keeper, other) = a_room_without_rank();
     let seen = party.log.len();
-    for second in 0..15 {
+    for second in 0..9 {
         party.beat(rebel, 3 + second, [7; 32], vec![9; 32]);
         party.pass(SECOND);
     }
@@ -178,4 +178,42 @@ fn nobody_chooses_a_place_in_the_order_with_its_identity() {
     assert_eq!(party.rooms[0].roster().len(), 10, "all are in");
     let order: Vec<usize> = party.order().into_iter().filter(|who| places.contains(who)).collect();
     assert_ne!(order, places, "the order is what they looked for");
+}
+
+#[test]
+fn a_keeper_moves_nobodys_step_clock_by_more_than_a_minute_at_a_time() {
+    let mut party = Party::new(4);
+    let order = party.order();
+    let (rebel, other) = (order[0], order[2]);
+    party.rebel(0);
+    party.pass(25 * SECOND);
+    assert!(party.seat(rebel).keeps());
+    party.rebel(rebel);
+    let now = party.now;
+    let before = party.seat(other).schedule.elapsed(now);
+    for _ in 0..20 {
+        party.beat_with(rebel, |beat| beat.step_ms = u64::MAX);
+    }
+    let moved = party.seat(other).schedule.elapsed(now) - before;
+    assert!(moved <= 60 * SECOND, "{moved:?} in no time");
+}
+
+#[test]
+fn three_members_do_not_keep_another_out_by_renewals_that_it_cannot_process() {
+    let mut party = Party::new(5);
+    let (rebels, victim) = ([1, 2, 3], 5);
+    let id = party.id(victim);
+    let silent = party.silent_seconds(victim, 180, |party, second| {
+        if second % 10 > 0 {
+            return;
+        }
+        let now = party.now;
+        let Ok((out, memory, seat)) = party.rooms[rebels[second / 10 % 3]].present() else { return };
+        let Some(leaf) = seat.group.occupant(id).map(|victim| victim.leaf) else { return };
+        seat.group.spoil_paths_to(&[leaf], false, Spoil::Garbage);
+        seat.renew_at = now;
+        seat.tend_renewal(out, memory, now);
+        party.deliver();
+    });
+    assert!(silent <= 30, "{silent} of 180 seconds");
 }

@@ -3,14 +3,17 @@
 //! Rooms stand in one process on virtual time. A rebel's room hears everything and says nothing of its
 //! own accord; the test speaks in its name, with its keys.
 
+mod beats;
 mod doors;
 mod floods;
 mod keepers;
 mod keys;
+mod newcomers;
 mod petitions;
 mod replays;
 mod speakers;
 mod statements;
+mod takeovers;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -18,12 +21,15 @@ use bytes::Bytes;
 
 use super::{options::Admission, order::Place, *};
 use crate::{
+    group::Name,
     group::codec::Writer,
+    id::{Epoch, MemberId},
     law::{self, RoleWord, Standing, Tag, Word, statement::Content as _},
     media::Silence,
     mls::{Purpose, SealingKey},
+    transport::RelayName,
     wire::{
-        door::door_name,
+        door::{Door, door_name},
         heartbeat::{Beat, Heartbeat},
         saying::Saying,
         show::{Show, ShowContent, Wish},
@@ -40,6 +46,8 @@ struct Party {
     invite: String,
     /// Every envelope that the relay saw, with its sender.
     log: Vec<(usize, Bytes)>,
+    /// An envelope that a stranger plays to everybody after each message.
+    played: Option<Bytes>,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -63,7 +71,7 @@ impl Party {
             Room::create(identity(0), options, Seed::from_bytes(&mut [100; 32]), now, unix).unwrap();
         let invite = host.invite(InviteOptions::default(), now).unwrap().to_string();
         let (rebels, log) = (Vec::new(), Vec::new());
-        let mut party = Self { rooms: vec![host], rebels, now, unix, invite, log };
+        let mut party = Self { rooms: vec![host], rebels, now, unix, invite, log, played: None };
         for n in 1..=others {
             party.knock(n);
         }
@@ -130,6 +138,9 @@ impl Party {
             if to != from {
                 let _ = room.handle_control(message, self.now);
             }
+            if let Some(played) = &self.played {
+                let _ = room.handle_control(played, self.now);
+            }
         }
     }
 
@@ -157,11 +168,20 @@ impl Party {
 
     /// A heartbeat of a room's own epoch, but for what `change` makes of it.
     fn beat_with(&mut self, from: usize, change: impl FnOnce(&mut Beat)) {
-        let message = self.heartbeat_with(from, change);
+        self.beat_with_doors(from, Vec::new(), change);
+    }
+
+    fn beat_with_doors(&mut self, from: usize, doors: Vec<Signed<Door>>, change: impl FnOnce(&mut Beat)) {
+        let message = self.heartbeat_with(from, doors, change);
         self.send(from, &message);
     }
 
-    fn heartbeat_with(&mut self, from: usize, change: impl FnOnce(&mut Beat)) -> Message {
+    fn heartbeat_with(
+        &mut self,
+        from: usize,
+        doors: Vec<Signed<Door>>,
+        change: impl FnOnce(&mut Beat),
+    ) -> Message {
         let now = self.now;
         let (out, memory, seat) = self.rooms[from].present().unwrap();
         let known = memory.store.known();
@@ -177,7 +197,7 @@ impl Party {
         };
         change(&mut beat);
         let (group_id, salt) = (known.group_id().0, known.terms().salt);
-        Message::Heartbeat(Heartbeat::new(beat, Vec::new(), &out.identity, &group_id, &salt, &mut out.rng))
+        Message::Heartbeat(Heartbeat::new(beat, doors, &out.identity, &group_id, &salt, &mut out.rng))
     }
 
     /// Standings of a room of rank, Unbans and Bans in two registers of `tags` tags that nobody has, as they
@@ -261,6 +281,20 @@ impl Party {
     fn read(&self, envelope: &Bytes) -> Option<Message> {
         let whole = Inbox::default().receive(&self.rooms[0].out.lane, envelope, self.now).ok()??;
         Message::decode(&whole).ok()
+    }
+
+    /// How many messages of a kind the relay has seen from a room since the log had `since` entries.
+    fn count(&self, who: usize, since: usize, is_kind: impl Fn(&Message) -> bool) -> usize {
+        let of_room = self.log.iter().skip(since).filter(|(from, _)| *from == who);
+        of_room.filter_map(|(_, envelope)| self.read(envelope)).filter(is_kind).count()
+    }
+
+    /// A member starts again from what it stored.
+    fn restart(&mut self, who: usize) {
+        let membership = self.rooms[who].membership().unwrap();
+        let seed = Seed::from_bytes(&mut [150 + who as u8; 32]);
+        let unix = UnixTime(self.unix.0 + (self.now - self.rooms[0].out.clock.began).as_secs());
+        self.rooms[who] = Room::resume(identity(who), &membership, seed, self.now, unix).unwrap();
     }
 
     /// How many messages of a room the relay has seen.

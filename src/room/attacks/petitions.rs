@@ -2,10 +2,9 @@
 
 use super::*;
 use crate::{
-    keys::secret::Secret,
     mls::{Aad, Candidate, Context, Draft, Sealed, SealingSecret},
     room::{
-        joining::{check_tree, read_law},
+        joining::{check_sender, check_tree, read_law},
         making::Work,
         petition::Petition,
     },
@@ -30,11 +29,11 @@ impl Party {
     fn lure(&mut self, rebel: usize, victim: usize, ahead_ms: u64) -> Vec<u8> {
         let key_exchange = self.seat(0).group.key_exchange();
         let group_id = self.memory(0).store.known().group_id().0;
-        let door = SealingSecret::derive(key_exchange, &Secret::wrap(vec![5; 32])).unwrap();
+        let door = SealingSecret::derive(key_exchange, &Seed::from_bytes(&mut [5; 32])).unwrap();
         let door_key = door.public().as_bytes().to_vec();
         for _ in 0..40 {
             let (key, seen) = (door_key.clone(), self.log.len());
-            let beat = self.heartbeat_with(rebel, |beat| {
+            let beat = self.heartbeat_with(rebel, Vec::new(), |beat| {
                 (beat.epoch, beat.branch, beat.door_key) = (Epoch(3), [7; 32], key);
                 beat.time_ms += ahead_ms;
             });
@@ -193,8 +192,10 @@ fn a_welcome_brings_the_live_set_in_order_and_names_a_keeper_that_is_there() {
         };
         let welcome = seat.group.commit(&draft).unwrap().welcome.unwrap();
         let entry = petition.applicant.open(&welcome).unwrap();
-        let entered =
-            read_law(&entry, &group_id, own).and_then(|(_, epoch_law)| check_tree(&entry, epoch_law.law()));
+        let entered = read_law(&entry, &group_id, own).and_then(|(_, epoch_law)| {
+            check_sender(&entry, epoch_law.law())?;
+            check_tree(&entry, epoch_law.law())
+        });
         assert_eq!(entered.is_ok(), enters, "{what}: {entered:?}");
     }
 }

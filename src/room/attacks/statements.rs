@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     group::codec::Writer,
-    law::{Standing, Statement, Word, statement::Content as _},
+    law::{Genuine, GenuineStatement, Standing, Statement, Tag, Word, statement::Content as _},
     wire::statements::Statements,
 };
 
@@ -36,6 +36,36 @@ fn a_ban_is_shown_at_once_though_it_was_shown_before_with_a_false_signature() {
     party.deliver();
     let key = IdentityKey::from_bytes(*party.rooms[rebel].out.identity.public());
     assert!(!party.memory(2).store.law().admits(&key), "everybody knows the ban at once");
+}
+
+#[test]
+fn a_moderators_words_about_nobody_do_not_make_the_host_sign_table_after_table() {
+    let mut party = Party::new(2);
+    let (id, now) = (party.id(1), party.now);
+    party.rooms[0].set_role(id, Role::Moderator, now).unwrap();
+    party.deliver();
+    party.pass(10 * SECOND);
+    party.rebel(1);
+    let key = IdentityKey::from_bytes(*party.rooms[1].out.identity.public());
+    let law = party.memory(1).store.law();
+    let (term, floor) = (law.moderators()[0].term, law.rest().floor());
+    let group_id = *party.memory(1).store.known().group_id();
+    let said = (0..300_u16).map(|n| {
+        let [high, low] = n.to_be_bytes();
+        let about = Tag([0xee, high, low, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]);
+        let standing = Standing { issuer: key, term, about, word: Word::Ban, n: floor + 1 };
+        GenuineStatement::Standing(Genuine::sign(standing, &identity(1), &group_id)).statement().encode()
+    });
+    let statements = Statements::new(said.collect()).unwrap();
+    party.say(1, &Saying::Statements(statements));
+    let (mut tables, mut last) = (0, None);
+    for _ in 0..30 {
+        party.pass(SECOND);
+        let id = party.memory(2).store.law().table_id();
+        tables += usize::from(last != id);
+        last = id;
+    }
+    assert!(tables <= 3, "{tables} tables in 30 seconds");
 }
 
 #[test]

@@ -10,11 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use zeroize::Zeroize;
-
 use crate::{
+    Seed,
     group::announce::{MIN_HOLDS, RENEWAL},
-    keys::secret::Secret,
     wire::message::MAX_SPENT,
 };
 
@@ -25,13 +23,13 @@ pub(in crate::room) struct Expiry {
     /// The key of the present epoch.
     present: Option<Present>,
     /// Keys of epochs that ended, the oldest first, and when they are to be published.
-    spent: VecDeque<(Instant, Secret)>,
+    spent: VecDeque<(Instant, Seed)>,
 }
 
 struct Present {
     holds: u32,
     /// `None` for a key that is never published.
-    seed: Option<Secret>,
+    seed: Option<Seed>,
     announced_at: Instant,
     renew_at: Instant,
 }
@@ -44,11 +42,9 @@ impl Expiry {
     }
 
     /// An epoch begins in which we speak with the key of `seed`. Returns what the announcement has to promise.
-    pub(in crate::room) fn begin_epoch(&mut self, mut seed: [u8; 32], now: Instant) -> u32 {
-        let kept = (self.holds != 0).then(|| Secret::filled(seed.len(), |out| out.copy_from_slice(&seed)));
-        seed.zeroize();
-        self.present =
-            Some(Present { holds: self.holds, seed: kept, announced_at: now, renew_at: now + RENEW });
+    pub(in crate::room) fn begin_epoch(&mut self, seed: Seed, now: Instant) -> u32 {
+        let seed = (self.holds != 0).then_some(seed);
+        self.present = Some(Present { holds: self.holds, seed, announced_at: now, renew_at: now + RENEW });
         self.holds
     }
 
@@ -83,12 +79,7 @@ impl Expiry {
     /// Private halves whose time is over, as many as go into one message.
     pub(in crate::room) fn publish(&mut self, now: Instant) -> Vec<[u8; 32]> {
         let due = self.spent.iter().take_while(|(due, _)| *due <= now).count().min(MAX_SPENT);
-        let seeds = self.spent.drain(..due).map(|(_, seed)| {
-            let mut out = [0; 32];
-            out.copy_from_slice(seed.bytes());
-            out
-        });
-        seeds.collect()
+        self.spent.drain(..due).map(|(_, seed)| *seed.bytes()).collect()
     }
 
     /// When [`renew`](Self::renew) or [`publish`](Self::publish) has something to say.
@@ -118,14 +109,18 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
+    fn seed(n: u8) -> Seed {
+        Seed::from_bytes(&mut [n; 32])
+    }
+
     #[test]
     fn a_key_is_published_half_an_hour_after_its_epoch_and_never_before() {
         let (mut expiry, now) = (Expiry::default(), Instant::now());
-        assert_eq!(expiry.begin_epoch([1; 32], now), 1_800);
+        assert_eq!(expiry.begin_epoch(seed(1), now), 1_800);
         let ended = now + 90 * MINUTE;
         assert!(expiry.publish(ended).is_empty(), "its epoch lasts");
         expiry.end_epoch(ended);
-        assert_eq!(expiry.begin_epoch([2; 32], ended), 1_800);
+        assert_eq!(expiry.begin_epoch(seed(2), ended), 1_800);
         let due = ended + 30 * MINUTE;
         assert!(expiry.publish(due - Duration::from_millis(1)).is_empty());
         assert_eq!(expiry.publish(due), [[1; 32]]);
@@ -136,7 +131,7 @@ mod tests {
     fn a_key_that_holds_for_ever_is_never_published_and_not_even_kept() {
         let (mut expiry, now) = (Expiry::default(), Instant::now());
         expiry.set(None);
-        assert_eq!(expiry.begin_epoch([1; 32], now), 0);
+        assert_eq!(expiry.begin_epoch(seed(1), now), 0);
         assert!(expiry.present.as_ref().is_some_and(|present| present.seed.is_none()));
         expiry.end_epoch(now);
         assert!(expiry.publish(now + 100_000 * MINUTE).is_empty());
@@ -145,14 +140,14 @@ mod tests {
     #[test]
     fn what_is_set_holds_from_the_next_epoch_on_and_is_half_an_hour_at_least() {
         let (mut expiry, now) = (Expiry::default(), Instant::now());
-        expiry.begin_epoch([1; 32], now);
+        expiry.begin_epoch(seed(1), now);
         expiry.set(Some(120 * MINUTE));
         assert_eq!(expiry.renew(now + 5 * MINUTE), Some(1_800), "a promise is repeated as it was made");
         expiry.end_epoch(now);
-        assert_eq!(expiry.begin_epoch([2; 32], now), 7_200);
+        assert_eq!(expiry.begin_epoch(seed(2), now), 7_200);
         expiry.end_epoch(now);
         expiry.set(Some(Duration::ZERO));
-        assert_eq!(expiry.begin_epoch([3; 32], now), 1_800);
+        assert_eq!(expiry.begin_epoch(seed(3), now), 1_800);
         expiry.end_epoch(now);
         assert_eq!(expiry.publish(now + 30 * MINUTE), [[1; 32], [3; 32]]);
         assert_eq!(expiry.publish(now + 120 * MINUTE), [[2; 32]]);
@@ -162,7 +157,7 @@ mod tests {
     fn a_key_is_announced_every_five_minutes() {
         let (mut expiry, now) = (Expiry::default(), Instant::now());
         assert_eq!(expiry.renew(now), None);
-        expiry.begin_epoch([1; 32], now);
+        expiry.begin_epoch(seed(1), now);
         assert_eq!(expiry.poll_timeout(), Some(now + 5 * MINUTE));
         assert_eq!(expiry.renew(now + 4 * MINUTE), None);
         assert_eq!(expiry.renew(now + 5 * MINUTE), Some(1_800));
@@ -175,7 +170,7 @@ mod tests {
         for n in 0..MAX_KEPT + 10 {
             let mut seed = [0; 32];
             seed[..8].copy_from_slice(&n.to_be_bytes());
-            expiry.begin_epoch(seed, now);
+            expiry.begin_epoch(Seed::from_bytes(&mut seed), now);
             expiry.end_epoch(now);
         }
         assert_eq!(expiry.spent.len(), MAX_KEPT);

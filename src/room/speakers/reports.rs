@@ -7,13 +7,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use zeroize::Zeroize;
-
 use super::{
     expiry::Expiry,
     vouched::{Heard, Publication, Vouched},
 };
 use crate::{
+    Seed,
     group::announce::SpeakerKey,
     id::Leaf,
     keys::{OpenRekey, Rekey, Schedule, secret::Secret},
@@ -22,12 +21,7 @@ use crate::{
     mls::{Failure, Group},
     report::{Draft, Excerpt, ExcerptError, Keep, ModerationKey, Part, PublishedKey, Recorder, Taken},
     room::{
-        Room, Violation,
-        error::ControlError,
-        event::Ending,
-        memory::Memory,
-        outbox::{Clock, Outbox},
-        phase::Phase,
+        Room, Violation, error::ControlError, event::Ending, memory::Memory, outbox::Outbox, phase::Phase,
         seat::Seat,
     },
     wire::{invite::UnixTime, message::Message, saying::Saying},
@@ -112,14 +106,6 @@ impl Room {
     /// The further they are known, the less anybody proves with what was recorded.
     pub fn published_keys(&self) -> impl Iterator<Item = PublishedKey> + '_ {
         self.out.reports.published.iter().copied()
-    }
-
-    /// Tells the room the time by a clock that is right. After the device slept, or set its clock.
-    ///
-    /// Speakers are heard only while the time of their announcements is ours within five minutes
-    /// ([`Violation::Clock`]).
-    pub fn set_clock(&mut self, unix: UnixTime, now: Instant) {
-        self.out.clock = Clock { began: now, unix };
     }
 
     /// Does what is due for reports.
@@ -250,34 +236,24 @@ impl Reports {
     }
 }
 
-impl Clock {
-    /// The first moment at which [`unix`](Self::unix) says `unix`.
-    fn instant(&self, unix: UnixTime) -> Instant {
-        let after = Duration::from_secs(unix.0.saturating_sub(self.unix.0));
-        self.began.checked_add(after).unwrap_or(self.began + A_YEAR)
-    }
-}
-
 /// Begins an epoch in which our speaker key is that of `seed`, and announces it.
 pub(in crate::room) fn begin_speaking(
     out: &mut Outbox,
     group: &mut Group,
     terms: &Terms,
     schedule: &Schedule,
-    seed: &mut [u8; 32],
+    seed: Seed,
     now: Instant,
 ) -> Result<(), Failure> {
-    let announced = match schedule.speaker_key() {
+    match schedule.speaker_key() {
         Some(key) => {
             // Only we know when ours is due.
             out.reports.vouched.know(key, out.id(), UnixTime(u64::MAX));
-            let holds = out.reports.expiry.begin_epoch(*seed, now);
+            let holds = out.reports.expiry.begin_epoch(seed, now);
             announce(out, group, terms, key, holds, now)
         }
         None => Ok(()),
-    };
-    seed.zeroize();
-    announced
+    }
 }
 
 fn announce(
@@ -322,7 +298,14 @@ impl fmt::Display for ReportError {
     }
 }
 
-impl std::error::Error for ReportError {}
+impl std::error::Error for ReportError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Excerpt(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 impl From<ExcerptError> for ReportError {
     fn from(error: ExcerptError) -> Self {
@@ -332,4 +315,3 @@ impl From<ExcerptError> for ReportError {
 
 /// Published keys that are kept.
 const MAX_PUBLISHED: usize = 1_024;
-const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -8,7 +8,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
@@ -313,6 +313,10 @@ impl<T: Transport> Transport for Hostile<T> {
 
     fn now(&self) -> Instant {
         self.inner.now()
+    }
+
+    fn wall(&self) -> Option<SystemTime> {
+        self.inner.wall()
     }
 }
 

@@ -356,8 +356,8 @@ fn number_in(packet: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(*number))
 }
 
-fn identity(seed: [u8; 32]) -> Identity {
-    Identity::from_seed(seed, name("member"))
+fn identity(bytes: [u8; 32]) -> Identity {
+    Identity::from_seed(bytes, name("member"))
 }
 
 fn name(name: &'static str) -> Name {

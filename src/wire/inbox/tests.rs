@@ -166,14 +166,32 @@ fn a_flood_that_begins_before_a_message_does_not_keep_it_out() {
         assert!(scene.receive_all(&begun).is_empty());
     }
     assert!(scene.inbox.held > BUDGET - 2 * SIZES[4], "the inbox is full");
-    // All of the flood is of two parts, so a new message of one part is what is forgotten.
     let message = scene.message(60_000);
     let envelopes = scene.seal(&message);
-    assert!(scene.receive_all(&envelopes).is_empty());
-    // Messages that stand still make room.
-    scene.now += LATELY;
-    let envelopes = scene.seal(&message);
-    assert_eq!(scene.receive_all(&envelopes), [message]);
+    assert!(scene.receive_all(&envelopes) == [message], "the message is lost");
+}
+
+#[test]
+fn messages_that_a_stranger_begins_and_keeps_moving_keep_no_message_out() {
+    let mut scene = Scene::new();
+    // Each has more parts than an honest one when it begins, and gets another before it stands still.
+    let mut begun: Vec<_> = (0..85).map(|_| scene.begun(MAX_MESSAGE, 14)).collect();
+    for begun in &mut begun {
+        let first: Vec<_> = begun.drain(..6).collect();
+        assert!(scene.receive_all(&first).is_empty());
+    }
+    let mut lost = 0;
+    for second in 0..60 {
+        scene.now += Duration::from_secs(1);
+        for begun in begun.iter_mut().skip(second % 8).step_by(8).filter(|begun| !begun.is_empty()) {
+            let next = begun.remove(0);
+            assert_eq!(scene.receive(&next), Ok(None));
+        }
+        let message = scene.message(60_000);
+        let envelopes = scene.seal(&message);
+        lost += usize::from(scene.receive_all(&envelopes) != [message]);
+    }
+    assert_eq!(lost, 0, "of 60 messages");
 }
 
 #[test]

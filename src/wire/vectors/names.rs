@@ -1,4 +1,5 @@
-//! `tests/vectors/names.txt`: codes that people compare, names of keys, and the bytes of the reference relay.
+//! `tests/vectors/names.txt`: codes that people compare, names of keys, and the bytes of the
+//! reference relay.
 
 use bytes::Bytes;
 

@@ -1,12 +1,10 @@
 //! Knocks, answers and shows: what is sealed to one key, in an ordinary room and in a hybrid one.
 
 use crate::{
+    Seed,
     group::KeyExchange,
     id::IdentityKey,
-    keys::{
-        secret::Secret,
-        vectors::{Case, cases},
-    },
+    keys::vectors::{Case, cases},
     mls::{Purpose, Sealed, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent, Receipt, RefuseReason, Refused},
@@ -25,7 +23,7 @@ fn key_exchange(case: &Case) -> KeyExchange {
 }
 
 fn pair(case: &Case, name: &str, key_exchange: KeyExchange) -> SealingSecret {
-    SealingSecret::derive(key_exchange, &Secret::wrap(case.bytes(name))).unwrap()
+    SealingSecret::derive(key_exchange, &Seed::from_bytes(&mut case.array(name))).unwrap()
 }
 
 fn sealed(kem: &[u8], sealed: &[u8]) -> Sealed {
@@ -74,11 +72,13 @@ fn answers() {
             }
             "refused" => {
                 let reason = REASONS[usize::try_from(case.number("reason")).unwrap()];
-                let answer = crate::group::signing::SigningKey::from_seed(case.array("seed"));
+                let answer =
+                    crate::group::signing::SigningKey::from_seed(Seed::from_bytes(&mut case.array("seed")));
                 AnswerContent::Refused(Signed::refused(Refused { reference, reason }, &answer, &group_id()))
             }
             "waiting" => {
-                let answer = crate::group::signing::SigningKey::from_seed(case.array("seed"));
+                let answer =
+                    crate::group::signing::SigningKey::from_seed(Seed::from_bytes(&mut case.array("seed")));
                 AnswerContent::Waiting(Signed::waiting(reference, &answer, &group_id()))
             }
             "shown" => AnswerContent::Shown(statements(&case, "statements")),

@@ -191,7 +191,7 @@ impl Stage {
             own_leaf: own,
             speakers: &speakers,
             removed,
-            seed,
+            seed: &seed,
         };
         Schedule::start(start, self.now).unwrap()
     }

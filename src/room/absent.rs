@@ -1,0 +1,104 @@
+//! A member that has no place in the room and asks for one (SPEC section 7, rules R1 to R7 and F2).
+
+use std::time::{Duration, Instant};
+
+use super::{
+    bounded::Rate,
+    error::ControlError,
+    heartbeats::open_beat,
+    held::Held,
+    judge::{Newest, OLD, Past},
+    memory::Memory,
+    outbox::Outbox,
+    returning::{Returning, Target},
+};
+use crate::{id::IdentityKey, law::Rank, wire::heartbeat::Heartbeat};
+
+/// A member without a place, on the way back.
+pub(super) struct Absent {
+    pub(super) memory: Memory,
+    pub(super) returning: Returning,
+    pub(super) held: Held,
+    /// Chains that were taken: whoever has a link can send some.
+    pub(super) chains: Rate<()>,
+    pub(super) past: Past,
+    pub(super) newest: Newest,
+    /// When a heartbeat of an admitted keeper was heard last.
+    heard_at: Option<Instant>,
+    /// How much later than others this member founds a branch, once it is drawn.
+    spread: Option<Duration>,
+    /// When somebody of rank was heard last.
+    pub(super) rank_heard: Instant,
+    began: Instant,
+}
+
+impl Absent {
+    pub(super) fn new(memory: Memory, past: Past, newest: Newest, now: Instant) -> Self {
+        let returning = Returning::new(memory.store.known().terms().key_exchange, now, now);
+        // The user is there: it started the application.
+        Self::with(memory, returning, Held::default(), past, newest, now, now)
+    }
+
+    pub(super) fn with(
+        memory: Memory,
+        returning: Returning,
+        held: Held,
+        past: Past,
+        newest: Newest,
+        rank_heard: Instant,
+        now: Instant,
+    ) -> Self {
+        let chains = Rate::new(CHAINS, Duration::from_secs(1));
+        Self {
+            memory,
+            returning,
+            held,
+            chains,
+            past,
+            newest,
+            heard_at: None,
+            spread: None,
+            rank_heard,
+            began: now,
+        }
+    }
+
+    pub(super) fn hear_heartbeat(
+        &mut self,
+        out: &mut Outbox,
+        heartbeat: &Heartbeat,
+        now: Instant,
+    ) -> Result<(), ControlError> {
+        let beat = open_beat(&self.memory, &mut self.newest, heartbeat)?;
+        let made = out.skew.hear(beat.content().key.id(), beat.content().time_ms, Duration::ZERO, now);
+        if made + OLD <= now {
+            return Err(ControlError::Stale);
+        }
+        self.heard_at = Some(now);
+        self.returning.hear(Target::of(&beat, now));
+        Ok(())
+    }
+
+    /// When this member founds a branch: somebody of rank after ten seconds in which no keeper was heard, anybody else
+    /// 30 to 60 s after the last chance.
+    pub(super) fn found_at(&mut self, out: &mut Outbox) -> Instant {
+        let spread = *self
+            .spread
+            .get_or_insert_with(|| Duration::from_millis((u32::from_be_bytes(out.random()) % 30_000).into()));
+        let own = IdentityKey::from_bytes(*out.identity.public());
+        let ranks = self.memory.store.law().rank_of(&own) > Rank::None;
+        let wait = match (ranks, self.heard_at) {
+            (true, None) => RANK_FOUNDS,
+            (true, Some(_)) => FOUNDS,
+            (false, _) => FOUNDS + spread,
+        };
+        self.began + wait
+    }
+}
+
+/// Somebody of rank that hears no keeper founds a branch after this time.
+const RANK_FOUNDS: Duration = Duration::from_secs(10);
+/// Anybody that nobody lets in does after this time, and up to half a minute more.
+const FOUNDS: Duration = Duration::from_secs(30);
+/// Chains that are taken in a second.
+const CHAINS: usize = 8;

@@ -1,0 +1,65 @@
+//! Members without rank that take the keeping over in turn.
+
+use super::{super::making::Work, *};
+
+impl Party {
+    /// A member commits, whosever turn it is, and so keeps the room if the others merge it.
+    fn commit(&mut self, who: usize, renews: bool) {
+        let now = self.now;
+        let (out, memory, seat) = self.rooms[who].present().unwrap();
+        seat.commit(out, memory, Work { renews, ..Work::default() }, now).unwrap();
+        while let Some(message) = self.rooms[who].poll_transmit() {
+            self.relay(who, &message);
+        }
+        self.deliver();
+    }
+
+    /// A member that kept the room merges the takeover of another one at once, as no honest one does.
+    fn give_way(&mut self, who: usize) {
+        let now = self.now;
+        let (out, memory, seat) = self.rooms[who].present().unwrap();
+        if let Some(pending) = seat.pending.pop() {
+            let law = seat.epoch_law.clone();
+            seat.merge(out, memory, *pending.staged, law, now);
+        }
+    }
+}
+
+#[test]
+fn members_who_take_over_from_each_other_do_not_make_everybody_return_when_a_moderator_takes_over() {
+    let mut party = Party::new(6);
+    let (id, now) = (party.id(1), party.now);
+    party.rooms[0].set_role(id, Role::Moderator, now).unwrap();
+    party.deliver();
+    party.pass(10 * SECOND);
+    let order = party.order();
+    let (moderator, rebels, other) = (order[0], &order[1..4], order[5]);
+    assert_eq!(moderator, 1);
+    // Host and moderator are away for a while.
+    party.rebel(0);
+    party.rebel(moderator);
+    party.pass(25 * SECOND);
+    assert!(party.seat(rebels[0]).keeps());
+    for rebel in rebels {
+        party.rebel(*rebel);
+    }
+    // Who has committed as often as members merge counts as silent: the next one takes over at once.
+    for rebel in rebels.iter().chain(rebels) {
+        if !party.seat(*rebel).keeps() {
+            party.commit(*rebel, false);
+            rebels.iter().for_each(|other| party.give_way(*other));
+        }
+        let (id, now) = (party.id(*rebel), party.now);
+        while !party.seat(other).turns.is_too_fast(id, now) {
+            party.commit(*rebel, true);
+        }
+    }
+    let keeper = party.id(rebels[2]);
+    assert_eq!(party.rooms[other].keeper(), Some(keeper), "the last of them keeps");
+    let since = party.log.len();
+    party.rebels.retain(|rebel| *rebel != moderator);
+    party.pass(2 * SECOND);
+    assert_eq!(party.rooms[other].keeper(), Some(id));
+    let returns = party.count(other, since, |kind| matches!(kind, Message::Show(_)));
+    assert_eq!(returns, 0, "the takeover is merged, and nobody has to return");
+}

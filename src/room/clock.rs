@@ -1,0 +1,128 @@
+//! Clocks: the one that the application reads, what the device slept through, and whose is wrong (SPEC section 7, rules
+//! T3 and T4).
+
+use std::time::{Duration, Instant};
+
+use super::{
+    Room, event::Event, order::Place, outbox::Outbox, phase::Phase, returning::Returning, seat::Seat,
+    skew::Skew,
+};
+use crate::{id::MemberId, wire::invite::UnixTime};
+
+/// One moment by two clocks, as the application told it.
+#[derive(Clone, Copy)]
+pub(super) struct Clock {
+    pub(super) began: Instant,
+    pub(super) unix: UnixTime,
+}
+
+impl Clock {
+    pub(super) fn unix(&self, now: Instant) -> UnixTime {
+        self.unix.after(now.saturating_duration_since(self.began))
+    }
+
+    pub(super) fn unix_ms(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.began).as_millis();
+        self.unix.0.saturating_mul(1000).saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
+    /// The first moment at which [`unix`](Self::unix) says `unix`.
+    pub(super) fn instant(&self, unix: UnixTime) -> Instant {
+        let after = Duration::from_secs(unix.0.saturating_sub(self.unix.0));
+        self.began.checked_add(after).unwrap_or(self.began + A_YEAR)
+    }
+}
+
+impl Seat {
+    /// The clock jumped, and nobody here can tell sleep from a clock that was set: a word that waited while the device
+    /// slept looks like one that was just made. So no word proves anything before somebody has answered something that
+    /// we say from now on: the keeper a Return, members a heartbeat of ours.
+    fn doubt_time(&mut self, out: &mut Outbox, now: Instant) {
+        if self.group.roster().len() == 1 {
+            return;
+        }
+        self.doubted_ms = Some(out.stamp_ms(now));
+        if !self.keeps() {
+            let key_exchange = self.group.key_exchange();
+            self.returning.get_or_insert_with(|| Returning::new(key_exchange, now, now));
+        }
+    }
+}
+
+impl Room {
+    /// Tells the room the time by the clock of the device. Call it when that clock and `now` do not go together any more,
+    /// as the [driver](crate::driver) does: the device slept, which `Instant` does not count, or its clock was set.
+    ///
+    /// By how much the clock is ahead of what it should show counts as time that has passed, up to a day: whoever slept
+    /// does not send before the room was heard again. [`Event::Slept`] says so from two seconds on.
+    pub fn set_clock(&mut self, unix: UnixTime, now: Instant) {
+        let mut now = self.at(now);
+        let ahead = unix.0.saturating_sub(self.out.clock.unix(now).0);
+        let slept = Duration::from_secs(ahead).min(A_DAY);
+        if slept >= NOTICED {
+            self.slept += slept;
+            now += slept;
+            self.now = now;
+            self.out.tell(Event::Slept { lasted: slept });
+            self.out.skew = Skew::new(now);
+        }
+        self.out.clock = Clock { began: now, unix };
+        if slept >= NOTICED
+            && let Phase::Present(_, seat) = &mut self.phase
+        {
+            seat.doubt_time(&mut self.out, now);
+        }
+        self.tend(now);
+        self.tend_reports(now);
+        self.end_if_faulty();
+    }
+
+    /// A time of the application, as the room counts it: with all the time that the device slept.
+    pub(super) fn at(&mut self, now: Instant) -> Instant {
+        let now = now + self.slept;
+        self.now = self.now.max(now);
+        now
+    }
+}
+
+/// Whose clock is wrong, as far as the application was told.
+#[derive(Default)]
+pub(super) struct Wrong(Vec<MemberId>);
+
+impl Wrong {
+    /// Whether there is anything to find out: a clock far from ours, or one that was.
+    pub(super) fn is_due(&self, mut ahead: impl Iterator<Item = i64>) -> bool {
+        !self.0.is_empty() || ahead.any(|ahead| ahead.abs() > NEAR_MS)
+    }
+
+    /// Whose clock has turned out to be wrong since this was asked last, and by how many seconds, ahead if positive.
+    ///
+    /// `clocks` are those of everybody, our own included, in milliseconds ahead of ours. The time that most of them show
+    /// within two and a half minutes is right; of several such times that of the member who comes first in the order.
+    pub(super) fn changes(&mut self, clocks: &[(Place, MemberId, i64)]) -> Vec<(MemberId, i64)> {
+        let mut shown: Vec<i64> = clocks.iter().map(|(_, _, ahead)| *ahead).collect();
+        shown.sort_unstable();
+        let near = |at: i64| {
+            let from = shown.partition_point(|other| *other < at - NEAR_MS);
+            shown.partition_point(|other| *other <= at + NEAR_MS) - from
+        };
+        let right = clocks.iter().min_by_key(|(place, _, ahead)| (std::cmp::Reverse(near(*ahead)), *place));
+        let Some(right) = right.map(|(_, _, ahead)| *ahead) else { return Vec::new() };
+        let wrong = clocks.iter().filter(|(_, _, ahead)| (ahead - right).abs() > NEAR_MS);
+        let wrong: Vec<_> = wrong.map(|(_, member, ahead)| (*member, (ahead - right) / 1_000)).collect();
+        // Of whom no time is known at the moment, nothing is new.
+        let unknown = |member: &MemberId| clocks.iter().all(|(_, other, _)| other != member);
+        let mut told: Vec<_> = wrong.iter().map(|(member, _)| *member).collect();
+        told.extend(self.0.iter().copied().filter(unknown).take(MAX_UNKNOWN));
+        let before = std::mem::replace(&mut self.0, told);
+        wrong.into_iter().filter(|(member, _)| !before.contains(member)).collect()
+    }
+}
+
+/// From here on a difference between the two clocks is more than seconds being counted in whole.
+const NOTICED: Duration = Duration::from_secs(2);
+const MAX_UNKNOWN: usize = 64;
+const A_DAY: Duration = Duration::from_secs(24 * 3_600);
+const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+/// Half of what the time of an announcement may differ by (SPEC section 12.2).
+const NEAR_MS: i64 = 150_000;

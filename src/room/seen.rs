@@ -1,0 +1,143 @@
+//! What an application can see of a room: where it stands, its terms, its members.
+
+use super::{Admission, KnockId, Room, Status, entering, phase::Phase};
+use crate::{
+    group::{KeyExchange, Member, Name, PairCode, Role, RoomCode},
+    id::{Epoch, MemberId},
+    law::{DefaultRole, Terms},
+    media::{Authenticity, PacketSize},
+    transport::{RelayName, RoomHandle},
+};
+
+impl Room {
+    /// Where we stand.
+    pub fn status(&self) -> Status {
+        match self.phase {
+            Phase::Joining(_) => Status::Waiting,
+            Phase::Present(..) => Status::Present,
+            Phase::Returning(_) => Status::Returning,
+            Phase::Over => Status::Over,
+        }
+    }
+
+    /// Our own fingerprint.
+    pub fn id(&self) -> MemberId {
+        self.out.id()
+    }
+
+    /// What the relay calls the room.
+    pub fn handle(&self) -> RoomHandle {
+        RoomHandle::from_bytes(self.out.lane.handle())
+    }
+
+    /// The relays that may be contacted for this room.
+    pub fn relays(&self) -> &[RelayName] {
+        &self.out.relays
+    }
+
+    /// What the room is called, once we are in.
+    pub fn name(&self) -> Option<&Name> {
+        Some(&self.terms()?.name)
+    }
+
+    /// How the room agrees on its keys, once we are in.
+    pub fn key_exchange(&self) -> Option<KeyExchange> {
+        Some(self.terms()?.key_exchange)
+    }
+
+    /// The one size of packets before they are sealed, once we are in.
+    pub fn packet_size(&self) -> Option<PacketSize> {
+        Some(self.terms()?.packet_size)
+    }
+
+    /// Whether packets carry their speaker's signature, once we are in.
+    pub fn authenticity(&self) -> Option<Authenticity> {
+        Some(self.terms()?.authenticity)
+    }
+
+    /// The role of whoever comes in without one of its own, once we are in.
+    pub fn default_role(&self) -> Option<Role> {
+        Some(match self.terms()?.default_role {
+            DefaultRole::Listener => Role::Listener,
+            DefaultRole::Speaker => Role::Speaker,
+        })
+    }
+
+    /// How our own door answers knocks, if we have rank.
+    pub fn admission(&self) -> Option<Admission> {
+        Some(self.memory()?.doors.as_ref()?.admission)
+    }
+
+    /// The present epoch, once we are in.
+    pub fn epoch(&self) -> Option<Epoch> {
+        self.seat().map(|seat| seat.group.epoch())
+    }
+
+    /// Who made the room or was handed it, once we are in.
+    pub fn host(&self) -> Option<MemberId> {
+        self.seat().map(|seat| seat.epoch_law.law().host().id())
+    }
+
+    /// Who puts commits in order, once we are in.
+    pub fn keeper(&self) -> Option<MemberId> {
+        self.seat().and_then(|seat| seat.keeper_id)
+    }
+
+    /// Our own role, once we are in.
+    pub fn role(&self) -> Option<Role> {
+        self.roster().iter().find(|member| member.is_self).map(|member| member.role)
+    }
+
+    /// Everybody in the room, ourselves included, by leaf; empty until we are in.
+    ///
+    /// This is the MLS tree itself, with the roles that the law of the epoch gives: nobody who is not
+    /// here has the epoch's keys.
+    pub fn roster(&self) -> &[Member] {
+        self.seat().map_or(&[], |seat| &seat.members)
+    }
+
+    /// Everybody who can open what is sealed now: all of the roster, whatever their role.
+    pub fn hears(&self) -> impl Iterator<Item = MemberId> + '_ {
+        self.roster().iter().map(|member| member.id)
+    }
+
+    /// Whether a member has said nothing for a while.
+    pub fn is_absent(&self, member: MemberId) -> bool {
+        self.seat().is_some_and(|seat| seat.presence.is_shown_absent(member))
+    }
+
+    /// Whether an identity is kept out, if this member has ever seen it.
+    pub fn is_banned(&self, member: MemberId) -> bool {
+        self.memory().is_some_and(|memory| {
+            memory.key_of(member).is_some_and(|key| entering::is_banned(memory.store.law(), &key))
+        })
+    }
+
+    /// Whether doors admit nobody new.
+    pub fn is_locked(&self) -> bool {
+        self.memory().is_some_and(|memory| memory.store.law().is_locked())
+    }
+
+    /// Everybody who waits at our door, in the order of coming.
+    pub fn waiting(&self) -> impl Iterator<Item = (KnockId, MemberId, &Name)> {
+        self.memory().and_then(|memory| memory.doors.as_ref()).into_iter().flat_map(|doors| doors.waiting())
+    }
+
+    /// The digits that are the same for everybody in this epoch of the room.
+    pub fn code(&self) -> Option<RoomCode> {
+        let group = &self.seat()?.group;
+        let keys = group.roster().iter().map(|member| *member.key.as_bytes());
+        Some(RoomCode::new(group.group_id(), group.authenticator(), keys))
+    }
+
+    /// The digits that this member and we share, in every room.
+    pub fn pair_code(&self, member: MemberId) -> Option<PairCode> {
+        let member = self.seat()?.group.occupant(member)?;
+        Some(PairCode::new(self.out.identity.public(), member.key.as_bytes()))
+    }
+
+    fn terms(&self) -> Option<&Terms> {
+        self.seat()?;
+        Some(self.memory()?.store.known().terms())
+    }
+}
