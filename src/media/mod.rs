@@ -23,7 +23,6 @@ mod vectors;
 pub use early::Early;
 pub use open::{Opened, Opener, Proof, Refusal};
 pub use opus::{MalformedOpus, OpusPacket};
-pub(crate) use profile::LEAST_OPUS;
 pub use profile::{Authenticity, PacketSize, PacketSizeError, Silence, capacity};
 pub use seal::{HEADROOM, Reused, SealError, Sealer, TAILROOM};
 pub use stamp::{Level, Loss, Notes, Stamp};

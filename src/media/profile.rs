@@ -54,9 +54,6 @@ pub const fn capacity(size: PacketSize, authenticity: Authenticity) -> usize {
     }
 }
 
-/// 20 ms of Opus at 6 kbit/s, its least, in bytes: a room has packets that hold so much.
-pub(crate) const LEAST_OPUS: usize = 15;
-
 /// 240 bytes: 40 ms of Opus at 32 kb/s, stamp and signature.
 impl Default for PacketSize {
     fn default() -> Self {

@@ -87,7 +87,7 @@ use crate::{
     id::IdentityKey,
     keys::Rekey,
     law::{Anchor, DefaultRole, Store, Terms},
-    media::{LEAST_OPUS, capacity},
+    media::capacity,
     random::{Generator, Seed},
     wire::{
         envelope::LaneKey,
@@ -328,3 +328,6 @@ impl fmt::Debug for Room {
         write!(f, "Room({:?})", self.status())
     }
 }
+
+/// 20 ms of Opus at 6 kbit/s, its least, in bytes: a room has packets that hold so much.
+const LEAST_OPUS: usize = 15;
