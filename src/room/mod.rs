@@ -35,6 +35,8 @@ mod event;
 mod freshness;
 mod hearing;
 mod held;
+#[cfg(feature = "testkit")]
+pub(crate) mod insider;
 mod joining;
 mod judge;
 mod keeper;

@@ -10,6 +10,7 @@ use std::{
 
 use super::{bounded::Rate, view::View};
 use crate::{
+    defence::{Defence, holds},
     id::{IdentityKey, MemberId},
     keys::derive::sha256,
     law::{Law, Rank, RoleWord},
@@ -111,8 +112,10 @@ impl Turns {
         }
         let keeper = view.keeper();
         let mut since = vec![self.word + SILENT_AFTER];
-        since.extend(self.idle_since.map(|at| at + IDLE_AFTER));
-        since.extend(view.out_since().map(|out| out.max(self.since) + OUT_AFTER));
+        if holds(Defence::IdleKeeper) {
+            since.extend(self.idle_since.map(|at| at + IDLE_AFTER));
+            since.extend(view.out_since().map(|out| out.max(self.since) + OUT_AFTER));
+        }
         let admitted = keeper.is_some_and(|keeper| view.known().admits(&keeper.key));
         if self.gone || !admitted {
             since.push(self.since);
@@ -169,14 +172,14 @@ impl Turns {
     /// Whether a takeover by this member counts at the moment (K3).
     pub(super) fn permits_takeover(&self, by: &Occupant, view: &View<'_>) -> bool {
         let known = view.known();
-        if !known.admits(&by.key)
-            || self.takeovers.is_full(&by.id, view.now)
-            || self.takeovers.total(view.now) >= MAX_ALL_TAKEOVERS
-        {
+        let too_many = self.takeovers.is_full(&by.id, view.now)
+            || self.takeovers.total(view.now) >= MAX_ALL_TAKEOVERS;
+        if !known.admits(&by.key) || too_many && holds(Defence::TakeoverPace) {
             return false;
         }
         let outranks = view.keeper().is_none_or(|keeper| known.rank_of(&by.key) > known.rank_of(&keeper.key));
-        outranks || self.silent_since(&view.at(view.now + TOLERANCE)).is_some()
+        let silent = self.silent_since(&view.at(view.now + TOLERANCE)).is_some();
+        outranks || silent || !holds(Defence::TakeoverSilence)
     }
 
     /// Whether the member committed as often as members accept (C6).

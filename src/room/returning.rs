@@ -12,6 +12,7 @@ use super::{
     violation::Violation,
 };
 use crate::{
+    defence::{Defence, holds},
     group::KeyExchange,
     id::{IdentityKey, MemberId},
     law::{LiveSet, Store},
@@ -135,7 +136,9 @@ impl Returning {
             return Ok(());
         }
         self.ask_at = now + if self.is_slow { ASK_SLOWLY } else { ASK_AGAIN };
-        if let Some(asking) = self.asking.take_if(|asking| asking.since + IN_VAIN <= now) {
+        if let Some(asking) = self.asking.take_if(|asking| asking.since + IN_VAIN <= now)
+            && holds(Defence::InVain)
+        {
             self.ignoring.push((asking.target, now + IGNORED_FOR));
         }
         let Some(target) = self.choose(store, now) else {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::returning::Target;
-use crate::{id::MemberId, law::StatementId, mls::SealingSecret};
+use crate::{defence::{Defence, holds}, id::MemberId, law::StatementId, mls::SealingSecret};
 
 /// What was shown, and what is to be shown.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Showing {
     /// Whether a question of others for statements may be answered: so many in an epoch.
     pub(super) fn may_answer(&mut self) -> bool {
         self.answers += 1;
-        self.answers <= MAX_ANSWERS
+        self.answers <= MAX_ANSWERS || !holds(Defence::AnswerPace)
     }
 
     pub(super) fn note_agreement(&mut self) {

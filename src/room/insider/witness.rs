@@ -1,0 +1,103 @@
+//! A look behind a room, for those who check what it does.
+
+use std::time::Instant;
+
+use crate::{
+    group::Role,
+    id::MemberId,
+    law::Rank,
+    room::{Room, seat::Seat, view::role_of},
+};
+
+/// What a room knows and shows to nobody.
+pub struct Witness<'a>(&'a Room);
+
+impl<'a> Witness<'a> {
+    /// Looks behind a room.
+    pub fn of(room: &'a Room) -> Self {
+        Self(room)
+    }
+
+    /// The hash of the law that the member knows.
+    pub fn known_law(&self) -> Option<[u8; 32]> {
+        Some(self.0.memory()?.store.known().hash())
+    }
+
+    /// The public name of the epoch and branch that the member is in.
+    pub fn branch(&self) -> Option<[u8; 32]> {
+        Some(self.0.seat()?.group.branch())
+    }
+
+    /// Whether the law in the context of the epoch is the one that the member counts as the epoch's.
+    pub fn agrees_with_its_context(&self) -> bool {
+        self.0.seat().is_none_or(|seat| seat.group.context().law == seat.epoch_law.hash())
+    }
+
+    /// Whether the law that the member knows admits somebody.
+    pub fn admits(&self, member: MemberId) -> bool {
+        self.0.memory().is_some_and(|memory| {
+            let law = memory.store.law();
+            law.admits_tag(&law.tag_of(member))
+        })
+    }
+
+    /// Everybody in the tree whom the law of the epoch does not admit.
+    pub fn not_admitted_by_the_epoch(&self) -> Vec<MemberId> {
+        self.leaves(|seat, member| !seat.epoch_law.law().admits_tag(&seat.epoch_law.law().tag_of(member)))
+    }
+
+    /// Everybody in the tree whom the law that the member knows does not admit.
+    pub fn not_admitted(&self) -> Vec<MemberId> {
+        self.leaves(|_, member| !self.admits(member))
+    }
+
+    /// Whether the law that the member knows lets somebody be heard.
+    pub fn lets_speak(&self, member: MemberId) -> bool {
+        let Some((memory, seat)) = self.0.memory().zip(self.0.seat()) else { return false };
+        let Some(occupant) = seat.group.occupant(member) else { return self.admits(member) };
+        let (role, muted) = role_of(memory.store.law(), &occupant.key);
+        self.admits(member) && role.may_speak() && !muted
+    }
+
+    /// Whether somebody has rank by the law that the member knows.
+    pub fn has_rank(&self, member: MemberId) -> bool {
+        self.0.memory().is_some_and(|memory| {
+            let law = memory.store.law();
+            law.rank_of_tag(&law.tag_of(member)) > Rank::None
+        })
+    }
+
+    /// Everybody of rank by the law that the member knows, with the host first.
+    pub fn ranked(&self) -> Vec<MemberId> {
+        let Some(memory) = self.0.memory() else { return Vec::new() };
+        let law = memory.store.law();
+        let moderators = law.moderators().iter().map(|moderator| moderator.key.id());
+        [law.host().id()].into_iter().chain(moderators).collect()
+    }
+
+    /// The roles that the roster shows and that the law of the epoch does not give.
+    pub fn wrong_roles(&self) -> Vec<(MemberId, Role)> {
+        let Some(seat) = self.0.seat() else { return Vec::new() };
+        let wrong = |member: &&crate::group::Member| {
+            let key = crate::id::IdentityKey::from_bytes(member.key);
+            role_of(seat.epoch_law.law(), &key) != (member.role, member.muted)
+        };
+        seat.members.iter().filter(wrong).map(|member| (member.id, member.role)).collect()
+    }
+
+    /// When the newest word of somebody in the epoch was made, by the clock of the member.
+    pub fn heard(&self, member: MemberId) -> Option<Instant> {
+        self.0.seat()?.presence.heard(member)
+    }
+
+    /// When the leaf of somebody says that it was made, in Unix milliseconds.
+    pub fn made_ms(&self, member: MemberId) -> Option<u64> {
+        Some(self.0.seat()?.group.occupant(member)?.made_ms)
+    }
+
+    fn leaves(&self, which: impl Fn(&Seat, MemberId) -> bool) -> Vec<MemberId> {
+        let Some(seat) = self.0.seat() else { return Vec::new() };
+        let leaves = seat.group.roster().iter().map(|member| member.id);
+        leaves.filter(|member| which(seat, *member)).collect()
+    }
+}
