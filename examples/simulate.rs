@@ -16,8 +16,16 @@ mod alloc;
 mod args;
 #[path = "simulate/deaf.rs"]
 mod deaf;
+#[path = "simulate/gang.rs"]
+mod gang;
+#[path = "simulate/guard.rs"]
+mod guard;
+#[path = "simulate/hostile.rs"]
+mod hostile;
 #[path = "../tests/support/net.rs"]
 mod net;
+#[path = "simulate/scenes.rs"]
+mod scenes;
 #[path = "simulate/storm.rs"]
 mod storm;
 
@@ -42,6 +50,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if args.insiders > 0 {
+        return hostile::run(&args);
+    }
     // A violation that stops a room is said once, below.
     std::panic::set_hook(Box::new(|_| {}));
     let outcomes: Vec<Outcome> = (args.first..args.first + args.seeds)

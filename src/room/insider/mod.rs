@@ -82,6 +82,20 @@ pub enum Kind {
     Other,
 }
 
+impl Kind {
+    fn of(message: &Message) -> Self {
+        match message {
+            Message::Heartbeat(_) => Self::Heartbeat,
+            Message::Mls(_) => Self::Mls,
+            Message::Welcome(_) => Self::Welcome,
+            Message::Knock(_) => Self::Knock,
+            Message::Answer(_) => Self::Answer,
+            Message::Show(_) => Self::Show,
+            Message::Chain(_) | Message::Spent(_) | Message::Call => Self::Other,
+        }
+    }
+}
+
 impl Loot {
     /// Adds the identity of somebody who is out, and works together with the insiders.
     pub fn befriend(&mut self, friend: Identity) {
@@ -121,18 +135,10 @@ impl<'a> Insider<'a> {
     pub fn overhear(&mut self, envelope: &[u8]) -> Option<Kind> {
         let whole = self.loot.inbox.receive(&self.room.out.lane, envelope, self.now).ok()??;
         let message = Message::decode(&whole).ok()?;
-        let kind = match &message {
-            Message::Heartbeat(_) => Kind::Heartbeat,
-            Message::Mls(_) => Kind::Mls,
-            Message::Welcome(_) => Kind::Welcome,
-            Message::Knock(_) => Kind::Knock,
-            Message::Answer(_) => Kind::Answer,
-            Message::Show(show) => {
-                self.open_show(show);
-                Kind::Show
-            }
-            _ => Kind::Other,
-        };
+        if let Message::Show(show) = &message {
+            let _ = self.open_show(show);
+        }
+        let kind = Kind::of(&message);
         if self.loot.messages.len() >= MAX_MESSAGES {
             // A random one goes, so that what is hours old is kept as well.
             self.loot.counter = self.loot.counter.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -6,7 +6,8 @@ use crate::{
     group::Role,
     id::MemberId,
     law::Rank,
-    room::{Room, seat::Seat, view::role_of},
+    room::{Room, insider::Kind, seat::Seat, view::role_of},
+    wire::{inbox::Inbox, message::Message},
 };
 
 /// What a room knows and shows to nobody.
@@ -93,6 +94,17 @@ impl<'a> Witness<'a> {
     /// When the leaf of somebody says that it was made, in Unix milliseconds.
     pub fn made_ms(&self, member: MemberId) -> Option<u64> {
         Some(self.0.seat()?.group.occupant(member)?.made_ms)
+    }
+
+    /// Whether the member has a place and asks for one elsewhere.
+    pub fn asks_elsewhere(&self) -> bool {
+        self.0.seat().is_some_and(|seat| seat.returning.is_some())
+    }
+
+    /// What kind of message an envelope holds, if it holds a whole one.
+    pub fn kind(&self, envelope: &[u8]) -> Option<Kind> {
+        let whole = Inbox::default().receive(&self.0.out.lane, envelope, self.0.now).ok()??;
+        Message::decode(&whole).ok().map(|message| Kind::of(&message))
     }
 
     fn leaves(&self, which: impl Fn(&Seat, MemberId) -> bool) -> Vec<MemberId> {

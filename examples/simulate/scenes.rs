@@ -1,0 +1,559 @@
+//! What insiders do: one scene at a time, alone or together, with the relay's help or without it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
+use sottovoce::{
+    MemberId,
+    room::Status,
+    testkit::{Claim, Forced, ForcedAdd, ForcedLaw, Insider, Kind},
+};
+
+use crate::{
+    gang::{Gang, SECOND, SLICE},
+    net::Peer,
+};
+
+/// What insiders set out to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scene {
+    /// Statements in others' names, at the edges, of terms that have ended.
+    Statements,
+    /// Heartbeats that claim what is not so, of others, of who is out.
+    Beats,
+    /// Commits of somebody who does not keep.
+    OutOfTurn,
+    /// Everybody of rank is away, and an insider keeps.
+    Keeping,
+    /// An insider of rank keeps, and leaves in whom another of rank puts out.
+    Idle,
+    /// The relay cuts somebody off, and an insider welcomes it into a group of its own making.
+    MadeUp,
+    /// A newcomer is welcomed into a group of an insider's making.
+    Newcomer,
+    /// Calls, questions, returns, knocks, renewals without end.
+    Floods,
+    /// Somebody comes back, and an insider that it asks says nothing.
+    Refuse,
+    /// The relay holds words back from one member.
+    HeldBack,
+    /// Nothing of a keeper's commits comes to one member, and all of its heartbeats do.
+    Withheld,
+    /// One member hears everybody but those of rank.
+    Unattended,
+    /// The keeper falls silent for one member, and an insider follows it.
+    Succession,
+    /// A live speaker key is published, and its holder speaks on.
+    Publish,
+    /// What was said before is said again.
+    Replays,
+    /// Leaves of others, and returns of who is there.
+    Leaves,
+    /// Somebody is made to look absent.
+    Absent,
+}
+
+impl Scene {
+    pub const ALL: [Self; 17] = [
+        Self::Statements,
+        Self::Beats,
+        Self::OutOfTurn,
+        Self::Keeping,
+        Self::Idle,
+        Self::MadeUp,
+        Self::Newcomer,
+        Self::Floods,
+        Self::Refuse,
+        Self::HeldBack,
+        Self::Withheld,
+        Self::Unattended,
+        Self::Succession,
+        Self::Publish,
+        Self::Replays,
+        Self::Leaves,
+        Self::Absent,
+    ];
+
+    pub fn any(rng: &mut StdRng) -> Self {
+        Self::ALL[rng.random_range(0..Self::ALL.len())]
+    }
+
+    /// A scene in which nobody needs the relay.
+    pub fn without_relay(rng: &mut StdRng) -> Self {
+        const THESE: [Scene; 7] = [
+            Scene::Statements,
+            Scene::Beats,
+            Scene::OutOfTurn,
+            Scene::Floods,
+            Scene::Publish,
+            Scene::Replays,
+            Scene::Leaves,
+        ];
+        THESE[rng.random_range(0..THESE.len())]
+    }
+}
+
+impl Gang<'_> {
+    /// Plays a scene to its end.
+    pub fn play(&mut self, scene: Scene) {
+        if self.insiders.is_empty() {
+            return self.pass_slices(10 * SECOND);
+        }
+        match scene {
+            Scene::Keeping => self.keeping(),
+            Scene::Idle => self.idle(),
+            Scene::MadeUp => self.made_up(),
+            Scene::Newcomer => self.newcomer(),
+            Scene::Refuse => self.refuse(),
+            Scene::HeldBack => self.held_back(),
+            Scene::Withheld => self.withheld(),
+            Scene::Unattended => self.unattended(),
+            Scene::Succession => self.succession(),
+            Scene::Absent => self.absent(),
+            _ => {
+                let end = self.net.now + Duration::from_secs(self.rng.random_range(10..30));
+                while self.net.now < end {
+                    self.trick(scene);
+                    self.pass(SLICE);
+                }
+            }
+        }
+    }
+
+    /// One trick of a scene that needs nothing else.
+    pub fn trick(&mut self, scene: Scene) {
+        self.tricks += 1;
+        match scene {
+            Scene::Statements => self.statements(),
+            Scene::Beats => self.beats(),
+            Scene::OutOfTurn => self.out_of_turn(),
+            Scene::Publish => self.publish(),
+            Scene::Replays => self.replays(),
+            Scene::Leaves => self.leaves(),
+            _ => self.floods(),
+        }
+    }
+
+    /// Calls each insider.
+    pub fn each_insider(&mut self, mut act: impl FnMut(&mut Insider<'_>)) {
+        for peer in self.insiders.clone() {
+            self.insider(peer, &mut act);
+        }
+    }
+
+    /// Calls one insider, and carries out what its room wants.
+    pub fn insider<T>(&mut self, peer: Peer, act: impl FnOnce(&mut Insider<'_>) -> T) -> T {
+        let loot = &mut self.loot;
+        self.net.with(peer, |room, now| act(&mut Insider::of(room, loot, now)))
+    }
+
+    /// What an insider says to everybody.
+    fn tell_all(&mut self, peer: Peer, act: impl FnOnce(&mut Insider<'_>) -> Vec<Bytes>) {
+        let messages = self.insider(peer, act);
+        let all: Vec<Peer> = (0..self.net.devices.len()).map(Peer).collect();
+        self.net.send_as(peer, &all, messages);
+    }
+
+    fn some_insider(&mut self) -> Peer {
+        *self.insiders.choose(&mut self.rng).expect("there are insiders")
+    }
+
+    fn victim(&mut self) -> (Peer, MemberId) {
+        let peer = *self.honest.choose(&mut self.rng).expect("somebody is honest");
+        (peer, self.net.id(peer))
+    }
+
+    /// An honest member without rank, if there is one.
+    fn follower(&mut self) -> Option<Peer> {
+        let ranked = self.book.borrow().ranked.clone();
+        let followers: Vec<Peer> =
+            self.honest.iter().copied().filter(|peer| !ranked.contains(&self.net.id(*peer))).collect();
+        followers.choose(&mut self.rng).copied()
+    }
+
+    fn others(&self, than: Peer) -> Vec<Peer> {
+        (0..self.net.devices.len()).map(Peer).filter(|peer| *peer != than).collect()
+    }
+
+    fn hold(&mut self, from: Vec<Peer>, to: Peer, kind: Option<Kind>, later: Option<Duration>) {
+        self.book.borrow_mut().relay.holds.push((from, to, kind, later));
+    }
+
+    fn statements(&mut self) {
+        let (by, (victim, about)) = (self.some_insider(), self.victim());
+        let (own, host) = (self.net.id(by), self.net.id(self.host));
+        let word = *WORDS.choose(&mut self.rng).expect("there are words");
+        let ranked = self.book.borrow().ranked_insiders.contains(&own);
+        match self.rng.random_range(0..4) {
+            0 => self.tell_all(by, |insider| insider.forged_standing(host, about, word)),
+            1 if ranked && victim != self.host => {
+                // It is law until the host acts.
+                self.book.borrow_mut().put_out.insert(about);
+                let above = *EDGES.choose(&mut self.rng).expect("there are edges");
+                self.tell_all(by, |insider| insider.standing(about, word, above));
+            }
+            2 => self.tell_all(by, |insider| insider.old_standings()),
+            _ => self.tell_all(by, |insider| insider.forged_standing(host, own, word)),
+        }
+    }
+
+    fn beats(&mut self) {
+        let (by, (_, of)) = (self.some_insider(), self.victim());
+        let keeper = self.net.room(by).keeper().unwrap_or(of);
+        let claim = Claim {
+            later: [0, 0, 1, 2, 1 << 40][self.rng.random_range(0..5)],
+            elsewhere: self.rng.random_bool(0.7),
+            ahead_ms: [0, 0, 1_000, 3_600_000][self.rng.random_range(0..4)],
+            knows: self.rng.random_bool(0.5),
+        };
+        match self.rng.random_range(0..4) {
+            0 => self.tell_all(by, |insider| insider.beat(claim)),
+            1 => self.tell_all(by, |insider| insider.forged_beat(keeper, claim)),
+            2 => self.tell_all(by, |insider| insider.friends_beat(claim)),
+            _ => self.tell_all(by, |insider| insider.false_word()),
+        }
+    }
+
+    fn out_of_turn(&mut self) {
+        let (by, (_, victim)) = (self.some_insider(), self.victim());
+        let forced = match self.rng.random_range(0..6) {
+            0 => Forced { removes: vec![victim], ..Forced::default() },
+            1 => Forced { adds: ForcedAdd::Friend, ..Forced::default() },
+            2 => Forced { takes_over: true, law: ForcedLaw::Known, ..Forced::default() },
+            3 => Forced { takes_over: true, removes: vec![victim], ..Forced::default() },
+            4 => Forced { takes_over: true, unshown: 3, ..Forced::default() },
+            _ => Forced { law: ForcedLaw::False, ..Forced::default() },
+        };
+        self.tell_all(by, |insider| insider.commit(forced));
+    }
+
+    fn publish(&mut self) {
+        let by = self.some_insider();
+        let branch = sottovoce::testkit::Witness::of(&self.net.devices[by.0].room).branch();
+        let id = self.net.id(by);
+        let messages = self.insider(by, |insider| insider.publish_early());
+        let (Some(branch), false) = (branch, messages.is_empty()) else { return };
+        for to in self.honest.clone() {
+            let there = sottovoce::testkit::Witness::of(&self.net.devices[to.0].room).branch();
+            if there == Some(branch) && !self.net.is_off(to) && !self.net.is_asleep(to) {
+                for message in &messages {
+                    let _ = self.net.inject(to, message);
+                }
+                self.book.borrow_mut().published.insert((to, id, branch));
+            }
+        }
+    }
+
+    fn replays(&mut self) {
+        let by = self.some_insider();
+        for _ in 0..4 {
+            let which = self.rng.random_range(0..10_000);
+            self.tell_all(by, |insider| insider.replay(which));
+        }
+        if !self.net.relay_log.is_empty() {
+            let message = self.net.relay_log[self.rng.random_range(0..self.net.relay_log.len())].clone();
+            let to = *self.honest.choose(&mut self.rng).expect("somebody is honest");
+            if !self.net.is_off(to) && !self.net.is_asleep(to) {
+                let _ = self.net.inject(to, &message);
+            }
+        }
+    }
+
+    fn leaves(&mut self) {
+        let (by, (_, of)) = (self.some_insider(), self.victim());
+        match self.rng.random_range(0..4) {
+            0 => self.tell_all(by, |insider| insider.forged_leave(of)),
+            1 => self.tell_all(by, |insider| insider.leave_ahead(600_000)),
+            2 => self.tell_all(by, |insider| insider.own_return(0)),
+            _ => self.tell_all(by, |insider| insider.own_return(59_000)),
+        }
+    }
+
+    fn floods(&mut self) {
+        let by = self.some_insider();
+        let invite: sottovoce::group::Invite = self.link.parse().expect("it was made by this room");
+        let kind = self.rng.random_range(0..9);
+        for _ in 0..6 {
+            self.tell_all(by, |insider| match kind {
+                0 => insider.call(),
+                1 => insider.ask(),
+                2 => insider.missing(),
+                3 => insider.own_return(0),
+                4 => insider.empty_show(),
+                5 => insider.answer_key(),
+                6 => insider.future_message(8_000),
+                7 => insider.renewal(),
+                _ => insider.throwaway_knock(&invite),
+            });
+        }
+    }
+
+    fn keeping(&mut self) {
+        let by = self.some_insider();
+        let ranked: Vec<Peer> = {
+            let ranks = self.book.borrow().ranked.clone();
+            let has = |peer: &Peer| ranks.contains(&self.net.id(*peer)) && *peer != by;
+            (0..self.net.devices.len()).map(Peer).filter(has).collect()
+        };
+        for peer in ranked {
+            if !self.insiders.contains(&peer) && !self.off.contains_key(&peer) {
+                self.switch_off(peer);
+            }
+        }
+        self.pass_slices(7 * SECOND);
+        let end = self.net.now + 40 * SECOND;
+        let what = self.rng.random_range(0..8);
+        let mut turn = 0;
+        while self.net.now < end {
+            turn += 1;
+            self.tricks += 1;
+            let own = self.net.id(by);
+            if self.net.room(by).keeper() != Some(own) && self.net.room(by).status() == Status::Present {
+                // The race for the keeping: the insider is the first.
+                self.insider(by, |insider| insider.commit_and_merge(&[]));
+            }
+            let (_, victim) = self.victim();
+            let forced = match what {
+                0 => Some(Forced { law: ForcedLaw::False, ..Forced::default() }),
+                1 => Some(Forced { adds: ForcedAdd::Friend, ..Forced::default() }),
+                2 => Some(Forced { removes: vec![victim], ..Forced::default() }),
+                3 => Some(Forced { adds: ForcedAdd::Old, ..Forced::default() }),
+                4 => Some(Forced { unshown: 2, ..Forced::default() }),
+                _ => None,
+            };
+            match (forced, what) {
+                (Some(forced), _) if turn % 4 == 0 => {
+                    self.tell_all(by, |insider| insider.commit(forced));
+                }
+                (None, 5) => (0..3).for_each(|_| self.insider(by, |insider| insider.commit_and_merge(&[]))),
+                (None, 6) if turn % 8 == 0 => self.equivocate(by),
+                (None, 7) if turn % 8 == 0 => self.tell_all(by, |insider| insider.made_up_welcome(turn / 8)),
+                _ => {}
+            }
+            self.pass(SLICE);
+        }
+    }
+
+    /// Two commits of one epoch, to two halves.
+    fn equivocate(&mut self, by: Peer) {
+        let (one, other): (Vec<Peer>, Vec<Peer>) = self.others(by).into_iter().partition(|peer| peer.0 % 2 == 0);
+        let forced = Forced { law: ForcedLaw::Known, ..Forced::default() };
+        let messages = self.insider(by, |insider| insider.commit(forced));
+        self.net.send_as(by, &one, messages);
+        self.hold(vec![by], one.first().copied().unwrap_or(by), Some(Kind::Mls), None);
+        let now_held: Vec<Peer> = one;
+        for peer in &now_held {
+            self.hold(vec![by], *peer, Some(Kind::Mls), None);
+        }
+        self.insider(by, |insider| insider.commit_and_merge(&[]));
+        let _ = other;
+        self.pass_slices(SECOND);
+        self.book.borrow_mut().relay.holds.clear();
+    }
+
+    fn idle(&mut self) {
+        // An insider of rank keeps while the host is away; the honest moderator bans an insider without rank.
+        let ranked = self.book.borrow().ranked_insiders.clone();
+        let by = self.insiders.iter().copied().find(|peer| ranked.contains(&self.net.id(*peer)));
+        let moderator = Peer(1);
+        let (Some(by), true) = (by, self.honest.contains(&moderator)) else { return self.floods_for_a_while() };
+        if self.host != by && !self.off.contains_key(&self.host) {
+            self.switch_off(self.host);
+        }
+        self.pass_slices(7 * SECOND);
+        for _ in 0..40 {
+            let own = self.net.id(by);
+            if self.net.room(by).keeper() == Some(own) {
+                break;
+            }
+            self.insider(by, |insider| insider.commit_and_merge(&[]));
+            self.pass(SLICE);
+        }
+        let membership = self.off.remove(&self.host);
+        let Some(victim) = self.follower() else { return };
+        self.net.devices[by.0].holds_its_tongue = true;
+        self.put_out(moderator, victim, false);
+        let end = self.net.now + 45 * SECOND;
+        let mut turn = 0;
+        while self.net.now < end {
+            if turn % 16 == 0 {
+                let claim = Claim { later: 0, elsewhere: false, ahead_ms: 0, knows: turn % 32 == 0 };
+                self.tell_all(by, |insider| insider.beat(claim));
+            }
+            turn += 1;
+            self.pass(SLICE);
+        }
+        self.off.extend(membership.map(|membership| (self.host, membership)));
+    }
+
+    fn floods_for_a_while(&mut self) {
+        for _ in 0..40 {
+            self.trick(Scene::Floods);
+            self.pass(SLICE);
+        }
+    }
+
+    fn made_up(&mut self) {
+        let by = self.some_insider();
+        let (target, _) = self.victim();
+        // The relay lets through to the target what the insiders say, and nothing else.
+        let honest: Vec<Peer> = self.others(target).into_iter().filter(|peer| !self.insiders.contains(peer)).collect();
+        self.hold(honest.clone(), target, None, None);
+        let end = self.net.now + Duration::from_secs(self.rng.random_range(20..50));
+        let mut turn = 0;
+        while self.net.now < end {
+            self.tricks += 1;
+            if turn % 8 == 0 {
+                let claim = Claim { later: turn as u64 / 8, elsewhere: true, ahead_ms: 0, knows: turn % 16 == 0 };
+                self.tell_all(by, |insider| insider.beat(claim));
+            }
+            if turn % 4 == 2 && self.loot.packages() > 0 {
+                self.tell_all(by, |insider| insider.made_up_welcome(turn / 4));
+            }
+            turn += 1;
+            self.pass(SLICE);
+        }
+    }
+
+    fn newcomer(&mut self) {
+        let by = self.some_insider();
+        let guest = self.guest();
+        self.honest.push(guest);
+        // The true Welcome comes late.
+        self.hold(self.others(guest), guest, Some(Kind::Welcome), Some(20 * SECOND));
+        for turn in 0..60 {
+            self.tricks += 1;
+            if self.loot.packages() > 0 {
+                let messages = self.insider(by, |insider| insider.made_up_welcome(turn));
+                for message in messages {
+                    let _ = self.net.inject(guest, &message);
+                }
+            }
+            self.pass(SLICE);
+        }
+    }
+
+    fn refuse(&mut self) {
+        let by = self.some_insider();
+        let Some(target) = self.follower() else { return };
+        self.switch_off(target);
+        self.pass_slices(2 * SECOND);
+        if let Some(membership) = self.off.remove(&target) {
+            self.switch_on(target, &membership, 0);
+        }
+        let began = self.net.now;
+        for turn in 0..180 {
+            self.tricks += 1;
+            if turn % 8 == 0 {
+                let claim = Claim { later: 3, elsewhere: true, ahead_ms: 0, knows: true };
+                self.tell_all(by, |insider| insider.beat(claim));
+            }
+            self.pass(SLICE);
+            if self.net.room(target).status() == Status::Present {
+                return;
+            }
+        }
+        let what = format!("R3: {target:?} is not back after {:?}", self.net.now - began);
+        self.book.borrow_mut().violations.push(what);
+    }
+
+    fn held_back(&mut self) {
+        let Some(target) = self.follower() else { return };
+        // Each message comes a little later than the one before.
+        for delay in 0..40 {
+            self.book.borrow_mut().relay.holds.clear();
+            let later = Duration::from_millis(400 + 1_000 * delay);
+            self.hold(self.others(target), target, None, Some(later));
+            self.tricks += 1;
+            self.pass_slices(SECOND);
+        }
+        // In the end nothing comes but what was held back.
+        self.book.borrow_mut().relay.holds.clear();
+        self.hold(self.others(target), target, None, None);
+        self.pass_slices(30 * SECOND);
+    }
+
+    fn withheld(&mut self) {
+        let (target, _) = self.victim();
+        self.hold(self.others(target), target, Some(Kind::Mls), None);
+        let (by, moderator) = (self.host, self.insiders[0]);
+        if !self.off.contains_key(&by) && target != by && self.rng.random_bool(0.3) && self.insiders.len() > 1 {
+            // Somebody is put out, of which the target is not told.
+            self.put_out(by, moderator, true);
+        }
+        let end = self.net.now + 25 * SECOND;
+        while self.net.now < end {
+            if self.rng.random_range(0..20) == 0 {
+                let any = self.host;
+                let name = sottovoce::group::Name::new("another").expect("a name");
+                let _ = self.net.with(any, |room, now| room.rename(name, now));
+            }
+            self.tricks += 1;
+            self.pass(SLICE);
+        }
+    }
+
+    fn unattended(&mut self) {
+        let Some(target) = self.follower() else { return };
+        let ranks = self.book.borrow().ranked.clone();
+        let ranked: Vec<Peer> =
+            self.others(target).into_iter().filter(|peer| ranks.contains(&self.net.id(*peer))).collect();
+        self.hold(ranked, target, None, None);
+        let by = self.some_insider();
+        let end = self.net.now + 80 * SECOND;
+        let mut turn = 0;
+        while self.net.now < end {
+            self.tricks += 1;
+            if turn % 4 == 0 {
+                // The insider keeps for the target alone.
+                let messages = self.insider(by, |insider| {
+                    insider.commit(Forced { takes_over: true, law: ForcedLaw::Epochs, ..Forced::default() })
+                });
+                self.net.send_as(by, &[target], messages);
+            }
+            turn += 1;
+            self.pass(SLICE);
+        }
+    }
+
+    fn succession(&mut self) {
+        // Nobody is heard by the target but an insider, whose words it has had up to now; then that one keeps.
+        let Some(target) = self.follower() else { return };
+        let by = self.some_insider();
+        let honest: Vec<Peer> = self.others(target).into_iter().filter(|peer| *peer != by).collect();
+        self.hold(honest, target, None, None);
+        self.pass_slices(Duration::from_millis(7_300));
+        for _ in 0..8 {
+            let messages = self.insider(by, |insider| {
+                insider.commit(Forced { takes_over: true, law: ForcedLaw::Epochs, ..Forced::default() })
+            });
+            self.net.send_as(by, &[target], messages);
+            self.pass_slices(SECOND);
+        }
+        self.hold(self.others(target), target, None, None);
+        self.pass_slices(20 * SECOND);
+    }
+
+    fn absent(&mut self) {
+        // The relay keeps a member's words from the others; an insider that keeps removes it.
+        let Some(target) = self.follower() else { return };
+        let by = self.some_insider();
+        let id = self.net.id(target);
+        for turn in 0..100 {
+            self.tricks += 1;
+            if turn % 4 == 0 {
+                let forced = Forced { removes: vec![id], law: ForcedLaw::Known, ..Forced::default() };
+                let takes = self.net.room(by).keeper() != Some(self.net.id(by));
+                let forced = Forced { takes_over: takes, ..forced };
+                self.tell_all(by, |insider| insider.commit(forced));
+            }
+            self.pass(SLICE);
+        }
+    }
+}
+
+/// Bytes of words: out, listener, speaker, muted speaker, Unban, Ban.
+const WORDS: [u8; 6] = [0, 2, 3, 0x13, 0x80, 0x81];
+/// How far above the greatest number a word stands.
+const EDGES: [u32; 6] = [1, 2, 4_000, 4_096, 4_097, u32::MAX];
