@@ -20,3 +20,17 @@ fn a_knock_that_is_made_up_or_played_again_is_not_answered_each_time() {
     }
     assert!(party.sent_by(0) <= before + 1, "{} answers", party.sent_by(0) - before);
 }
+
+#[test]
+fn who_knocks_once_and_is_gone_does_not_keep_the_door_busy() {
+    let mut party = Party::with(1, Admission::default());
+    party.pass(6 * SECOND);
+    assert_eq!(party.rooms[0].waiting().count(), 1);
+    party.rebel(1);
+    // `pass` stops if the host's room asks for a time that has come, again and again.
+    party.pass(59 * SECOND);
+    assert_eq!(party.rooms[0].waiting().count(), 1, "a minute has not passed since the last knock");
+    party.pass(10 * SECOND);
+    assert_eq!(party.rooms[0].waiting().count(), 0);
+    assert!(party.events(0).iter().any(|event| matches!(event, Event::KnockGone { .. })));
+}
