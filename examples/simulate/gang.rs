@@ -124,7 +124,7 @@ impl<'a> Gang<'a> {
     /// A room in which everybody is; a friend of the insiders was in it and is banned.
     fn new(net: &'a mut Net, plan: Plan, book: Rc<RefCell<Book>>) -> Self {
         let mut rng = StdRng::seed_from_u64(net.seed ^ 0x1257);
-        net.pace = Duration::from_millis(250);
+        net.pace = Duration::from_millis(1_000);
         net.forks = true;
         let mut options = options("storm");
         options.admission = Admission::Open;
@@ -327,14 +327,14 @@ impl<'a> Gang<'a> {
             self.trick(scene);
             self.pass(SLICE);
             self.honest.retain(|peer| self.net.devices[peer.0].room.status() != Status::Over);
-            if self.deaf_pairs(self.net.now - 3 * SECOND).is_empty() {
+            if self.deaf_pairs(self.net.now - 4 * SECOND).is_empty() {
                 report.healed = Some(self.net.now - began);
                 break;
             }
         }
         report.tricks = self.tricks;
         if report.healed.is_none() {
-            let deaf = self.deaf_pairs(self.net.now - 3 * SECOND);
+            let deaf = self.deaf_pairs(self.net.now - 4 * SECOND);
             let seen = self.honest.iter().map(|peer| self.describe(*peer)).collect::<Vec<_>>().join("; ");
             report.violations.push(format!("not together after {HEALS_WITHIN:?}: {deaf:?}; {seen}"));
             return;

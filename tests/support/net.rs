@@ -528,7 +528,10 @@ impl Net {
                 self.devices[peer.0].room.handle_timeout(now);
                 self.drain(peer);
                 let next = self.devices[peer.0].room.poll_timeout();
-                assert!(next.is_none_or(|at| at > now), "{peer:?} asks again for a time that has come");
+                if !next.is_none_or(|at| at > now) {
+                    let agenda = sottovoce::testkit::Witness::of(&self.devices[peer.0].room).agenda(now);
+                    panic!("{peer:?} asks again for a time that has come: {agenda:?}");
+                }
             }
             if self.devices[peer.0].speaks_at.is_some_and(|at| at <= now) {
                 self.devices[peer.0].speaks_at = Some(now + self.pace);

@@ -6,8 +6,7 @@ use super::Insider;
 use crate::{
     group::{Identity, Name, codec::Writer},
     id::Leaf,
-    keys::secret::Secret,
-    mls::{Applicant, Purpose, SealingKey, SealingSecret},
+    mls::{Applicant, Purpose, SealingKey},
     wire::{
         door::{Door, door_name},
         invite::Invite,
@@ -78,15 +77,12 @@ impl Insider<'_> {
 
     fn show_to_keeper(&mut self, wish: Wish, reference: [u8; 32]) -> Vec<Bytes> {
         let key = self.own();
+        let Some(one_use) = self.sealing_secret() else { return Vec::new() };
+        let one_use = one_use.public().as_bytes().to_vec();
         let Ok((out, memory, seat)) = self.room.present() else { return Vec::new() };
         let Some(door_key) = seat.keeper_door.clone() else { return Vec::new() };
         let key_exchange = seat.group.key_exchange();
         let group_id = memory.store.known().group_id().0;
-        let ikm = Secret::wrap(out.random::<32>().to_vec());
-        let one_use = SealingSecret::derive(key_exchange, &ikm);
-        let Ok(one_use) = one_use.map(|secret| secret.public().as_bytes().to_vec()) else {
-            return Vec::new();
-        };
         let time_ms = out.clock.unix_ms(self.now);
         let content = ShowContent { key, one_use, time_ms, wish, statements: Default::default() };
         let signed = Signed::show(content, &out.identity, &group_id, &door_key, &reference);
@@ -103,6 +99,8 @@ impl Insider<'_> {
     /// A knock of an identity that nobody has seen, at the first door that this member knows.
     pub fn throwaway_knock(&mut self, invite: &Invite) -> Vec<Bytes> {
         let now = self.now;
+        let Some(one_use) = self.sealing_secret() else { return Vec::new() };
+        let one_use = one_use.public().as_bytes().to_vec();
         let Ok((out, _, seat)) = self.room.present() else { return Vec::new() };
         let Some(door) = seat.doors_heard.values().next().map(|door| door.claimed().clone()) else {
             return Vec::new();
@@ -112,10 +110,7 @@ impl Insider<'_> {
         let made_ms = out.clock.unix_ms(now);
         let applicant =
             Applicant::new(&identity, &invite.group_id, invite.key_exchange, made_ms, &mut out.rng);
-        let ikm = Secret::wrap(out.random::<32>().to_vec());
-        let one_use = SealingSecret::derive(invite.key_exchange, &ikm);
-        let (Ok(applicant), Ok(one_use)) = (applicant, one_use) else { return Vec::new() };
-        let one_use = one_use.public().as_bytes().to_vec();
+        let Ok(applicant) = applicant else { return Vec::new() };
         self.knock(invite, &door, &applicant, one_use).unwrap_or_default()
     }
 

@@ -25,6 +25,7 @@ use super::{Room, commands::own_key};
 use crate::{
     group::Identity,
     id::{IdentityKey, MemberId},
+    keys::secret::Secret,
     law::{LiveSet, Statement},
     mls::{Candidate, Purpose, Sealed, SealingSecret},
     wire::{
@@ -208,6 +209,13 @@ impl<'a> Insider<'a> {
         let memory = self.room.memory()?;
         let leaf = self.room.seat().and_then(|seat| seat.group.occupant(member)).map(|member| member.key);
         leaf.or_else(|| memory.key_of(member))
+    }
+
+    /// A fresh pair of HPKE keys, for a false door or an answer.
+    fn sealing_secret(&mut self) -> Option<SealingSecret> {
+        let key_exchange = self.room.memory()?.store.known().terms().key_exchange;
+        let ikm = Secret::wrap(self.room.out.random::<32>().to_vec());
+        SealingSecret::derive(key_exchange, &ikm).ok()
     }
 
     fn envelopes(&mut self, message: &[u8]) -> Vec<Bytes> {

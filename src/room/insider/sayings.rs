@@ -6,13 +6,11 @@ use super::Insider;
 use crate::{
     group::codec::Writer,
     id::{Epoch, IdentityKey, MemberId},
-    keys::secret::Secret,
     law::{
         Statement, Word,
         standing::Standing,
         statement::Content as _,
     },
-    mls::SealingSecret,
     wire::{
         heartbeat::{Beat, Heartbeat},
         leave::Leave,
@@ -64,10 +62,9 @@ impl Insider<'_> {
         claim: Claim,
     ) -> Vec<Bytes> {
         let now = self.now;
+        let Some(door) = self.sealing_secret() else { return Vec::new() };
         let Ok((out, memory, seat)) = self.room.present() else { return Vec::new() };
         let known = memory.store.known();
-        let ikm = Secret::wrap(out.random::<32>().to_vec());
-        let Ok(door) = SealingSecret::derive(seat.group.key_exchange(), &ikm) else { return Vec::new() };
         let beat = Beat {
             key,
             epoch: Epoch(seat.group.epoch().0.saturating_add(claim.later)),

@@ -1,6 +1,6 @@
 //! A look behind a room, for those who check what it does.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::{
     group::Role,
@@ -99,6 +99,33 @@ impl<'a> Witness<'a> {
     /// Whether the member has a place and asks for one elsewhere.
     pub fn asks_elsewhere(&self) -> bool {
         self.0.seat().is_some_and(|seat| seat.returning.is_some())
+    }
+
+    /// Everything that the member wants to be called for, and in how long; what is due has no time left.
+    pub fn agenda(&self, now: Instant) -> Vec<(&'static str, Duration)> {
+        let Some((memory, seat)) = self.0.memory().zip(self.0.seat()) else { return Vec::new() };
+        let view = seat.view(memory, now);
+        let times = [
+            ("schedule", seat.schedule.poll_timeout()),
+            ("liveness", seat.liveness.poll_timeout(&view)),
+            ("takeover", seat.takes_part(now).then(|| seat.turns.takeover_at(&view)).flatten()),
+            (
+                "keeper",
+                seat.keeper.as_ref().map(|keeper| {
+                    keeper.poll_timeout(seat.liveness.proof(), seat.returning.is_none(), now)
+                }),
+            ),
+            ("returning", seat.returning.as_ref().map(|returning| returning.poll_timeout())),
+            ("showing", seat.showing.poll_timeout()),
+            ("missing", Some(seat.missing.poll_timeout())),
+            ("doors", memory.doors.as_ref().and_then(|doors| doors.poll_timeout())),
+            ("door", memory.doors.as_ref().map(|_| seat.door_at(now))),
+            ("renewal", Some(seat.renew_at)),
+            ("people", Some(seat.people_at(now))),
+            ("reports", self.0.out.reports_timeout()),
+        ];
+        let in_time = |at: Option<Instant>| at.map(|at| at.saturating_duration_since(now));
+        times.into_iter().filter_map(|(what, at)| Some((what, in_time(at)?))).collect()
     }
 
     /// What kind of message an envelope holds, if it holds a whole one.
