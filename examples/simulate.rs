@@ -16,6 +16,8 @@ mod alloc;
 mod args;
 #[path = "simulate/deaf.rs"]
 mod deaf;
+#[path = "simulate/devices.rs"]
+mod devices;
 #[path = "simulate/gang.rs"]
 mod gang;
 #[path = "simulate/guard.rs"]
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if args.insiders > 0 {
+    if args.insiders > 0 || args.scene.is_some() {
         return hostile::run(&args);
     }
     // A violation that stops a room is said once, below.

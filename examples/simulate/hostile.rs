@@ -11,6 +11,7 @@ use sottovoce::testkit::{Defence, without};
 use crate::{
     args::Args,
     deaf::percentile,
+    devices::Trouble,
     gang::{Plan, Report, gang_storm},
     guard::Most,
     scenes::Scene,
@@ -20,10 +21,10 @@ use crate::{
 pub fn run(args: &Args) -> ExitCode {
     let only = match &args.scene {
         None => None,
-        Some(name) => match Scene::ALL.into_iter().find(|scene| format!("{scene:?}") == *name) {
+        Some(name) => match Scene::named(name) {
             Some(scene) => Some(scene),
             None => {
-                eprintln!("simulate: the scenes are {:?}", Scene::ALL);
+                eprintln!("simulate: the scenes are {:?} and {:?}", Scene::ALL, Trouble::ALL);
                 return ExitCode::from(2);
             }
         },

@@ -11,6 +11,7 @@ use sottovoce::{
 };
 
 use crate::{
+    devices::Trouble,
     gang::{Gang, SECOND, SLICE},
     net::Peer,
 };
@@ -52,6 +53,8 @@ pub enum Scene {
     Leaves,
     /// Somebody is made to look absent.
     Absent,
+    /// No malice: what devices and networks do.
+    Of(Trouble),
 }
 
 impl Scene {
@@ -76,7 +79,17 @@ impl Scene {
     ];
 
     pub fn any(rng: &mut StdRng) -> Self {
-        Self::ALL[rng.random_range(0..Self::ALL.len())]
+        match rng.random_range(0..Self::ALL.len() + 7) {
+            which if which < Self::ALL.len() => Self::ALL[which],
+            _ => Self::Of(Trouble::any(rng)),
+        }
+    }
+
+    /// The scene with this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let hostile = Self::ALL.into_iter().find(|scene| format!("{scene:?}") == name);
+        let trouble = Trouble::ALL.into_iter().find(|trouble| format!("{trouble:?}") == name);
+        hostile.or(trouble.map(Self::Of))
     }
 
     /// A scene in which nobody needs the relay.
@@ -97,6 +110,9 @@ impl Scene {
 impl Gang<'_> {
     /// Plays a scene to its end.
     pub fn play(&mut self, scene: Scene) {
+        if let Scene::Of(trouble) = scene {
+            return self.trouble(trouble);
+        }
         if self.insiders.is_empty() {
             return self.pass_slices(10 * SECOND);
         }
@@ -123,6 +139,9 @@ impl Gang<'_> {
 
     /// One trick of a scene that needs nothing else.
     pub fn trick(&mut self, scene: Scene) {
+        if self.insiders.is_empty() {
+            return;
+        }
         self.tricks += 1;
         match scene {
             Scene::Statements => self.statements(),
@@ -165,7 +184,7 @@ impl Gang<'_> {
     }
 
     /// An honest member without rank, if there is one.
-    fn follower(&mut self) -> Option<Peer> {
+    pub fn follower(&mut self) -> Option<Peer> {
         let ranked = self.book.borrow().ranked.clone();
         let followers: Vec<Peer> =
             self.honest.iter().copied().filter(|peer| !ranked.contains(&self.net.id(*peer))).collect();

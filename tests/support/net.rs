@@ -385,9 +385,7 @@ impl Net {
     pub fn inject(&mut self, to: Peer, message: &[u8]) -> Result<(), ControlError> {
         let now = self.now;
         if let Some((from, sent)) = self.origins.get(message).copied() {
-            if !self.devices[from.0].is_insider {
-                self.note_news(from, to, sent);
-            }
+            self.note_news(from, to, sent);
             let message = Bytes::copy_from_slice(message);
             self.watched(|watcher, net| watcher.comes(net, to, from, sent, &message));
         }
