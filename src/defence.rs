@@ -64,8 +64,6 @@ defences! {
     AddPace = "K7",
     /// A beat is signed by the identity in it.
     BeatSignature = "B1",
-    /// Beats of people who are not admitted are nothing.
-    BeatMember = "B1",
     /// A word is as old as it is, however long a relay held it back.
     Made = "T1",
     /// A member stops sending while somebody who is out is in the tree.
@@ -82,8 +80,6 @@ defences! {
     Restrict = "A2",
     /// A Leave is signed by who leaves.
     LeaveSignature = "P4",
-    /// Nobody is removed as absent by who heard it.
-    Vouches = "P3",
     /// A newcomer enters only with the word of somebody of rank.
     Receipt = "E7",
     /// Everybody in the tree of a Welcome is admitted by all that the one who enters knows.

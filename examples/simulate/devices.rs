@@ -122,7 +122,8 @@ impl Gang<'_> {
             }
             Trouble::RankGone => {
                 let ranks = self.book.borrow().ranked.clone();
-                let ranked = self.honest.clone().into_iter().filter(|peer| ranks.contains(&self.net.id(*peer)));
+                let ranked =
+                    self.honest.clone().into_iter().filter(|peer| ranks.contains(&self.net.id(*peer)));
                 for peer in ranked.collect::<Vec<_>>() {
                     self.switch_off(peer);
                 }

@@ -384,10 +384,16 @@ impl<'a> Gang<'a> {
     fn look_for_the_silenced(&mut self) {
         let now = self.net.now;
         let bound = Duration::from_secs(14) + Duration::from_millis(1_500) * self.plan.members as u32;
-        let calm = self.off.is_empty() && self.book.borrow().relay.holds.is_empty();
+        let calm = self.off.is_empty() && self.book.borrow().relay.holds.is_empty() && self.net.is_fair();
         for peer in self.honest.clone() {
             let device = &self.net.devices[peer.0];
-            let waits = device.why_silent == Some(Silence::AwaitingRemoval)
+            let host_is_there = self.net.is_present(self.host) && self.honest.contains(&self.host);
+            let removal = device.why_silent == Some(Silence::AwaitingRemoval);
+            let other = matches!(
+                device.why_silent,
+                Some(Silence::CommitWithheld | Silence::NoProofOfLife | Silence::NobodyHears)
+            );
+            let waits = (removal || other && host_is_there)
                 && device.room.status() == Status::Present
                 && calm
                 && !self.net.is_asleep(peer);
@@ -396,7 +402,8 @@ impl<'a> Gang<'a> {
             if !waits || *before != sent {
                 (*before, *since) = (sent, now);
             } else if now > *since + bound {
-                let what = format!("K2: {peer:?} has waited {:?} for a removal", now - *since);
+                let (long, why) = (now - *since, device.why_silent);
+                let what = format!("K2: {peer:?} is kept silent for {long:?}: {why:?}");
                 (*before, *since) = (sent, now);
                 self.book.borrow_mut().violations.push(what);
             }

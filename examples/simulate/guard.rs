@@ -56,6 +56,15 @@ struct Member {
     beats: VecDeque<Instant>,
     waiting: usize,
     status: Option<Status>,
+    /// It has just come in, by a door.
+    joined: bool,
+    /// When it entered by a Welcome.
+    welcomed: Option<Instant>,
+    /// When the newest message of each that came was sent.
+    last: HashMap<MemberId, Instant>,
+    law: Option<[u8; 32]>,
+    strangers: VecDeque<Instant>,
+    overfull: bool,
 }
 
 /// The most of what was counted, for the figures of a run.
@@ -137,8 +146,9 @@ impl Watcher for Guard {
             }
             Event::Joined { .. } => {
                 (member.rank_heard, member.committed) = (Some(net.now), None);
+                (member.joined, member.welcomed) = (true, Some(net.now));
             }
-            Event::Returned { .. } => member.committed = None,
+            Event::Returned { .. } => (member.committed, member.welcomed) = (None, Some(net.now)),
             _ => {}
         }
     }
@@ -180,6 +190,8 @@ impl Watcher for Guard {
         let by = net.id(from);
         let told = book.beats.get(message).copied();
         let member = book.members.entry(to).or_default();
+        let last = member.last.entry(by).or_insert(sent);
+        *last = sent.max(*last);
         if Witness::of(&device.room).has_rank(by) {
             member.rank_heard = member.rank_heard.max(Some(sent));
         }
@@ -219,6 +231,17 @@ impl Watcher for Guard {
             let late = now - at;
             book.violations.push(format!("S3: {from:?} seals {late:?} after it was told of epoch {epoch}"));
         }
+        if let Some(keeper) = member.keeper.filter(|keeper| *keeper != device.room.id())
+            && member.roster.len() > 1
+            && member.welcomed.is_none_or(|at| now > at + PROOF_HOLDS)
+            && let Some(last) = member.last.get(&keeper)
+            && now > *last + PROOF_HOLDS
+        {
+            let long = now - *last;
+            let keeper = short(keeper);
+            book.violations
+                .push(format!("S2: {from:?} seals {long:?} after the last word of {keeper}, who keeps"));
+        }
         let own = device.room.id();
         let is_host = device.room.host() == Some(own);
         if let Some(heard) = member.rank_heard
@@ -238,7 +261,8 @@ impl Watcher for Guard {
         let book = &mut *self.0.borrow_mut();
         let witness = Witness::of(&device.room);
         if !witness.lets_speak(from) {
-            book.violations.push(format!("A2: {to:?} hears {}, who is out, muted or a listener", short(from)));
+            book.violations
+                .push(format!("A2: {to:?} hears {}, who is out, muted or a listener", short(from)));
         }
         if let Some(branch) = witness.branch()
             && book.published.contains(&(to, from, branch))
@@ -249,9 +273,11 @@ impl Watcher for Guard {
 
     fn fate(&mut self, net: &Net, from: Peer, to: Peer, message: &Bytes) -> crate::net::Fate {
         let book = self.0.borrow();
-        let holds = book.relay.holds.iter().filter(|(senders, receiver, ..)| {
-            *receiver == to && senders.contains(&from)
-        });
+        let holds = book
+            .relay
+            .holds
+            .iter()
+            .filter(|(senders, receiver, ..)| *receiver == to && senders.contains(&from));
         for (_, _, kind, later) in holds {
             let is_it = kind.is_none_or(|kind| {
                 // Fragments are of long messages: commits and Welcomes.
@@ -289,6 +315,12 @@ impl Book {
             }
         }
         member.status = Some(status);
+        let (commits, bytes) = witness.waits();
+        let overfull = commits > MAX_PENDING || bytes > MAX_HELD;
+        if overfull && !member.overfull {
+            said.push(format!("C5, C10: {commits} commits and {bytes} bytes wait"));
+        }
+        member.overfull = overfull;
         let (known, branch) = (witness.known_law(), witness.branch());
         let news = known != member.known || branch != member.branch;
         if news && branch.is_some() {
@@ -336,7 +368,11 @@ impl Book {
         for shown in room.roster() {
             let rank = matches!(shown.role, Role::Host | Role::Moderator);
             if rank && !self.ranked.contains(&shown.id) {
-                said.push(format!("{} is shown as {:?}, and no host made it so", short(shown.id), shown.role));
+                said.push(format!(
+                    "{} is shown as {:?}, and no host made it so",
+                    short(shown.id),
+                    shown.role
+                ));
             }
         }
         let keeper = room.keeper();
@@ -355,11 +391,22 @@ impl Book {
             _ => {
                 let out = witness.not_admitted();
                 if !out.is_empty() {
-                    said.push(format!("R4: it enters a tree with {}, whom it knows to be out", short(out[0])));
+                    said.push(format!(
+                        "R4: it enters a tree with {}, whom it knows to be out",
+                        short(out[0])
+                    ));
+                }
+                let banned = roster.iter().find(|id| self.banned_by_host.contains(id));
+                if let (true, Some(banned)) = (std::mem::take(&mut member.joined), banned) {
+                    said.push(format!(
+                        "E7: it is let in beside {}, whom the host has banned",
+                        short(*banned)
+                    ));
                 }
                 roster.clone()
             }
         };
+        member.law = witness.epoch_law();
         if member.told.is_some_and(|(told, _)| told <= epoch) || keeper != member.keeper {
             member.told = None;
         }
@@ -396,8 +443,28 @@ impl Book {
             said.push(format!("C6: {of_one} commits of {} in 30 s", short(by)));
             member.commits.clear();
         }
-        if Some(by) != member.keeper && Some(by) != keeper && !(joined.is_empty() && left.is_empty()) {
-            said.push(format!("C6: {} commits and does not keep", short(by)));
+        let renews = joined.is_empty() && left.is_empty() && witness.epoch_law() == member.law;
+        if Some(by) != member.keeper && Some(by) != keeper {
+            if !renews {
+                said.push(format!("C6: {} commits and does not keep", short(by)));
+            }
+            // The keeper merges a renewal first.
+            let behind = net.devices.iter().enumerate().find(|(peer, device)| {
+                Some(device.room.id()) == keeper
+                    && !device.is_insider
+                    && !net.is_off(Peer(*peer))
+                    && Witness::of(&device.room).branch() == member.branch
+            });
+            if behind.is_some() {
+                said.push(format!("C7: a renewal of {} counts before the keeper says so", short(by)));
+            }
+        }
+        for _ in joined.iter().filter(|id| net.devices.iter().all(|device| device.room.id() != **id)) {
+            note(&mut member.strangers, now, MINUTE, |at| *at, now);
+        }
+        if member.strangers.len() > STRANGERS {
+            said.push(format!("D4: {} strangers came in within a minute", member.strangers.len()));
+            member.strangers.clear();
         }
         if keeper != member.keeper {
             self.look_at_takeover(net, witness, member, by, said);
@@ -427,7 +494,9 @@ impl Book {
             }
         }
         for id in roster.iter().filter(|id| {
-            witness.made_ms(**id).is_some_and(|made| member.made_ms.get(*id).is_none_or(|before| made > *before))
+            witness
+                .made_ms(**id)
+                .is_some_and(|made| member.made_ms.get(*id).is_none_or(|before| made > *before))
         }) {
             note(&mut member.added, (now, *id), MINUTE, |(at, _)| *at, now);
             let of_one = member.added.iter().filter(|(_, other)| other == id).count();
@@ -457,7 +526,9 @@ impl Book {
             member.takeovers.clear();
         }
         let Some(before) = member.keeper else { return };
-        let Some(peer) = (0..net.devices.len()).map(Peer).find(|peer| net.id(*peer) == before) else { return };
+        let Some(peer) = (0..net.devices.len()).map(Peer).find(|peer| net.id(*peer) == before) else {
+            return;
+        };
         let device = &net.devices[peer.0];
         let commits = member.commits.iter().filter(|(_, other)| *other == before).count();
         let keeps = device.room.keeper() == Some(before)
@@ -524,13 +595,7 @@ impl Book {
 }
 
 /// Notes something that happened at `now`, and forgets what happened more than `within` ago.
-fn note<T>(
-    list: &mut VecDeque<T>,
-    item: T,
-    within: Duration,
-    at: impl Fn(&T) -> Instant,
-    now: Instant,
-) {
+fn note<T>(list: &mut VecDeque<T>, item: T, within: Duration, at: impl Fn(&T) -> Instant, now: Instant) {
     while list.front().is_some_and(|front| at(front) + within <= now) {
         list.pop_front();
     }
@@ -563,10 +628,17 @@ pub const TAKEOVERS_OF_ONE: usize = 3;
 /// Four of one identity in 60 s by one keeper (K7); another keeper may add it as often.
 pub const ADDS_OF_ONE: usize = 8;
 /// What an honest member says in a minute at most, in bytes.
-pub const BYTES_A_MINUTE: usize = 4 << 20;
+pub const BYTES_A_MINUTE: usize = 768 << 10;
 /// Six of its own accord, twelve for Calls (K5), and one for each commit.
 pub const BEATS_IN_30_S: usize = 40;
 /// How often an honest member may lose its place in a minute.
 pub const PLACES_LOST_A_MINUTE: usize = 12;
+/// S2, and what a message may take.
+const PROOF_HOLDS: Duration = Duration::from_millis(16_500);
+/// Commits and bytes that wait (C5, C10).
+const MAX_PENDING: usize = 16;
+const MAX_HELD: usize = 262_144;
+/// Thirty in 60 s at an open door (D4), and slack for what was admitted earlier.
+const STRANGERS: usize = 34;
 /// At a door (D5).
 const MAX_WAITING: usize = 64;

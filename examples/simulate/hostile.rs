@@ -113,7 +113,9 @@ fn storms(args: &Args, plan: Plan) -> ExitCode {
             percentile(&healed, 50).as_secs_f64(),
             healed.last().copied().unwrap_or_default().as_secs_f64(),
         );
-        println!("afterwards they sent {sent} packets and were silent for {silent}, while the insiders went on");
+        println!(
+            "afterwards they sent {sent} packets and were silent for {silent}, while the insiders went on"
+        );
         println!("the most: {most:?}; a member's room held {heaviest} bytes");
         println!("violations: {violations}");
     }
@@ -134,7 +136,11 @@ fn taken_out(args: &Args, plan: Plan, defences: &[Defence]) -> ExitCode {
         }
         match noticed {
             Some((seed, scenes, violation)) => {
-                println!("{} ({}): noticed, seed {seed}, {scenes:?}: {violation}", defence.name(), defence.rule());
+                println!(
+                    "{} ({}): noticed, seed {seed}, {scenes:?}: {violation}",
+                    defence.name(),
+                    defence.rule()
+                );
             }
             None => {
                 unnoticed += 1;

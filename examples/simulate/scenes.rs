@@ -51,8 +51,8 @@ pub enum Scene {
     Replays,
     /// Leaves of others, and returns of who is there.
     Leaves,
-    /// Somebody is made to look absent.
-    Absent,
+    /// Two insiders hand the keeping to and fro.
+    TwoInTurn,
     /// No malice: what devices and networks do.
     Of(Trouble),
 }
@@ -75,7 +75,7 @@ impl Scene {
         Self::Publish,
         Self::Replays,
         Self::Leaves,
-        Self::Absent,
+        Self::TwoInTurn,
     ];
 
     pub fn any(rng: &mut StdRng) -> Self {
@@ -126,9 +126,9 @@ impl Gang<'_> {
             Scene::Withheld => self.withheld(),
             Scene::Unattended => self.unattended(),
             Scene::Succession => self.succession(),
-            Scene::Absent => self.absent(),
+            Scene::TwoInTurn => self.two_in_turn(),
             _ => {
-                let end = self.net.now + Duration::from_secs(self.rng.random_range(10..30));
+                let end = self.net.now + Duration::from_secs(self.rng.random_range(20..40));
                 while self.net.now < end {
                     self.trick(scene);
                     self.pass(SLICE);
@@ -236,6 +236,14 @@ impl Gang<'_> {
 
     fn out_of_turn(&mut self) {
         let (by, (_, victim)) = (self.some_insider(), self.victim());
+        if self.rng.random_range(0..8) == 0 && !self.off.contains_key(&self.host) {
+            // Somebody is muted, and before the keeper puts that into the tree the insider does.
+            let muted = self.rng.random_bool(0.3);
+            let _ = self.net.with(self.host, |room, now| room.set_muted(victim, muted, now));
+            self.pass(Duration::from_millis(90));
+            let forced = Forced { law: ForcedLaw::Known, ..Forced::default() };
+            return self.tell_all(by, |insider| insider.commit(forced));
+        }
         let forced = match self.rng.random_range(0..6) {
             0 => Forced { removes: vec![victim], ..Forced::default() },
             1 => Forced { adds: ForcedAdd::Friend, ..Forced::default() },
@@ -292,8 +300,12 @@ impl Gang<'_> {
     fn floods(&mut self) {
         let by = self.some_insider();
         let invite: sottovoce::group::Invite = self.link.parse().expect("it was made by this room");
-        let kind = self.rng.random_range(0..9);
-        for _ in 0..6 {
+        // One kind for twenty seconds, so that what has no bound shows it.
+        let kind = (self.net.unix_now().0 / 20 + self.plan.seed) % 11;
+        if kind == 8 && self.net.room(by).roster().len() > 3 * self.plan.members {
+            return;
+        }
+        for _ in 0..if kind == 9 { 1 } else { 6 } {
             self.tell_all(by, |insider| match kind {
                 0 => insider.call(),
                 1 => insider.ask(),
@@ -303,7 +315,9 @@ impl Gang<'_> {
                 5 => insider.answer_key(),
                 6 => insider.future_message(8_000),
                 7 => insider.renewal(),
-                _ => insider.throwaway_knock(&invite),
+                8 => insider.throwaway_knock(&invite),
+                9 => insider.commit(Forced { takes_over: true, law: ForcedLaw::Known, ..Forced::default() }),
+                _ => insider.own_return(0),
             });
         }
     }
@@ -356,7 +370,8 @@ impl Gang<'_> {
 
     /// Two commits of one epoch, to two halves.
     fn equivocate(&mut self, by: Peer) {
-        let (one, other): (Vec<Peer>, Vec<Peer>) = self.others(by).into_iter().partition(|peer| peer.0 % 2 == 0);
+        let (one, other): (Vec<Peer>, Vec<Peer>) =
+            self.others(by).into_iter().partition(|peer| peer.0 % 2 == 0);
         let forced = Forced { law: ForcedLaw::Known, ..Forced::default() };
         let messages = self.insider(by, |insider| insider.commit(forced));
         self.net.send_as(by, &one, messages);
@@ -376,7 +391,9 @@ impl Gang<'_> {
         let ranked = self.book.borrow().ranked_insiders.clone();
         let by = self.insiders.iter().copied().find(|peer| ranked.contains(&self.net.id(*peer)));
         let moderator = Peer(1);
-        let (Some(by), true) = (by, self.honest.contains(&moderator)) else { return self.floods_for_a_while() };
+        let (Some(by), true) = (by, self.honest.contains(&moderator)) else {
+            return self.floods_for_a_while();
+        };
         if self.host != by && !self.off.contains_key(&self.host) {
             self.switch_off(self.host);
         }
@@ -417,14 +434,16 @@ impl Gang<'_> {
         let by = self.some_insider();
         let (target, _) = self.victim();
         // The relay lets through to the target what the insiders say, and nothing else.
-        let honest: Vec<Peer> = self.others(target).into_iter().filter(|peer| !self.insiders.contains(peer)).collect();
+        let honest: Vec<Peer> =
+            self.others(target).into_iter().filter(|peer| !self.insiders.contains(peer)).collect();
         self.hold(honest.clone(), target, None, None);
         let end = self.net.now + Duration::from_secs(self.rng.random_range(20..50));
         let mut turn = 0;
         while self.net.now < end {
             self.tricks += 1;
             if turn % 8 == 0 {
-                let claim = Claim { later: turn as u64 / 8, elsewhere: true, ahead_ms: 0, knows: turn % 16 == 0 };
+                let claim =
+                    Claim { later: turn as u64 / 8, elsewhere: true, ahead_ms: 0, knows: turn % 16 == 0 };
                 self.tell_all(by, |insider| insider.beat(claim));
             }
             if turn % 4 == 2 && self.loot.packages() > 0 {
@@ -454,22 +473,42 @@ impl Gang<'_> {
     }
 
     fn refuse(&mut self) {
-        let by = self.some_insider();
+        // Nobody of rank is there, and an insider lets its turn go by; then it says that it keeps, and lets nobody back.
         let Some(target) = self.follower() else { return };
+        let ranks = self.book.borrow().ranked.clone();
+        let ranked: Vec<Peer> =
+            self.honest.clone().into_iter().filter(|peer| ranks.contains(&self.net.id(*peer))).collect();
+        ranked.into_iter().for_each(|peer| self.switch_off(peer));
+        for insider in self.insiders.clone() {
+            self.net.devices[insider.0].holds_its_tongue = true;
+        }
+        let others: Vec<Peer> = self
+            .honest
+            .iter()
+            .copied()
+            .filter(|peer| *peer != target && !self.off.contains_key(peer))
+            .collect();
+        let (Some(other), true) = (others.first().copied(), others.len() > 1) else { return };
+        self.pass_slices(30 * SECOND);
+        let restart = self.net.room(target).membership();
         self.switch_off(target);
         self.pass_slices(2 * SECOND);
-        if let Some(membership) = self.off.remove(&target) {
-            self.switch_on(target, &membership, 0);
-        }
+        self.off.remove(&target);
+        let Some(membership) = restart else { return };
+        self.switch_on(target, &membership, 0);
         let began = self.net.now;
-        for turn in 0..180 {
+        for turn in 0..108 {
             self.tricks += 1;
-            if turn % 8 == 0 {
-                let claim = Claim { later: 3, elsewhere: true, ahead_ms: 0, knows: true };
-                self.tell_all(by, |insider| insider.beat(claim));
+            if turn % 6 == 0 {
+                for by in self.insiders.clone() {
+                    let claim = Claim { later: 3, elsewhere: true, ahead_ms: 0, knows: true };
+                    self.tell_all(by, |insider| insider.beat(claim));
+                }
             }
             self.pass(SLICE);
-            if self.net.room(target).status() == Status::Present {
+            let branch =
+                |peer: Peer| sottovoce::testkit::Witness::of(&self.net.devices[peer.0].room).branch();
+            if branch(target).is_some() && branch(target) == branch(other) {
                 return;
             }
         }
@@ -497,7 +536,8 @@ impl Gang<'_> {
         let (target, _) = self.victim();
         self.hold(self.others(target), target, Some(Kind::Mls), None);
         let (by, moderator) = (self.host, self.insiders[0]);
-        if !self.off.contains_key(&by) && target != by && self.rng.random_bool(0.3) && self.insiders.len() > 1 {
+        if !self.off.contains_key(&by) && target != by && self.rng.random_bool(0.3) && self.insiders.len() > 1
+        {
             // Somebody is put out, of which the target is not told.
             self.put_out(by, moderator, true);
         }
@@ -518,22 +558,14 @@ impl Gang<'_> {
         let ranks = self.book.borrow().ranked.clone();
         let ranked: Vec<Peer> =
             self.others(target).into_iter().filter(|peer| ranks.contains(&self.net.id(*peer))).collect();
-        self.hold(ranked, target, None, None);
         let by = self.some_insider();
-        let end = self.net.now + 80 * SECOND;
-        let mut turn = 0;
-        while self.net.now < end {
-            self.tricks += 1;
-            if turn % 4 == 0 {
-                // The insider keeps for the target alone.
-                let messages = self.insider(by, |insider| {
-                    insider.commit(Forced { takes_over: true, law: ForcedLaw::Epochs, ..Forced::default() })
-                });
-                self.net.send_as(by, &[target], messages);
-            }
-            turn += 1;
-            self.pass(SLICE);
+        let rest: Vec<Peer> = self.others(target).into_iter().filter(|peer| *peer != by).collect();
+        // The insider keeps for the target alone.
+        if ranked.contains(&by) {
+            return self.floods_for_a_while();
         }
+        self.net.divide(&[target, by], &rest);
+        self.pass_slices(85 * SECOND);
     }
 
     fn succession(&mut self) {
@@ -541,31 +573,32 @@ impl Gang<'_> {
         let Some(target) = self.follower() else { return };
         let by = self.some_insider();
         let honest: Vec<Peer> = self.others(target).into_iter().filter(|peer| *peer != by).collect();
+        // What the insider says comes late, its takeover too: it was made when the keeper was there.
+        self.hold(vec![by], target, None, Some(Duration::from_millis(21_500)));
+        let messages = self.insider(by, |insider| {
+            insider.commit(Forced { takes_over: true, law: ForcedLaw::Epochs, ..Forced::default() })
+        });
+        self.net.send_as(by, &[target], messages);
+        self.pass_slices(13 * SECOND);
         self.hold(honest, target, None, None);
-        self.pass_slices(Duration::from_millis(7_300));
-        for _ in 0..8 {
-            let messages = self.insider(by, |insider| {
-                insider.commit(Forced { takes_over: true, law: ForcedLaw::Epochs, ..Forced::default() })
-            });
-            self.net.send_as(by, &[target], messages);
-            self.pass_slices(SECOND);
-        }
-        self.hold(self.others(target), target, None, None);
-        self.pass_slices(20 * SECOND);
+        self.pass_slices(22 * SECOND);
     }
 
-    fn absent(&mut self) {
-        // The relay keeps a member's words from the others; an insider that keeps removes it.
-        let Some(target) = self.follower() else { return };
-        let by = self.some_insider();
-        let id = self.net.id(target);
-        for turn in 0..100 {
+    fn two_in_turn(&mut self) {
+        let ranks = self.book.borrow().ranked.clone();
+        let ranked: Vec<Peer> =
+            self.honest.clone().into_iter().filter(|peer| ranks.contains(&self.net.id(*peer))).collect();
+        ranked.into_iter().for_each(|peer| self.switch_off(peer));
+        self.pass_slices(7 * SECOND);
+        for turn in 0..80 {
             self.tricks += 1;
-            if turn % 4 == 0 {
-                let forced = Forced { removes: vec![id], law: ForcedLaw::Known, ..Forced::default() };
-                let takes = self.net.room(by).keeper() != Some(self.net.id(by));
-                let forced = Forced { takes_over: takes, ..forced };
-                self.tell_all(by, |insider| insider.commit(forced));
+            let by = self.insiders[turn / 2 % self.insiders.len()];
+            let own = self.net.id(by);
+            if self.net.room(by).keeper() == Some(own) {
+                // Who says that it leaves counts as silent at once, and stays.
+                self.tell_all(by, |insider| insider.leave_ahead(0));
+            } else {
+                self.insider(by, |insider| insider.commit_and_merge(&[]));
             }
             self.pass(SLICE);
         }

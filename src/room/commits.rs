@@ -120,8 +120,7 @@ fn check_tree(
         if staged.adds.iter().take(place).any(|other| other.id == added.id) {
             return Err(Violation::Duplicate);
         }
-        let fresh =
-            view.freshness.is_new(added.id, added.made_ms) && is_timely(added.made_ms, now_ms);
+        let fresh = view.freshness.is_new(added.id, added.made_ms) && is_timely(added.made_ms, now_ms);
         if !fresh && holds(Defence::CommitFresh) {
             return Err(Violation::Stale);
         }
@@ -149,8 +148,7 @@ fn may_be_absent(member: MemberId, by: MemberId, view: &View<'_>) -> bool {
     let members = view.group.roster().len();
     let Some(committer) = view.group.occupant(by) else { return false };
     let Some(absent) = view.group.occupant(member) else { return false };
-    let vouched = absent.is_self || view.presence.vouches_for(member, members, view.now);
-    if vouched && holds(Defence::Vouches) {
+    if absent.is_self || view.presence.vouches_for(member, members, view.now) {
         return false;
     }
     let ranks = view.known().rank_of(&committer.key) > crate::law::Rank::None;

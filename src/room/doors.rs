@@ -248,7 +248,9 @@ impl Doors {
         // Whom a word put out, only a user lets in again.
         let spoken_of = law.numbers(&law.tag(&candidate.key)).n > 0;
         let was_put_out = spoken_of && position.role == Role::Out;
-        let opens = self.admission == Admission::Open && !was_put_out && (self.opened_in.take((), now) || !holds(Defence::DoorPace));
+        let opens = self.admission == Admission::Open
+            && !was_put_out
+            && (self.opened_in.take((), now) || !holds(Defence::DoorPace));
         if admitted || opens {
             self.forget(candidate.id);
             self.answered.note(reference);

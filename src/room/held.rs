@@ -32,6 +32,12 @@ impl Held {
         Ok(())
     }
 
+    /// How much is kept.
+    #[cfg(feature = "testkit")]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Everything, oldest first.
     pub(super) fn take(&mut self) -> VecDeque<(Instant, Vec<u8>)> {
         self.bytes = 0;

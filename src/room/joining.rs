@@ -372,7 +372,11 @@ impl From<JoinError> for WelcomeError {
 /// Whether a law admits everybody in a tree (E8).
 pub(super) fn check_tree(entry: &Entry, law: &Law) -> Result<(), WelcomeError> {
     let admitted = entry.roster.iter().all(|member| law.admits(&member.key));
-    if admitted || !holds(Defence::WelcomeTree) { Ok(()) } else { Err(WelcomeError::Rule(Violation::NotAdmitted)) }
+    if admitted || !holds(Defence::WelcomeTree) {
+        Ok(())
+    } else {
+        Err(WelcomeError::Rule(Violation::NotAdmitted))
+    }
 }
 
 const MAX_DOORS: usize = 8;

@@ -7,7 +7,13 @@ use std::{
 };
 
 use super::view::View;
-use crate::{defence::{Defence, holds}, id::MemberId, law::Rank, media::Silence, mls::Occupant};
+use crate::{
+    defence::{Defence, holds},
+    id::MemberId,
+    law::Rank,
+    media::Silence,
+    mls::Occupant,
+};
 
 /// What the four rules look at.
 pub(super) struct Liveness {

@@ -172,8 +172,8 @@ impl Turns {
     /// Whether a takeover by this member counts at the moment (K3).
     pub(super) fn permits_takeover(&self, by: &Occupant, view: &View<'_>) -> bool {
         let known = view.known();
-        let too_many = self.takeovers.is_full(&by.id, view.now)
-            || self.takeovers.total(view.now) >= MAX_ALL_TAKEOVERS;
+        let too_many =
+            self.takeovers.is_full(&by.id, view.now) || self.takeovers.total(view.now) >= MAX_ALL_TAKEOVERS;
         if !known.admits(&by.key) || too_many && holds(Defence::TakeoverPace) {
             return false;
         }

@@ -6,7 +6,12 @@ use std::{
 };
 
 use super::returning::Target;
-use crate::{defence::{Defence, holds}, id::MemberId, law::StatementId, mls::SealingSecret};
+use crate::{
+    defence::{Defence, holds},
+    id::MemberId,
+    law::StatementId,
+    mls::SealingSecret,
+};
 
 /// What was shown, and what is to be shown.
 #[derive(Default)]

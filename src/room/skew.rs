@@ -10,7 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{defence::{Defence, holds}, id::MemberId, mls::Occupant};
+use crate::{
+    defence::{Defence, holds},
+    id::MemberId,
+    mls::Occupant,
+};
 
 /// How far our clock is ahead of what each member says, by the message that took the least time.
 pub(super) struct Skew {

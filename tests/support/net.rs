@@ -332,6 +332,12 @@ impl Net {
         }
     }
 
+    /// Whether everything arrives, and soon.
+    pub fn is_fair(&self) -> bool {
+        let lane = &self.control;
+        self.cut.is_empty() && lane.gone + lane.loss + lane.turned == 0 && lane.delay.end < RESENT
+    }
+
     pub fn is_asleep(&self, peer: Peer) -> bool {
         self.asleep.contains(&peer)
     }
@@ -485,9 +491,8 @@ impl Net {
     fn next(&self) -> Option<Instant> {
         let arrival = self.arrivals.keys().next().map(|(at, _)| *at);
         let on = self.devices.iter().enumerate();
-        let on = on.filter(|(peer, _)| {
-            !self.off.contains(&Peer(*peer)) && !self.asleep.contains(&Peer(*peer))
-        });
+        let on =
+            on.filter(|(peer, _)| !self.off.contains(&Peer(*peer)) && !self.asleep.contains(&Peer(*peer)));
         let devices = on.flat_map(|(_, device)| [device.room.poll_timeout(), device.speaks_at]).flatten();
         devices.chain(arrival).min()
     }
@@ -556,6 +561,9 @@ impl Net {
         let device = &mut self.devices[peer.0];
         while let Some(rekey) = device.room.poll_rekey() {
             match rekey {
+                Rekey::Seal(rekey) if device.keeps_keys && device.room.status() == Status::Over => {
+                    drop(rekey)
+                }
                 Rekey::Seal(rekey) => drop(device.sealer.install(rekey).unwrap()),
                 Rekey::Open(rekey) if device.keeps_keys && device.room.status() == Status::Over => {
                     drop(rekey)

@@ -141,7 +141,8 @@ impl Insider<'_> {
 
     fn make_up(&mut self, how: usize) -> Option<Vec<u8>> {
         let own = self.own();
-        let friend = self.friends_package();
+        // Beside a false law everything else is in order.
+        let friend = if how % 4 == 3 { None } else { self.friends_package() };
         let now = self.now;
         let terms = self.room.memory()?.store.known().terms().clone();
         let group_id = terms.group_id().0;
@@ -199,8 +200,7 @@ impl Insider<'_> {
         let out = &mut self.room.out;
         let made_ms = out.stamp_ms(self.now);
         let friend = self.loot.friends.last()?;
-        let applicant =
-            Applicant::new(friend, &group_id, terms.key_exchange, made_ms, &mut out.rng).ok()?;
+        let applicant = Applicant::new(friend, &group_id, terms.key_exchange, made_ms, &mut out.rng).ok()?;
         Candidate::vet(applicant.key_package(), &group_id, terms.key_exchange).ok()
     }
 

@@ -62,6 +62,8 @@ impl Insider<'_> {
             let terms = self.room.memory()?.store.known().terms().clone();
             let out = &mut self.room.out;
             let group_id = terms.group_id().0;
+            // This member's own, or its room would think that another device has its place.
+            out.petitions.note(made_ms);
             Applicant::new(&out.identity, &group_id, terms.key_exchange, made_ms, &mut out.rng).ok()
         })();
         let Some(applicant) = key_package else { return Vec::new() };

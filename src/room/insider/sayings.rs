@@ -6,11 +6,7 @@ use super::Insider;
 use crate::{
     group::codec::Writer,
     id::{Epoch, IdentityKey, MemberId},
-    law::{
-        Statement, Word,
-        standing::Standing,
-        statement::Content as _,
-    },
+    law::{Statement, Word, standing::Standing, statement::Content as _},
     wire::{
         heartbeat::{Beat, Heartbeat},
         leave::Leave,

@@ -34,6 +34,16 @@ impl<'a> Witness<'a> {
         self.0.seat().is_none_or(|seat| seat.group.context().law == seat.epoch_law.hash())
     }
 
+    /// The hash of the law of the epoch.
+    pub fn epoch_law(&self) -> Option<[u8; 32]> {
+        Some(self.0.seat()?.epoch_law.hash())
+    }
+
+    /// How many commits wait, and how many bytes of messages of later epochs.
+    pub fn waits(&self) -> (usize, usize) {
+        self.0.seat().map_or((0, 0), |seat| (seat.pending.len(), seat.held.bytes()))
+    }
+
     /// Whether the law that the member knows admits somebody.
     pub fn admits(&self, member: MemberId) -> bool {
         self.0.memory().is_some_and(|memory| {
@@ -111,9 +121,9 @@ impl<'a> Witness<'a> {
             ("takeover", seat.takes_part(now).then(|| seat.turns.takeover_at(&view)).flatten()),
             (
                 "keeper",
-                seat.keeper.as_ref().map(|keeper| {
-                    keeper.poll_timeout(seat.liveness.proof(), seat.returning.is_none(), now)
-                }),
+                seat.keeper
+                    .as_ref()
+                    .map(|keeper| keeper.poll_timeout(seat.liveness.proof(), seat.returning.is_none(), now)),
             ),
             ("returning", seat.returning.as_ref().map(|returning| returning.poll_timeout())),
             ("showing", seat.showing.poll_timeout()),
