@@ -39,6 +39,8 @@ struct Member {
     heard: HashMap<MemberId, Instant>,
     /// The greatest time that a leaf of each said.
     made_ms: HashMap<MemberId, u64>,
+    /// The times that the leaves of its tree say.
+    tree_ms: HashMap<MemberId, u64>,
     /// Bans that it knew once.
     banned: BTreeSet<MemberId>,
     /// An epoch of its keeper that it was told of, and when.
@@ -63,6 +65,8 @@ struct Member {
     /// When the newest message of each that came was sent.
     last: HashMap<MemberId, Instant>,
     law: Option<[u8; 32]>,
+    /// Since when the law that it knows lets somebody in the tree not be heard.
+    restricted: HashMap<MemberId, Instant>,
     strangers: VecDeque<Instant>,
     overfull: bool,
 }
@@ -253,7 +257,7 @@ impl Watcher for Guard {
         }
     }
 
-    fn opened(&mut self, net: &Net, to: Peer, from: MemberId, _: Instant) {
+    fn opened(&mut self, net: &Net, to: Peer, from: MemberId, sealed: Instant) {
         let device = &net.devices[to.0];
         if device.is_insider || device.room.status() != Status::Present {
             return;
@@ -261,8 +265,17 @@ impl Watcher for Guard {
         let book = &mut *self.0.borrow_mut();
         let witness = Witness::of(&device.room);
         if !witness.lets_speak(from) {
-            book.violations
-                .push(format!("A2: {to:?} hears {}, who is out, muted or a listener", short(from)));
+            let member = book.members.entry(to).or_default();
+            let epoch = member.epochs.back().map(|at| net.now - *at);
+            let known = member.restricted.get(&from).map(|at| net.now - *at);
+            let there = member.roster.contains(&from);
+            book.violations.push(format!(
+                "A2: {to:?} hears {}, who is out, muted or a listener (sealed {:?} ago, epoch {epoch:?} old, known {known:?}, in the tree: {there}, admitted: {}, {:?})",
+                short(from),
+                net.now - sealed,
+                witness.admits(from),
+                (0..net.devices.len()).filter(|peer| net.id(Peer(*peer)) == from).collect::<Vec<_>>(),
+            ));
         }
         if let Some(branch) = witness.branch()
             && book.published.contains(&(to, from, branch))
@@ -410,8 +423,10 @@ impl Book {
         if member.told.is_some_and(|(told, _)| told <= epoch) || keeper != member.keeper {
             member.told = None;
         }
+        member.tree_ms.clear();
         for id in &roster {
             if let Some(made) = witness.made_ms(*id) {
+                member.tree_ms.insert(*id, made);
                 let before = member.made_ms.entry(*id).or_default();
                 *before = made.max(*before);
             }
@@ -485,7 +500,7 @@ impl Book {
         }
         for id in roster {
             let (Some(made), Some(before)) = (witness.made_ms(*id), member.made_ms.get(id)) else { continue };
-            let is_new = joined.contains(id) || !member.roster.contains(id) || made != *before;
+            let is_new = member.tree_ms.get(id) != Some(&made);
             if is_new && made <= *before {
                 said.push(format!("C4: a KeyPackage of {} is used a second time", short(*id)));
             }
@@ -568,6 +583,13 @@ impl Book {
             member.out_since.entry(*id).or_insert(now);
             if !self.put_out.contains(id) && !self.left.contains_key(id) {
                 said.push(format!("{} is out, and nobody of rank put it out", short(*id)));
+            }
+        }
+        for id in &member.roster {
+            if witness.lets_speak(*id) {
+                member.restricted.remove(id);
+            } else {
+                member.restricted.entry(*id).or_insert(now);
             }
         }
         let banned = |id: &MemberId| room.is_banned(*id) || !witness.admits(*id);
