@@ -14,6 +14,8 @@
 mod alloc;
 #[path = "simulate/args.rs"]
 mod args;
+#[path = "simulate/book.rs"]
+mod book;
 #[path = "simulate/deaf.rs"]
 mod deaf;
 #[path = "simulate/devices.rs"]
@@ -28,6 +30,8 @@ mod hostile;
 mod net;
 #[path = "simulate/scenes.rs"]
 mod scenes;
+#[path = "simulate/schemes.rs"]
+mod schemes;
 #[path = "simulate/storm.rs"]
 mod storm;
 

@@ -284,6 +284,7 @@ impl Joining {
             return Err(WelcomeError::Rule(Violation::Law));
         }
         if !holds(Defence::Receipt) {
+            check_tree(&entry, law)?;
             let mut store = Store::new(terms, Anchor::Founder, own);
             let _ = store.merge(Vec::new(), &epoch_law);
             return Ok((entry, Entered { store, epoch_law }));

@@ -531,7 +531,7 @@ impl Net {
                 self.devices[peer.0].room.handle_timeout(now);
                 self.drain(peer);
                 let next = self.devices[peer.0].room.poll_timeout();
-                if !next.is_none_or(|at| at > now) {
+                if next.is_some_and(|at| at <= now) {
                     let agenda = sottovoce::testkit::Witness::of(&self.devices[peer.0].room).agenda(now);
                     panic!("{peer:?} asks again for a time that has come: {agenda:?}");
                 }
