@@ -127,8 +127,11 @@ pub struct Book {
 #[derive(Default)]
 pub struct Relay {
     /// From whom to whom what kind of message comes so much later; without a time never.
-    pub holds: Vec<(Vec<Peer>, Peer, Option<Kind>, Option<Duration>)>,
+    pub holds: Vec<Hold>,
 }
+
+/// Senders, receiver, what kind of message, and how much later it comes.
+pub type Hold = (Vec<Peer>, Peer, Option<Kind>, Option<Duration>);
 
 /// A watcher that writes into a book.
 pub struct Guard(pub Rc<RefCell<Book>>);
@@ -337,7 +340,7 @@ pub const TAKEOVERS_OF_ONE: usize = 3;
 /// Four of one identity in 60 s by one keeper (K7); another keeper may add it as often.
 pub const ADDS_OF_ONE: usize = 8;
 /// What an honest member says in a minute at most, in bytes.
-pub const BYTES_A_MINUTE: usize = 768 << 10;
+pub const BYTES_A_MINUTE: usize = 448 << 10;
 /// Six of its own accord, twelve for Calls (K5), and one for each commit.
 pub const BEATS_IN_30_S: usize = 40;
 /// How often an honest member may lose its place in a minute.

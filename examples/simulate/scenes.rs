@@ -85,6 +85,7 @@ impl Scene {
     }
 
     /// The scene with this name.
+    #[allow(dead_code, reason = "the example's command line uses it")]
     pub fn named(name: &str) -> Option<Self> {
         let hostile = Self::ALL.into_iter().find(|scene| format!("{scene:?}") == name);
         let trouble = Trouble::ALL.into_iter().find(|trouble| format!("{trouble:?}") == name);
