@@ -50,8 +50,10 @@ impl Insider<'_> {
         // MLSMessage, PrivateMessage (RFC 9420 section 6.3): application data of another epoch.
         let head = Writer::new().u16(1).u16(2).bytes(&[u8::try_from(mls_id.len()).unwrap_or_default()]);
         let head = head.bytes(&mls_id).u64(epoch + 7).u8(1).u8(0).u8(24).bytes(&[9; 24]);
-        let length = 0x8000_0000 | u32::try_from(size).unwrap_or_default();
-        let message = head.u32(length).bytes(&vec![7; size]).finish();
+        // A length of two bytes (RFC 9000 section 16).
+        let size = size.min(0x3fff);
+        let length = 0x4000 | u16::try_from(size).unwrap_or_default();
+        let message = head.u16(length).bytes(&vec![7; size]).finish();
         self.send(&Message::Mls(message))
     }
 
