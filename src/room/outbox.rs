@@ -43,6 +43,9 @@ pub(super) struct Outbox {
     stamped_ms: u64,
     /// The times that our own KeyPackages said, so that nobody else's device is thought to be behind one.
     pub(super) petitions: super::bounded::Recent<u64, 1_024>,
+    /// The KeyPackages that doors passed on lately, for whoever plays a hostile member.
+    #[cfg(feature = "testkit")]
+    pub(super) overheard: Vec<Vec<u8>>,
 }
 
 impl Outbox {
@@ -69,6 +72,8 @@ impl Outbox {
             silence: None,
             stamped_ms: 0,
             petitions: Default::default(),
+            #[cfg(feature = "testkit")]
+            overheard: Vec::new(),
         }
     }
 
@@ -94,6 +99,13 @@ impl Outbox {
     pub(super) fn stamp_ms(&mut self, now: Instant) -> u64 {
         self.stamped_ms = self.clock.unix_ms(now).max(self.stamped_ms + 1);
         self.stamped_ms
+    }
+
+    /// Keeps a KeyPackage for whoever plays a hostile member.
+    #[cfg(feature = "testkit")]
+    pub(super) fn overhear(&mut self, key_package: &[u8]) {
+        self.overheard.truncate(7);
+        self.overheard.insert(0, key_package.to_vec());
     }
 
     pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {
