@@ -12,6 +12,8 @@
 
 #[path = "simulate/args.rs"]
 mod args;
+#[path = "simulate/hostile.rs"]
+mod hostile;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -37,6 +39,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if args.insiders > 0 || args.scene.is_some() {
+        return hostile::run(&args);
+    }
     // A violation that stops a room is said once, below.
     std::panic::set_hook(Box::new(|_| {}));
     let outcomes: Vec<Outcome> = (args.first..args.first + args.seeds)

@@ -38,6 +38,8 @@ mod base64url;
 #[cfg(feature = "codec")]
 pub mod codec;
 #[cfg(feature = "room")]
+mod defence;
+#[cfg(feature = "room")]
 pub mod driver;
 #[cfg(feature = "room")]
 pub mod group;
@@ -56,6 +58,9 @@ pub mod report;
 pub mod room;
 #[cfg(feature = "room")]
 pub mod store;
+#[cfg(all(feature = "room", feature = "testkit"))]
+#[doc(hidden)]
+pub mod testkit;
 pub mod transport;
 #[cfg(feature = "voice")]
 pub mod voice;

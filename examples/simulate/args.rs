@@ -8,6 +8,9 @@ simulate [options]
   --members M    members of each room, 4 to 64 (default: 8)
   --minutes T    how long each storm lasts (default: 10)
   --bans N       bans for the time to deafness, at each of 0, 2 and 10 % loss (default: 50)
+  --insiders K   K of the members are hostile, and the relay helps them
+  --without D    a world without the defence D, or in turn without each of them (all): each must be noticed
+  --scene S      nothing but this scene
   --json         one object instead of lines
 ";
 
@@ -18,13 +21,32 @@ pub struct Args {
     pub minutes: u64,
     pub bans: usize,
     pub json: bool,
+    pub insiders: usize,
+    pub without: Option<String>,
+    pub scene: Option<String>,
 }
 
 impl Args {
     /// `None` if only help is wanted; else what is wrong.
     pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut args = Self { seeds: 20, first: 1, members: 8, minutes: 10, bans: 50, json: false };
+        let mut args = Self {
+            seeds: 20,
+            first: 1,
+            members: 8,
+            minutes: 10,
+            bans: 50,
+            json: false,
+            insiders: 0,
+            without: None,
+            scene: None,
+        };
         while let Some(option) = arguments.next() {
+            if let "--without" | "--scene" = option.as_str() {
+                let value = arguments.next().ok_or_else(|| format!("{option} needs a name"))?;
+                let place = if option == "--scene" { &mut args.scene } else { &mut args.without };
+                *place = Some(value);
+                continue;
+            }
             let mut number = || -> Result<u64, String> {
                 let value = arguments.next().ok_or_else(|| format!("{option} needs a number"))?;
                 value.parse().map_err(|_| format!("{value} is no number"))
@@ -35,6 +57,7 @@ impl Args {
                 "--seeds" => args.seeds = number()?,
                 "--first" | "--seed" => args.first = number()?,
                 "--members" => args.members = usize::try_from(number()?).unwrap_or(usize::MAX),
+                "--insiders" => args.insiders = usize::try_from(number()?).unwrap_or(usize::MAX),
                 "--minutes" => args.minutes = number()?,
                 "--bans" => args.bans = usize::try_from(number()?).unwrap_or(usize::MAX),
                 _ => return Err(format!("{option} is not known")),
@@ -42,6 +65,12 @@ impl Args {
         }
         if !(4..=64).contains(&args.members) {
             return Err("a storm needs 4 to 64 members".to_owned());
+        }
+        if args.insiders + 3 > args.members {
+            return Err("at least three members are honest".to_owned());
+        }
+        if args.without.is_some() && args.insiders == 0 {
+            return Err("--without needs --insiders".to_owned());
         }
         if args.minutes > 24 * 60 || args.seeds > 1_000_000 || args.bans > 10_000 {
             return Err("that would never end".to_owned());

@@ -162,6 +162,8 @@ impl StepRing {
         own: Option<KeyId>,
     ) -> Self {
         let vacant = || Slot { kid: KeyId(0), key: None, window: Window::new(), failures: 0 };
+        // A vacant slot is copied from the stack with whatever lies where its key will be: our own keys, just made.
+        scrub_stack::<DEEP>();
         let kids: Vec<KeyId> = table.kids().filter(|kid| Some(*kid) != own).collect();
         let slots = (0..slots).map(|_| vacant()).collect();
         let mut ring = Self { step, secret, table, slots, used: 0, hand: 0 };

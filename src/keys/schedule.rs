@@ -201,17 +201,23 @@ impl Schedule {
         Ok(())
     }
 
-    /// Silences a leaf for the whole epoch, from its beginning: call this before anything is polled.
+    /// Silences a leaf from now on, for the rest of the epoch.
     ///
     /// Its packets are refused as [`Refusal::Muted`](crate::Refusal::Muted), those of the epoch before as well; if
     /// it is our own, the sealer is stopped.
     pub fn mute(&mut self, leaf: Leaf) {
+        let mut queued = false;
         for rekey in &mut self.rekeys {
-            if let Rekey::Open(OpenRekey(OpenChange::Epoch(ring))) = rekey
-                && let Some(sender) = ring.sender_mut(leaf)
-            {
-                sender.standing = Standing::Muted;
+            if let Rekey::Open(OpenRekey(OpenChange::Epoch(ring))) = rekey {
+                queued = true;
+                if let Some(sender) = ring.sender_mut(leaf) {
+                    sender.standing = Standing::Muted;
+                }
             }
+        }
+        if !queued && leaf != self.own_leaf && self.leaves.binary_search(&leaf).is_ok() {
+            // The opener has the epoch already.
+            self.rekeys.push_back(open(OpenChange::Mute { context: self.context, leaf }));
         }
         if leaf == self.own_leaf {
             self.muted = true;

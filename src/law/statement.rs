@@ -10,6 +10,7 @@ use std::{fmt, sync::Arc};
 
 use crate::keys::ed25519::{self, BadSignature};
 use crate::{
+    defence,
     group::{
         Identity,
         codec::{Malformed, Reader, Writer},
@@ -59,7 +60,10 @@ impl<T: Content> Signed<T> {
     /// [`BadSignature`] if the claimed signer did not sign this in this room.
     pub(crate) fn verify(self, group_id: &GroupId) -> Result<Genuine<T>, BadSignature> {
         let signed = signed_bytes(&self.content, group_id);
-        ed25519::verify(self.content.signer().as_bytes(), &signed, &self.signature)?;
+        let checked = ed25519::verify(self.content.signer().as_bytes(), &signed, &self.signature);
+        if defence::checks(T::SIGNED_AS) {
+            checked?;
+        }
         let id = self.id(group_id);
         Ok(Genuine(Arc::new((id, self))))
     }

@@ -80,6 +80,12 @@ impl Opener {
                 }
                 Contents::Nothing
             }
+            OpenChange::Mute { context, leaf } => {
+                if let Some(sender) = self.epoch_mut(&context).and_then(|epoch| epoch.sender_mut(leaf)) {
+                    sender.standing = Standing::Muted;
+                }
+                Contents::Nothing
+            }
             OpenChange::RetireSteps { context, first } => self
                 .epoch_mut(&context)
                 .map_or(Contents::Nothing, |epoch| Contents::Steps(epoch.retire(first))),

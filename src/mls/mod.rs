@@ -151,7 +151,7 @@ impl Group {
     }
 
     /// The group id in MLS: that of the room, then 16 bytes that whoever founded the branch drew.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "testkit"))]
     pub(crate) fn mls_id(&self) -> &[u8] {
         self.mls.group_id().as_slice()
     }

@@ -10,6 +10,7 @@ use super::{
     violation::Violation,
 };
 use crate::{
+    defence::{Defence, holds},
     id::MemberId,
     law::{LiveSet, StatementId},
     mls::Staged,
@@ -48,7 +49,7 @@ pub(super) fn rule(staged: &Staged, view: &View<'_>, turns: &Turns, now_ms: u64)
         if staged.context.keeper != before {
             return Ruling::Refuse(Violation::Keeping);
         }
-        if turns.is_too_fast(by.id, view.now) {
+        if turns.is_too_fast(by.id, view.now) && holds(Defence::CommitPace) {
             return Ruling::Refuse(Violation::TooFast);
         }
         return Ruling::Merge(law);
@@ -60,7 +61,13 @@ pub(super) fn rule(staged: &Staged, view: &View<'_>, turns: &Turns, now_ms: u64)
         && staged.adds.is_empty()
         && staged.removes.is_empty()
         && staged.context == *view.group.context();
-    if is_renewal { Ruling::Renewal(law) } else { Ruling::Refuse(Violation::NotTheKeeper) }
+    if is_renewal {
+        Ruling::Renewal(law)
+    } else if holds(Defence::CommitTurn) {
+        Ruling::Refuse(Violation::NotTheKeeper)
+    } else {
+        Ruling::Merge(law)
+    }
 }
 
 /// C1 to C3: the law that the commit leads to holds what is known and nothing else, and loses nothing.
@@ -78,7 +85,7 @@ fn law_of(staged: &Staged, view: &View<'_>) -> Result<LiveSet, Ruling> {
         return Err(Ruling::Lacks(lacks));
     }
     let law = view.epoch_law.union(added, view.store.pins());
-    if law.hash() != staged.context.law {
+    if law.hash() != staged.context.law && holds(Defence::CommitLaw) {
         return Err(Ruling::Refuse(Violation::Law));
     }
     if view.store.pins().part_from(law.law()) {
@@ -99,7 +106,7 @@ fn check_tree(
     let roster = view.group.roster();
     let stays = |leaf| !staged.removes.contains(&leaf);
     for member in roster.iter().filter(|member| stays(member.leaf)) {
-        if !law.law().admits(&member.key) {
+        if !law.law().admits(&member.key) && holds(Defence::CommitTree) {
             return Err(Violation::NotAdmitted);
         }
         if staged.adds.iter().any(|added| added.id == member.id) {
@@ -107,13 +114,15 @@ fn check_tree(
         }
     }
     for (place, added) in staged.adds.iter().enumerate() {
-        if !law.law().admits(&added.key) {
+        if !law.law().admits(&added.key) && holds(Defence::CommitTree) {
             return Err(Violation::NotAdmitted);
         }
         if staged.adds.iter().take(place).any(|other| other.id == added.id) {
             return Err(Violation::Duplicate);
         }
-        if !view.freshness.was_new(added.id, added.made_ms, now_ms) || !is_timely(added.made_ms, now_ms) {
+        let fresh =
+            view.freshness.was_new(added.id, added.made_ms, now_ms) && is_timely(added.made_ms, now_ms);
+        if !fresh && holds(Defence::CommitFresh) {
             return Err(Violation::Stale);
         }
     }
@@ -126,7 +135,8 @@ fn check_tree(
             staged.adds.iter().any(|added| added.id == member.id && added.made_ms > member.made_ms);
         let out = !law.law().admits(&member.key);
         let left = view.freshness.has_left(member.id, member.made_ms);
-        if !(replaced || out || left || may_be_absent(member.id, by, view)) {
+        let gone = replaced || out || left || may_be_absent(member.id, by, view);
+        if !gone && holds(Defence::CommitRemoves) {
             return Err(Violation::Ejected);
         }
     }

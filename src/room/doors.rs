@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     Seed,
+    defence::{Defence, holds},
     group::{KeyExchange, Name, signing::SigningKey},
     id::{IdentityKey, MemberId},
     law::{self, InviteState, Law, Role, Store, Tag},
@@ -268,7 +269,9 @@ impl Doors {
         // Whom a word put out, only a user lets in again.
         let spoken_of = law.numbers(&law.tag(&candidate.key)).n > 0;
         let was_put_out = spoken_of && position.role == Role::Out;
-        let opens = self.admission == Admission::Open && !was_put_out && self.opened_in.take((), now);
+        let opens = self.admission == Admission::Open
+            && !was_put_out
+            && (self.opened_in.take((), now) || !holds(Defence::DoorPace));
         if admitted || opens {
             self.forget(candidate.id);
             self.answered.note(reference);
@@ -294,7 +297,7 @@ impl Doors {
         }
         let of_invite = self.waiting.iter().filter(|waiting| waiting.invite.tag == invite.tag).count();
         let most = if invite.uses == 0 { MAX_OF_INVITE } else { MAX_OF_INVITE.min(invite.uses.into()) };
-        if of_invite >= most || self.waiting.len() >= MAX_WAITING {
+        if holds(Defence::DoorBound) && (of_invite >= most || self.waiting.len() >= MAX_WAITING) {
             self.crowd_out(out, invite.tag, of_invite >= most);
         }
         let id = KnockId(self.next);

@@ -26,6 +26,7 @@ use super::{
     view::role_of,
 };
 use crate::{
+    defence::{Defence, holds},
     group::Role,
     id::{IdentityKey, Leaf, MemberId},
     keys::{EpochStart, Schedule, Speaker},
@@ -233,7 +234,7 @@ impl Seat {
         let keeper = self.keeper_of_context();
         let changed = std::mem::replace(&mut self.keeper_id, keeper) != keeper;
         let keeper_word = match keeper {
-            Some(keeper) if changed && keeper != out.id() => {
+            Some(keeper) if changed && keeper != out.id() && holds(Defence::ProofOfNext) => {
                 Some(out.skew.last(keeper).unwrap_or_else(|| now.checked_sub(PROOF_OLD).unwrap_or(now)))
             }
             _ => None,
@@ -292,6 +293,9 @@ impl Seat {
 
     /// Silences for us whoever the law that we know puts out or mutes (rule L29: it acts at once).
     pub(super) fn restrict(&mut self, memory: &Memory) {
+        if !holds(Defence::Restrict) {
+            return;
+        }
         let law = memory.store.law();
         for member in self.group.roster() {
             let (role, muted) = role_of(law, &member.key);

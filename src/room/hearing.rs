@@ -16,6 +16,7 @@ use super::{
     violation::Violation,
 };
 use crate::{
+    defence::{Defence, holds},
     id::{IdentityKey, Leaf, MemberId},
     law::{self, Rank, Statement, renewals},
     mls::Candidate,
@@ -70,6 +71,8 @@ impl Seat {
             }
             Saying::AskStatements { ids } => self.hear_ask(out, memory, id, &ids, now),
             Saying::Admit { key_package } => {
+                #[cfg(feature = "testkit")]
+                out.overhear(&key_package);
                 if memory.store.law().rank_of(&key) == Rank::None {
                     return Err(self.report(out, Some(from), Violation::NoRight));
                 }
@@ -91,7 +94,7 @@ impl Seat {
                 let law = memory.store.law();
                 if law.rank_of(&own) == Rank::Host
                     && law.rank_of(&key) == Rank::Moderator
-                    && self.badges.take(id, now)
+                    && (self.badges.take(id, now) || !holds(Defence::BadgePace))
                 {
                     let badge = doors::badge(out, &memory.store, answer_key);
                     self.say(out, &Saying::Badge(badge));

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::defence::{Defence, holds};
+
 /// A bounded number of messages, to be tried again.
 #[derive(Default)]
 pub(super) struct Held {
@@ -21,12 +23,19 @@ impl Held {
         while self.messages.front().is_some_and(old) {
             self.bytes -= self.messages.pop_front().map_or(0, |(_, message)| message.len());
         }
-        if self.messages.len() >= MAX_MESSAGES || self.bytes + message.len() > MAX_BYTES {
+        let full = self.messages.len() >= MAX_MESSAGES || self.bytes + message.len() > MAX_BYTES;
+        if full && holds(Defence::HeldBound) {
             return Err(Overflow);
         }
         self.bytes += message.len();
         self.messages.push_back((now, message));
         Ok(())
+    }
+
+    /// How much is kept.
+    #[cfg(feature = "testkit")]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Everything, oldest first.

@@ -14,6 +14,7 @@ use super::{
     view::{View, role_of},
 };
 use crate::{
+    defence::{Defence, holds},
     id::{Leaf, MemberId},
     law::Rank,
     mls::{Candidate, SealingSecret},
@@ -152,8 +153,9 @@ impl Keeper {
         for candidate in &self.waiting {
             let replaced = roster.iter().find(|member| member.id == candidate.id);
             if replaced.is_some_and(|member| member.is_self)
-                || self.added.is_full(&candidate.id, view.now)
-                || self.added_lately.is_full(&candidate.id, view.now)
+                || holds(Defence::AddPace)
+                    && (self.added.is_full(&candidate.id, view.now)
+                        || self.added_lately.is_full(&candidate.id, view.now))
                 || roster.len() + plan.adds.len() >= MAX_MEMBERS + plan.removes.len()
             {
                 continue;
@@ -220,7 +222,7 @@ impl Keeper {
 
     /// The next heartbeat is due soon: somebody waits for it.
     pub(super) fn hurry_heartbeat(&mut self, now: Instant) {
-        if self.calls.take((), now) {
+        if self.calls.take((), now) || !holds(Defence::CallPace) {
             let least = self.heartbeat_sent.map_or(now, |sent| sent + HEARTBEATS_APART);
             self.heartbeat_at = self.heartbeat_at.min(least.max(now));
         }

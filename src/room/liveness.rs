@@ -7,7 +7,13 @@ use std::{
 };
 
 use super::view::View;
-use crate::{id::MemberId, law::Rank, media::Silence, mls::Occupant};
+use crate::{
+    defence::{Defence, holds},
+    id::MemberId,
+    law::Rank,
+    media::Silence,
+    mls::Occupant,
+};
 
 /// What the four rules look at.
 pub(super) struct Liveness {
@@ -131,18 +137,23 @@ impl Liveness {
     /// When each rule stops us, the most telling reason first.
     fn deadlines(&self, view: &View<'_>) -> Vec<(Instant, Silence)> {
         let mut deadlines = Vec::new();
-        if let Some(at) = self.out_since() {
+        if let Some(at) = self.out_since()
+            && holds(Defence::Removal)
+        {
             deadlines.push((at + A_SECOND, Silence::AwaitingRemoval));
         }
-        if let Some((_, since)) = self.behind {
+        if let Some((_, since)) = self.behind
+            && holds(Defence::Withheld)
+        {
             deadlines.push((since + LACKING, Silence::CommitWithheld));
         }
-        if view.group.roster().len() > 1 {
+        if view.group.roster().len() > 1 && holds(Defence::Proof) {
             let reason = if view.keeps() { Silence::NobodyHears } else { Silence::NoProofOfLife };
             deadlines.push((self.proof + PROOF_HOLDS, reason));
         }
         if let Some(own) = view.own()
             && view.known().rank_of(&own.key) != Rank::Host
+            && holds(Defence::Attended)
         {
             let unattended = Duration::from_secs(view.terms().unattended.seconds().into());
             let most = if self.rank_left { unattended * 6 } else { unattended };

@@ -40,6 +40,8 @@ mod freshness;
 mod hearing;
 mod heartbeats;
 mod held;
+#[cfg(feature = "testkit")]
+pub(crate) mod insider;
 mod joining;
 mod judge;
 mod keeper;

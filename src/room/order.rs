@@ -10,6 +10,7 @@ use std::{
 
 use super::{bounded::Rate, view::View};
 use crate::{
+    defence::{Defence, holds},
     id::{IdentityKey, MemberId},
     keys::derive::sha256,
     law::{Law, Rank, RoleWord},
@@ -126,8 +127,10 @@ impl Turns {
         }
         let keeper = view.keeper();
         let mut since = vec![self.word + SILENT_AFTER];
-        since.extend(self.idle_since.map(|at| at + IDLE_AFTER));
-        since.extend(view.out_since().map(|out| out.max(self.since) + OUT_AFTER));
+        if holds(Defence::IdleKeeper) {
+            since.extend(self.idle_since.map(|at| at + IDLE_AFTER));
+            since.extend(view.out_since().map(|out| out.max(self.since) + OUT_AFTER));
+        }
         since.extend(self.gone_since);
         since.extend(self.in_vain.filter(|(_, until)| view.now < *until).map(|(since, _)| since));
         match keeper {
@@ -178,13 +181,15 @@ impl Turns {
     /// Whether a takeover by this member counts at the moment (K3).
     pub(super) fn permits_takeover(&self, by: &Occupant, view: &View<'_>) -> bool {
         let known = view.known();
-        if !known.admits(&by.key) || self.takeovers.is_full(&by.id, view.now) {
+        let pace = holds(Defence::TakeoverPace);
+        if !known.admits(&by.key) || pace && self.takeovers.is_full(&by.id, view.now) {
             return false;
         }
         // Others use up what all have together, and not what somebody of rank has.
+        let silent = self.silent_since(&view.at(view.now + TOLERANCE)).is_some();
         outranks_keeper(by, view)
-            || self.takeovers.total(view.now) < MAX_ALL_TAKEOVERS
-                && self.silent_since(&view.at(view.now + TOLERANCE)).is_some()
+            || (!pace || self.takeovers.total(view.now) < MAX_ALL_TAKEOVERS)
+                && (silent || !holds(Defence::TakeoverSilence))
     }
 
     /// Whether the member committed as often as members accept (C6).

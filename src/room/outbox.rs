@@ -46,6 +46,9 @@ pub(super) struct Outbox {
     pub(super) petitions: super::bounded::Recent<u64, 1_024>,
     /// The newest of these times.
     newest_made_ms: u64,
+    /// The KeyPackages that doors passed on lately, for whoever plays a hostile member.
+    #[cfg(feature = "testkit")]
+    pub(super) overheard: Vec<Vec<u8>>,
 }
 
 impl Outbox {
@@ -73,6 +76,8 @@ impl Outbox {
             stamped_ms: 0,
             petitions: Default::default(),
             newest_made_ms: 0,
+            #[cfg(feature = "testkit")]
+            overheard: Vec::new(),
         }
     }
 
@@ -110,6 +115,13 @@ impl Outbox {
     /// said.
     pub(super) fn newest_made_ms(&self, seen: &Freshness) -> u64 {
         self.newest_made_ms.max(seen.newest(self.id()))
+    }
+
+    /// Keeps a KeyPackage for whoever plays a hostile member.
+    #[cfg(feature = "testkit")]
+    pub(super) fn overhear(&mut self, key_package: &[u8]) {
+        self.overheard.truncate(7);
+        self.overheard.insert(0, key_package.to_vec());
     }
 
     pub(super) fn random<const N: usize>(&mut self) -> [u8; N] {

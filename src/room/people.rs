@@ -100,6 +100,10 @@ impl Seat {
 
     /// Asks the host for a badge, and says our door when it is another or has not been said for a minute.
     pub(super) fn tend_door(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
+        if let Some(doors) = &mut memory.doors {
+            // Whoever waits and does not knock any more goes, whether the law changes or not.
+            doors.handle_timeout(out, &memory.store, now);
+        }
         if self.door_said_at.is_some_and(|at| at + DOOR_AGAIN > now) {
             return;
         }

@@ -13,6 +13,7 @@ use super::{
     violation::Violation,
 };
 use crate::{
+    defence::{Defence, holds},
     group::KeyExchange,
     id::{IdentityKey, MemberId},
     law::{LiveSet, Store},
@@ -139,7 +140,9 @@ impl Returning {
             return Ok(());
         }
         self.ask_at = now + if self.is_slow { ASK_SLOWLY } else { ASK_AGAIN };
-        if let Some(asking) = self.asking.take_if(|asking| asking.since + IN_VAIN <= now) {
+        if let Some(asking) = self.asking.take_if(|asking| asking.since + IN_VAIN <= now)
+            && holds(Defence::InVain)
+        {
             self.ignoring.retain(|(id, _)| *id != asking.target);
             self.ignoring.push((asking.target, now + IGNORED_FOR));
         }

@@ -29,6 +29,7 @@ use super::{
     violation::Violation,
 };
 use crate::{
+    defence::{Defence, holds},
     group::Member,
     id::{Leaf, MemberId},
     keys::{Rekey, Schedule},
@@ -190,10 +191,10 @@ impl Seat {
     fn make_room_for(&mut self, staged: &Staged, memory: &Memory, now: Instant) -> Result<(), ControlError> {
         let keeper = self.keeper_id.and_then(|keeper| self.group.occupant(keeper)).map(|keeper| keeper.leaf);
         let of_committer = self.pending.iter().filter(|pending| pending.staged.by == staged.by).count();
-        if of_committer >= MAX_PENDING_OF_ONE {
+        if of_committer >= MAX_PENDING_OF_ONE && holds(Defence::PendingBound) {
             return Err(ControlError::Overflow);
         }
-        if self.pending.len() < MAX_PENDING {
+        if self.pending.len() < MAX_PENDING || !holds(Defence::PendingBound) {
             return Ok(());
         }
         let view = self.view(memory, now);
@@ -316,7 +317,7 @@ impl Seat {
                 && self.renewals.total(now) < MAX_RENEWALS;
         }
         let next = (self.group.epoch().0 + 1, pending.staged.branch());
-        next.1.is_some_and(|branch| self.stated.contains(&(next.0, branch)))
+        next.1.is_some_and(|branch| self.stated.contains(&(next.0, branch))) || !holds(Defence::RenewalWord)
     }
 
     /// Tries again what came before the epoch that it belongs to.

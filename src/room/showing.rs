@@ -6,7 +6,12 @@ use std::{
 };
 
 use super::{bounded::Rate, returning::Target};
-use crate::{id::MemberId, law::StatementId, mls::SealingSecret};
+use crate::{
+    defence::{Defence, holds},
+    id::MemberId,
+    law::StatementId,
+    mls::SealingSecret,
+};
 
 /// What was shown, and what is to be shown.
 pub(super) struct Showing {
@@ -82,7 +87,7 @@ impl Showing {
 
     /// Whether a question of this member may be answered: nobody uses up what others may ask (G3).
     pub(super) fn may_answer(&mut self, member: MemberId, now: Instant) -> bool {
-        self.answers.take(member, now)
+        self.answers.take(member, now) || !holds(Defence::AnswerPace)
     }
 
     /// Whether a statement may be said in an answer: it was not a moment ago.

@@ -11,7 +11,11 @@ use std::{
 };
 
 use super::clock::Clock;
-use crate::{id::MemberId, mls::Occupant};
+use crate::{
+    defence::{Defence, holds},
+    id::MemberId,
+    mls::Occupant,
+};
 
 /// How far our clock is ahead of what each member says, by the message that took the least time.
 pub(super) struct Skew {
@@ -48,7 +52,7 @@ impl Skew {
             lead.noted = now;
         }
         let made = u64::try_from(said + lead.least).unwrap_or(0);
-        let made = self.began + Duration::from_millis(made);
+        let made = if holds(Defence::Made) { self.began + Duration::from_millis(made) } else { now };
         lead.last = lead.last.max(made);
         made
     }

@@ -95,7 +95,8 @@ impl Heartbeat {
         terms_salt: &[u8; 32],
         rng: &mut impl Rng,
     ) -> Self {
-        debug_assert_eq!(beat.key.as_bytes(), keeper.public(), "a keeper speaks for itself");
+        let honest = beat.key.as_bytes() == keeper.public() || cfg!(feature = "testkit");
+        debug_assert!(honest, "a keeper speaks for itself");
         doors.truncate(MAX_DOORS);
         let signed = Signed::new(beat, group_id, &hash(&doors), |text| keeper.sign(text));
         let mut salt = [0; 32];

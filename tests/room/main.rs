@@ -1,7 +1,9 @@
 //! Rooms: their story, their succession, their attackers, on virtual time and a seeded network.
 
 mod attacks;
+mod clocks;
 mod driver;
+mod insiders;
 mod invite_corpus;
 mod key_exchange;
 mod simulation;

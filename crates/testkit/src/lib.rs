@@ -5,6 +5,8 @@
 //! | [`stage`] | members of the media plane, without MLS, on virtual time |
 //! | [`net`] | rooms on virtual time, joined by a relay with seeded faults |
 //! | [`storm`], [`deaf`] | seeded runs of such a network |
+//! | [`gang`], [`scenes`], [`schemes`], [`devices`] | storms with insiders, and what they and devices do |
+//! | [`book`], [`guard`] | what is known of each room after each step, and what must hold of it |
 //! | [`line`], [`table`] | voice endpoints; a room whose members report |
 //! | [`quic`], [`rtpengine`], [`janus`], [`moq`] | real relays on this machine |
 //! | [`reported`], [`stored`], [`invited`], [`voiced`] | fuzz targets, with those of [`stage::targets`] |
@@ -14,7 +16,15 @@ use std::path::{Path, PathBuf};
 pub use sottovoce_measure::alloc;
 
 #[cfg(feature = "room")]
+pub mod book;
+#[cfg(feature = "room")]
 pub mod deaf;
+#[cfg(feature = "room")]
+pub mod devices;
+#[cfg(feature = "room")]
+pub mod gang;
+#[cfg(feature = "room")]
+pub mod guard;
 #[cfg(feature = "room")]
 pub mod invited;
 #[cfg(feature = "webrtc")]
@@ -36,6 +46,10 @@ pub mod raw_quic;
 pub mod reported;
 #[cfg(feature = "rtp")]
 pub mod rtpengine;
+#[cfg(feature = "room")]
+pub mod scenes;
+#[cfg(feature = "room")]
+pub mod schemes;
 pub mod stage;
 #[cfg(feature = "room")]
 pub mod stored;

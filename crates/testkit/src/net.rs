@@ -33,6 +33,47 @@ pub struct Lane {
     pub loss: u32,
     /// Percent of packets that arrive twice.
     pub doubled: u32,
+    /// Percent of packets that are lost for good, on the control lane too.
+    pub gone: u32,
+    /// Percent of packets in which a bit turns on the way.
+    pub turned: u32,
+}
+
+impl Lane {
+    /// A lane that only takes its time.
+    pub const fn slow(delay: Range<Duration>) -> Self {
+        Self { delay, loss: 0, doubled: 0, gone: 0, turned: 0 }
+    }
+}
+
+/// What a relay does with one control message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Passes,
+    IsLost,
+    ComesLater(Duration),
+}
+
+/// Somebody who sees everything: each call of a room, each message on its way.
+///
+/// With its `fate` it is also the relay that insiders have on their side.
+pub trait Watcher {
+    /// A room was called, and what follows from it was carried out.
+    fn called(&mut self, _net: &Net, _peer: Peer) {}
+    /// A room told its application something.
+    fn told(&mut self, _net: &Net, _peer: Peer, _event: &Event) {}
+    /// A device sends a control message of its own accord.
+    fn sent(&mut self, _net: &Net, _from: Peer, _message: &Bytes) {}
+    /// A control message is about to be taken.
+    fn comes(&mut self, _net: &Net, _to: Peer, _from: Peer, _sent: Instant, _message: &Bytes) {}
+    /// A device has sealed a packet.
+    fn sealed(&mut self, _net: &Net, _from: Peer) {}
+    /// A device has opened a packet.
+    fn opened(&mut self, _net: &Net, _to: Peer, _from: MemberId, _sealed: Instant) {}
+    /// What becomes of a control message.
+    fn fate(&mut self, _net: &Net, _from: Peer, _to: Peer, _message: &Bytes) -> Fate {
+        Fate::Passes
+    }
 }
 
 /// Names a member of the network, whatever becomes of its room.
@@ -58,6 +99,10 @@ pub struct Device {
     pub why_silent: Option<Silence>,
     /// A device that does not obey: it keeps the keys it has when it is told to drop them.
     pub keeps_keys: bool,
+    /// Its holder is hostile: no promise is made to it, and none is checked.
+    pub is_insider: bool,
+    /// What its room says of its own accord is dropped.
+    pub holds_its_tongue: bool,
     /// When the newest control message that reached it was sent, by what it can know: it cannot know of anything later.
     pub news: Instant,
     speaks_at: Option<Instant>,
@@ -106,6 +151,9 @@ pub struct Net {
     /// Whether one epoch may have several branches for now.
     pub forks: bool,
     pub watch: Watch,
+    pub watcher: Option<Box<dyn Watcher>>,
+    /// Devices that sleep: what comes waits until they wake.
+    asleep: HashSet<Peer>,
     /// How often somebody who speaks sends a packet.
     pub pace: Duration,
     number: u64,
@@ -120,8 +168,8 @@ impl Net {
         Self {
             seed,
             now,
-            control: Lane { delay: delay.clone(), loss: 0, doubled: 0 },
-            media: Lane { delay, loss: 0, doubled: 0 },
+            control: Lane::slow(delay.clone()),
+            media: Lane::slow(delay),
             relay_log: Vec::new(),
             devices: Vec::new(),
             began: now,
@@ -139,6 +187,8 @@ impl Net {
             identities: HashMap::new(),
             forks: false,
             watch: Watch::default(),
+            watcher: None,
+            asleep: HashSet::new(),
             pace: Duration::from_millis(40),
             number: 0,
         }
@@ -262,6 +312,62 @@ impl Net {
         }
     }
 
+    /// Cuts one way: nothing of `from` reaches `to`.
+    pub fn cut(&mut self, from: Peer, to: Peer) {
+        self.cut.insert((from, to));
+    }
+
+    /// A device falls asleep: it does nothing, and what is sent to it waits.
+    pub fn sleep(&mut self, peer: Peer) {
+        self.asleep.insert(peer);
+    }
+
+    /// A device wakes up. Its room is told how late it is before another packet is sealed.
+    pub fn wake(&mut self, peer: Peer) {
+        if self.asleep.remove(&peer) && !self.off.contains(&peer) {
+            let now = self.now;
+            self.devices[peer.0].room.handle_timeout(now);
+            self.drain(peer);
+        }
+    }
+
+    /// Whether everything arrives, and soon.
+    pub fn is_fair(&self) -> bool {
+        let lane = &self.control;
+        self.cut.is_empty() && lane.gone + lane.loss + lane.turned == 0 && lane.delay.end < RESENT
+    }
+
+    pub fn is_asleep(&self, peer: Peer) -> bool {
+        self.asleep.contains(&peer)
+    }
+
+    pub fn is_off(&self, peer: Peer) -> bool {
+        self.off.contains(&peer)
+    }
+
+    /// Sends messages that a device's room did not make of its own accord, to these devices.
+    pub fn send_as(&mut self, from: Peer, to: &[Peer], messages: Vec<Bytes>) {
+        for message in messages {
+            self.relay_log.push(message.clone());
+            self.origins.insert(message.clone(), (from, self.now));
+            for to in to.iter().filter(|to| **to != from) {
+                self.post_control(from, *to, message.clone());
+            }
+        }
+    }
+
+    /// Forgets who sent what was sent before: it is played back no more.
+    pub fn forget_before(&mut self, then: Instant) {
+        self.origins.retain(|_, (_, sent)| *sent >= then);
+    }
+
+    fn watched(&mut self, look: impl FnOnce(&mut dyn Watcher, &Self)) {
+        if let Some(mut watcher) = self.watcher.take() {
+            look(&mut *watcher, self);
+            self.watcher = Some(watcher);
+        }
+    }
+
     pub fn heal(&mut self) {
         self.cut.clear();
     }
@@ -285,6 +391,8 @@ impl Net {
         let now = self.now;
         if let Some((from, sent)) = self.origins.get(message).copied() {
             self.note_news(from, to, sent);
+            let message = Bytes::copy_from_slice(message);
+            self.watched(|watcher, net| watcher.comes(net, to, from, sent, &message));
         }
         let outcome = self.devices[to.0].room.handle_control(message, now);
         self.drain(to);
@@ -336,7 +444,7 @@ impl Net {
                 .map(|member| (member.leaf, member.id, member.role, member.name.clone()))
                 .collect();
             let code = device.room.code().unwrap().to_string();
-            if self.off.contains(&Peer(peer)) {
+            if self.off.contains(&Peer(peer)) || device.is_insider {
                 continue;
             }
             let branch = self.forks.then(|| code.clone());
@@ -370,6 +478,8 @@ impl Net {
             silent: 0,
             why_silent: None,
             keeps_keys: false,
+            is_insider: false,
+            holds_its_tongue: false,
             news: self.now,
             speaks_at: None,
         });
@@ -379,7 +489,9 @@ impl Net {
 
     fn next(&self) -> Option<Instant> {
         let arrival = self.arrivals.keys().next().map(|(at, _)| *at);
-        let on = self.devices.iter().enumerate().filter(|(peer, _)| !self.off.contains(&Peer(*peer)));
+        let on = self.devices.iter().enumerate();
+        let on =
+            on.filter(|(peer, _)| !self.off.contains(&Peer(*peer)) && !self.asleep.contains(&Peer(*peer)));
         let devices = on.flat_map(|(_, device)| [device.room.poll_timeout(), device.speaks_at]).flatten();
         devices.chain(arrival).min()
     }
@@ -389,6 +501,12 @@ impl Net {
         while self.arrivals.keys().next().is_some_and(|(at, _)| *at <= now) {
             let Some((_, (peer, arrival))) = self.arrivals.pop_first() else { break };
             if self.off.contains(&peer) {
+                continue;
+            }
+            if self.asleep.contains(&peer) {
+                if matches!(arrival, Arrival::Control { .. }) {
+                    self.post(now + A_MOMENT, peer, arrival);
+                }
                 continue;
             }
             match arrival {
@@ -405,14 +523,17 @@ impl Net {
             }
         }
         for peer in (0..self.devices.len()).map(Peer) {
-            if self.off.contains(&peer) {
+            if self.off.contains(&peer) || self.asleep.contains(&peer) {
                 continue;
             }
             if self.devices[peer.0].room.poll_timeout().is_some_and(|at| at <= now) {
                 self.devices[peer.0].room.handle_timeout(now);
                 self.drain(peer);
                 let next = self.devices[peer.0].room.poll_timeout();
-                assert!(next.is_none_or(|at| at > now), "{peer:?} asks again for a time that has come");
+                if next.is_some_and(|at| at <= now) {
+                    let agenda = sottovoce::testkit::Witness::of(&self.devices[peer.0].room).agenda(now);
+                    panic!("{peer:?} asks again for a time that has come: {agenda:?}");
+                }
             }
             if self.devices[peer.0].speaks_at.is_some_and(|at| at <= now) {
                 self.devices[peer.0].speaks_at = Some(now + self.pace);
@@ -424,6 +545,10 @@ impl Net {
     /// Takes out of a room what is to happen, as its driver would.
     fn drain(&mut self, peer: Peer) {
         while let Some(message) = self.devices[peer.0].room.poll_transmit() {
+            if self.devices[peer.0].holds_its_tongue {
+                continue;
+            }
+            self.watched(|watcher, net| watcher.sent(net, peer, &message));
             self.relay_log.push(message.clone());
             self.origins.insert(message.clone(), (peer, self.now));
             for to in (0..self.devices.len()).map(Peer).filter(|to| *to != peer) {
@@ -435,6 +560,9 @@ impl Net {
         let device = &mut self.devices[peer.0];
         while let Some(rekey) = device.room.poll_rekey() {
             match rekey {
+                Rekey::Seal(rekey) if device.keeps_keys && device.room.status() == Status::Over => {
+                    drop(rekey)
+                }
                 Rekey::Seal(rekey) => drop(device.sealer.install(rekey).unwrap()),
                 Rekey::Open(rekey) if device.keeps_keys && device.room.status() == Status::Over => {
                     drop(rekey)
@@ -442,13 +570,16 @@ impl Net {
                 Rekey::Open(rekey) => drop(device.opener.install(rekey)),
             }
         }
-        while let Some(event) = device.room.poll_event() {
+        while let Some(event) = self.devices[peer.0].room.poll_event() {
+            self.watched(|watcher, net| watcher.told(net, peer, &event));
+            let device = &mut self.devices[peer.0];
             if matches!(event, Event::Joined { .. }) {
                 // Of a welcome nobody can tell how long it was on its way.
                 device.news = self.now;
             }
             device.events.push(event);
         }
+        self.watched(|watcher, net| watcher.called(net, peer));
     }
 
     fn post_control(&mut self, from: Peer, to: Peer, message: Bytes) {
@@ -459,7 +590,19 @@ impl Net {
             self.kept_back.entry((from, to)).or_default().push(message);
             return;
         }
+        let mut fate = Fate::Passes;
+        self.watched(|watcher, net| fate = watcher.fate(net, from, to, &message));
         let lane = self.control.clone();
+        let lost = lane.gone > 0 && self.rng.random_range(0..100) < lane.gone;
+        if lost || fate == Fate::IsLost {
+            return;
+        }
+        if let Fate::ComesLater(by) = fate {
+            let at = self.now + by;
+            self.post(at, to, Arrival::Control { message });
+            return;
+        }
+        let message = self.turned(message, lane.turned);
         let copies = 1 + u32::from(self.rng.random_range(0..100) < lane.doubled);
         for _ in 0..copies {
             let mut at = self.now + self.rng.random_range(lane.delay.clone());
@@ -471,6 +614,17 @@ impl Net {
             let at = *after;
             self.post(at, to, Arrival::Control { message: message.clone() });
         }
+    }
+
+    /// The message with a bit turned, now and then.
+    fn turned(&mut self, message: Bytes, percent: u32) -> Bytes {
+        if percent == 0 || self.rng.random_range(0..100) >= percent {
+            return message;
+        }
+        let mut bytes = message.to_vec();
+        let at = self.rng.random_range(0..bytes.len());
+        bytes[at] ^= 1 << self.rng.random_range(0..8);
+        bytes.into()
     }
 
     /// How old what has come is at least: by the message of that sender that took the least time, were clocks to drift.
@@ -506,6 +660,7 @@ impl Net {
         };
         device.sent += 1;
         let audience = self.watch_sealed(from, &packet);
+        self.watched(|watcher, net| watcher.sealed(net, from));
         let sealed = self.now;
         for to in (0..self.devices.len()).map(Peer).filter(|to| *to != from) {
             let lane = self.media.clone();
@@ -526,6 +681,10 @@ impl Net {
         let device = &self.devices[from.0];
         let silence = self.now.saturating_duration_since(device.news);
         let alone = device.room.roster().len() < 2;
+        if device.is_insider {
+            let everybody: Vec<MemberId> = self.devices.iter().map(|device| device.room.id()).collect();
+            return everybody.into();
+        }
         if silence > PROOF_HOLDS && !alone {
             self.watch.violations.push(format!("{from:?} sends after {silence:?} without a word of anybody"));
         }
@@ -557,7 +716,9 @@ impl Net {
                         format!("{to:?} opened a packet of a sender that did not have it on its roster");
                     self.watch.violations.push(what);
                 }
-                device.heard.push((opened.member, sealed));
+                let member = opened.member;
+                device.heard.push((member, sealed));
+                self.watched(|watcher, net| watcher.opened(net, to, member, sealed));
             }
             Err(refusal) => *device.refused.entry(refusal).or_default() += 1,
         }
@@ -567,6 +728,8 @@ impl Net {
 /// How long a proof of life lets a member send, and how much older it may be than the member can know: nobody can tell a slow
 /// way from a message that was made later, before a faster one has come.
 const PROOF_HOLDS: Duration = Duration::from_millis(15_000 + 1_500);
+/// How often it is looked whether a device that sleeps is awake.
+const A_MOMENT: Duration = Duration::from_millis(500);
 /// When what the control lane has lost is sent again.
 const RESENT: Duration = Duration::from_millis(200);
 

@@ -48,3 +48,17 @@ fn a_used_invite_lets_nobody_in_when_whoever_let_in_by_it_is_no_moderator_any_mo
     party.pass(60 * SECOND);
     assert_ne!(party.rooms[second].status(), Status::Present, "the link was used");
 }
+
+#[test]
+fn who_knocks_once_and_is_gone_does_not_keep_the_door_busy() {
+    let mut party = Party::with(1, Admission::default());
+    party.pass(6 * SECOND);
+    assert_eq!(party.rooms[0].waiting().count(), 1);
+    party.rebel(1);
+    // `pass` stops if the host's room asks for a time that has come, again and again.
+    party.pass(59 * SECOND);
+    assert_eq!(party.rooms[0].waiting().count(), 1, "a minute has not passed since the last knock");
+    party.pass(10 * SECOND);
+    assert_eq!(party.rooms[0].waiting().count(), 0);
+    assert!(party.events(0).iter().any(|event| matches!(event, Event::KnockGone { .. })));
+}

@@ -1,7 +1,11 @@
 //! Members without rank that keep the room, or say that they do.
 
 use super::*;
-use crate::mls::forge::{Forgery, Spoil};
+use crate::{
+    Opener, Refusal, Rekey, Sealer, Stamp,
+    media::{HEADROOM, TAILROOM},
+    mls::forge::{Forgery, Spoil},
+};
 
 /// The host's device dies, and the second of the others comes to keep the room, because the first, a
 /// rebel, does not take over. Returns the rebel, the keeper and somebody else.
@@ -216,4 +220,40 @@ fn three_members_do_not_keep_another_out_by_renewals_that_it_cannot_process() {
         party.deliver();
     });
     assert!(silent <= 30, "{silent} of 180 seconds");
+}
+
+#[test]
+fn whom_the_known_law_mutes_is_not_heard_though_the_keeper_commits_nothing() {
+    let mut party = Party::new(3);
+    let (moderator, muted, other) = (1, 2, 3);
+    let (id, now) = (party.id(moderator), party.now);
+    party.rooms[0].set_role(id, Role::Moderator, now).unwrap();
+    party.deliver();
+    party.pass(10 * SECOND);
+    let mut sealer = Sealer::new();
+    while let Some(rekey) = party.rooms[muted].poll_rekey() {
+        if let Rekey::Seal(rekey) = rekey {
+            drop(sealer.install(rekey).unwrap());
+        }
+    }
+    let mut opener = Opener::new();
+    let mut hear = |party: &mut Party| {
+        while let Some(rekey) = party.rooms[other].poll_rekey() {
+            if let Rekey::Open(rekey) = rekey {
+                drop(opener.install(rekey));
+            }
+        }
+        let mut buffer = [0; HEADROOM + 1000 + TAILROOM];
+        buffer[HEADROOM] = 0xfc;
+        let mut packet = sealer.seal(&mut buffer, 100, Stamp::default()).unwrap().to_vec();
+        opener.open(&mut packet).map(|opened| opened.member)
+    };
+    assert_eq!(hear(&mut party), Ok(party.id(muted)));
+    party.rebel(0);
+    let epoch = party.epoch(other);
+    let (id, now) = (party.id(muted), party.now);
+    party.rooms[moderator].set_muted(id, true, now).unwrap();
+    party.deliver();
+    assert_eq!(party.epoch(other), epoch, "the keeper says nothing");
+    assert_eq!(hear(&mut party), Err(Refusal::Muted));
 }

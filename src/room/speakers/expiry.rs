@@ -12,6 +12,7 @@ use std::{
 
 use crate::{
     Seed,
+    defence::{Defence, holds},
     group::announce::{MIN_HOLDS, RENEWAL},
     wire::message::MAX_SPENT,
 };
@@ -48,6 +49,12 @@ impl Expiry {
         self.holds
     }
 
+    /// The private half of the present key, for whoever plays a hostile member.
+    #[cfg(feature = "testkit")]
+    pub(in crate::room) fn live_seed(&self) -> Option<Seed> {
+        Some(Seed::copied(self.present.as_ref()?.seed.as_ref()?.bytes()))
+    }
+
     /// The epoch is over, or we are out of the room.
     pub(in crate::room) fn end_epoch(&mut self, now: Instant) {
         let Some(Present { holds, seed: Some(seed), .. }) = self.present.take() else { return };
@@ -71,7 +78,8 @@ impl Expiry {
     /// Somebody lacks the present key: it is announced again, unless it was a moment ago.
     pub(in crate::room) fn ask(&mut self, now: Instant) {
         if let Some(present) = &mut self.present {
-            let soon = now.max(present.announced_at + ASKED_AGAIN);
+            let paced = if holds(Defence::AnnouncePace) { present.announced_at + ASKED_AGAIN } else { now };
+            let soon = now.max(paced);
             present.renew_at = present.renew_at.min(soon);
         }
     }

@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    defence::{Defence, holds},
     group::{
         Name,
         announce::{SpeakerKey, TOLERANCE},
@@ -220,7 +221,7 @@ impl Vouched {
     pub(in crate::room) fn publish(&mut self, public: &[u8; 32], unix: UnixTime) -> Publication {
         let Some(known) = self.known.get_mut(public) else { return Publication::Unknown };
         known.published = true;
-        if unix.0.saturating_add(TOLERANCE) >= known.until.0 {
+        if !holds(Defence::Publication) || unix.0.saturating_add(TOLERANCE) >= known.until.0 {
             return Publication::Due;
         }
         let heard = self.entries.iter_mut().filter(|entry| entry.key.public == *public);

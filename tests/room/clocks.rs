@@ -1,7 +1,6 @@
 //! Devices that sleep, and clocks that are wrong (SPEC section 7, rules T3 and T4).
 //!
 //! Each device has an `Instant` of its own, which stands still while it sleeps, and a clock that may be wrong.
-#![cfg(feature = "room")]
 
 use std::{
     sync::{Arc, Mutex},
