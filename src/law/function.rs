@@ -193,7 +193,7 @@ impl Law {
     }
 
     /// Role and ban that table and words give, before rank is looked at.
-    pub(super) fn said_about(&self, tag: &Tag) -> Entry {
+    pub(crate) fn said_about(&self, tag: &Tag) -> Entry {
         match self.subjects.get(tag) {
             Some(subject) => subject.entry,
             None => self.base(tag),
@@ -203,6 +203,13 @@ impl Law {
     /// The table's entry, or what holds about who is not listed.
     pub(super) fn base(&self, tag: &Tag) -> Entry {
         self.rest.entry(tag).copied().unwrap_or(Entry::unlisted(*tag, self.rest.floor()))
+    }
+
+    /// Whether a word that counts gives a role to this tag, or the table in force took one in: the number above the
+    /// floor alone says nothing, for everybody who is not listed has it.
+    pub(crate) fn has_role_word(&self, tag: &Tag) -> bool {
+        let is_role = |word: &Genuine<Standing>| word.content().word.register() == Register::Role;
+        self.words(tag).iter().any(is_role) || self.rest.entry(tag).is_some_and(|entry| entry.n > 0)
     }
 
     /// An invite that somebody of rank made: the role that it gives, or that it was revoked.

@@ -266,8 +266,7 @@ impl Doors {
         let position = law.standing_of(&law.tag(&candidate.key));
         let admitted = law.admits(&candidate.key);
         // Whom a word put out, only a user lets in again.
-        let spoken_of = law.numbers(&law.tag(&candidate.key)).n > 0;
-        let was_put_out = spoken_of && position.role == Role::Out;
+        let was_put_out = position.role == Role::Out && law.has_role_word(&law.tag(&candidate.key));
         let opens = self.admission == Admission::Open
             && !was_put_out
             && has_spare_words(law, out)

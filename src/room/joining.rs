@@ -181,6 +181,9 @@ impl Joining {
                 && self.chain.len() < MAX_CHAIN
             {
                 self.chain.push((*genuine.content().host(), Office::from(genuine.id())));
+                // Doors of the office before, and what they said, count no more.
+                self.doors.clear();
+                self.refused = None;
             }
         }
     }
@@ -309,12 +312,15 @@ impl Joining {
         doors.iter_mut().filter(usable).min_by_key(turn)
     }
 
-    /// Why we are not let in: every door that we know has refused us, and no other has shown itself for ten seconds.
+    /// Why we are not let in: every door with the newest badge has refused us, and no other has come for ten seconds.
     ///
     /// Somebody who lost the rank may show its old door and refuse: that ends nothing while another door may come.
     pub(super) fn is_refused(&self, now: Instant) -> Option<RefuseReason> {
         let (reason, since) = self.refused?;
-        let all = self.doors.iter().all(|known| matches!(known.state, Answered::Refused(_)));
+        let is_refused = |known: &&Known| matches!(known.state, Answered::Refused(_));
+        let is_newest = |known: &&Known| known.door.content().badge().no >= self.least_no();
+        let newest = self.doors.iter().filter(is_newest);
+        let all = newest.clone().count() > 0 && newest.clone().all(|known| is_refused(&known));
         (all && since + OTHERS_COME <= now).then_some(reason)
     }
 

@@ -144,3 +144,22 @@ fn throwaway_identities_at_a_moderators_open_door_leave_it_able_to_ban() {
     let key = IdentityKey::from_bytes(*identity(2).public());
     assert!(!party.memory(moderator).store.law().admits(&key));
 }
+
+#[test]
+fn throwaway_identities_push_nobody_out_of_what_a_host_has_seen() {
+    let mut party = Party::new(2);
+    let member = IdentityKey::from_bytes(*identity(1).public());
+    let (id, now) = (party.id(2), party.now);
+    party.rooms[0].ban(id, now).unwrap();
+    let memory = party.memory(0);
+    for n in 0..5_000_u16 {
+        let [high, low] = n.to_be_bytes();
+        let mut key = [0xee; 32];
+        (key[0], key[1]) = (high, low);
+        memory.note_person(IdentityKey::from_bytes(key));
+    }
+    let banned = IdentityKey::from_bytes(*identity(2).public());
+    assert!(memory.people().contains(&member), "a table would put it out");
+    assert!(memory.people().contains(&banned), "a table would lift its ban");
+    assert!(memory.people().len() + 1_000 < law::Rest::MAX_ENTRIES, "a table can leave somebody out");
+}
