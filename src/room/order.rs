@@ -185,6 +185,11 @@ impl Turns {
                 && self.silent_since(&view.at(view.now + TOLERANCE)).is_some()
     }
 
+    /// When commits of this member were merged lately, the oldest first.
+    pub(super) fn commits_of(&self, by: MemberId) -> impl Iterator<Item = Instant> + '_ {
+        self.commits.times(by)
+    }
+
     /// Whether the member committed as often as members accept (C6).
     pub(super) fn is_too_fast(&self, by: MemberId, now: Instant) -> bool {
         self.commits.is_full(&by, now)
