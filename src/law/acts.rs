@@ -490,7 +490,7 @@ impl<'a> Signer<'a> {
             && self.is_host().is_err()
             && self.store.own(self.term, about, Register::Ban).max(self.law.settled_bn(&about)) < last;
         let n = if beside { next.min(last) } else { next };
-        let (tags, spoken) = self.law.spoken_about(&self.key, &about);
+        let (tags, spoken) = self.law.spoken_about(&self.key, word.register(), &about);
         let fits = n > base && n - base <= WINDOW && (spoken || tags + new < MAX_TAGS);
         fits.then_some(Standing { issuer: self.key, term: self.term, about, word, n })
     }

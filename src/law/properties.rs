@@ -441,7 +441,11 @@ fn p5_l19_a_moderator_that_speaks_about_4097_tags_leaves_the_host_able_to_act() 
         calls += 1;
     }
     assert!(calls <= 5, "{calls} merges of 1,024 checks");
-    let (tags, _) = world.law(FOUNDER).spoken_about(&world.people[M].key, &world.people[OTHER].tag);
+    let (tags, _) = world.law(FOUNDER).spoken_about(
+        &world.people[M].key,
+        super::Register::Role,
+        &world.people[OTHER].tag,
+    );
     assert_eq!(tags, MAX_TAGS);
     for act in [
         Act::Mute { who: world.people[MEMBER].tag },

@@ -155,7 +155,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Vec<Statement>, Malformed>
 }
 
 /// More statements than a live set can have: hand-overs, a table, and two words of 17 issuers about
-/// 1,024 tags each.
+/// 256 tags each.
 pub(crate) const MAX_SHOWN: u32 = 65_536;
 
 /// The hand-overs that a member has taken, oldest first. It never takes another one of the same office.

@@ -5,7 +5,7 @@ mod answers;
 
 use std::time::{Duration, Instant};
 
-pub(super) use self::answers::send_answer;
+pub(super) use self::answers::{badge, has_spare_words, send_answer};
 use super::{
     bounded::{Rate, Recent},
     error::{CommandError, ControlError},
@@ -267,10 +267,10 @@ impl Doors {
         let position = law.standing_of(&law.tag(&candidate.key));
         let admitted = law.admits(&candidate.key);
         // Whom a word put out, only a user lets in again.
-        let spoken_of = law.numbers(&law.tag(&candidate.key)).n > 0;
-        let was_put_out = spoken_of && position.role == Role::Out;
+        let was_put_out = position.role == Role::Out && law.has_role_word(&law.tag(&candidate.key));
         let opens = self.admission == Admission::Open
             && !was_put_out
+            && has_spare_words(law, out)
             && (self.opened_in.take((), now) || !holds(Defence::DoorPace));
         if admitted || opens {
             self.forget(candidate.id);
@@ -434,13 +434,6 @@ impl Doors {
             .map(|waiting| (waiting.knocked_at + KNOCK_HOLDS).min(waiting.since + WAIT_HOLDS))
             .min()
     }
-}
-
-/// Signs the badge of a door, as the host.
-pub(super) fn badge(out: &Outbox, store: &Store, answer_key: [u8; 32]) -> Signed<Badge> {
-    let law = store.law();
-    let badge = Badge { answer_key, office: law.office().0, no: law.table_no().unwrap_or(0) };
-    Signed::badge(badge, &out.identity, &store.known().group_id().0)
 }
 
 const MAX_WAITING: usize = 64;

@@ -294,7 +294,7 @@ impl fmt::Display for ControlError {
             Self::NotTheKeeper => f.write_str("not from the keeper"),
             Self::NotAMember => f.write_str("not from a member"),
             Self::Repeated => f.write_str("known already"),
-            Self::Flood => f.write_str("a knock too many"),
+            Self::Flood => f.write_str("more of this kind in a second than is looked at"),
             Self::KeyPackage(violation) => write!(f, "a knock that cannot be used: {violation}"),
             Self::Welcome(violation) => write!(f, "a welcome that cannot be used: {violation}"),
             Self::OtherGroup => f.write_str("of another group"),

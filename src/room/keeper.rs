@@ -57,15 +57,19 @@ impl Plan {
 }
 
 impl Keeper {
-    pub(super) const fn new(door: SealingSecret, now: Instant) -> Self {
+    /// Takes up the part. `made` says when this member's own commits of the last time were, the oldest first: they
+    /// count though others kept the room meanwhile.
+    pub(super) fn new(door: SealingSecret, made: impl Iterator<Item = Instant>, now: Instant) -> Self {
+        let mut commits = Rate::new(MAX_COMMITS, COMMITS_WITHIN);
+        let committed_at = made.inspect(|at| commits.note((), *at)).last();
         Self {
             door,
             waiting: Vec::new(),
             batch_at: None,
             heartbeat_at: now,
             heartbeat_sent: None,
-            commits: Rate::new(MAX_COMMITS, COMMITS_WITHIN),
-            committed_at: None,
+            commits,
+            committed_at,
             chains: Rate::new(1, CHAINS_APART),
             calls: Rate::new(MAX_CALLS, COMMITS_WITHIN),
             added: Rate::new(1, READD_APART),

@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::{
     Room, Status,
     absent::Absent,
-    entering::{Arrival, is_banned, issuer_of},
+    entering::{Arrival, is_banned, is_out_by_words, issuer_of},
     error::ControlError,
     event::{Ending, Event},
     held::Held,
@@ -110,13 +110,13 @@ impl Room {
                     absent.hear_heartbeat(&mut self.out, &heartbeat, now)?;
                     self.tend(now);
                 }
-                Message::Answer(answer) => self.hear_shown(&answer),
+                Message::Answer(answer) => self.hear_shown(&answer, now),
                 Message::Chain(chain) => {
                     if !absent.chains.take((), now) {
                         return Err(ControlError::Flood);
                     }
                     // Its host may be somebody whom we never saw: then no heartbeat of it counts before this.
-                    self.learn_outside(&chain);
+                    self.learn_outside(&chain, now);
                 }
                 Message::Spent(seeds) => return self.hear_spent(&seeds, now),
                 Message::Knock(_) | Message::Show(_) | Message::Call => {}
@@ -285,17 +285,17 @@ impl Room {
     }
 
     /// An answer with statements that say why we are not let in.
-    fn hear_shown(&mut self, answer: &Answer) {
+    fn hear_shown(&mut self, answer: &Answer, now: Instant) {
         let Phase::Returning(absent) = &self.phase else { return };
         let group_id = absent.memory.store.known().group_id().0;
         let content = absent.returning.petition().and_then(|petition| petition.open(answer, &group_id));
         if let Some(AnswerContent::Shown(statements)) = content {
-            self.learn_outside(&statements);
+            self.learn_outside(&statements, now);
         }
     }
 
     /// Takes statements while we have no place.
-    fn learn_outside(&mut self, statements: &Statements) {
+    fn learn_outside(&mut self, statements: &Statements, now: Instant) {
         let Phase::Returning(absent) = &mut self.phase else { return };
         let known = absent.memory.store.known().clone();
         let merged = absent.memory.store.merge(shown::decode(statements), &known);
@@ -307,12 +307,14 @@ impl Room {
             self.end(Ending::Closed);
         } else if !law.admits(&own) {
             let (by, banned) = (issuer_of(law, &own), is_banned(law, &own));
-            if by == Some(law.host().id()) {
+            if !is_out_by_words(law, &own) {
                 self.end(Ending::Removed { by, banned });
             } else if absent.returning.slow_down() {
-                // Whoever holds a Ban that was lifted since could show it for ever: it ends nothing.
+                // Whoever holds a Ban that was lifted since, the host's too, could show it for ever: it ends nothing.
                 self.out.tell(Event::KeptOut { by, banned });
             }
+        } else {
+            absent.returning.speed_up(now);
         }
     }
 

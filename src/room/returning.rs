@@ -111,6 +111,13 @@ impl Returning {
         !std::mem::replace(&mut self.is_slow, true)
     }
 
+    /// What put us out was taken back: asks as often as others again.
+    pub(super) fn speed_up(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_slow) {
+            self.ask_at = self.ask_at.min(now + ASK_AGAIN);
+        }
+    }
+
     /// Whether anybody can be asked.
     pub(super) fn has_target(&self) -> bool {
         !self.targets.is_empty()

@@ -236,6 +236,10 @@ impl Party {
         self.rooms[who].present().unwrap().1
     }
 
+    fn group_id(&self) -> law::GroupId {
+        *self.rooms[0].memory().unwrap().store.known().group_id()
+    }
+
     fn id(&self, who: usize) -> MemberId {
         self.rooms[who].id()
     }

@@ -21,8 +21,8 @@ use crate::{
     mls::{Failure, Group},
     report::{Draft, Excerpt, ExcerptError, Keep, ModerationKey, Part, PublishedKey, Recorder, Taken},
     room::{
-        Room, Violation, error::ControlError, event::Ending, memory::Memory, outbox::Outbox, phase::Phase,
-        seat::Seat,
+        Room, Violation, bounded::Rate, error::ControlError, event::Ending, memory::Memory, outbox::Outbox,
+        phase::Phase, seat::Seat,
     },
     wire::{invite::UnixTime, message::Message, saying::Saying},
 };
@@ -34,6 +34,17 @@ pub(in crate::room) struct Reports {
     pub(in crate::room) expiry: Expiry,
     /// Private halves that were published, the newest last.
     published: VecDeque<PublishedKey>,
+    /// Seeds of others that were looked at.
+    looked_at: SeedRate,
+}
+
+/// A seed costs a multiplication before anybody can tell whether a speaker had it.
+struct SeedRate(Rate<()>);
+
+impl Default for SeedRate {
+    fn default() -> Self {
+        Self(Rate::new(MAX_SEEDS, Duration::from_secs(1)))
+    }
 }
 
 impl Room {
@@ -168,10 +179,14 @@ impl Room {
     ) -> Result<(), ControlError> {
         let unix = self.out.clock.unix(now);
         let reports = &mut self.out.reports;
-        let (mut news, mut withdrawn) = (false, Vec::new());
+        let (mut news, mut withdrawn, mut too_many) = (false, Vec::new(), false);
         for key in seeds.iter().map(|seed| PublishedKey::from_bytes(*seed)) {
             if reports.published.contains(&key) {
                 continue;
+            }
+            if !reports.looked_at.0.take((), now) {
+                too_many = true;
+                break;
             }
             match reports.vouched.publish(&key.public(), unix) {
                 Publication::Unknown => {}
@@ -192,7 +207,11 @@ impl Room {
             }
         }
         self.out.rekey(withdrawn);
-        if news { Ok(()) } else { Err(ControlError::Repeated) }
+        match (news, too_many) {
+            (_, true) => Err(ControlError::Flood),
+            (true, false) => Ok(()),
+            (false, false) => Err(ControlError::Repeated),
+        }
     }
 }
 
@@ -313,5 +332,7 @@ impl From<ExcerptError> for ReportError {
     }
 }
 
+/// Seeds of others that are looked at in a second.
+const MAX_SEEDS: usize = 128;
 /// Published keys that are kept.
 const MAX_PUBLISHED: usize = 1_024;
