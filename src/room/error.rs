@@ -157,7 +157,7 @@ pub enum ControlError {
     NotAMember,
     /// A knock that was answered or is waiting already, or published keys that are known or nobody's.
     Repeated,
-    /// A knock too many: more than 64 in a second, or 64 are waiting. Its sender will repeat it.
+    /// Too many of a kind: more than 64 knocks or 128 seeds in a second, or 64 people are waiting.
     Flood,
     /// A knock with a KeyPackage that cannot be used.
     KeyPackage(Violation),
