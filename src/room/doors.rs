@@ -2,6 +2,7 @@
 //! D9). Every moderator has one; the keeper adds whom any of them admits.
 
 mod answers;
+mod waiting;
 
 use std::time::{Duration, Instant};
 
@@ -314,26 +315,6 @@ impl Doors {
         Ok(None)
     }
 
-    /// Makes room: a random one of the fullest invite goes, so that nobody can hold all places.
-    fn crowd_out(&mut self, out: &mut Outbox, tag: Tag, of_this: bool) {
-        let fullest = if of_this {
-            tag
-        } else {
-            let count = |tag: &Tag| self.waiting.iter().filter(|waiting| waiting.invite.tag == *tag).count();
-            let tags = self.waiting.iter().map(|waiting| waiting.invite.tag);
-            let Some(fullest) = tags.max_by_key(count) else { return };
-            fullest
-        };
-        let places: Vec<usize> = (0..self.waiting.len())
-            .filter(|place| self.waiting.get(*place).is_some_and(|waiting| waiting.invite.tag == fullest))
-            .collect();
-        let random = u32::from_be_bytes(out.random()) as usize;
-        if let Some(place) = places.get(random % places.len().max(1)) {
-            let gone = self.waiting.remove(*place);
-            out.tell(Event::KnockGone { knock: gone.id });
-        }
-    }
-
     /// The application lets somebody in.
     pub(super) fn admit(&mut self, id: KnockId) -> Result<Admitted, CommandError> {
         let waiting = self.take(id)?;
@@ -396,41 +377,6 @@ impl Doors {
     pub(super) fn restore_counts(&mut self, counts: Vec<(Tag, u16)>) {
         self.used = counts;
     }
-
-    /// Looks at the waiting again: who is banned or has not knocked for a minute goes.
-    pub(super) fn handle_timeout(&mut self, out: &mut Outbox, store: &Store, now: Instant) {
-        let mut gone = Vec::new();
-        let mut banned = Vec::new();
-        self.waiting.retain(|waiting| {
-            let is_banned = {
-                let law = store.law();
-                law.standing_of(&law.tag(&waiting.candidate.key)).banned
-            };
-            if is_banned {
-                banned.push((waiting.one_use.clone(), waiting.reference));
-            }
-            let stays = !is_banned
-                && now.saturating_duration_since(waiting.knocked_at) < KNOCK_HOLDS
-                && now.saturating_duration_since(waiting.since) < WAIT_HOLDS;
-            if !stays {
-                gone.push(waiting.id);
-            }
-            stays
-        });
-        for (one_use, reference) in banned {
-            self.refuse_with(out, store, &one_use, reference, RefuseReason::Banned);
-        }
-        for knock in gone {
-            out.tell(Event::KnockGone { knock });
-        }
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.waiting
-            .iter()
-            .map(|waiting| (waiting.knocked_at + KNOCK_HOLDS).min(waiting.since + WAIT_HOLDS))
-            .min()
-    }
 }
 
 /// Signs the badge of a door, as the host.
@@ -443,8 +389,5 @@ pub(super) fn badge(out: &Outbox, store: &Store, answer_key: [u8; 32]) -> Signed
 const MAX_WAITING: usize = 64;
 const MAX_OF_INVITE: usize = 32;
 const MAX_COUNTED: usize = 256;
-/// Who has not knocked for so long does not wait any more.
-const KNOCK_HOLDS: Duration = Duration::from_secs(60);
 /// A person who waits is told so no more often.
 const WAITING_AGAIN: Duration = Duration::from_secs(1);
-const WAIT_HOLDS: Duration = Duration::from_secs(600);
