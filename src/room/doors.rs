@@ -2,6 +2,7 @@
 //! D9). Every moderator has one; the keeper adds whom any of them admits.
 
 mod answers;
+mod places;
 mod waiting;
 
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use crate::{
     group::{KeyExchange, Name, signing::SigningKey},
     id::{IdentityKey, MemberId},
     law::{self, InviteState, Law, Role, Store, Tag},
-    mls::{self, Candidate, Failure, Purpose, Sealed, SealingSecret},
+    mls::{self, Candidate, Failure, Occupant, Purpose, Sealed, SealingSecret},
     wire::{
         answer::RefuseReason,
         door::{Badge, Door},
@@ -138,11 +139,12 @@ impl Doors {
         self.badge = Some(badge);
     }
 
-    /// Takes a knock. A person who comes in at once is returned.
+    /// Takes a knock, with the leaves of the tree. A person who comes in at once is returned.
     pub(super) fn handle_knock(
         &mut self,
         out: &mut Outbox,
         store: &Store,
+        tree: &[Occupant],
         knock: &Knock,
         now: Instant,
     ) -> Result<Option<Admitted>, ControlError> {
@@ -190,7 +192,12 @@ impl Doors {
         if candidate.reference != knock.reference {
             return Err(ControlError::Malformed);
         }
-        let invite = match self.check(store, &content, &candidate, unix) {
+        if places::is_taken_by(tree, &candidate) {
+            self.let_go(out, candidate.id);
+            return Err(ControlError::Repeated);
+        }
+        let invite = self.check(store, &content, &candidate, unix);
+        let invite = match invite.and_then(|invite| places::check(tree, &candidate).map(|()| invite)) {
             Ok(invite) => invite,
             Err(reason) => {
                 self.tell_refused(out, Some(&candidate), reason, now);
@@ -271,7 +278,7 @@ impl Doors {
         let was_put_out = spoken_of && position.role == Role::Out;
         let opens = self.admission == Admission::Open && !was_put_out && self.opened_in.take((), now);
         if admitted || opens {
-            self.forget(candidate.id);
+            self.let_go(out, candidate.id);
             self.answered.note(reference);
             return Ok(Some(Admitted { candidate, key_package, one_use, reference, invite }));
         }
@@ -313,6 +320,12 @@ impl Doors {
             said_at: now,
         });
         Ok(None)
+    }
+
+    /// Who would be let in, and by which invite.
+    pub(super) fn asks(&self, id: KnockId) -> Result<(IdentityKey, Used), CommandError> {
+        let waiting = self.waiting.iter().find(|waiting| waiting.id == id);
+        waiting.map(|waiting| (waiting.candidate.key, waiting.invite)).ok_or(CommandError::UnknownKnock)
     }
 
     /// The application lets somebody in.

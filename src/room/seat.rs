@@ -10,6 +10,7 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use super::{
+    acting::tend_knocks,
     bounded::{Rate, Recent},
     commits::{Pending, Ruling, comes_before, rule},
     error::ControlError,
@@ -350,6 +351,7 @@ impl Seat {
         self.tend_keeping(out, memory, now);
         self.tend_showing(out, memory, now);
         self.tend_missing(out, memory, now);
+        tend_knocks(out, memory, now);
         self.tend_door(out, memory, now);
         self.tend_people(out, memory, now);
         self.review_silence(out, memory, now);

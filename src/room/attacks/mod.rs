@@ -9,6 +9,7 @@ mod floods;
 mod keepers;
 mod keys;
 mod newcomers;
+mod places;
 mod replays;
 mod speakers;
 mod statements;

@@ -66,7 +66,7 @@ impl Former {
         let now = party.now;
         let out = &mut party.rooms[self.who].out;
         let admitted =
-            self.doors.handle_knock(out, &self.store, &knock.expect("it knocks there as well"), now);
+            self.doors.handle_knock(out, &self.store, &[], &knock.expect("it knocks there as well"), now);
         admitted.unwrap().expect("the old door is open")
     }
 }

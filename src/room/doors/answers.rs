@@ -1,6 +1,8 @@
 //! What a door says to whoever knocked (SPEC section 7, rules D3 to D6).
 
-use super::Doors;
+use std::time::Instant;
+
+use super::{Admitted, Doors};
 use crate::{
     group::KeyExchange,
     law::Store,
@@ -32,6 +34,18 @@ impl Doors {
         let refused = Refused { reference, reason };
         let refused = Signed::refused(refused, &self.answer, &store.known().group_id().0);
         self.answer(out, store, one_use, reference, &AnswerContent::Refused(refused));
+    }
+
+    /// Refuses somebody whom the door let in by itself, and whom the law has no place for.
+    pub(in crate::room) fn refuse_full(
+        &mut self,
+        out: &mut Outbox,
+        store: &Store,
+        refused: &Admitted,
+        now: Instant,
+    ) {
+        self.tell_refused(out, Some(&refused.candidate), RefuseReason::Full, now);
+        self.refuse_with(out, store, &refused.one_use, refused.reference, RefuseReason::Full);
     }
 
     /// Seals the word of somebody of rank that lets a newcomer believe the room.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Doors;
 use crate::{
+    id::MemberId,
     law::{Store, Tag},
     room::{event::Event, outbox::Outbox},
     wire::answer::RefuseReason,
@@ -27,6 +28,13 @@ impl Doors {
         if let Some(place) = places.get(random % places.len().max(1)) {
             let gone = self.waiting.remove(*place);
             out.tell(Event::KnockGone { knock: gone.id });
+        }
+    }
+
+    /// Somebody comes in whatever the application says: it does not wait any more.
+    pub(super) fn let_go(&mut self, out: &mut Outbox, member: MemberId) {
+        if let Some(knock) = self.forget(member) {
+            out.tell(Event::KnockGone { knock });
         }
     }
 
