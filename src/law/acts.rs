@@ -105,6 +105,12 @@ pub(crate) enum Act {
 }
 
 impl Act {
+    /// Whether no moderator may do this, whoever it is about.
+    const fn is_for_the_host(&self) -> bool {
+        use Act::{Close, Demote, HandOver, Promote, TakeIn};
+        matches!(self, Promote { .. } | Demote { .. } | HandOver { .. } | Close | TakeIn)
+    }
+
     /// The tag of the person that the act is about.
     pub(crate) fn subject(&self, law: &Law) -> Option<Tag> {
         match self {
@@ -146,7 +152,11 @@ pub(crate) fn sign(
     random: &mut dyn FnMut() -> [u8; 16],
     seen: &dyn Fn(&Tag) -> bool,
 ) -> Result<Vec<Statement>, ActError> {
-    let signer = Signer::new(identity, store)?;
+    let signer = Signer::new(identity, store).map_err(|error| match error {
+        // A moderator could not do this either.
+        ActError::NoRank if act.is_for_the_host() => ActError::HostOnly,
+        other => other,
+    })?;
     let said = |words: &[(Tag, Word)]| signer.say(words, now_ms, seen);
     let law = signer.law;
     match act {

@@ -86,7 +86,7 @@ impl Room {
                 }
                 Message::Heartbeat(heartbeat) => {
                     joining.hear_doors(heartbeat.doors(), now);
-                    joining.handle_timeout(&mut self.out, now).map_err(|_| ControlError::Overflow)?;
+                    self.tend(now);
                 }
                 Message::Chain(chain) => joining.hear_chain(&chain),
                 Message::Answer(answer) => match joining.hear_answer(&answer, now) {
