@@ -4,6 +4,7 @@ mod attacks;
 mod driver;
 mod invite_corpus;
 mod key_exchange;
+mod people;
 mod simulation;
 mod storms;
 mod story;
