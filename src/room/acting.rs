@@ -125,6 +125,13 @@ impl Seat {
         Ok(self.act_on_law(out, memory, now))
     }
 
+    /// Forgets who has knocked for too long, or not for too long (D5).
+    pub(super) fn tend_knocks(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
+        if let Some(doors) = &mut memory.doors {
+            doors.handle_timeout(out, &memory.store, now);
+        }
+    }
+
     /// Whether we came back from a restart a moment ago, and may lack what we signed before it (U1).
     pub(super) fn is_learning(&self, now: Instant) -> bool {
         self.learns_until.is_some_and(|until| now < until)
@@ -138,13 +145,6 @@ impl Seat {
             .iter()
             .find(|member| memory.store.law().tag(&member.key) == tag)
             .map(|member| member.id)
-    }
-}
-
-/// Forgets who has knocked for too long, or not for too long (D5).
-pub(super) fn tend_knocks(out: &mut Outbox, memory: &mut Memory, now: Instant) {
-    if let Some(doors) = &mut memory.doors {
-        doors.handle_timeout(out, &memory.store, now);
     }
 }
 

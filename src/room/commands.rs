@@ -10,13 +10,13 @@ use super::{
     making::Work,
     memory::Memory,
     options::{Admission, InviteOptions},
-    outbox::Outbox,
+    outbox::{Outbox, own_key},
     phase::Phase,
     seat::{Outcome, Seat},
 };
 use crate::{
     group::{Name, Role},
-    id::{IdentityKey, MemberId},
+    id::MemberId,
     law::{self, Act, Rank, Tag},
     wire::{
         invite::{Invite, InviteId, UnixTime},
@@ -402,10 +402,6 @@ fn leave(out: &mut Outbox, memory: &mut Memory, seat: &mut Seat, now: Instant) -
     // In an epoch that has just ended nobody reads it: the keeper gets it in this way as well.
     seat.show_leave(out, memory, leave, now);
     Ok(())
-}
-
-pub(super) fn own_key(out: &Outbox) -> IdentityKey {
-    IdentityKey::from_bytes(*out.identity.public())
 }
 
 /// A role that the application names, in the law's words.

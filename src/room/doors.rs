@@ -7,7 +7,6 @@ mod waiting;
 
 use std::time::{Duration, Instant};
 
-pub(super) use self::answers::send_answer;
 use super::{
     bounded::{Rate, Recent},
     error::{CommandError, ControlError},

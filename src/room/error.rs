@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use super::{joining::WelcomeError, violation::Violation};
+use super::violation::Violation;
 use crate::{
     id::MemberId,
     law::ActError,
@@ -209,6 +209,23 @@ impl ControlError {
                 Self::NotPermitted { by: None, violation: violation.into() }
             }
         }
+    }
+}
+
+/// Why a Welcome is not entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WelcomeError {
+    /// MLS or the form of the room refuses it.
+    Join(JoinError),
+    /// A rule of the room refuses it.
+    Rule(Violation),
+    /// No receipt of somebody of rank goes with it.
+    NoReceipt,
+}
+
+impl From<JoinError> for WelcomeError {
+    fn from(error: JoinError) -> Self {
+        Self::Join(error)
     }
 }
 

@@ -8,9 +8,9 @@ use super::{
     judge::{Newest, Verdict, judge},
     memory::Memory,
     outbox::Outbox,
-    presence::answers,
     returning::{Returning, Target},
     seat::{Outcome, Seat},
+    words::answers,
 };
 use crate::wire::{
     heartbeat::{Beat, Heartbeat},

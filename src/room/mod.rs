@@ -26,6 +26,7 @@
 mod absent;
 mod across;
 mod acting;
+mod answering;
 #[cfg(test)]
 mod attacks;
 mod bounded;
@@ -60,9 +61,11 @@ mod seen;
 mod showing;
 mod shown;
 mod skew;
+mod sleep;
 mod speakers;
 mod view;
 mod violation;
+mod words;
 
 use std::{
     borrow::Borrow,

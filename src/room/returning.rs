@@ -4,7 +4,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    joining::{WelcomeError, check_sender, check_tree, read_law},
+    error::WelcomeError,
+    joining::{check_sender, check_tree, read_law},
     order::Place,
     outbox::Outbox,
     petition::Petition,

@@ -10,7 +10,6 @@
 use std::{collections::BTreeMap, time::Instant};
 
 use super::{
-    acting::tend_knocks,
     bounded::{Rate, Recent},
     commits::{Pending, Ruling, comes_before, rule},
     error::ControlError,
@@ -25,7 +24,7 @@ use super::{
     presence::Presence,
     returning::Returning,
     showing::Showing,
-    speakers::Missing,
+    speakers::missing::Missing,
     view::View,
     violation::Violation,
 };
@@ -351,7 +350,7 @@ impl Seat {
         self.tend_keeping(out, memory, now);
         self.tend_showing(out, memory, now);
         self.tend_missing(out, memory, now);
-        tend_knocks(out, memory, now);
+        self.tend_knocks(out, memory, now);
         self.tend_door(out, memory, now);
         self.tend_people(out, memory, now);
         self.review_silence(out, memory, now);

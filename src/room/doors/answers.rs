@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use super::{Admitted, Doors};
 use crate::{
-    group::KeyExchange,
     law::Store,
-    mls::{Purpose, SealingKey},
-    room::{commands::own_key, outbox::Outbox, shown},
+    room::{
+        answering::send_answer,
+        outbox::{Outbox, own_key},
+        shown,
+    },
     wire::{
-        answer::{Answer, AnswerContent, Receipt, RefuseReason, Refused},
-        message::Message,
+        answer::{AnswerContent, Receipt, RefuseReason, Refused},
         signed::Signed,
     },
 };
@@ -78,22 +79,5 @@ impl Doors {
         content: &AnswerContent,
     ) {
         send_answer(out, store, self.key_exchange, one_use, reference, content);
-    }
-}
-
-/// Seals an answer to the one-use key of a knock, Show or Return.
-pub(in crate::room) fn send_answer(
-    out: &mut Outbox,
-    store: &Store,
-    key_exchange: KeyExchange,
-    one_use: &[u8],
-    reference: [u8; 32],
-    content: &AnswerContent,
-) {
-    let aad = Answer::aad(&store.known().group_id().0, &reference);
-    let Some(key) = SealingKey::from_bytes(key_exchange, one_use) else { return };
-    if let Ok(sealed) = key.seal(Purpose::Answer, &content.encode(), &aad) {
-        let answer = Answer { reference, kem: sealed.kem_output, sealed: sealed.sealed };
-        let _ = out.send(&Message::Answer(answer));
     }
 }
