@@ -4,6 +4,7 @@
 //! own accord; the test speaks in its name, with its keys.
 
 mod beats;
+mod bounds;
 mod doors;
 mod floods;
 mod keepers;
