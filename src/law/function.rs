@@ -16,6 +16,7 @@ use crate::id::{IdentityKey, MemberId};
 
 use super::{
     offices::Offices,
+    places::{Anchor, InviteState, Numbers, Position, Rank},
     rules::{self, Rule},
     set::Pins,
     standing::{Register, Role, Standing, Word},
@@ -30,20 +31,6 @@ pub(crate) const WINDOW: u32 = 4_096;
 pub(crate) const MAX_TAGS: usize = 256;
 /// How often a room may change hands.
 pub(crate) const MAX_HAND_OVERS: usize = 1_024;
-
-/// From where the chain of hand-overs starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Anchor {
-    /// From the founder: for every member.
-    Founder,
-    /// From the host and office of an invite: for a newcomer, until it holds the whole chain.
-    Invite {
-        /// The host that the invite names.
-        host: IdentityKey,
-        /// The host's office then.
-        office: Office,
-    },
-}
 
 /// What a set of statements says: who is host, who has rank, who is admitted as what.
 #[derive(Clone, Debug)]
@@ -292,57 +279,6 @@ impl Law {
             .get(&(*issuer, register))
             .is_none_or(|(count, greatest)| *count < MAX_TAGS || tag <= greatest)
     }
-}
-
-/// What somebody may do beyond being admitted. Ordered: the host stands above moderators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Rank {
-    /// Nothing.
-    None,
-    /// Speaks about everybody without rank.
-    Moderator,
-    /// Speaks about everybody, and alone about rank.
-    Host,
-}
-
-/// Where somebody stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    /// The role; of who is banned, the one that an Unban gives back.
-    pub(crate) role: Role,
-    /// Whether it is heard by nobody.
-    pub(crate) muted: bool,
-    /// Whether it is banned.
-    pub(crate) banned: bool,
-}
-
-impl Position {
-    /// Whether it may be in the tree.
-    pub(crate) fn is_admitted(&self) -> bool {
-        self.role != Role::Out && !self.banned
-    }
-}
-
-/// The numbers of one tag's two registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Numbers {
-    /// The table's, of the role register.
-    pub(crate) base_n: u32,
-    /// The table's, of the ban register.
-    pub(crate) base_bn: u32,
-    /// The greatest that counts in the role register.
-    pub(crate) n: u32,
-    /// The greatest that counts in the ban register.
-    pub(crate) bn: u32,
-}
-
-/// What law says about an invite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InviteState {
-    /// It gives this role.
-    Live(Role),
-    /// It gives nothing any more.
-    Revoked,
 }
 
 /// One change of office.

@@ -24,6 +24,7 @@
 //! - The terms name the role that a door gives where neither invite nor user names one.
 //! - The all-zero key is refused as founder and as moderator: as a host key it closes the room.
 
+mod act;
 pub(crate) mod acts;
 #[cfg(test)]
 mod behaviour;
@@ -31,8 +32,13 @@ mod checks;
 mod draft;
 #[cfg(test)]
 mod drift;
+#[cfg(test)]
+mod edges;
 pub(crate) mod function;
+#[cfg(test)]
+mod keeping;
 mod offices;
+mod places;
 #[cfg(test)]
 mod properties;
 mod rules;
@@ -47,8 +53,10 @@ mod vectors;
 #[cfg(test)]
 mod world;
 
-pub(crate) use acts::{Act, ActError, Recent, renewals, sign};
-pub(crate) use function::{Anchor, InviteState, Law, Rank};
+pub(crate) use act::Act;
+pub(crate) use acts::{ActError, Recent, renewals, sign};
+pub(crate) use function::Law;
+pub(crate) use places::{Anchor, InviteState, Rank};
 pub(crate) use set::{LiveSet, Pins};
 pub(crate) use standing::{Register, Role, RoleWord, Word};
 pub(crate) use statement::{GenuineStatement, Statement, StatementId};
@@ -58,7 +66,7 @@ pub use terms::Unattended;
 pub(crate) use terms::{DefaultRole, GroupId, Tag, Terms};
 #[cfg(test)]
 pub(crate) use {
-    function::Position,
+    places::Position,
     standing::Standing,
     statement::Genuine,
     store::Merged,

@@ -13,7 +13,8 @@ use crate::{
 };
 
 use super::{
-    function::{self, Anchor, Law},
+    function::{self, Law},
+    places::Anchor,
     statement::{GenuineStatement, Statement, StatementId},
     table::Office,
     terms::{GroupId, Terms},

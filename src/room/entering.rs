@@ -19,11 +19,12 @@ use super::{
     memory::Memory,
     order::{Turns, outranks_keeper},
     outbox::Outbox,
-    presence::{ANSWERS_WITHIN, MAX_ANSWERS, Presence},
+    presence::Presence,
     seat::{Outcome, Seat},
     showing::Showing,
-    speakers::{Missing, begin_speaking},
+    speakers::{announcing::begin_speaking, missing::Missing},
     view::role_of,
+    words::{ANSWERS_WITHIN, MAX_ANSWERS},
 };
 use crate::{
     defence::{Defence, holds},

@@ -44,7 +44,8 @@ pub enum Event {
         /// Why, as it was told.
         reason: RefuseReason,
     },
-    /// A knock waits no more: it was answered elsewhere, or nobody repeated it for ten minutes.
+    /// A knock waits no more: it was answered elsewhere, its sender was banned, it was not repeated for a minute, it
+    /// waited for ten, or another needed its place.
     KnockGone {
         /// The knock.
         knock: KnockId,

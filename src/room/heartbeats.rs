@@ -9,9 +9,9 @@ use super::{
     memory::Memory,
     order::SILENT_AFTER,
     outbox::Outbox,
-    presence::answers,
     returning::{Returning, Target},
     seat::{Outcome, Seat},
+    words::answers,
 };
 use crate::wire::{
     heartbeat::{Beat, Heartbeat},

@@ -7,6 +7,7 @@ use std::{
 };
 
 use super::{
+    error::WelcomeError,
     held::Held,
     outbox::Outbox,
     petition::{Petition, open_with},
@@ -415,23 +416,6 @@ pub(super) fn read_law(
 /// What a Welcome tells newcomers of the law (`spec/control.md`): the terms, then the epoch's statements.
 pub(super) fn write_law(law: &LiveSet) -> Vec<u8> {
     Writer::new().vec16(&law.terms().encode()).bytes(&law.encode()).finish()
-}
-
-/// Why a Welcome is not entered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum WelcomeError {
-    /// MLS or the form of the room refuses it.
-    Join(JoinError),
-    /// A rule of the room refuses it.
-    Rule(Violation),
-    /// No receipt of somebody of rank goes with it.
-    NoReceipt,
-}
-
-impl From<JoinError> for WelcomeError {
-    fn from(error: JoinError) -> Self {
-        Self::Join(error)
-    }
 }
 
 /// Whether the keeper of the epoch signed the Welcome (E6): whoever makes up a group can only keep it itself.

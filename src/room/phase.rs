@@ -11,10 +11,10 @@ use super::{
     Room, Status,
     absent::Absent,
     entering::{Arrival, is_banned, is_out_by_words, issuer_of},
-    error::ControlError,
+    error::{ControlError, WelcomeError},
     event::{Ending, Event},
     held::Held,
-    joining::{Entered, Joining, News, WelcomeError},
+    joining::{Entered, Joining, News},
     judge::{Newest, Past},
     memory::Memory,
     outbox::Outbox,
@@ -92,7 +92,7 @@ impl Room {
                 }
                 Message::Heartbeat(heartbeat) => {
                     joining.hear_doors(heartbeat.doors(), now);
-                    joining.handle_timeout(&mut self.out, now).map_err(|_| ControlError::Overflow)?;
+                    self.tend(now);
                 }
                 Message::Chain(chain) => joining.hear_chain(&chain),
                 Message::Answer(answer) => match joining.hear_answer(&answer, now) {

@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    error::WelcomeError,
     freshness::Freshness,
-    joining::{WelcomeError, check_sender, check_tree, read_law},
+    joining::{check_sender, check_tree, read_law},
     order::Place,
     outbox::Outbox,
     petition::Petition,

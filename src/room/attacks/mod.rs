@@ -4,12 +4,14 @@
 //! own accord; the test speaks in its name, with its keys.
 
 mod beats;
+mod bounds;
 mod doors;
 mod floods;
 mod keepers;
 mod keys;
 mod newcomers;
 mod petitions;
+mod places;
 mod replays;
 mod speakers;
 mod statements;

@@ -66,7 +66,7 @@ impl Former {
         let now = party.now;
         let out = &mut party.rooms[self.who].out;
         let admitted =
-            self.doors.handle_knock(out, &self.store, &knock.expect("it knocks there as well"), now);
+            self.doors.handle_knock(out, &self.store, &[], &knock.expect("it knocks there as well"), now);
         admitted.unwrap().expect("the old door is open")
     }
 }
@@ -223,7 +223,7 @@ fn a_former_moderator_turns_nobody_away_while_the_doors_of_rank_are_not_heard() 
         });
         let Some(knock) = knock else { continue };
         let (out, now) = (&mut party.rooms[former.who].out, party.now);
-        let _ = former.doors.handle_knock(out, &former.store, &knock, now);
+        let _ = former.doors.handle_knock(out, &former.store, &[], &knock, now);
         let waits = former.doors.waiting().next().map(|(id, ..)| id);
         if let Some(id) = waits {
             former.doors.refuse(out, &former.store, id).unwrap();

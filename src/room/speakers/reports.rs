@@ -2,50 +2,26 @@
 //! (SPEC section 12).
 
 use std::{
-    collections::VecDeque,
     fmt,
     time::{Duration, Instant},
 };
 
 use super::{
-    expiry::Expiry,
-    vouched::{Heard, Publication, Vouched},
+    announcing::announce,
+    vouched::{Heard, Publication},
 };
 use crate::{
-    Seed,
     group::announce::SpeakerKey,
     id::Leaf,
-    keys::{OpenRekey, Rekey, Schedule, secret::Secret},
-    law::Terms,
+    keys::{OpenRekey, Rekey, secret::Secret},
     media::{Authenticity, PacketSize},
-    mls::{Failure, Group},
     report::{Draft, Excerpt, ExcerptError, Keep, ModerationKey, Part, PublishedKey, Recorder, Taken},
     room::{
-        Room, Violation, bounded::Rate, error::ControlError, event::Ending, memory::Memory, outbox::Outbox,
-        phase::Phase, seat::Seat,
+        Room, Violation, error::ControlError, event::Ending, memory::Memory, outbox::Outbox, phase::Phase,
+        seat::Seat,
     },
-    wire::{invite::UnixTime, message::Message, saying::Saying},
+    wire::message::Message,
 };
-
-/// All that a room knows for reports.
-#[derive(Default)]
-pub(in crate::room) struct Reports {
-    pub(in crate::room) vouched: Vouched,
-    pub(in crate::room) expiry: Expiry,
-    /// Private halves that were published, the newest last.
-    published: VecDeque<PublishedKey>,
-    /// Seeds of others that were looked at.
-    looked_at: SeedRate,
-}
-
-/// A seed costs a multiplication before anybody can tell whether a speaker had it.
-struct SeedRate(Rate<()>);
-
-impl Default for SeedRate {
-    fn default() -> Self {
-        Self(Rate::new(MAX_SEEDS, Duration::from_secs(1)))
-    }
-}
 
 impl Room {
     /// A recorder for this room, to be owned by the audio thread; `None` until we are in, and in rooms whose
@@ -246,49 +222,6 @@ impl Outbox {
     }
 }
 
-impl Reports {
-    fn note_published(&mut self, key: PublishedKey) {
-        if self.published.len() >= MAX_PUBLISHED {
-            self.published.pop_front();
-        }
-        self.published.push_back(key);
-    }
-}
-
-/// Begins an epoch in which our speaker key is that of `seed`, and announces it.
-pub(in crate::room) fn begin_speaking(
-    out: &mut Outbox,
-    group: &mut Group,
-    terms: &Terms,
-    schedule: &Schedule,
-    seed: Seed,
-    now: Instant,
-) -> Result<(), Failure> {
-    match schedule.speaker_key() {
-        Some(key) => {
-            // Only we know when ours is due.
-            out.reports.vouched.know(key, out.id(), UnixTime(u64::MAX));
-            let holds = out.reports.expiry.begin_epoch(seed, now);
-            announce(out, group, terms, key, holds, now)
-        }
-        None => Ok(()),
-    }
-}
-
-fn announce(
-    out: &mut Outbox,
-    group: &mut Group,
-    terms: &Terms,
-    public: [u8; 32],
-    holds: u32,
-    now: Instant,
-) -> Result<(), Failure> {
-    let place = group.place_of(group.own_leaf(), &terms.name);
-    let key = SpeakerKey::new(public, out.clock.unix(now), holds, &place, |text| group.sign_as_leaf(text));
-    let message = group.seal(&Saying::SpeakerKey(key).encode())?;
-    out.send(&Message::Mls(message)).map_err(|_| Failure::of("an announcement is too long"))
-}
-
 /// Why there is no report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -331,8 +264,3 @@ impl From<ExcerptError> for ReportError {
         Self::Excerpt(error)
     }
 }
-
-/// Seeds of others that are looked at in a second.
-const MAX_SEEDS: usize = 128;
-/// Published keys that are kept.
-const MAX_PUBLISHED: usize = 1_024;
