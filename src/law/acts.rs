@@ -10,122 +10,16 @@ use std::collections::BTreeMap;
 use crate::{group::Identity, id::IdentityKey};
 
 use super::{
+    act::Act,
     draft::{Demoted, Draft},
-    function::{InviteState, Law, MAX_HAND_OVERS, MAX_TAGS, Position, Rank, WINDOW},
+    function::{Law, MAX_HAND_OVERS, MAX_TAGS, WINDOW},
+    places::{InviteState, Position, Rank},
     standing::{Register, Role, RoleWord, Standing, Word},
     statement::{Genuine, GenuineStatement, Statement, StatementId},
     store::Store,
     table::{Moderator, Term},
     terms::{NOBODY, Tag},
 };
-
-/// What somebody of rank wants to be the law.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Act {
-    /// Lets somebody in who is out and not banned. `used_up` is the single-use invite that it came by.
-    Admit {
-        /// Whom.
-        who: Tag,
-        /// As what.
-        role: Role,
-        /// The invite that this ends.
-        used_up: Option<Tag>,
-    },
-    /// Gives somebody who is in another role; a mute stays.
-    SetRole {
-        /// To whom.
-        who: Tag,
-        /// Which.
-        role: Role,
-    },
-    /// Nobody hears this member any more. About a moderator by the host alone.
-    Mute {
-        /// Whom.
-        who: Tag,
-    },
-    /// Takes a mute back.
-    Unmute {
-        /// Whose.
-        who: Tag,
-    },
-    /// Puts somebody out, who may knock again. About a moderator by the host alone.
-    Remove {
-        /// Whom.
-        who: Tag,
-    },
-    /// Puts somebody out until an Unban. About a moderator by the host alone, who keeps none of its words.
-    Ban {
-        /// Whom.
-        who: Tag,
-    },
-    /// A moderator takes its own Ban back, the host lifts all.
-    Unban {
-        /// Whose.
-        who: Tag,
-    },
-    /// The host makes a member a moderator, for a new term.
-    Promote {
-        /// Whom.
-        who: IdentityKey,
-    },
-    /// The host makes a moderator a listener.
-    Demote {
-        /// Whom.
-        who: IdentityKey,
-        /// Which of its words the host's user makes the host's own; the others end.
-        keep: Vec<StatementId>,
-        /// Whether it is banned as well.
-        banned: bool,
-    },
-    /// The host makes a member host, and becomes a listener. Only to somebody heard in the last 15 s.
-    HandOver {
-        /// To whom.
-        to: IdentityKey,
-    },
-    /// The host ends the room.
-    Close,
-    /// The host signs a table of what is known, as it does when 256 standings count.
-    TakeIn,
-    /// Makes an invite that gives a role.
-    MakeInvite {
-        /// Its tag.
-        invite: Tag,
-        /// What it gives.
-        role: Role,
-    },
-    /// Ends an invite.
-    RevokeInvite {
-        /// Its tag.
-        invite: Tag,
-    },
-    /// Doors admit nobody who is not admitted yet.
-    Lock,
-    /// Doors admit again. A moderator takes its own lock back, the host lifts all.
-    Unlock,
-}
-
-impl Act {
-    /// The tag of the person that the act is about.
-    pub(crate) fn subject(&self, law: &Law) -> Option<Tag> {
-        match self {
-            Self::Admit { who, .. }
-            | Self::SetRole { who, .. }
-            | Self::Mute { who }
-            | Self::Unmute { who }
-            | Self::Remove { who }
-            | Self::Ban { who }
-            | Self::Unban { who } => Some(*who),
-            Self::Promote { who } | Self::Demote { who, .. } => Some(law.tag(who)),
-            Self::HandOver { to } => Some(law.tag(to)),
-            Self::Close
-            | Self::TakeIn
-            | Self::MakeInvite { .. }
-            | Self::RevokeInvite { .. }
-            | Self::Lock
-            | Self::Unlock => None,
-        }
-    }
-}
 
 /// How many standings may count before the host signs a table.
 pub(crate) const TAKE_IN_AT: usize = 256;
@@ -146,7 +40,11 @@ pub(crate) fn sign(
     random: &mut dyn FnMut() -> [u8; 16],
     seen: &dyn Fn(&Tag) -> bool,
 ) -> Result<Vec<Statement>, ActError> {
-    let signer = Signer::new(identity, store)?;
+    let signer = Signer::new(identity, store).map_err(|error| match error {
+        // A moderator could not do this either.
+        ActError::NoRank if act.is_for_the_host() => ActError::HostOnly,
+        other => other,
+    })?;
     let said = |words: &[(Tag, Word)]| signer.say(words, now_ms, seen);
     let law = signer.law;
     match act {
@@ -490,7 +388,7 @@ impl<'a> Signer<'a> {
             && self.is_host().is_err()
             && self.store.own(self.term, about, Register::Ban).max(self.law.settled_bn(&about)) < last;
         let n = if beside { next.min(last) } else { next };
-        let (tags, spoken) = self.law.spoken_about(&self.key, &about);
+        let (tags, spoken) = self.law.spoken_about(&self.key, word.register(), &about);
         let fits = n > base && n - base <= WINDOW && (spoken || tags + new < MAX_TAGS);
         fits.then_some(Standing { issuer: self.key, term: self.term, about, word, n })
     }

@@ -124,7 +124,9 @@ impl Work {
             }
             let said = &standing.content;
             let heard = laws.map(|law| {
-                law.hears(said) && law.reaches(&said.issuer, &said.about) && !is_outdone(law, said)
+                law.hears(said)
+                    && law.reaches(&said.issuer, said.word.register(), &said.about)
+                    && !is_outdone(law, said)
             });
             let place = (said.issuer, said.term, said.about, said.word.register());
             let places = [(0, place), (1, place)];

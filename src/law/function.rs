@@ -16,6 +16,7 @@ use crate::id::{IdentityKey, MemberId};
 
 use super::{
     offices::Offices,
+    places::{Anchor, InviteState, Numbers, Position, Rank},
     rules::{self, Rule},
     set::Pins,
     standing::{Register, Role, Standing, Word},
@@ -26,24 +27,10 @@ use super::{
 
 /// How far above the table's number a word may stand.
 pub(crate) const WINDOW: u32 = 4_096;
-/// About how many tags the words of one issuer count.
-pub(crate) const MAX_TAGS: usize = 1_024;
+/// About how many tags the words of one issuer count in one register.
+pub(crate) const MAX_TAGS: usize = 256;
 /// How often a room may change hands.
 pub(crate) const MAX_HAND_OVERS: usize = 1_024;
-
-/// From where the chain of hand-overs starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Anchor {
-    /// From the founder: for every member.
-    Founder,
-    /// From the host and office of an invite: for a newcomer, until it holds the whole chain.
-    Invite {
-        /// The host that the invite names.
-        host: IdentityKey,
-        /// The host's office then.
-        office: Office,
-    },
-}
 
 /// What a set of statements says: who is host, who has rank, who is admitted as what.
 #[derive(Clone, Debug)]
@@ -57,8 +44,8 @@ pub(crate) struct Law {
     ranks: BTreeMap<Tag, IdentityKey>,
     subjects: BTreeMap<Tag, Subject>,
     standings: usize,
-    /// Of each issuer whose words count: about how many tags, and the greatest of them.
-    reach: BTreeMap<IdentityKey, (usize, Tag)>,
+    /// Of each issuer whose words in a register count: about how many tags, and the greatest of them.
+    reach: BTreeMap<(IdentityKey, Register), (usize, Tag)>,
     salted: Arc<Terms>,
 }
 
@@ -193,7 +180,7 @@ impl Law {
     }
 
     /// Role and ban that table and words give, before rank is looked at.
-    pub(super) fn said_about(&self, tag: &Tag) -> Entry {
+    pub(crate) fn said_about(&self, tag: &Tag) -> Entry {
         match self.subjects.get(tag) {
             Some(subject) => subject.entry,
             None => self.base(tag),
@@ -203,6 +190,13 @@ impl Law {
     /// The table's entry, or what holds about who is not listed.
     pub(super) fn base(&self, tag: &Tag) -> Entry {
         self.rest.entry(tag).copied().unwrap_or(Entry::unlisted(*tag, self.rest.floor()))
+    }
+
+    /// Whether a word that counts gives a role to this tag, or the table in force took one in: the number above the
+    /// floor alone says nothing, for everybody who is not listed has it.
+    pub(crate) fn has_role_word(&self, tag: &Tag) -> bool {
+        let is_role = |word: &Genuine<Standing>| word.content().word.register() == Register::Role;
+        self.words(tag).iter().any(is_role) || self.rest.entry(tag).is_some_and(|entry| entry.n > 0)
     }
 
     /// An invite that somebody of rank made: the role that it gives, or that it was revoked.
@@ -267,67 +261,24 @@ impl Law {
         above && (!clamped || standing.n.saturating_sub(base) <= WINDOW)
     }
 
-    /// About how many tags words of this issuer count, and whether `tag` is one of them.
-    pub(crate) fn spoken_about(&self, issuer: &IdentityKey, tag: &Tag) -> (usize, bool) {
-        let count = self.reach.get(issuer).map_or(0, |(count, _)| *count);
-        (count, self.words(tag).iter().any(|word| word.content().issuer == *issuer))
+    /// About how many tags words of this issuer count in a register, and whether `tag` is one of them.
+    pub(crate) fn spoken_about(&self, issuer: &IdentityKey, register: Register, tag: &Tag) -> (usize, bool) {
+        let is_own = |word: &Standing| word.issuer == *issuer && word.word.register() == register;
+        let spoken = self.words(tag).iter().any(|word| is_own(word.content()));
+        (self.spoken(issuer, register), spoken)
     }
 
-    /// Whether a word of this issuer about this tag is within the bound of L19.
-    pub(crate) fn reaches(&self, issuer: &IdentityKey, tag: &Tag) -> bool {
-        self.reach.get(issuer).is_none_or(|(count, greatest)| *count < MAX_TAGS || tag <= greatest)
+    /// About how many tags words of this issuer count in a register.
+    pub(crate) fn spoken(&self, issuer: &IdentityKey, register: Register) -> usize {
+        self.reach.get(&(*issuer, register)).map_or(0, |(count, _)| *count)
     }
-}
 
-/// What somebody may do beyond being admitted. Ordered: the host stands above moderators.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Rank {
-    /// Nothing.
-    None,
-    /// Speaks about everybody without rank.
-    Moderator,
-    /// Speaks about everybody, and alone about rank.
-    Host,
-}
-
-/// Where somebody stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    /// The role; of who is banned, the one that an Unban gives back.
-    pub(crate) role: Role,
-    /// Whether it is heard by nobody.
-    pub(crate) muted: bool,
-    /// Whether it is banned.
-    pub(crate) banned: bool,
-}
-
-impl Position {
-    /// Whether it may be in the tree.
-    pub(crate) fn is_admitted(&self) -> bool {
-        self.role != Role::Out && !self.banned
+    /// Whether a word of this issuer about this tag, in this register, is within the bound of L19.
+    pub(crate) fn reaches(&self, issuer: &IdentityKey, register: Register, tag: &Tag) -> bool {
+        self.reach
+            .get(&(*issuer, register))
+            .is_none_or(|(count, greatest)| *count < MAX_TAGS || tag <= greatest)
     }
-}
-
-/// The numbers of one tag's two registers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Numbers {
-    /// The table's, of the role register.
-    pub(crate) base_n: u32,
-    /// The table's, of the ban register.
-    pub(crate) base_bn: u32,
-    /// The greatest that counts in the role register.
-    pub(crate) n: u32,
-    /// The greatest that counts in the ban register.
-    pub(crate) bn: u32,
-}
-
-/// What law says about an invite.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum InviteState {
-    /// It gives this role.
-    Live(Role),
-    /// It gives nothing any more.
-    Revoked,
 }
 
 /// One change of office.
@@ -346,8 +297,8 @@ struct Subject {
     bans: Vec<Genuine<Standing>>,
 }
 
-/// What one issuer says: about each tag at most one word a register.
-type Words<'a> = BTreeMap<Tag, [Option<&'a Genuine<Standing>>; 2]>;
+/// What one issuer says in one register: about each tag at most one word.
+type Words<'a> = BTreeMap<Tag, &'a Genuine<Standing>>;
 
 /// The law of a set, and the part of the set that it needs: the live set.
 pub(super) fn law(
@@ -431,16 +382,13 @@ impl Law {
         words: impl Iterator<Item = &'a Genuine<Standing>>,
         live: &mut BTreeMap<StatementId, GenuineStatement>,
     ) {
-        let mut greatest: BTreeMap<IdentityKey, Words<'_>> = BTreeMap::new();
+        let mut greatest: BTreeMap<(IdentityKey, Register), Words<'_>> = BTreeMap::new();
         for word in words.filter(|word| self.hears(word.content())) {
             let said = word.content();
-            let [role, ban] = greatest.entry(said.issuer).or_default().entry(said.about).or_default();
-            let place = match said.word.register() {
-                Register::Role => role,
-                Register::Ban => ban,
-            };
-            if place.is_none_or(|held| precedence(held) < precedence(word)) {
-                *place = Some(word);
+            let words = greatest.entry((said.issuer, said.word.register())).or_default();
+            let place = words.entry(said.about).or_insert(word);
+            if precedence(place) < precedence(word) {
+                *place = word;
             }
         }
         let bound = if rules::holds(Rule::Tags) { MAX_TAGS } else { usize::MAX };
@@ -451,12 +399,10 @@ impl Law {
         }
         let counting = greatest.into_values().flat_map(|words| words.into_iter().take(bound));
         let mut about: BTreeMap<Tag, Vec<Genuine<Standing>>> = BTreeMap::new();
-        for (tag, words) in counting {
-            for word in words.into_iter().flatten() {
-                live.insert(word.id(), GenuineStatement::Standing(word.clone()));
-                about.entry(tag).or_default().push(word.clone());
-                self.standings += 1;
-            }
+        for (tag, word) in counting {
+            live.insert(word.id(), GenuineStatement::Standing(word.clone()));
+            about.entry(tag).or_default().push(word.clone());
+            self.standings += 1;
         }
         self.subjects = about
             .into_iter()

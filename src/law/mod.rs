@@ -15,7 +15,7 @@
 //!
 //! Five rules are not the obvious ones:
 //!
-//! - Of one issuer the standings about the 1,024 least tags count, not "Bans first". An order that
+//! - Of one issuer the standings about the 256 least tags of each register count, not "Bans first". An order that
 //!   looks at the word lets an Unban push itself out of the bound and wake the Ban that it took
 //!   back; an order by tag alone gives the same set whatever was merged first.
 //! - A chain has at most 1,024 hand-overs, so that two hosts who hand an office to and fro cannot
@@ -24,6 +24,7 @@
 //! - The terms name the role that a door gives where neither invite nor user names one.
 //! - The all-zero key is refused as founder and as moderator: as a host key it closes the room.
 
+mod act;
 pub(crate) mod acts;
 #[cfg(test)]
 mod behaviour;
@@ -31,8 +32,13 @@ mod checks;
 mod draft;
 #[cfg(test)]
 mod drift;
+#[cfg(test)]
+mod edges;
 pub(crate) mod function;
+#[cfg(test)]
+mod keeping;
 mod offices;
+mod places;
 #[cfg(test)]
 mod properties;
 mod rules;
@@ -47,10 +53,12 @@ mod vectors;
 #[cfg(test)]
 mod world;
 
-pub(crate) use acts::{Act, ActError, Recent, renewals, sign};
-pub(crate) use function::{Anchor, InviteState, Law, Rank};
+pub(crate) use act::Act;
+pub(crate) use acts::{ActError, Recent, renewals, sign};
+pub(crate) use function::Law;
+pub(crate) use places::{Anchor, InviteState, Rank};
 pub(crate) use set::{LiveSet, Pins};
-pub(crate) use standing::{Role, RoleWord, Word};
+pub(crate) use standing::{Register, Role, RoleWord, Word};
 pub(crate) use statement::{GenuineStatement, Statement, StatementId};
 pub(crate) use store::Store;
 pub(crate) use table::Office;
@@ -58,8 +66,8 @@ pub use terms::Unattended;
 pub(crate) use terms::{DefaultRole, GroupId, Tag, Terms};
 #[cfg(test)]
 pub(crate) use {
-    function::Position,
-    standing::{Register, Standing},
+    places::Position,
+    standing::Standing,
     statement::Genuine,
     store::Merged,
     table::{Entry, Moderator, Rest, Table, Term},

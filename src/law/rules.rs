@@ -19,7 +19,7 @@ pub(crate) enum Rule {
     RaiseOffice,
     /// L34: a table that leaves somebody out raises the floor above its numbers.
     Floor,
-    /// L19: of one issuer the standings about 1,024 tags count.
+    /// L19: of one issuer the standings about 256 tags count in each register.
     Tags,
 }
 

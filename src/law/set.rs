@@ -13,7 +13,8 @@ use crate::{
 };
 
 use super::{
-    function::{self, Anchor, Law},
+    function::{self, Law},
+    places::Anchor,
     statement::{GenuineStatement, Statement, StatementId},
     table::Office,
     terms::{GroupId, Terms},
@@ -155,7 +156,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Vec<Statement>, Malformed>
 }
 
 /// More statements than a live set can have: hand-overs, a table, and two words of 17 issuers about
-/// 1,024 tags each.
+/// 256 tags each.
 pub(crate) const MAX_SHOWN: u32 = 65_536;
 
 /// The hand-overs that a member has taken, oldest first. It never takes another one of the same office.

@@ -18,7 +18,8 @@ use crate::{
 
 use super::{
     checks::{Work, split},
-    function::{Anchor, Law},
+    function::Law,
+    places::Anchor,
     set::{self, LiveSet, Pins},
     standing::{Register, Standing, Word},
     statement::{Content, Genuine, GenuineStatement, Signed, Statement, StatementId},

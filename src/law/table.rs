@@ -28,7 +28,7 @@ pub(crate) struct Table {
 
 impl Table {
     /// A table with its rest. None if `host` is a moderator in it: the host has no second rank.
-    pub(super) fn new(
+    pub(crate) fn new(
         signer: IdentityKey,
         office: Office,
         no: u64,

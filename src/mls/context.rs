@@ -95,7 +95,7 @@ impl Aad {
 }
 
 /// How many statements one commit adds at most.
-pub(crate) const MAX_STATEMENTS: usize = 8192;
+pub(crate) const MAX_STATEMENTS: usize = 10_240;
 const VERSION: u8 = 2;
 
 #[cfg(test)]
@@ -135,10 +135,10 @@ mod tests {
     #[test]
     fn authenticated_data_is_bounded() {
         let ids = |count: u32| (0..count).map(|n| crate::keys::derive::sha256(&[&n.to_be_bytes()])).collect();
-        let largest = Aad::new(0, ids(8192)).unwrap();
+        let largest = Aad::new(0, ids(MAX_STATEMENTS as u32)).unwrap();
         assert_eq!(Aad::decode(&largest.encode()), Ok(largest));
-        assert_eq!(Aad::new(0, ids(8193)), None);
-        let larger = Aad { said_ms: 0, adds: Aad::new(0, ids(8192)).unwrap().adds };
+        assert_eq!(Aad::new(0, ids(MAX_STATEMENTS as u32 + 1)), None);
+        let larger = Aad { said_ms: 0, adds: Aad::new(0, ids(MAX_STATEMENTS as u32)).unwrap().adds };
         let mut ids = larger.adds.clone();
         ids.push([0xFF; 32]);
         assert_eq!(Aad::decode(&Aad { said_ms: 0, adds: ids }.encode()), Err(Malformed));

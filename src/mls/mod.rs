@@ -313,7 +313,7 @@ fn has_duplicate(keys: impl IntoIterator<Item = IdentityKey>) -> bool {
 /// How many members a group has at most.
 pub(crate) const MAX_MEMBERS: usize = 1000;
 /// How many bytes the law for newcomers in a Welcome has at most.
-pub(crate) const MAX_LAW: usize = 512 * 1024;
+pub(crate) const MAX_LAW: usize = 1_536 * 1024;
 const WIRE_FORMAT: WireFormatPolicy = PURE_CIPHERTEXT_WIRE_FORMAT_POLICY;
 /// The component of the safe exporter, in the range for private use.
 const SECRET_COMPONENT: u16 = 0xF50A;

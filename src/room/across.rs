@@ -4,12 +4,11 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    commands::own_key,
-    doors::send_answer,
+    answering::send_answer,
     error::ControlError,
     event::Event,
     memory::Memory,
-    outbox::Outbox,
+    outbox::{Outbox, own_key},
     returning::send_show,
     seat::{Outcome, Seat},
     shown,

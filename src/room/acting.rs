@@ -3,14 +3,14 @@
 use std::{collections::BTreeSet, time::Instant};
 
 use super::{
-    doors::Admitted,
+    doors::{Admitted, Used},
     error::{CommandError, ControlError},
     memory::Memory,
     outbox::Outbox,
     seat::{Outcome, Seat},
 };
 use crate::{
-    id::MemberId,
+    id::{IdentityKey, MemberId},
     law::{self, Act, Tag},
     wire::{knock::Knock, saying::Saying},
 };
@@ -31,47 +31,62 @@ impl Seat {
             return Ok(Outcome::Stays);
         }
         let Some(mut doors) = memory.doors.take() else { return Ok(Outcome::Stays) };
-        let admitted = doors.handle_knock(out, &memory.store, knock, now);
+        let admitted = doors.handle_knock(out, &memory.store, self.group.roster(), knock, now);
         memory.doors = Some(doors);
-        match admitted? {
-            Some(admitted) => self.admit(out, memory, admitted, None, now).or_else(|error| {
-                if matches!(error, CommandError::Full) {
-                    Ok(Outcome::Stays)
-                } else {
-                    Err(ControlError::Flood)
+        let Some(admitted) = admitted? else { return Ok(Outcome::Stays) };
+        match self.admit(out, memory, &admitted.candidate.key, admitted.invite, None, now) {
+            Ok(outcome) => {
+                self.bring_in(out, memory, admitted, now);
+                Ok(outcome)
+            }
+            Err(CommandError::Full) => {
+                if let Some(doors) = &mut memory.doors {
+                    doors.refuse_full(out, &memory.store, &admitted, now);
                 }
-            }),
-            None => Ok(Outcome::Stays),
+                Ok(Outcome::Stays)
+            }
+            Err(_) => Err(ControlError::Flood),
         }
     }
 
-    /// Lets somebody in: a statement if law does not admit yet, the KeyPackage to the keeper, a receipt.
+    /// Signs that somebody is admitted, if law does not say so yet, and counts the use of the invite.
     pub(super) fn admit(
         &mut self,
         out: &mut Outbox,
         memory: &mut Memory,
-        admitted: Admitted,
+        key: &IdentityKey,
+        invite: Used,
         role: Option<law::Role>,
         now: Instant,
     ) -> Result<Outcome, CommandError> {
-        let Admitted { candidate, key_package, one_use, reference, invite } = admitted;
-        memory.note_person(candidate.key);
-        let mut outcome = Outcome::Stays;
-        if !memory.store.law().admits(&candidate.key) {
-            let role = role.unwrap_or(invite.role);
-            let who = memory.store.law().tag(&candidate.key);
-            let used_up = (invite.uses == 1).then_some(invite.tag);
-            outcome = self.act(out, memory, Act::Admit { who, role, used_up }, now)?;
-            if let Some(doors) = &mut memory.doors {
-                doors.count_use(invite.tag);
-            }
+        memory.note_person(*key);
+        if memory.store.law().admits(key) {
+            return Ok(Outcome::Stays);
         }
+        let role = role.unwrap_or(invite.role);
+        let who = memory.store.law().tag(key);
+        let used_up = (invite.uses == 1).then_some(invite.tag);
+        let outcome = self.act(out, memory, Act::Admit { who, role, used_up }, now)?;
+        if let Some(doors) = &mut memory.doors {
+            doors.count_use(invite.tag);
+        }
+        Ok(outcome)
+    }
+
+    /// Gives somebody who is admitted a receipt, and its KeyPackage to the keeper.
+    pub(super) fn bring_in(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        admitted: Admitted,
+        now: Instant,
+    ) {
+        let Admitted { candidate, key_package, one_use, reference, .. } = admitted;
         if let Some(doors) = &memory.doors {
             doors.send_receipt(out, &memory.store, &one_use, reference);
         }
         self.say(out, &Saying::Admit { key_package });
         self.enqueue(out, memory, candidate, now);
-        Ok(outcome)
     }
 
     /// Signs what an act takes, shows it to everybody, and acts on it.
@@ -110,6 +125,13 @@ impl Seat {
         }
         self.show(out, memory, now);
         Ok(self.act_on_law(out, memory, now))
+    }
+
+    /// Forgets who has knocked for too long, or not for too long (D5).
+    pub(super) fn tend_knocks(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
+        if let Some(doors) = &mut memory.doors {
+            doors.handle_timeout(out, &memory.store, now);
+        }
     }
 
     /// Whether we came back from a restart a moment ago, and may lack what we signed before it (U1).

@@ -88,6 +88,11 @@ impl<K: PartialEq> Rate<K> {
         self.events.iter().filter(|(at, _)| now < *at + self.within).count()
     }
 
+    /// When the events of `key` were that are remembered, the oldest first.
+    pub(super) fn times(&self, key: K) -> impl Iterator<Item = Instant> + '_ {
+        self.events.iter().filter(move |(_, other)| *other == key).map(|(at, _)| *at)
+    }
+
     pub(super) fn is_full(&self, key: &K, now: Instant) -> bool {
         self.count(key, now) >= self.most
     }

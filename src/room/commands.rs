@@ -10,13 +10,13 @@ use super::{
     making::Work,
     memory::Memory,
     options::{Admission, InviteOptions},
-    outbox::Outbox,
+    outbox::{Outbox, own_key},
     phase::Phase,
     seat::{Outcome, Seat},
 };
 use crate::{
     group::{Name, Role},
-    id::{IdentityKey, MemberId},
+    id::MemberId,
     law::{self, Act, Rank, Tag},
     wire::{
         invite::{Invite, InviteId, UnixTime},
@@ -132,10 +132,10 @@ impl Room {
         Ok(())
     }
 
-    /// Lets somebody in who waits at our door, with the role of the invite.
+    /// Lets somebody in who waits at our door, with the role of the invite. After an error the knock waits still.
     ///
     /// # Errors
-    /// [`CommandError::NoRank`], [`CommandError::UnknownKnock`].
+    /// [`CommandError::NoRank`], [`CommandError::UnknownKnock`], [`CommandError::Full`], [`CommandError::JustBack`].
     pub fn admit(&mut self, knock: KnockId, now: Instant) -> Result<(), CommandError> {
         self.admit_with(knock, None, now)
     }
@@ -159,12 +159,18 @@ impl Room {
     ) -> Result<(), CommandError> {
         let now = self.at(now);
         let (out, memory, seat) = self.present()?;
-        let doors = memory.doors.as_mut().ok_or(CommandError::NoRank)?;
+        let doors = memory.doors.as_ref().ok_or(CommandError::NoRank)?;
         if seat.is_learning(now) {
             return Err(CommandError::JustBack);
         }
-        let admitted = doors.admit(knock)?;
-        let outcome = seat.admit(out, memory, admitted, role, now)?;
+        let (key, invite) = doors.asks(knock)?;
+        // What cannot be signed leaves the knock where it is.
+        let outcome = seat.admit(out, memory, &key, invite, role, now)?;
+        if let Some(doors) = &mut memory.doors
+            && let Ok(admitted) = doors.admit(knock)
+        {
+            seat.bring_in(out, memory, admitted, now);
+        }
         self.settle_command(outcome, now);
         Ok(())
     }
@@ -184,7 +190,7 @@ impl Room {
     /// Gives a member another role. Only the host makes moderators and unmakes them.
     ///
     /// # Errors
-    /// [`CommandError::NoRank`], [`CommandError::HostOnly`], [`CommandError::Rank`],
+    /// [`CommandError::NoRank`], [`CommandError::HostOnly`], [`CommandError::Rank`], [`CommandError::AboutHost`],
     /// [`CommandError::UnknownMember`].
     pub fn set_role(&mut self, member: MemberId, role: Role, now: Instant) -> Result<(), CommandError> {
         let (_, memory, _) = self.present()?;
@@ -228,7 +234,7 @@ impl Room {
     /// Removes an identity and keeps it out of every branch. It need never have been in the room.
     ///
     /// # Errors
-    /// [`CommandError::NoRank`], [`CommandError::Rank`], [`CommandError::Full`].
+    /// [`CommandError::NoRank`], [`CommandError::Rank`], [`CommandError::AboutHost`], [`CommandError::Full`].
     pub fn ban(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
         let who = self.tag_of_anybody(member)?;
         match self.act(Act::Ban { who }, now) {
@@ -262,7 +268,11 @@ impl Room {
         if member == out.id() {
             return Ok(());
         }
-        let to = seat.group.occupant(member).ok_or(CommandError::UnknownMember)?.key;
+        let Some(to) = seat.group.occupant(member).map(|occupant| occupant.key) else {
+            // Somebody who was here is not heard; somebody else is not known.
+            let known = memory.key_of(member).is_some();
+            return Err(if known { CommandError::NotHeard } else { CommandError::UnknownMember });
+        };
         let heard = seat.presence.heard(member);
         if heard.is_none_or(|heard| heard + HEARD_LATELY <= at) {
             return Err(CommandError::NotHeard);
@@ -393,10 +403,6 @@ fn leave(out: &mut Outbox, memory: &mut Memory, seat: &mut Seat, now: Instant) -
     // In an epoch that has just ended nobody reads it: the keeper gets it in this way as well.
     seat.show_leave(out, memory, leave, now);
     Ok(())
-}
-
-pub(super) fn own_key(out: &Outbox) -> IdentityKey {
-    IdentityKey::from_bytes(*out.identity.public())
 }
 
 /// A role that the application names, in the law's words.

@@ -2,10 +2,12 @@
 //! D9). Every moderator has one; the keeper adds whom any of them admits.
 
 mod answers;
+mod places;
+mod waiting;
 
 use std::time::{Duration, Instant};
 
-pub(super) use self::answers::send_answer;
+pub(super) use self::answers::{badge, has_spare_words};
 use super::{
     bounded::{Rate, Recent},
     error::{CommandError, ControlError},
@@ -19,7 +21,7 @@ use crate::{
     group::{KeyExchange, Name, signing::SigningKey},
     id::{IdentityKey, MemberId},
     law::{self, InviteState, Law, Role, Store, Tag},
-    mls::{self, Candidate, Failure, Purpose, Sealed, SealingSecret},
+    mls::{self, Candidate, Failure, Occupant, Purpose, Sealed, SealingSecret},
     wire::{
         answer::RefuseReason,
         door::{Badge, Door},
@@ -138,11 +140,12 @@ impl Doors {
         self.badge = Some(badge);
     }
 
-    /// Takes a knock. A person who comes in at once is returned.
+    /// Takes a knock, with the leaves of the tree. A person who comes in at once is returned.
     pub(super) fn handle_knock(
         &mut self,
         out: &mut Outbox,
         store: &Store,
+        tree: &[Occupant],
         knock: &Knock,
         now: Instant,
     ) -> Result<Option<Admitted>, ControlError> {
@@ -190,7 +193,12 @@ impl Doors {
         if candidate.reference != knock.reference {
             return Err(ControlError::Malformed);
         }
-        let invite = match self.check(store, &content, &candidate, unix) {
+        if places::is_taken_by(tree, &candidate) {
+            self.let_go(out, candidate.id);
+            return Err(ControlError::Repeated);
+        }
+        let invite = self.check(store, &content, &candidate, unix);
+        let invite = match invite.and_then(|invite| places::check(tree, &candidate).map(|()| invite)) {
             Ok(invite) => invite,
             Err(reason) => {
                 self.tell_refused(out, Some(&candidate), reason, now);
@@ -267,13 +275,13 @@ impl Doors {
         let position = law.standing_of(&law.tag(&candidate.key));
         let admitted = law.admits(&candidate.key);
         // Whom a word put out, only a user lets in again.
-        let spoken_of = law.numbers(&law.tag(&candidate.key)).n > 0;
-        let was_put_out = spoken_of && position.role == Role::Out;
+        let was_put_out = position.role == Role::Out && law.has_role_word(&law.tag(&candidate.key));
         let opens = self.admission == Admission::Open
             && !was_put_out
+            && has_spare_words(law, out)
             && (self.opened_in.take((), now) || !holds(Defence::DoorPace));
         if admitted || opens {
-            self.forget(candidate.id);
+            self.let_go(out, candidate.id);
             self.answered.note(reference);
             return Ok(Some(Admitted { candidate, key_package, one_use, reference, invite }));
         }
@@ -317,24 +325,10 @@ impl Doors {
         Ok(None)
     }
 
-    /// Makes room: a random one of the fullest invite goes, so that nobody can hold all places.
-    fn crowd_out(&mut self, out: &mut Outbox, tag: Tag, of_this: bool) {
-        let fullest = if of_this {
-            tag
-        } else {
-            let count = |tag: &Tag| self.waiting.iter().filter(|waiting| waiting.invite.tag == *tag).count();
-            let tags = self.waiting.iter().map(|waiting| waiting.invite.tag);
-            let Some(fullest) = tags.max_by_key(count) else { return };
-            fullest
-        };
-        let places: Vec<usize> = (0..self.waiting.len())
-            .filter(|place| self.waiting.get(*place).is_some_and(|waiting| waiting.invite.tag == fullest))
-            .collect();
-        let random = u32::from_be_bytes(out.random()) as usize;
-        if let Some(place) = places.get(random % places.len().max(1)) {
-            let gone = self.waiting.remove(*place);
-            out.tell(Event::KnockGone { knock: gone.id });
-        }
+    /// Who would be let in, and by which invite.
+    pub(super) fn asks(&self, id: KnockId) -> Result<(IdentityKey, Used), CommandError> {
+        let waiting = self.waiting.iter().find(|waiting| waiting.id == id);
+        waiting.map(|waiting| (waiting.candidate.key, waiting.invite)).ok_or(CommandError::UnknownKnock)
     }
 
     /// The application lets somebody in.
@@ -399,55 +393,10 @@ impl Doors {
     pub(super) fn restore_counts(&mut self, counts: Vec<(Tag, u16)>) {
         self.used = counts;
     }
-
-    /// Looks at the waiting again: who is banned or has not knocked for a minute goes.
-    pub(super) fn handle_timeout(&mut self, out: &mut Outbox, store: &Store, now: Instant) {
-        let mut gone = Vec::new();
-        let mut banned = Vec::new();
-        self.waiting.retain(|waiting| {
-            let is_banned = {
-                let law = store.law();
-                law.standing_of(&law.tag(&waiting.candidate.key)).banned
-            };
-            if is_banned {
-                banned.push((waiting.one_use.clone(), waiting.reference));
-            }
-            let stays = !is_banned
-                && now.saturating_duration_since(waiting.knocked_at) < KNOCK_HOLDS
-                && now.saturating_duration_since(waiting.since) < WAIT_HOLDS;
-            if !stays {
-                gone.push(waiting.id);
-            }
-            stays
-        });
-        for (one_use, reference) in banned {
-            self.refuse_with(out, store, &one_use, reference, RefuseReason::Banned);
-        }
-        for knock in gone {
-            out.tell(Event::KnockGone { knock });
-        }
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.waiting
-            .iter()
-            .map(|waiting| (waiting.knocked_at + KNOCK_HOLDS).min(waiting.since + WAIT_HOLDS))
-            .min()
-    }
-}
-
-/// Signs the badge of a door, as the host.
-pub(super) fn badge(out: &Outbox, store: &Store, answer_key: [u8; 32]) -> Signed<Badge> {
-    let law = store.law();
-    let badge = Badge { answer_key, office: law.office().0, no: law.table_no().unwrap_or(0) };
-    Signed::badge(badge, &out.identity, &store.known().group_id().0)
 }
 
 const MAX_WAITING: usize = 64;
 const MAX_OF_INVITE: usize = 32;
 const MAX_COUNTED: usize = 256;
-/// Who has not knocked for so long does not wait any more.
-const KNOCK_HOLDS: Duration = Duration::from_secs(60);
 /// A person who waits is told so no more often.
 const WAITING_AGAIN: Duration = Duration::from_secs(1);
-const WAIT_HOLDS: Duration = Duration::from_secs(600);

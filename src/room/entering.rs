@@ -19,18 +19,19 @@ use super::{
     memory::Memory,
     order::{Turns, outranks_keeper},
     outbox::Outbox,
-    presence::{ANSWERS_WITHIN, MAX_ANSWERS, Presence},
+    presence::Presence,
     seat::{Outcome, Seat},
     showing::Showing,
-    speakers::{Missing, begin_speaking},
+    speakers::{announcing::begin_speaking, missing::Missing},
     view::role_of,
+    words::{ANSWERS_WITHIN, MAX_ANSWERS},
 };
 use crate::{
     defence::{Defence, holds},
     group::Role,
     id::{IdentityKey, Leaf, MemberId},
     keys::{EpochStart, Schedule, Speaker},
-    law::{Law, LiveSet, Rank, Tag},
+    law::{Law, LiveSet, Rank, RoleWord, Tag, Word},
     mls::{Failure, Group, SealingSecret, Staged},
 };
 
@@ -241,7 +242,7 @@ impl Seat {
         };
         // Whoever comes in by a Welcome has a word of its signer, and no other.
         let keeper_word = if added.contains(&out.id()) { None } else { keeper_word };
-        self.liveness.enter(self.group.epoch().0, keeper_word);
+        self.liveness.enter(self.group.epoch().0, changed, keeper_word);
         self.review_law(memory, added, now);
         if self.group.roster().len() == 1 {
             self.liveness.prove(now);
@@ -252,7 +253,9 @@ impl Seat {
         match (&mut self.keeper, keeper == Some(out.id())) {
             (None, true) => {
                 let door = SealingSecret::derive(self.group.key_exchange(), &out.rng.seed())?;
-                self.keeper = Some(Keeper::new(door, now));
+                // Members count what we committed before as well (C6).
+                let made = self.turns.commits_of(out.id());
+                self.keeper = Some(Keeper::new(door, made.filter(|at| *at < now), now));
                 if self.returning.take().is_some() {
                     self.outlive_petitions(out, now);
                 }
@@ -342,6 +345,12 @@ impl Seat {
 /// Whether a law bans the holder of a key.
 pub(super) fn is_banned(law: &Law, key: &IdentityKey) -> bool {
     law.rank_of(key) == Rank::None && law.standing_of(&law.tag(key)).banned
+}
+
+/// Whether words put somebody out, which may have been taken back since: the host's table may say something else.
+pub(super) fn is_out_by_words(law: &Law, key: &IdentityKey) -> bool {
+    let words = law.words(&law.tag(key)).iter();
+    words.map(|word| word.content().word).any(|word| matches!(word, Word::Ban | Word::Role(RoleWord::OUT)))
 }
 
 /// The identity whose word puts somebody out, if standings say so.

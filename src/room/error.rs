@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use super::{joining::WelcomeError, violation::Violation};
+use super::violation::Violation;
 use crate::{
     id::MemberId,
     law::ActError,
@@ -61,7 +61,9 @@ pub enum CommandError {
     NoRank,
     /// Only the host may do this.
     HostOnly,
-    /// A moderator may not do this to the host or to a moderator.
+    /// Nobody may do this to the host, the host itself included: it hands the room over, leaves or closes it.
+    AboutHost,
+    /// It is about a moderator: only the host may do this, and some of it only once it has taken the rank away.
     Rank,
     /// The host cannot leave while there is no moderator to hand the room to: close it, or hand it over.
     HostStays,
@@ -85,6 +87,8 @@ pub enum CommandError {
     Role,
     /// A bound of the room's law is reached: a moderator waits for the host, the host puts somebody out first.
     Full,
+    /// The host's tables have reached the greatest number that there is: only a hand-over goes on.
+    Exhausted,
     /// A room has at most 256 invites of one member that have not expired.
     TooManyInvites,
     /// The commit or the Welcome would be longer than the control lane carries.
@@ -100,13 +104,15 @@ impl From<ActError> for CommandError {
         match error {
             ActError::NoRank => Self::NoRank,
             ActError::HostOnly => Self::HostOnly,
-            ActError::AboutHost | ActError::AboutModerator => Self::Rank,
-            ActError::NotAModerator => Self::UnknownMember,
+            ActError::AboutHost => Self::AboutHost,
+            ActError::AboutModerator => Self::Rank,
             ActError::NotAdmitted => Self::NotAdmitted,
             ActError::Banned => Self::Banned,
             ActError::NotYours => Self::NotYours,
-            ActError::AlreadySo => Self::AlreadySo,
-            ActError::Full | ActError::Exhausted => Self::Full,
+            // Somebody who is no moderator has no rank to lose.
+            ActError::AlreadySo | ActError::NotAModerator => Self::AlreadySo,
+            ActError::Full => Self::Full,
+            ActError::Exhausted => Self::Exhausted,
             ActError::Over => Self::NotInRoom,
         }
     }
@@ -140,7 +146,7 @@ pub enum ControlError {
     Own,
     /// It was altered, replayed, or comes from another branch of the room.
     Undecryptable,
-    /// It belongs to an epoch that has not begun here, and too much is waiting already.
+    /// It would have to wait, for its epoch, for statements or for the keeper, and too much is waiting already.
     Overflow,
     /// It is authentic, and its sender may not do that.
     NotPermitted {
@@ -157,9 +163,10 @@ pub enum ControlError {
     NotAMember,
     /// A knock that was answered or is waiting already, or published keys that are known or nobody's.
     Repeated,
-    /// A knock too many: more than 64 in a second, or 64 are waiting. Its sender will repeat it.
+    /// One too many of its kind, for example the 65th knock or the 129th seed in a second, or a knock of somebody whom
+    /// the door may not let in at the moment. Its sender will repeat it.
     Flood,
-    /// A knock with a KeyPackage that cannot be used.
+    /// A KeyPackage that cannot be used, in a knock or handed on by a moderator.
     KeyPackage(Violation),
     /// A welcome that breaks a rule of the room.
     Welcome(Violation),
@@ -205,6 +212,23 @@ impl ControlError {
                 Self::NotPermitted { by: None, violation: violation.into() }
             }
         }
+    }
+}
+
+/// Why a Welcome is not entered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum WelcomeError {
+    /// MLS or the form of the room refuses it.
+    Join(JoinError),
+    /// A rule of the room refuses it.
+    Rule(Violation),
+    /// No receipt of somebody of rank goes with it.
+    NoReceipt,
+}
+
+impl From<JoinError> for WelcomeError {
+    fn from(error: JoinError) -> Self {
+        Self::Join(error)
     }
 }
 
@@ -259,18 +283,20 @@ impl fmt::Display for CommandError {
             Self::JustBack => "we came back from a restart a moment ago",
             Self::NoRank => "only the host and moderators may do this",
             Self::HostOnly => "only the host may do this",
-            Self::Rank => "a moderator may not do this to the host or a moderator",
+            Self::AboutHost => "nobody may do this to the host",
+            Self::Rank => "it is about a moderator, whose rank the host takes away first",
             Self::HostStays => "the host cannot leave while no moderator is there",
             Self::NotHeard => "the member has not been heard in the last 15 s",
             Self::UnknownKnock => "nobody with that knock is waiting",
             Self::UnknownInvite => "we made no such invite",
             Self::UnknownMember => "nobody with this identity was seen here",
-            Self::NotAdmitted => "the person is not in the room",
+            Self::NotAdmitted => "the person is not admitted",
             Self::Banned => "the person is banned",
             Self::NotYours => "only the host lifts a ban of somebody else",
             Self::AlreadySo => "it is so already",
             Self::Role => "people come in as speaker, listener or recorder",
             Self::Full => "a bound of the room's law is reached",
+            Self::Exhausted => "the host has to hand the room over first",
             Self::TooManyInvites => "we have too many invites",
             Self::TooLarge => "the message would be longer than the control lane carries",
             Self::NotPermitted(violation) => return write!(f, "not permitted: {violation}"),
@@ -288,14 +314,14 @@ impl fmt::Display for ControlError {
             Self::Stale => f.write_str("of an epoch that is over"),
             Self::Own => f.write_str("our own, come back"),
             Self::Undecryptable => f.write_str("altered, replayed, or of another branch"),
-            Self::Overflow => f.write_str("of an epoch to come, and too much is waiting"),
+            Self::Overflow => f.write_str("too much is waiting already"),
             Self::NotPermitted { violation, .. } => write!(f, "not permitted: {violation}"),
             Self::NoReceipt => f.write_str("a welcome without a receipt"),
             Self::NotTheKeeper => f.write_str("not from the keeper"),
             Self::NotAMember => f.write_str("not from a member"),
             Self::Repeated => f.write_str("known already"),
-            Self::Flood => f.write_str("a knock too many"),
-            Self::KeyPackage(violation) => write!(f, "a knock that cannot be used: {violation}"),
+            Self::Flood => f.write_str("too many of its kind"),
+            Self::KeyPackage(violation) => write!(f, "a KeyPackage that cannot be used: {violation}"),
             Self::Welcome(violation) => write!(f, "a welcome that cannot be used: {violation}"),
             Self::OtherGroup => f.write_str("of another group"),
         }

@@ -44,7 +44,8 @@ pub enum Event {
         /// Why, as it was told.
         reason: RefuseReason,
     },
-    /// A knock waits no more: it was answered elsewhere, or nobody repeated it for ten minutes.
+    /// A knock waits no more: it was answered elsewhere, its sender was banned, it was not repeated for a minute, it
+    /// waited for ten, or another needed its place.
     KnockGone {
         /// The knock.
         knock: KnockId,
@@ -145,10 +146,10 @@ pub enum Event {
     },
     /// Sending may go on.
     Audible,
-    /// On the way back we were shown a statement of a moderator that puts us out. We ask on once a minute, since it may
-    /// have been lifted; leave if that is not wanted.
+    /// On the way back we were shown a statement that puts us out, and no table does. We ask on once a minute, since it
+    /// may have been lifted; leave if that is not wanted.
     KeptOut {
-        /// The moderator.
+        /// Whose statement it is.
         by: Option<MemberId>,
         /// Whether it is a ban.
         banned: bool,

@@ -3,14 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    commands::own_key,
-    doors::{self},
+    doors,
     entering::{is_banned, issuer_of},
     error::ControlError,
     event::{Ending, Event},
     freshness::is_timely_for_keeper,
     memory::Memory,
-    outbox::Outbox,
+    outbox::{Outbox, own_key},
     seat::{Outcome, Seat},
     shown,
     violation::Violation,

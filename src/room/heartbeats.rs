@@ -9,9 +9,9 @@ use super::{
     memory::Memory,
     order::SILENT_AFTER,
     outbox::Outbox,
-    presence::answers,
     returning::{Returning, Target},
     seat::{Outcome, Seat},
+    words::answers,
 };
 use crate::id::IdentityKey;
 use crate::wire::{
@@ -75,7 +75,8 @@ impl Seat {
                     return Ok(outcome);
                 } else if (self.group.epoch().0, self.group.branch()) == next {
                     self.hear_keeper(out, memory, &beat, made, now);
-                } else {
+                } else if self.keeper_id == Some(by) && self.group.epoch() < beat.content().epoch {
+                    // What waited may have led elsewhere: then the epoch is of a branch that is ours no more.
                     self.liveness.note_behind(beat.content().epoch.0, now);
                     if lost {
                         self.go_to(out, &beat, now);

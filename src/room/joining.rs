@@ -6,7 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{held::Held, outbox::Outbox, petition::Petition, shown, violation::Violation};
+use super::{
+    error::WelcomeError,
+    held::Held,
+    outbox::Outbox,
+    petition::{Petition, open_with},
+    shown,
+    violation::Violation,
+};
 use crate::{
     defence::{Defence, holds},
     group::codec::{Malformed, Reader, Writer},
@@ -15,7 +22,7 @@ use crate::{
         self, Anchor, GroupId, Law, LiveSet, Office, Pins, Rank, Statement, Store, Terms,
         statement::Content as _,
     },
-    mls::{Entry, Failure, JoinError, Purpose, SealingKey},
+    mls::{Entry, Failure, JoinError, Purpose, SealingKey, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent, Receipt, RefuseReason},
         door::{Door, door_name},
@@ -32,7 +39,8 @@ pub(super) struct Joining {
     pub(super) invite: Invite,
     petition: Petition,
     doors: Vec<Known>,
-    receipts: Vec<Genuine<Receipt>>,
+    /// A one-use key for each door that was knocked at with this KeyPackage.
+    asked: Vec<Asked>,
     /// The hosts and offices that follow those of the invite, by hand-overs that were shown.
     chain: Vec<(IdentityKey, Office)>,
     /// The greatest number of a badge that was shown, and its office.
@@ -52,6 +60,14 @@ struct Known {
     state: Answered,
     /// When we knocked there last.
     knocked_at: Option<Instant>,
+}
+
+/// What one door was given to answer with, and the receipt that came back: whoever is at one door takes no place of
+/// the receipts of others.
+struct Asked {
+    answer_key: [u8; 32],
+    one_use: SealingSecret,
+    receipt: Option<Genuine<Receipt>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +99,7 @@ impl Joining {
             invite,
             petition,
             doors: Vec::new(),
-            receipts: Vec::new(),
+            asked: Vec::new(),
             chain: Vec::new(),
             newest_no: None,
             knock_at: now,
@@ -151,26 +167,35 @@ impl Joining {
 
     /// Hand-overs that lead from the office of an old invite to the present one.
     pub(super) fn hear_chain(&mut self, statements: &Statements) {
-        let anchor = (self.invite.host, Office(self.invite.office));
+        let (anchor, before) = ((self.invite.host, Office(self.invite.office)), self.chain.len());
         follow(&mut self.chain, anchor, statements, &GroupId(self.invite.group_id));
+        if self.chain.len() > before {
+            // Doors of the office before, and what they said, count no more.
+            self.doors.clear();
+            self.refused = None;
+        }
     }
 
     /// An answer of a door.
     pub(super) fn hear_answer(&mut self, answer: &Answer, now: Instant) -> News {
-        let Some(content) = self.petition.open(answer, &self.invite.group_id) else { return News::Nothing };
         let group_id = &self.invite.group_id;
         let reference = *self.petition.reference();
+        if answer.reference != reference {
+            return News::Nothing;
+        }
+        let mut asked = self.asked.iter_mut();
+        let opened = asked.find_map(|asked| {
+            let content = open_with(&asked.one_use, answer, group_id);
+            content.map(|content| (content, asked))
+        });
+        let Some((content, asked)) = opened else { return News::Nothing };
         let mut doors = self.doors.iter_mut();
         match content {
             AnswerContent::Receipt(receipt) => {
                 if let Ok(receipt) = receipt.verify(group_id)
                     && receipt.content().reference == reference
                 {
-                    // One for each issuer: nobody crowds out another's word.
-                    self.receipts.retain(|other| other.content().key != receipt.content().key);
-                    if self.receipts.len() < MAX_DOORS {
-                        self.receipts.push(receipt);
-                    }
+                    asked.receipt = Some(receipt);
                 }
                 News::Nothing
             }
@@ -213,7 +238,7 @@ impl Joining {
         self.knock_at = now + KNOCK_AGAIN;
         if self.petition.is_old(now) {
             self.petition = Self::petition(out, &self.invite, now)?;
-            self.receipts.clear();
+            self.asked.clear();
             for known in &mut self.doors {
                 known.knocked_at = None;
                 if known.state == Answered::Waits {
@@ -225,23 +250,44 @@ impl Joining {
             return out.send(&Message::Call).map_err(|_| Failure::of("a call is too long"));
         };
         known.knocked_at = Some(now);
+        let answer_key = known.door.content().badge().answer_key;
+        let hpke = known.door.content().hpke().to_vec();
+        let one_use = self.one_use_for(out, answer_key)?;
         let content = KnockContent {
             invite: self.invite.id,
             expires: self.invite.expires,
             uses: self.invite.uses,
-            one_use: self.petition.one_use_key(),
+            one_use,
             key_package: self.petition.applicant.key_package().to_vec(),
         };
-        let door = known.door.content();
-        let answer_key = door.badge().answer_key;
         let reference = *self.petition.reference();
         let aad = Knock::aad(&self.invite.group_id, &answer_key, &reference);
-        let Some(key) = SealingKey::from_bytes(self.invite.key_exchange, door.hpke()) else { return Ok(()) };
+        let Some(key) = SealingKey::from_bytes(self.invite.key_exchange, &hpke) else { return Ok(()) };
         let sealed = key.seal(Purpose::Knock, &content.encode(), &aad)?;
         let knock =
             Knock { door: door_name(&answer_key), reference, kem: sealed.kem_output, sealed: sealed.sealed };
         self.petition.sent += 1;
         out.send(&Message::Knock(knock)).map_err(|_| Failure::of("a knock is too long"))
+    }
+
+    /// The public half of the one-use key for the door with this answer key, which is made if there is none.
+    fn one_use_for(&mut self, out: &mut Outbox, answer_key: [u8; 32]) -> Result<Vec<u8>, Failure> {
+        if let Some(asked) = self.asked.iter().find(|asked| asked.answer_key == answer_key) {
+            return Ok(asked.one_use.public().as_bytes().to_vec());
+        }
+        if self.asked.len() >= MAX_DOORS {
+            // As many doors are known, this one among them: some door that was asked is forgotten.
+            let is_known = |asked: &Asked| {
+                let mut doors = self.doors.iter();
+                doors.any(|known| known.door.content().badge().answer_key == asked.answer_key)
+            };
+            let gone = self.asked.iter().position(|asked| !is_known(asked)).unwrap_or(0);
+            self.asked.remove(gone);
+        }
+        let one_use = SealingSecret::derive(self.invite.key_exchange, &out.rng.seed())?;
+        let public = one_use.public().as_bytes().to_vec();
+        self.asked.push(Asked { answer_key, one_use, receipt: None });
+        Ok(public)
     }
 
     /// The door to knock at: the one whose last knock is the longest ago, of several the one with the greatest number.
@@ -254,12 +300,15 @@ impl Joining {
         doors.iter_mut().filter(usable).min_by_key(turn)
     }
 
-    /// Why we are not let in: every door that we know has refused us, and no other has shown itself for ten seconds.
+    /// Why we are not let in: every door with the newest badge has refused us, and no other has come for ten seconds.
     ///
     /// Somebody who lost the rank may show its old door and refuse: that ends nothing while another door may come.
     pub(super) fn is_refused(&self, now: Instant) -> Option<RefuseReason> {
         let (reason, since) = self.refused?;
-        let all = self.doors.iter().all(|known| matches!(known.state, Answered::Refused(_)));
+        let is_refused = |known: &&Known| matches!(known.state, Answered::Refused(_));
+        let is_newest = |known: &&Known| known.door.content().badge().no >= self.least_no();
+        let newest = self.doors.iter().filter(is_newest);
+        let all = newest.clone().count() > 0 && newest.clone().all(|known| is_refused(&known));
         (all && since + OTHERS_COME <= now).then_some(reason)
     }
 
@@ -288,7 +337,7 @@ impl Joining {
             return Ok((entry, Entered { store, epoch_law }));
         }
         let mut refused = WelcomeError::NoReceipt;
-        for receipt in &self.receipts {
+        for receipt in self.asked.iter().filter_map(|asked| asked.receipt.as_ref()) {
             let Some(store) = joint(&terms, &epoch_law, receipt.content(), own) else { continue };
             match check_tree(&entry, law).and_then(|()| check_tree(&entry, store.law())) {
                 Ok(()) => return Ok((entry, Entered { store, epoch_law })),
@@ -379,23 +428,6 @@ pub(super) fn read_law(
 /// What a Welcome tells newcomers of the law (`spec/control.md`): the terms, then the epoch's statements.
 pub(super) fn write_law(law: &LiveSet) -> Vec<u8> {
     Writer::new().vec16(&law.terms().encode()).bytes(&law.encode()).finish()
-}
-
-/// Why a Welcome is not entered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum WelcomeError {
-    /// MLS or the form of the room refuses it.
-    Join(JoinError),
-    /// A rule of the room refuses it.
-    Rule(Violation),
-    /// No receipt of somebody of rank goes with it.
-    NoReceipt,
-}
-
-impl From<JoinError> for WelcomeError {
-    fn from(error: JoinError) -> Self {
-        Self::Join(error)
-    }
 }
 
 /// Whether the keeper of the epoch signed the Welcome (E6): whoever makes up a group can only keep it itself.

@@ -57,15 +57,19 @@ impl Plan {
 }
 
 impl Keeper {
-    pub(super) const fn new(door: SealingSecret, now: Instant) -> Self {
+    /// Takes up the part. `made` says when this member's own commits of the last time were, the oldest first: they
+    /// count though others kept the room meanwhile.
+    pub(super) fn new(door: SealingSecret, made: impl Iterator<Item = Instant>, now: Instant) -> Self {
+        let mut commits = Rate::new(MAX_COMMITS, COMMITS_WITHIN);
+        let committed_at = made.inspect(|at| commits.note((), *at)).last();
         Self {
             door,
             waiting: Vec::new(),
             batch_at: None,
             heartbeat_at: now,
             heartbeat_sent: None,
-            commits: Rate::new(MAX_COMMITS, COMMITS_WITHIN),
-            committed_at: None,
+            commits,
+            committed_at,
             chains: Rate::new(1, CHAINS_APART),
             calls: Rate::new(MAX_CALLS, COMMITS_WITHIN),
             added: Rate::new(1, READD_APART),
@@ -286,3 +290,21 @@ const MAX_READDS: usize = 4;
 const READDS_WITHIN: Duration = Duration::from_secs(60);
 /// A keeper of rank removes who has been absent for so long.
 const ABSENT_FOR: Duration = Duration::from_secs(120);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Seed, group::KeyExchange};
+
+    #[test]
+    fn k7_a_keeper_counts_what_it_committed_before_others_kept_the_room() {
+        let now = Instant::now();
+        let door = || SealingSecret::derive(KeyExchange::X25519, &Seed::from_bytes(&mut [7; 32])).unwrap();
+        let made = (0..MAX_COMMITS as u64).map(|second| now + Duration::from_secs(second));
+        let then = now + Duration::from_secs(20);
+        let keeper = Keeper::new(door(), made, then);
+        assert!(!keeper.is_free(0, then) && keeper.is_free(URGENT_SPARE, then));
+        assert!(keeper.is_free(0, now + COMMITS_WITHIN));
+        assert!(Keeper::new(door(), std::iter::empty(), then).is_free(0, then));
+    }
+}

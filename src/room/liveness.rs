@@ -35,12 +35,13 @@ impl Liveness {
         Self { out_since: BTreeMap::new(), proof, behind: None, rank_heard, rank_left: false }
     }
 
-    /// An epoch has begun; `keeper_word` is the newest word of a keeper that is new, by when it was made.
-    pub(super) fn enter(&mut self, epoch: u64, keeper_word: Option<Instant>) {
+    /// An epoch has begun; `changed` says whether another member keeps it, `keeper_word` is the newest word of that one,
+    /// by when it was made, if it is not ourselves.
+    pub(super) fn enter(&mut self, epoch: u64, changed: bool, keeper_word: Option<Instant>) {
         if let Some(word) = keeper_word {
             self.proof = self.proof.min(word);
         }
-        if self.behind.is_some_and(|(lacking, _)| lacking <= epoch) || keeper_word.is_some() {
+        if self.behind.is_some_and(|(lacking, _)| lacking <= epoch) || changed {
             self.behind = None;
         }
     }
@@ -180,9 +181,13 @@ mod tests {
         liveness.note_behind(12, now);
         assert_eq!(liveness.lacking_since(), Some(now));
         // Epochs of this branch come, but it is far from the twelfth.
-        liveness.enter(2, None);
+        liveness.enter(2, false, None);
         assert_eq!(liveness.lacking_since(), Some(now));
         liveness.note_abreast();
+        assert_eq!(liveness.lacking_since(), None);
+        // What the keeper spoke of is of its branch: a takeover of our own ends it as well.
+        liveness.note_behind(12, now);
+        liveness.enter(3, true, None);
         assert_eq!(liveness.lacking_since(), None);
     }
 }

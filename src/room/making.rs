@@ -4,8 +4,13 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    commands::own_key, error::CommandError, event::Event, joining::write_law, memory::Memory, outbox::Outbox,
-    seat::Seat, shown,
+    error::CommandError,
+    event::Event,
+    joining::write_law,
+    memory::Memory,
+    outbox::{Outbox, own_key},
+    seat::Seat,
+    shown,
 };
 use crate::{
     id::{Leaf, MemberId},

@@ -58,12 +58,21 @@ impl Memory {
     }
 
     /// Notes an identity key that was seen.
+    ///
+    /// Beyond the bound somebody goes who is out and not banned, else the one that was seen last: throwaway
+    /// identities push out nobody who was there before them, nor any ban.
     pub(super) fn note_person(&mut self, key: IdentityKey) {
         if self.people.contains(&key) {
             return;
         }
         if self.people.len() >= MAX_PEOPLE {
-            self.people.remove(0);
+            let law = self.store.law();
+            let is_out = |key: &IdentityKey| {
+                let standing = law.standing_of(&law.tag(key));
+                !standing.is_admitted() && !standing.banned
+            };
+            let gone = self.people.iter().position(is_out).unwrap_or(MAX_PEOPLE - 1);
+            self.people.remove(gone);
         }
         self.people.push(key);
     }
@@ -129,7 +138,8 @@ impl Memory {
     }
 }
 
-const MAX_PEOPLE: usize = 4_096;
+/// With the 1,000 of a tree, the moderators and the host fewer than a table lists: it always fits (L34).
+const MAX_PEOPLE: usize = 3_072;
 const MAX_HELD: usize = 64;
 const MAX_RECENT: usize = 256;
 const RECENT_MS: u64 = 60_000;

@@ -16,16 +16,34 @@
 //! | file | what |
 //! | --- | --- |
 //! | `phase`, `absent` | how a member comes in, loses its place, returns, and when a room is over |
-//! | `seat`, `entering`, `making`, `hearing`, `heartbeats`, `across`, `acting` | a member that is present; the only place where effects happen |
-//! | `commits`, `order`, `judge`, `liveness`, `presence` | rules: pure functions of a view |
+//! | `seat`, `entering`, `making`, `hearing`, `heartbeats`, `across`, `acting`, `people` | a member that is present; the only place where effects happen |
+//! | `commits`, `order`, `judge`, `liveness`, `presence`, `words` | rules: pure functions of a view |
 //! | `keeper`, `doors`, `joining`, `returning`, `showing` | agents with state of their own |
 //! | `commands`, `seen`, `event`, `error` | what the application asks for, sees and is told |
-//! | `clock`, `skew` | the time here and elsewhere |
+//! | `clock`, `skew`, `sleep` | the time here and elsewhere |
 //! | `memory`, `membership`, `freshness` | what outlives a place in the tree |
+//!
+//! # The way of one control message
+//!
+//! A Ban of a moderator, at a member that keeps the room:
+//!
+//! 1. [`Room::handle_control`], here: `Inbox` opens the envelope and puts fragments together, `Message` is decoded.
+//! 2. `Room::take` in `phase`: by phase, then by kind. This is an MLS message, and we are present.
+//! 3. `Seat::handle_mls` in `seat`: the group opens it, and it is a `Saying`. A commit would wait in `pending` here
+//!    until `commits` lets it be merged, and `entering` says what the new epoch does.
+//! 4. `Seat::hear_saying` in `hearing`: its sender was heard (`presence`, `liveness`, `order`); the statements go to
+//!    `Seat::learn`, which merges them into the law's store.
+//! 5. `Seat::act_on_law` in `hearing`: the banned is not heard any more, its knock goes, and if we are out we end.
+//! 6. `Seat::tend_keeping` in `making`: `keeper` plans, and what it plans is committed, sent and entered.
+//! 7. The `Outcome` goes back to `Room::settle` in `phase`, the only place that changes the phase.
+//!
+//! What leaves the room, envelopes, keys and events, is in `outbox` until it is polled. No file here imports one that
+//! leads back to it; `scripts/layout` holds that.
 
 mod absent;
 mod across;
 mod acting;
+mod answering;
 #[cfg(test)]
 mod attacks;
 mod bounded;
@@ -62,9 +80,11 @@ mod seen;
 mod showing;
 mod shown;
 mod skew;
+mod sleep;
 mod speakers;
 mod view;
 mod violation;
+mod words;
 
 use std::{
     borrow::Borrow,

@@ -192,6 +192,11 @@ impl Turns {
                 && (silent || !holds(Defence::TakeoverSilence))
     }
 
+    /// When commits of this member were merged lately, the oldest first.
+    pub(super) fn commits_of(&self, by: MemberId) -> impl Iterator<Item = Instant> + '_ {
+        self.commits.times(by)
+    }
+
     /// Whether the member committed as often as members accept (C6).
     pub(super) fn is_too_fast(&self, by: MemberId, now: Instant) -> bool {
         self.commits.is_full(&by, now)

@@ -11,11 +11,11 @@ use super::{
     freshness::Freshness,
     options::Admission,
     skew::Skew,
-    speakers::Reports,
+    speakers::kept::Reports,
 };
 use crate::{
     group::Identity,
-    id::MemberId,
+    id::{IdentityKey, MemberId},
     keys::{OpenRekey, Rekey, SealRekey},
     media::Silence,
     random::Generator,
@@ -166,6 +166,11 @@ impl Outbox {
     pub(super) fn poll_rekey(&mut self) -> Option<Rekey> {
         self.rekeys.pop_front()
     }
+}
+
+/// Our identity key.
+pub(super) fn own_key(out: &Outbox) -> IdentityKey {
+    IdentityKey::from_bytes(*out.identity.public())
 }
 
 /// The message is longer than all fragments of one message hold.

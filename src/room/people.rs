@@ -4,12 +4,11 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    commands::own_key,
     doors,
     event::Event,
     memory::Memory,
     order::Place,
-    outbox::Outbox,
+    outbox::{Outbox, own_key},
     presence::HEARTBEAT,
     returning::send_show,
     seat::{IGNORED_AFTER, Seat},

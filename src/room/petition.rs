@@ -46,15 +46,23 @@ impl Petition {
         if answer.reference != *self.reference() {
             return None;
         }
-        let aad = Answer::aad(group_id, &answer.reference);
-        let sealed = Sealed { kem_output: answer.kem.clone(), sealed: answer.sealed.clone() };
-        let plain = self.one_use.open(Purpose::Answer, &sealed, &aad)?;
-        AnswerContent::decode(&plain).ok()
+        open_with(&self.one_use, answer, group_id)
     }
 
     pub(super) fn is_old(&self, now: Instant) -> bool {
         self.began + LIFE <= now
     }
+}
+
+/// Opens an answer that is sealed to this one-use key.
+pub(super) fn open_with(
+    one_use: &SealingSecret,
+    answer: &Answer,
+    group_id: &[u8; 32],
+) -> Option<AnswerContent> {
+    let aad = Answer::aad(group_id, &answer.reference);
+    let sealed = Sealed { kem_output: answer.kem.clone(), sealed: answer.sealed.clone() };
+    AnswerContent::decode(&one_use.open(Purpose::Answer, &sealed, &aad)?).ok()
 }
 
 /// How long one KeyPackage is out.

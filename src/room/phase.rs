@@ -10,11 +10,11 @@ use std::time::Instant;
 use super::{
     Room, Status,
     absent::Absent,
-    entering::{Arrival, is_banned, issuer_of},
-    error::ControlError,
+    entering::{Arrival, is_banned, is_out_by_words, issuer_of},
+    error::{ControlError, WelcomeError},
     event::{Ending, Event},
     held::Held,
-    joining::{Entered, Joining, News, WelcomeError},
+    joining::{Entered, Joining, News},
     judge::{Newest, Past},
     memory::Memory,
     outbox::Outbox,
@@ -92,7 +92,7 @@ impl Room {
                 }
                 Message::Heartbeat(heartbeat) => {
                     joining.hear_doors(heartbeat.doors(), now);
-                    joining.handle_timeout(&mut self.out, now).map_err(|_| ControlError::Overflow)?;
+                    self.tend(now);
                 }
                 Message::Chain(chain) => joining.hear_chain(&chain),
                 Message::Answer(answer) => match joining.hear_answer(&answer, now) {
@@ -110,14 +110,14 @@ impl Room {
                     absent.hear_heartbeat(&mut self.out, &heartbeat, now)?;
                     self.tend(now);
                 }
-                Message::Answer(answer) => self.hear_shown(&answer),
+                Message::Answer(answer) => self.hear_shown(&answer, now),
                 Message::Chain(chain) => {
                     if !absent.chains.take((), now) {
                         return Err(ControlError::Flood);
                     }
                     // Its host may be somebody whom we never saw: then no heartbeat of it counts before this.
                     absent.hear_chain(&chain);
-                    self.learn_outside(&chain);
+                    self.learn_outside(&chain, now);
                 }
                 Message::Spent(seeds) => return self.hear_spent(&seeds, now),
                 Message::Knock(_) | Message::Show(_) | Message::Call => {}
@@ -286,17 +286,17 @@ impl Room {
     }
 
     /// An answer with statements that say why we are not let in.
-    fn hear_shown(&mut self, answer: &Answer) {
+    fn hear_shown(&mut self, answer: &Answer, now: Instant) {
         let Phase::Returning(absent) = &self.phase else { return };
         let group_id = absent.memory.store.known().group_id().0;
         let content = absent.returning.petition().and_then(|petition| petition.open(answer, &group_id));
         if let Some(AnswerContent::Shown(statements)) = content {
-            self.learn_outside(&statements);
+            self.learn_outside(&statements, now);
         }
     }
 
     /// Takes statements while we have no place.
-    fn learn_outside(&mut self, statements: &Statements) {
+    fn learn_outside(&mut self, statements: &Statements, now: Instant) {
         let Phase::Returning(absent) = &mut self.phase else { return };
         let known = absent.memory.store.known().clone();
         let merged = absent.memory.store.merge(shown::decode(statements), &known);
@@ -308,12 +308,14 @@ impl Room {
             self.end(Ending::Closed);
         } else if !law.admits(&own) {
             let (by, banned) = (issuer_of(law, &own), is_banned(law, &own));
-            if by == Some(law.host().id()) {
+            if !is_out_by_words(law, &own) {
                 self.end(Ending::Removed { by, banned });
             } else if absent.returning.slow_down() {
-                // Whoever holds a Ban that was lifted since could show it for ever: it ends nothing.
+                // Whoever holds a Ban that was lifted since, the host's too, could show it for ever: it ends nothing.
                 self.out.tell(Event::KeptOut { by, banned });
             }
+        } else {
+            absent.returning.speed_up(now);
         }
     }
 

@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{order::Place, view::View};
 use crate::{id::MemberId, mls::Occupant};
 
 /// When each member of the tree was heard last.
@@ -87,20 +86,6 @@ impl Presence {
     }
 }
 
-/// How many heartbeats this member answers in [`ANSWERS_WITHIN`], the one that says `beat_ms` among them (P1): of the
-/// first three in the order each answers all that an honest keeper sends, of the others each one in every
-/// `ceil(n / 8)`. 0 if it is not its turn.
-pub(super) fn answers(view: &View<'_>, beat_ms: u64) -> usize {
-    let (law, roster, keeper) = (view.known(), view.group.roster(), view.keeper_id());
-    let Some(own) = roster.iter().find(|member| member.is_self) else { return 0 };
-    let place = Place::of(law, &own.key);
-    let others = roster.iter().filter(|member| Some(member.id) != keeper);
-    let before = others.clone().filter(|member| Place::of(law, &member.key) < place).count();
-    let turns = others.count().div_ceil(WORDS_A_TURN).max(1);
-    let is_turn = before % turns == (beat_ms / HEARTBEAT.as_millis() as u64) as usize % turns;
-    if before < 3 { MAX_ANSWERS } else { usize::from(is_turn) }
-}
-
 /// How long a member may say nothing.
 fn absent_after(members: usize) -> Duration {
     let turns = u32::try_from(members.div_ceil(WORDS_A_TURN)).unwrap_or(u32::MAX).max(1);
@@ -109,9 +94,6 @@ fn absent_after(members: usize) -> Duration {
 
 /// How often the keeper proves that it is there.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
-const WORDS_A_TURN: usize = 8;
-/// A keeper that sends heartbeats without end does not make others speak without end.
-pub(super) const ANSWERS_WITHIN: Duration = Duration::from_secs(4);
-pub(super) const MAX_ANSWERS: usize = 6;
+pub(super) const WORDS_A_TURN: usize = 8;
 const GONE_AFTER: Duration = Duration::from_secs(600);
 const LATELY: Duration = Duration::from_secs(300);

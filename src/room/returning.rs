@@ -4,8 +4,9 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    error::WelcomeError,
     freshness::Freshness,
-    joining::{WelcomeError, check_sender, check_tree, read_law},
+    joining::{check_sender, check_tree, read_law},
     order::Place,
     outbox::Outbox,
     petition::Petition,
@@ -112,6 +113,13 @@ impl Returning {
     /// Somebody of rank has put us out: asks once a minute from now on. Returns whether that is new.
     pub(super) fn slow_down(&mut self) -> bool {
         !std::mem::replace(&mut self.is_slow, true)
+    }
+
+    /// What put us out was taken back: asks as often as others again.
+    pub(super) fn speed_up(&mut self, now: Instant) {
+        if std::mem::take(&mut self.is_slow) {
+            self.ask_at = self.ask_at.min(now + ASK_AGAIN);
+        }
     }
 
     /// Whether anybody can be asked.

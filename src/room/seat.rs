@@ -24,7 +24,7 @@ use super::{
     presence::Presence,
     returning::Returning,
     showing::Showing,
-    speakers::Missing,
+    speakers::missing::Missing,
     view::View,
     violation::Violation,
 };
@@ -352,6 +352,7 @@ impl Seat {
         self.tend_keeping(out, memory, now);
         self.tend_showing(out, memory, now);
         self.tend_missing(out, memory, now);
+        self.tend_knocks(out, memory, now);
         self.tend_door(out, memory, now);
         self.tend_people(out, memory, now);
         self.review_silence(out, memory, now);

@@ -19,7 +19,7 @@ FORM = Form(
     texts=["why", "error"],
     lists=["moderators", "entries", "statements", "ids", "tags", "chain", "positions", "pins"],
 )
-WINDOW, MAX_TAGS, MAX_HAND_OVERS = 4096, 1024, 1024
+WINDOW, MAX_TAGS, MAX_HAND_OVERS = 4096, 256, 1024
 fill = functools.partial(shared.fill, of="sottovoce law test ")
 
 
@@ -144,9 +144,9 @@ def law_of(group_id, salt, founder, statements, pins):
                 if place not in greatest or order(s) > order(greatest[place]):
                     greatest[place] = s
     words = []
-    for issuer in terms:
-        tags = sorted({about for by, about, _ in greatest if by == issuer})[:MAX_TAGS]
-        words += [s for (by, about, _), s in greatest.items() if by == issuer and about in tags]
+    for issuer, register in ((issuer, register) for issuer in terms for register in (False, True)):
+        said = {about: s for (by, about, of), s in greatest.items() if (by, of) == (issuer, register)}
+        words += [said[tag] for tag in sorted(said)[:MAX_TAGS]]
     live |= {s["id"] for s in words}
 
     def about(tag):

@@ -124,7 +124,7 @@ pub type Book = Vec<Statement>;
 pub struct Bounds {
     /// How far above the base a number counts.
     pub window: u32,
-    /// About how many tags the words of one issuer count.
+    /// About how many tags the words of one issuer count in one register.
     pub tags: usize,
     /// How many hand-overs a chain has.
     pub hand_overs: usize,
@@ -137,7 +137,7 @@ impl Bounds {
     pub const SMALL: Self =
         Self { window: 4, tags: 64, hand_overs: 8, least: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11] };
     /// Those of the page.
-    pub const REAL: Self = Self { window: 4_096, tags: 1_024, hand_overs: 1_024, ..Self::SMALL };
+    pub const REAL: Self = Self { window: 4_096, tags: 256, hand_overs: 1_024, ..Self::SMALL };
 }
 
 /// The term of whoever is host in an office.
@@ -334,15 +334,17 @@ fn hear(rules: Rules, bounds: &Bounds, book: &[Statement], set: Set, law: &mut L
             *place = at;
         }
     }
-    // L19: of one issuer the least tags.
+    // L19: of one issuer the least tags of each register.
     for words in &mut greatest {
-        let mut left = bounds.tags;
+        let mut left = [bounds.tags; 2];
         for tag in bounds.least {
             let said = &mut words[usize::from(tag)];
-            if *said != [usize::MAX; 2] {
-                match left.checked_sub(1) {
-                    Some(less) => left = less,
-                    None => *said = [usize::MAX; 2],
+            for (place, left) in said.iter_mut().zip(&mut left) {
+                if *place != usize::MAX {
+                    match left.checked_sub(1) {
+                        Some(less) => *left = less,
+                        None => *place = usize::MAX,
+                    }
                 }
             }
         }

@@ -4,12 +4,14 @@
 //! own accord; the test speaks in its name, with its keys.
 
 mod beats;
+mod bounds;
 mod doors;
 mod floods;
 mod keepers;
 mod keys;
 mod newcomers;
 mod petitions;
+mod places;
 mod replays;
 mod speakers;
 mod statements;
@@ -234,6 +236,10 @@ impl Party {
 
     fn memory(&mut self, who: usize) -> &mut Memory {
         self.rooms[who].present().unwrap().1
+    }
+
+    fn group_id(&self) -> law::GroupId {
+        *self.rooms[0].memory().unwrap().store.known().group_id()
     }
 
     fn id(&self, who: usize) -> MemberId {

@@ -30,3 +30,26 @@ fn a_long_promise_about_the_key_of_another_does_not_keep_its_publication_from_co
     let published = party.rooms[0].published_keys().any(|key| key.public() == public);
     assert!(published, "what was said can be denied");
 }
+
+#[test]
+fn seeds_of_nobody_are_looked_at_128_times_a_second() {
+    let mut party = Party::new(1);
+    let spent = |first: u8| Message::Spent((0..16).map(|n| [first.wrapping_mul(16) + n; 32]).collect());
+    let mut looked_at = 0;
+    for first in 0..12 {
+        let out = &mut party.rooms[1].out;
+        let envelopes = out.lane.seal(&spent(first).encode(), &mut out.rng).unwrap();
+        let now = party.now;
+        for envelope in envelopes {
+            let heard = party.rooms[0].handle_control(&envelope, now);
+            assert!(matches!(heard, Err(ControlError::Repeated | ControlError::Flood)), "{heard:?}");
+            looked_at += usize::from(matches!(heard, Err(ControlError::Repeated)));
+        }
+    }
+    assert_eq!(looked_at, 128 / 16);
+    party.pass(2 * SECOND);
+    let out = &mut party.rooms[1].out;
+    let envelope = out.lane.seal(&spent(13).encode(), &mut out.rng).unwrap().remove(0);
+    let now = party.now;
+    assert_eq!(party.rooms[0].handle_control(&envelope, now), Err(ControlError::Repeated));
+}

@@ -21,7 +21,7 @@ pub use self::{
     sayings::Claim,
     witness::Witness,
 };
-use super::{Room, commands::own_key};
+use super::{Room, outbox::own_key};
 use crate::{
     group::Identity,
     id::{IdentityKey, MemberId},

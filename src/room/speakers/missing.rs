@@ -1,14 +1,8 @@
-//! Speaker keys that did not reach us: whoever lacks one asks for it, and the speaker says it again
-//! (SPEC section 12.3).
+//! When we ask for speaker keys that did not reach us (SPEC section 12.3).
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    Authenticity,
-    id::Leaf,
-    room::{memory::Memory, outbox::Outbox, seat::Seat},
-    wire::saying::Saying,
-};
+use crate::id::Leaf;
 
 /// When we ask next for what is missing.
 pub(crate) struct Missing {
@@ -23,28 +17,18 @@ impl Missing {
         Self { ask_at: now + FIRST + SPREAD * (own.0 % 64), wait: FIRST }
     }
 
+    /// Whether it is time to ask; if so, when we ask next is later.
+    pub(super) fn is_due(&mut self, now: Instant) -> bool {
+        let due = now >= self.ask_at;
+        if due {
+            self.ask_at = now + self.wait;
+            self.wait = (self.wait * 2).min(LONGEST);
+        }
+        due
+    }
+
     pub(crate) fn poll_timeout(&self) -> Instant {
         self.ask_at
-    }
-}
-
-impl Seat {
-    /// Asks for the keys of speakers whom we could not hear.
-    pub(in crate::room) fn tend_missing(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
-        if now < self.missing.ask_at {
-            return;
-        }
-        self.missing.ask_at = now + self.missing.wait;
-        self.missing.wait = (self.missing.wait * 2).min(LONGEST);
-        if memory.store.known().terms().authenticity != Authenticity::Signed || self.returning.is_some() {
-            return;
-        }
-        let speaks = self.members.iter().filter(|member| member.role.may_speak() && !member.muted);
-        let lacks = speaks.filter(|member| !member.is_self && !out.reports.vouched.hears(member.leaf));
-        let leaves: Vec<Leaf> = lacks.map(|member| member.leaf).take(MAX_ASKED).collect();
-        if !leaves.is_empty() {
-            self.say(out, &Saying::Missing(leaves));
-        }
     }
 }
 
@@ -53,5 +37,3 @@ const FIRST: Duration = Duration::from_secs(3);
 const SPREAD: Duration = Duration::from_millis(15);
 /// Between two looks in an epoch that lasts.
 const LONGEST: Duration = Duration::from_secs(48);
-/// One message asks for so many at most: each of them answers to everybody.
-const MAX_ASKED: usize = 32;

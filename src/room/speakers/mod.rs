@@ -1,13 +1,12 @@
 //! Speaker keys: announcing ours, believing those of others, asking for what is lacking, publishing what is
 //! over, making reports (SPEC section 12).
 
+pub(super) mod announcing;
+mod asking;
 mod expiry;
-mod missing;
+pub(super) mod kept;
+pub(super) mod missing;
 mod reports;
 mod vouched;
 
-pub(super) use self::{
-    missing::Missing,
-    reports::{Reports, begin_speaking},
-};
-pub use reports::ReportError;
+pub use self::reports::ReportError;

@@ -2,39 +2,26 @@
 //! (SPEC section 12).
 
 use std::{
-    collections::VecDeque,
     fmt,
     time::{Duration, Instant},
 };
 
 use super::{
-    expiry::Expiry,
-    vouched::{Heard, Publication, Vouched},
+    announcing::announce,
+    vouched::{Heard, Publication},
 };
 use crate::{
-    Seed,
     group::announce::SpeakerKey,
     id::Leaf,
-    keys::{OpenRekey, Rekey, Schedule, secret::Secret},
-    law::Terms,
+    keys::{OpenRekey, Rekey, secret::Secret},
     media::{Authenticity, PacketSize},
-    mls::{Failure, Group},
     report::{Draft, Excerpt, ExcerptError, Keep, ModerationKey, Part, PublishedKey, Recorder, Taken},
     room::{
         Room, Violation, error::ControlError, event::Ending, memory::Memory, outbox::Outbox, phase::Phase,
         seat::Seat,
     },
-    wire::{invite::UnixTime, message::Message, saying::Saying},
+    wire::message::Message,
 };
-
-/// All that a room knows for reports.
-#[derive(Default)]
-pub(in crate::room) struct Reports {
-    pub(in crate::room) vouched: Vouched,
-    pub(in crate::room) expiry: Expiry,
-    /// Private halves that were published, the newest last.
-    published: VecDeque<PublishedKey>,
-}
 
 impl Room {
     /// A recorder for this room, to be owned by the audio thread; `None` until we are in, and in rooms whose
@@ -168,10 +155,14 @@ impl Room {
     ) -> Result<(), ControlError> {
         let unix = self.out.clock.unix(now);
         let reports = &mut self.out.reports;
-        let (mut news, mut withdrawn) = (false, Vec::new());
+        let (mut news, mut withdrawn, mut too_many) = (false, Vec::new(), false);
         for key in seeds.iter().map(|seed| PublishedKey::from_bytes(*seed)) {
             if reports.published.contains(&key) {
                 continue;
+            }
+            if !reports.looked_at.0.take((), now) {
+                too_many = true;
+                break;
             }
             match reports.vouched.publish(&key.public(), unix) {
                 Publication::Unknown => {}
@@ -192,7 +183,11 @@ impl Room {
             }
         }
         self.out.rekey(withdrawn);
-        if news { Ok(()) } else { Err(ControlError::Repeated) }
+        match (news, too_many) {
+            (_, true) => Err(ControlError::Flood),
+            (true, false) => Ok(()),
+            (false, false) => Err(ControlError::Repeated),
+        }
     }
 }
 
@@ -225,49 +220,6 @@ impl Outbox {
         let stale = self.reports.vouched.stale_at().map(|at| self.clock.instant(at));
         [stale, self.reports.expiry.poll_timeout()].into_iter().flatten().min()
     }
-}
-
-impl Reports {
-    fn note_published(&mut self, key: PublishedKey) {
-        if self.published.len() >= MAX_PUBLISHED {
-            self.published.pop_front();
-        }
-        self.published.push_back(key);
-    }
-}
-
-/// Begins an epoch in which our speaker key is that of `seed`, and announces it.
-pub(in crate::room) fn begin_speaking(
-    out: &mut Outbox,
-    group: &mut Group,
-    terms: &Terms,
-    schedule: &Schedule,
-    seed: Seed,
-    now: Instant,
-) -> Result<(), Failure> {
-    match schedule.speaker_key() {
-        Some(key) => {
-            // Only we know when ours is due.
-            out.reports.vouched.know(key, out.id(), UnixTime(u64::MAX));
-            let holds = out.reports.expiry.begin_epoch(seed, now);
-            announce(out, group, terms, key, holds, now)
-        }
-        None => Ok(()),
-    }
-}
-
-fn announce(
-    out: &mut Outbox,
-    group: &mut Group,
-    terms: &Terms,
-    public: [u8; 32],
-    holds: u32,
-    now: Instant,
-) -> Result<(), Failure> {
-    let place = group.place_of(group.own_leaf(), &terms.name);
-    let key = SpeakerKey::new(public, out.clock.unix(now), holds, &place, |text| group.sign_as_leaf(text));
-    let message = group.seal(&Saying::SpeakerKey(key).encode())?;
-    out.send(&Message::Mls(message)).map_err(|_| Failure::of("an announcement is too long"))
 }
 
 /// Why there is no report.
@@ -312,6 +264,3 @@ impl From<ExcerptError> for ReportError {
         Self::Excerpt(error)
     }
 }
-
-/// Published keys that are kept.
-const MAX_PUBLISHED: usize = 1_024;
