@@ -7,12 +7,17 @@ use super::{
     error::ControlError,
     heartbeats::open_beat,
     held::Held,
+    joining::follow,
     judge::{Newest, OLD, Past},
     memory::Memory,
     outbox::Outbox,
     returning::{Returning, Target},
 };
-use crate::{id::IdentityKey, law::Rank, wire::heartbeat::Heartbeat};
+use crate::{
+    id::IdentityKey,
+    law::Rank,
+    wire::{heartbeat::Heartbeat, statements::Statements},
+};
 
 /// A member without a place, on the way back.
 pub(super) struct Absent {
@@ -21,6 +26,8 @@ pub(super) struct Absent {
     pub(super) held: Held,
     /// Chains that were taken: whoever has a link can send some.
     pub(super) chains: Rate<()>,
+    /// The host that the last of them led to, who may keep though we never saw it.
+    reached: Option<IdentityKey>,
     pub(super) past: Past,
     pub(super) newest: Newest,
     /// When a heartbeat of an admitted keeper was heard last.
@@ -54,6 +61,7 @@ impl Absent {
             returning,
             held,
             chains,
+            reached: None,
             past,
             newest,
             heard_at: None,
@@ -63,19 +71,29 @@ impl Absent {
         }
     }
 
+    /// Follows a Chain from the host that we know (R7).
+    pub(super) fn hear_chain(&mut self, statements: &Statements) {
+        let (known, mut chain) = (self.memory.store.known(), Vec::new());
+        let anchor = (*known.law().host(), known.law().office());
+        follow(&mut chain, anchor, statements, known.group_id());
+        self.reached = chain.last().map(|(host, _)| *host);
+    }
+
     pub(super) fn hear_heartbeat(
         &mut self,
         out: &mut Outbox,
         heartbeat: &Heartbeat,
         now: Instant,
     ) -> Result<(), ControlError> {
-        let beat = open_beat(&self.memory, &mut self.newest, heartbeat)?;
+        let beat = open_beat(&self.memory, &mut self.newest, heartbeat, self.reached.as_ref())?;
         let made = out.skew.hear(beat.content().key.id(), beat.content().time_ms, Duration::ZERO, now);
         if made + OLD <= now {
             return Err(ControlError::Stale);
         }
         self.heard_at = Some(now);
-        self.returning.hear(Target::of(&beat, now));
+        let mut target = Target::of(&beat, now);
+        target.is_host = self.reached == Some(target.key);
+        self.returning.hear(target);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use super::{
     seat::{Outcome, Seat},
     words::answers,
 };
+use crate::id::IdentityKey;
 use crate::wire::{
     heartbeat::{Beat, Heartbeat},
     message::{MAX_CHAIN, Message},
@@ -30,7 +31,7 @@ impl Seat {
         heartbeat: &Heartbeat,
         now: Instant,
     ) -> Result<Outcome, ControlError> {
-        let beat = open_beat(memory, &mut self.newest, heartbeat)?;
+        let beat = open_beat(memory, &mut self.newest, heartbeat, None)?;
         let by = beat.content().key.id();
         if by == out.id() {
             return Err(ControlError::Own);
@@ -177,16 +178,19 @@ impl Seat {
     }
 }
 
-/// Opens a heartbeat, if it is newer than all before of its key and its key is not a stranger's.
+/// Opens a heartbeat, if it is newer than all before of its key and its key is not a stranger's, or
+/// that of the host that a Chain led to.
 pub(super) fn open_beat(
     memory: &Memory,
     newest: &mut Newest,
     heartbeat: &Heartbeat,
+    reached: Option<&IdentityKey>,
 ) -> Result<Genuine<Beat>, ControlError> {
     let terms = memory.store.known().terms();
     let group_id = terms.group_id().0;
     let beat = heartbeat.open(&terms.salt).map_err(|_| ControlError::Undecryptable)?;
-    if !memory.store.law().admits(&beat.claimed().key) {
+    let key = &beat.claimed().key;
+    if !memory.store.law().admits(key) && reached != Some(key) {
         return Err(ControlError::NotAMember);
     }
     if !newest.is_newer(beat.claimed().key.id(), beat.claimed().time_ms) {

@@ -167,26 +167,12 @@ impl Joining {
 
     /// Hand-overs that lead from the office of an old invite to the present one.
     pub(super) fn hear_chain(&mut self, statements: &Statements) {
-        let group_id = GroupId(self.invite.group_id);
-        let tables = statements.iter().filter_map(|bytes| match Statement::decode(bytes) {
-            Ok(Statement::Table(table)) => Some(table),
-            _ => None,
-        });
-        for table in tables.take(MAX_CHAIN) {
-            let (host, office) = self.anchor();
-            let said = table.claimed();
-            if *said.signer() != host || said.office() != office || !said.is_hand_over() || said.is_closing()
-            {
-                continue;
-            }
-            if let Ok(genuine) = table.verify(&group_id)
-                && self.chain.len() < MAX_CHAIN
-            {
-                self.chain.push((*genuine.content().host(), Office::from(genuine.id())));
-                // Doors of the office before, and what they said, count no more.
-                self.doors.clear();
-                self.refused = None;
-            }
+        let (anchor, before) = ((self.invite.host, Office(self.invite.office)), self.chain.len());
+        follow(&mut self.chain, anchor, statements, &GroupId(self.invite.group_id));
+        if self.chain.len() > before {
+            // Doors of the office before, and what they said, count no more.
+            self.doors.clear();
+            self.refused = None;
         }
     }
 
@@ -363,6 +349,32 @@ impl Joining {
 
     pub(super) fn into_petition(self: Box<Self>) -> (Petition, Held, Invite) {
         (self.petition, self.held, self.invite)
+    }
+}
+
+/// Follows the hand-overs of a Chain, which come without their rest, from the host and office that
+/// are known to those that they lead to.
+pub(super) fn follow(
+    chain: &mut Vec<(IdentityKey, Office)>,
+    anchor: (IdentityKey, Office),
+    statements: &Statements,
+    group_id: &GroupId,
+) {
+    let tables = statements.iter().filter_map(|bytes| match Statement::decode(bytes) {
+        Ok(Statement::Table(table)) => Some(table),
+        _ => None,
+    });
+    for table in tables.take(MAX_CHAIN) {
+        let (host, office) = chain.last().copied().unwrap_or(anchor);
+        let said = table.claimed();
+        if *said.signer() != host || said.office() != office || !said.is_hand_over() || said.is_closing() {
+            continue;
+        }
+        if let Ok(genuine) = table.verify(group_id)
+            && chain.len() < MAX_CHAIN
+        {
+            chain.push((*genuine.content().host(), Office::from(genuine.id())));
+        }
     }
 }
 

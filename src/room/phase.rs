@@ -116,6 +116,7 @@ impl Room {
                         return Err(ControlError::Flood);
                     }
                     // Its host may be somebody whom we never saw: then no heartbeat of it counts before this.
+                    absent.hear_chain(&chain);
                     self.learn_outside(&chain, now);
                 }
                 Message::Spent(seeds) => return self.hear_spent(&seeds, now),

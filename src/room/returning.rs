@@ -38,6 +38,8 @@ pub(super) struct Target {
     /// The time that its heartbeat said, in Unix milliseconds.
     time_ms: u64,
     pub(super) heard_at: Instant,
+    /// It is the host that a Chain led to, whom the law that we know need not admit.
+    pub(super) is_host: bool,
 }
 
 impl Target {
@@ -49,6 +51,7 @@ impl Target {
             known_law: *known_law,
             time_ms: *time_ms,
             heard_at: now,
+            is_host: false,
         }
     }
 }
@@ -191,7 +194,7 @@ impl Returning {
     /// asked the longest ago.
     fn choose(&self, store: &Store) -> Option<Target> {
         let law = store.law();
-        let usable = self.targets.iter().filter(|target| law.admits(&target.key));
+        let usable = self.targets.iter().filter(|target| target.is_host || law.admits(&target.key));
         let place = |target: &&Target| (self.asked_in_vain(target.key.id()), Place::of(law, &target.key));
         usable.min_by_key(place).cloned()
     }
