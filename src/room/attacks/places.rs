@@ -142,15 +142,16 @@ fn a_knock_waits_still_when_the_law_has_no_room_for_it() {
 }
 
 #[test]
-fn an_open_door_says_full_to_whom_the_law_has_no_room_for() {
+fn an_open_door_asks_its_user_when_its_holder_has_few_words_left() {
     let (mut party, moderator) = used_up(Admission::Open);
     use_up(&mut party, moderator);
     let guest = party.knock(2);
     party.pass(8 * SECOND);
     let id = party.id(guest);
-    let full = |event: &Event| matches!(event, Event::KnockRefused { member: Some(member), reason: RefuseReason::Full, .. } if *member == id);
-    assert!(party.events(moderator).iter().any(full), "nobody waits without a word");
-    assert_eq!(party.rooms[guest].status(), Status::Waiting, "the host's door decides still");
+    let asks = |event: &Event| matches!(event, Event::Knocked { member, .. } if *member == id);
+    assert!(party.events(moderator).iter().any(asks), "its user decides (D4)");
+    assert!(party.events(guest).contains(&Event::Waiting), "nobody waits without a word");
+    assert_eq!(party.rooms[guest].status(), Status::Waiting);
 }
 
 /// Delivers everything, but for heartbeats once a member is in.
