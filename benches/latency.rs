@@ -1,4 +1,5 @@
-//! `cargo bench --bench latency`: how long each packet takes, and whether a commit on another thread shows.
+//! `cargo bench --bench latency`: how long each packet takes, and whether a commit on another
+//! thread shows.
 //!
 //! ```text
 //! media thread    due > wake > install keys > seal > hop > open      one packet each 400 us
@@ -6,10 +7,11 @@
 //! control thread  quiet by turns with an MLS commit of a group of 102 each 100 ms: keys > channel
 //! ```
 //!
-//! Real commits (`support/commits.rs`), real sockets, real threads. Stretches without and with commits
-//! alternate, so both see the same machine. A run in which the media thread only counts, with all else
-//! the same, shows what the machine itself does to a thread.
-//! `SOTTOVOCE_BENCH_PACKETS=2000` makes it short. Saves `latency.json` and `latency.svg` in `target/bench`.
+//! Real commits (`support/commits.rs`), real sockets, real threads. Stretches without and with
+//! commits alternate, so both see the same machine. A run in which the media thread only counts,
+//! with all else the same, shows what the machine itself does to a thread.
+//! `SOTTOVOCE_BENCH_PACKETS=2000` makes it short. Saves `latency.json` and `latency.svg` in
+//! `target/bench`.
 
 mod support {
     pub use sottovoce_measure::alloc;
@@ -49,7 +51,8 @@ const SENDERS: [usize; 3] = [1, 10, 100];
 const OPUS: usize = 160;
 
 fn main() -> Result<(), Failed> {
-    // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not how fast.
+    // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not how
+    // fast.
     let measuring = env::args().any(|argument| argument == "--bench");
     let wanted = env::var("SOTTOVOCE_BENCH_PACKETS").ok().and_then(|packets| packets.parse().ok());
     let packets = wanted.unwrap_or(if measuring { 10_000 } else { 1 }).max(1);
@@ -197,7 +200,8 @@ fn rise(outcome: &Outcome, part: Part) -> Option<i64> {
     Some(commits?.p999 as i64 - quiet?.p999 as i64)
 }
 
-/// Sealing and opening must not wait for a commit: if they did, their p99.9 would rise by what one takes.
+/// Sealing and opening must not wait for a commit: if they did, their p99.9 would rise by what one
+/// takes.
 ///
 /// A tenth of a commit is allowed, and whatever the baseline rises by on the same machine.
 fn verdicts(results: &[Outcome]) -> String {

@@ -1,26 +1,31 @@
-//! `cargo bench --bench membership`: what joining, leaving and banning cost in a room, beside openmls alone.
+//! `cargo bench --bench membership`: what joining, leaving and banning cost in a room, beside
+//! openmls alone.
 //!
 //! ```text
 //! a room, every member real     knock > add > Welcome > first packet | Leave > removal | ban     one round,
 //! a group of openmls, the same  KeyPackage > add > Welcome > secret  | removal         | removal  in turns
 //! ```
 //!
-//! Both sides have the same cryptography (the RustCrypto provider, `ring` for signing), cipher suite, tree, committer, and
-//! sizes of credentials and group context. Each has its own storage: openmls the one in memory that its provider
-//! brings, which writes a group out at every step, the room one that keeps private keys alone. What each side does:
+//! Both sides have the same cryptography (the RustCrypto provider, `ring` for signing), cipher
+//! suite, tree, committer, and sizes of credentials and group context. Each has its own storage:
+//! openmls the one in memory that its provider brings, which writes a group out at every step, the
+//! room one that keeps private keys alone. What each side does:
 //!
-//! - openmls: validates a KeyPackage, makes, processes and merges a commit, enters by a Welcome, exports the epoch's secret.
-//! - openmls that checks identities, what MLS demands of every application (RFC 9420 section 5.3.1): all that, and the
-//!   signature of an identity in each credential, whenever somebody enters a tree or a leaf is added or replaced.
-//! - the room, all that and: opens and seals envelopes, opens the knock, checks the policy, keeps the roster, starts the key
-//!   schedule, makes the speaker key of the host and gives it to the others, and for whoever joins seals the knock, installs
-//!   the keys and opens the first packet. For a leave also: the message that asks for it.
+//! - openmls: validates a KeyPackage, makes, processes and merges a commit, enters by a Welcome,
+//!   exports the epoch's secret.
+//! - openmls that checks identities, what MLS demands of every application (RFC 9420 section
+//!   5.3.1): all that, and the signature of an identity in each credential, whenever somebody
+//!   enters a tree or a leaf is added or replaced.
+//! - the room, all that and: opens and seals envelopes, opens the knock, checks the policy, keeps
+//!   the roster, starts the key schedule, makes the speaker key of the host and gives it to the
+//!   others, and for whoever joins seals the knock, installs the keys and opens the first packet.
+//!   For a leave also: the message that asks for it.
 //!
-//! The tree is as the adds left it: no member but the committer has ever committed, so a removal is encrypted to every
-//! leaf, the worst case. Who commits is found out, not assumed. No wait and no network counts: the room's time is virtual, and
-//! what is measured is the time on the processor. Ratios are taken round by round, and their median counts; the times and
-//! the sizes are medians too.
-//! `-- --sizes 2,10,50` measures only these sizes; `SOTTOVOCE_BENCH_ROUNDS=3` makes it short.
+//! The tree is as the adds left it: no member but the committer has ever committed, so a removal is
+//! encrypted to every leaf, the worst case. Who commits is found out, not assumed. No wait and no
+//! network counts: the room's time is virtual, and what is measured is the time on the processor.
+//! Ratios are taken round by round, and their median counts; the times and the sizes are medians
+//! too. `-- --sizes 2,10,50` measures only these sizes; `SOTTOVOCE_BENCH_ROUNDS=3` makes it short.
 
 mod support {
     pub use sottovoce_measure::alloc;
@@ -51,11 +56,13 @@ static ALLOCATOR: Counting = Counting;
 const SIZES: [u32; 5] = [2, 10, 50, 128, 250];
 /// What a room may cost, as a multiple of openmls with the same checks of identities.
 const BOUND: f64 = 1.15;
-/// How many are banned before the rooms are made anew: each ban makes the state larger, on all sides.
+/// How many are banned before the rooms are made anew: each ban makes the state larger, on all
+/// sides.
 const BANS: u32 = 12;
 
 fn main() -> Result<(), Failed> {
-    // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not how fast.
+    // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not how
+    // fast.
     let measuring = env::args().any(|argument| argument == "--bench");
     let sizes = sizes(measuring)?;
     let wanted = env::var("SOTTOVOCE_BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
@@ -103,7 +110,8 @@ enum Change {
     Ban,
 }
 
-/// One change, round by round: the room's cost, that of openmls with the same checks of identities, and without.
+/// One change, round by round: the room's cost, that of openmls with the same checks of identities,
+/// and without.
 type Rounds = Vec<[Cost; 3]>;
 
 /// The same room three times: ours, and with openmls alone.
@@ -142,8 +150,8 @@ impl Trio {
     }
 }
 
-/// Of each kind the first round is for the caches, and is dropped. Nobody is banned while joining and leaving are
-/// measured, and a few are while banning is.
+/// Of each kind the first round is for the caches, and is dropped. Nobody is banned while joining
+/// and leaving are measured, and a few are while banning is.
 fn measure(key_exchange: KeyExchange, size: u32, rounds: u32) -> Result<Outcome, Failed> {
     let (mut joins, mut leaves, mut bans) = (vec![], vec![], vec![]);
     let mut trio = Trio::new(key_exchange, size)?;
@@ -196,8 +204,8 @@ fn parts(change: Change) -> &'static [Part] {
     }
 }
 
-/// Medians of one part over the rounds: nanoseconds of the room, of openmls with the same checks and without, and the
-/// ratios of the first to the others.
+/// Medians of one part over the rounds: nanoseconds of the room, of openmls with the same checks
+/// and without, and the ratios of the first to the others.
 struct Figures {
     spent: [f64; 3],
     ratio: f64,

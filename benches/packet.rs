@@ -1,14 +1,16 @@
-//! `cargo bench --bench packet`: what sealing and opening one packet costs, against the AEAD alone and against peers.
+//! `cargo bench --bench packet`: what sealing and opening one packet costs, against the AEAD alone
+//! and against peers.
 //!
 //! ```text
 //! one interleaved run   every contestant, one batch a round, new order each round > table, target/bench/packet.json
 //! criterion groups      this library alone, to follow from change to change      > target/criterion
 //! ```
 //!
-//! Ratios are taken round by round; criterion cannot do that, so the comparison has a run of its own.
-//! `SOTTOVOCE_BENCH_ROUNDS=20` makes it short, `SOTTOVOCE_BENCH_PEERS=0` leaves out peers in other processes,
-//! and any argument, such as a filter, goes to criterion and leaves out the comparison. The exit status says only
-//! whether anything of this library allocated: times depend on the machine, so their bounds are printed.
+//! Ratios are taken round by round; criterion cannot do that, so the comparison has a run of its
+//! own. `SOTTOVOCE_BENCH_ROUNDS=20` makes it short, `SOTTOVOCE_BENCH_PEERS=0` leaves out peers in
+//! other processes, and any argument, such as a filter, goes to criterion and leaves out the
+//! comparison. The exit status says only whether anything of this library allocated: times depend
+//! on the machine, so their bounds are printed.
 
 mod support {
     pub use sottovoce_measure::{alloc, batch};
@@ -56,7 +58,8 @@ const SITTINGS: usize = 10;
 const LARGEST: usize = 1_000;
 
 fn main() -> ExitCode {
-    // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not how fast.
+    // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not how
+    // fast.
     let measuring = env::args().any(|argument| argument == "--bench");
     let arguments = env::args().skip(1).any(|argument| argument != "--bench");
     let mut allocated = false;

@@ -1,15 +1,19 @@
-//! `cargo bench --features quic,rtp,webrtc,moq --bench relay`: what a relay costs for each packet that it delivers.
+//! `cargo bench --features quic,rtp,webrtc,moq --bench relay`: what a relay costs for each packet
+//! that it delivers.
 //!
 //! ```text
 //! speaker > relay, a process of its own > 10, 100, 300, 1000 receivers      25 and 50 packets a second
 //! ```
 //!
-//! Bare `sendto`, our relay by UDP and by QUIC, and those of rtpengine, Janus and moq-relay that are installed, take turns within
-//! the same run, so that all see the same machine. The last two are reached by the library's adapters, which have a thread for each
-//! receiver, and are tried with 100 of them at most: at moq-relay every member subscribes to every other one. Cost is the CPU time of the relay's process (all threads, from the scheduler's own
-//! accounts), so it holds on a busy machine; latency and loss include the receivers, which are one thread here, the
-//! same for all. What sealing adds is measured by the same clock. `SOTTOVOCE_BENCH_ROUNDS`, `SOTTOVOCE_BENCH_SECONDS` and
-//! `SOTTOVOCE_BENCH_RECEIVERS` make it longer or shorter. Saves `relay.json` in `target/bench`.
+//! Bare `sendto`, our relay by UDP and by QUIC, and those of rtpengine, Janus and moq-relay that
+//! are installed, take turns within the same run, so that all see the same machine. The last two
+//! are reached by the library's adapters, which have a thread for each receiver, and are tried with
+//! 100 of them at most: at moq-relay every member subscribes to every other one. Cost is the CPU
+//! time of the relay's process (all threads, from the scheduler's own accounts), so it holds on a
+//! busy machine; latency and loss include the receivers, which are one thread here, the same for
+//! all. What sealing adds is measured by the same clock. `SOTTOVOCE_BENCH_ROUNDS`,
+//! `SOTTOVOCE_BENCH_SECONDS` and `SOTTOVOCE_BENCH_RECEIVERS` make it longer or shorter. Saves
+//! `relay.json` in `target/bench`.
 
 // Others use what this one does not.
 #[allow(dead_code)]
@@ -79,7 +83,8 @@ fn main() {
         serve(&role.to_string_lossy());
         return;
     }
-    // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not how fast.
+    // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not how
+    // fast.
     let measuring = env::args().any(|argument| argument == "--bench");
     let wanted = |name: &str| env::var(name).ok().and_then(|value| value.parse::<u32>().ok());
     let (sizes, rounds, seconds): (&[usize], u32, f64) =
@@ -280,7 +285,8 @@ fn table(rows: &[Row]) -> String {
     out
 }
 
-/// What sealing at the speaker and opening at a receiver add to the way of a packet through our UDP relay.
+/// What sealing at the speaker and opening at a receiver add to the way of a packet through our UDP
+/// relay.
 fn sealing(rows: &[Row], rounds: usize) {
     let opus = 160;
     let mut contest = Contest::new(opus, 256);

@@ -1,13 +1,15 @@
-//! `cargo bench --bench voice`: what the voice endpoint adds, in delay, in made-up sound, and in time on a processor.
+//! `cargo bench --bench voice`: what the voice endpoint adds, in delay, in made-up sound, and in
+//! time on a processor.
 //!
 //! ```text
 //! delay    track > Sender > seal > 20 ms, jitter, loss > open > Receiver > what is heard       on virtual time
 //! time     packets of n speakers > open | Receiver::hear and render                             CPU time of this thread
 //! ```
 //!
-//! The delay is measured on the sound itself: by how much what is heard has to be moved to match what was said. It
-//! is from the microphone's callback to the loudspeaker's, with the 20 ms of the network taken off; devices add their own.
-//! Real speech. Every figure of the first table is of 60 s; the times are medians of rounds in which both kinds take turns.
+//! The delay is measured on the sound itself: by how much what is heard has to be moved to match
+//! what was said. It is from the microphone's callback to the loudspeaker's, with the 20 ms of the
+//! network taken off; devices add their own. Real speech. Every figure of the first table is of 60
+//! s; the times are medians of rounds in which both kinds take turns.
 
 mod support {
     pub mod clock;
@@ -33,7 +35,8 @@ use support::{
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not what comes out.
+    // `cargo test` runs benchmarks without this flag: it wants to know whether they run, not what
+    // comes out.
     let measuring = env::args().any(|argument| argument == "--bench");
     let seconds = if measuring { 60 } else { 4 };
     let mut text = String::new();

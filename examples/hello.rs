@@ -9,7 +9,8 @@ use sottovoce::transport::{block_on, loopback::Hub};
 use sottovoce::{Seed, Stamp, media::Level};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Any relay will do; this one lives in the process. A room names the relays that may be contacted.
+    // Any relay will do; this one lives in the process. A room names the relays that may be
+    // contacted.
     let hub = Hub::new("loopback".parse()?);
     let mut options = RoomOptions::new(Name::new("Evening room")?, ["loopback".parse()?]);
     options.default_role = Role::Speaker;

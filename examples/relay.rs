@@ -1,14 +1,17 @@
 //! Runs the reference relay: `cargo run --release --example relay -- --listen ADDR`.
 //!
-//! It passes sealed bytes between the members of a room and holds no key (SPEC section 8.2). SIGTERM and
-//! SIGINT make it drain: it lets nobody in, goes on for `--drain` seconds at most, then writes what waits.
+//! It passes sealed bytes between the members of a room and holds no key (SPEC section 8.2).
+//! SIGTERM and SIGINT make it drain: it lets nobody in, goes on for `--drain` seconds at most, then
+//! writes what waits.
 //!
-//! With `--quic ADDR` (feature `quic`) it listens for QUIC as well, and prints the name to put into invites: with
-//! `--certificate` and `--key`, which `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650
-//! -subj /CN=relay -keyout key.pem -out certificate.pem` makes, the same name after every start.
+//! With `--quic ADDR` (feature `quic`) it listens for QUIC as well, and prints the name to put into
+//! invites: with `--certificate` and `--key`, which `openssl req -x509 -newkey ec -pkeyopt
+//! ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=relay -keyout key.pem -out certificate.pem`
+//! makes, the same name after every start.
 //!
-//! With `--metrics ADDR` it answers `GET /metrics` there in Prometheus' text format: bytes, packets, members,
-//! rooms, refusals by reason, and nothing about people. Keep that address to yourself.
+//! With `--metrics ADDR` it answers `GET /metrics` there in Prometheus' text format: bytes,
+//! packets, members, rooms, refusals by reason, and nothing about people. Keep that address to
+//! yourself.
 //!
 //! `examples/relay/` has a systemd unit and a container recipe.
 

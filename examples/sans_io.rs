@@ -1,7 +1,8 @@
 //! The loop by hand: no runtime, no socket, no clock but the one that is passed in.
 //!
-//! Two rooms, two sealers, two openers, and between them a relay that is a `Vec` of bytes. An application
-//! that has an event loop of its own does what `Peer` does here, wherever its bytes really go.
+//! Two rooms, two sealers, two openers, and between them a relay that is a `Vec` of bytes. An
+//! application that has an event loop of its own does what `Peer` does here, wherever its bytes
+//! really go.
 //!
 //! cargo run --release --example sans_io
 
@@ -19,7 +20,8 @@ use sottovoce::{
     transport::RelayName,
 };
 
-/// One member: the room on the control thread, sealer and opener on the audio thread. Here both are one.
+/// One member: the room on the control thread, sealer and opener on the audio thread. Here both are
+/// one.
 struct Peer {
     room: Room,
     sealer: Sealer,
@@ -45,7 +47,8 @@ impl Peer {
     /// After everything that happens to a room: poll until there is nothing more.
     fn poll(&mut self, to_relay: &mut Vec<Bytes>) -> Result<Vec<Event>, Box<dyn Error>> {
         while let Some(rekey) = self.room.poll_rekey() {
-            // With two threads these values cross a channel, and what comes back is dropped over here.
+            // With two threads these values cross a channel, and what comes back is dropped over
+            // here.
             match rekey {
                 Rekey::Seal(rekey) => drop(self.sealer.install(rekey)?),
                 Rekey::Open(rekey) => drop(self.opener.install(rekey)),

@@ -1,14 +1,17 @@
-//! Rooms in storms, on virtual time: everything that a relay and members can do wrong, and what must hold all the same.
+//! Rooms in storms, on virtual time: everything that a relay and members can do wrong, and what
+//! must hold all the same.
 //!
 //! ```text
 //! cargo run --release --example simulate -- --seeds 100 --members 8 --minutes 10
 //! cargo run --release --example simulate -- --first 1234 --seeds 1          the same events again
 //! ```
 //!
-//! After every step it holds: members of one branch of an epoch have one roster and one code; whoever opens a packet is on the roster that
-//! its sender saw when it sealed it; nobody sends 15 s after the last word that was sent to it; no key seals one counter twice. At the end of
-//! each storm the relay behaves, and everybody who was not banned must be in one epoch and hear the others within 90 s.
-//! `--json` prints one object; the exit status is 1 if anything was violated. SPEC.md section 7 has the rules.
+//! After every step it holds: members of one branch of an epoch have one roster and one code;
+//! whoever opens a packet is on the roster that its sender saw when it sealed it; nobody sends 15 s
+//! after the last word that was sent to it; no key seals one counter twice. At the end of each
+//! storm the relay behaves, and everybody who was not banned must be in one epoch and hear the
+//! others within 90 s. `--json` prints one object; the exit status is 1 if anything was violated.
+//! SPEC.md section 7 has the rules.
 
 #[path = "simulate/args.rs"]
 mod args;

@@ -6,9 +6,9 @@
 //! cargo run --release --example talk --features devices -- join INVITE
 //! ```
 //!
-//! Where there is no microphone or no loudspeaker, or without the feature `devices`, a WAV file stands in:
-//! `--play FILE` is said instead, `--record FILE` keeps what is heard. With `--keep DIR` it can be interrupted, and goes on with
-//! `talk back --keep DIR`. `--help` lists the rest.
+//! Where there is no microphone or no loudspeaker, or without the feature `devices`, a WAV file
+//! stands in: `--play FILE` is said instead, `--record FILE` keeps what is heard. With `--keep DIR`
+//! it can be interrupted, and goes on with `talk back --keep DIR`. `--help` lists the rest.
 
 #[path = "talk/args.rs"]
 mod args;

@@ -1,4 +1,5 @@
-//! For a moderator: opens a report, and says who said it, when, how long and what is missing, or why it proves nothing.
+//! For a moderator: opens a report, and says who said it, when, how long and what is missing, or
+//! why it proves nothing.
 //!
 //! ```text
 //! cargo run --release --example verify_report -- keygen moderation.secret moderation.public
@@ -6,9 +7,10 @@
 //!     --wav said.wav report.bin
 //! ```
 //!
-//! It needs the moderation key, the file and the time of its arrival, and nothing of the room. Either every packet
-//! is proved to be that device's, or none: exit status 0 or 1, and 2 for a command line that is wrong. Given two
-//! reports it compares them; 3 says that the speaker told the two reporters two things. SPEC.md section 12.4 has the rule.
+//! It needs the moderation key, the file and the time of its arrival, and nothing of the room.
+//! Either every packet is proved to be that device's, or none: exit status 0 or 1, and 2 for a
+//! command line that is wrong. Given two reports it compares them; 3 says that the speaker told the
+//! two reporters two things. SPEC.md section 12.4 has the rule.
 
 use std::{process::ExitCode, time::SystemTime};
 

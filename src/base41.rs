@@ -1,7 +1,9 @@
-//! Bytes in the characters that a QR code holds most of (SPEC section 6.3): Base45 (RFC 9285) with base 41.
+//! Bytes in the characters that a QR code holds most of (SPEC section 6.3): Base45 (RFC 9285) with
+//! base 41.
 //!
-//! A QR code packs two of 45 characters into 11 bits. Three digits of base 41 are enough for two bytes, as three of base 45
-//! are, and the four characters that are spared are those that URLs give a meaning of their own: space, `%`, `+` and `/`.
+//! A QR code packs two of 45 characters into 11 bits. Three digits of base 41 are enough for two
+//! bytes, as three of base 45 are, and the four characters that are spared are those that URLs give
+//! a meaning of their own: space, `%`, `+` and `/`.
 
 /// The text of these bytes.
 pub(crate) fn encode(bytes: &[u8]) -> String {
@@ -61,7 +63,8 @@ mod tests {
 
     #[test]
     fn values_with_too_many_bits_and_other_characters_are_refused() {
-        // 65,535 = 17 + 40 * 41 + 38 * 41^2 is the last value of three digits, 255 = 9 + 6 * 41 the last of two.
+        // 65,535 = 17 + 40 * 41 + 38 * 41^2 is the last value of three digits, 255 = 9 + 6 * 41 the
+        // last of two.
         assert_eq!(encode(&[0xff, 0xff]), "H:-");
         assert_eq!(decode("I:-"), None);
         assert_eq!(decode("96"), Some(vec![0xff]));

@@ -1,4 +1,5 @@
-//! Base64 with the URL alphabet and without padding (RFC 4648 section 5), as in invites and names of relays.
+//! Base64 with the URL alphabet and without padding (RFC 4648 section 5), as in invites and names
+//! of relays.
 
 /// The text of these bytes.
 pub(crate) fn encode(bytes: &[u8]) -> String {

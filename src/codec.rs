@@ -1,7 +1,8 @@
 //! The Opus codec, set up so that packets say nothing by their size (RFC 6716, SPEC section 5.1).
 //!
-//! Hard constant bitrate, no DTX: speech, silence and noise give packets of one length. The only file that
-//! names the codec's crate; behind the feature `codec`, so that the sealing core builds without it.
+//! Hard constant bitrate, no DTX: speech, silence and noise give packets of one length. The only
+//! file that names the codec's crate; behind the feature `codec`, so that the sealing core builds
+//! without it.
 
 use std::fmt;
 
@@ -65,7 +66,8 @@ impl Encoder {
     /// An encoder whose packets fill a room's packets as well as they can, at 64 kbit/s at most.
     ///
     /// # Errors
-    /// [`CodecError::Size`] if the room's packets are too small for Opus (6 kbit/s) at this frame length.
+    /// [`CodecError::Size`] if the room's packets are too small for Opus (6 kbit/s) at this frame
+    /// length.
     pub fn new(frame: Frame, size: PacketSize, authenticity: Authenticity) -> Result<Self, CodecError> {
         let len = capacity(size, authenticity).min(frame.bytes_at(MOST_BITS));
         if len < frame.bytes_at(LEAST_BITS) {
@@ -81,10 +83,12 @@ impl Encoder {
         self.len
     }
 
-    /// Encodes exactly one frame of mono samples into the front of `out` and returns the packet's length.
+    /// Encodes exactly one frame of mono samples into the front of `out` and returns the packet's
+    /// length.
     ///
     /// # Errors
-    /// [`CodecError::Frame`] if `pcm` is not one frame long; [`CodecError::Size`] if `out` is too small.
+    /// [`CodecError::Frame`] if `pcm` is not one frame long; [`CodecError::Size`] if `out` is too
+    /// small.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, CodecError> {
         if pcm.len() != self.frame.samples() {
             return Err(CodecError::Frame);
@@ -94,8 +98,9 @@ impl Encoder {
         self.inner.encode(pcm, out).map_err(refused)
     }
 
-    /// Says how many packets of 100 get lost on the way to receivers. From 2 on each packet also holds a coarse copy
-    /// of the one before it, for [`Decoder::recover`]. The length of packets stays what it is.
+    /// Says how many packets of 100 get lost on the way to receivers. From 2 on each packet also
+    /// holds a coarse copy of the one before it, for [`Decoder::recover`]. The length of packets
+    /// stays what it is.
     ///
     /// # Errors
     /// [`CodecError::Codec`] if libopus fails.
@@ -131,7 +136,8 @@ impl Decoder {
         Ok(Self { inner })
     }
 
-    /// Decodes a packet into the front of `pcm`, at most [`MAX_SAMPLES`], and returns how many samples it gave.
+    /// Decodes a packet into the front of `pcm`, at most [`MAX_SAMPLES`], and returns how many
+    /// samples it gave.
     ///
     /// # Errors
     /// [`CodecError::Codec`] if the frames inside are broken: a member sealed nonsense.
@@ -139,8 +145,8 @@ impl Decoder {
         self.inner.decode(packet.as_bytes(), pcm, false).map_err(refused)
     }
 
-    /// Recovers the packet before `next`, which was lost, from the copy in `next` by filling all of `pcm`, whose length is that
-    /// of the lost packet. Where there is no copy, it conceals.
+    /// Recovers the packet before `next`, which was lost, from the copy in `next` by filling all of
+    /// `pcm`, whose length is that of the lost packet. Where there is no copy, it conceals.
     ///
     /// # Errors
     /// [`CodecError::Codec`] if `next` is broken, or the length not a multiple of 2.5 ms.

@@ -1,7 +1,7 @@
 //! The defences of a room against its own members, each of which a test can take out.
 //!
-//! Without the feature `testkit` every defence holds, and asking is a constant: the switches are not in
-//! the product.
+//! Without the feature `testkit` every defence holds, and asking is a constant: the switches are
+//! not in the product.
 
 macro_rules! defences {
     ($($(#[doc = $doc:literal])+ $name:ident = $rule:literal,)+) => {

@@ -6,9 +6,9 @@
 //! app > speak       > Sealer  > transport.send_media
 //! ```
 //!
-//! It names no async runtime, spawns nothing, and reads no clock but the transport's. An application
-//! whose audio has a thread of its own writes this loop itself, with [`Room`] on one side and
-//! [`Sealer`] and [`Opener`] on the other: that is what `examples/sans_io.rs` does.
+//! It names no async runtime, spawns nothing, and reads no clock but the transport's. An
+//! application whose audio has a thread of its own writes this loop itself, with [`Room`] on one
+//! side and [`Sealer`] and [`Opener`] on the other: that is what `examples/sans_io.rs` does.
 
 use std::{
     borrow::Borrow,
@@ -130,8 +130,8 @@ pub struct Heard {
 impl<T: Transport> Call<T> {
     /// Makes a room and connects to it.
     ///
-    /// `seed` is fresh ([`Seed::generate`]); `unix` is the time now. An identity that is lent can be used for another
-    /// attempt when this one fails.
+    /// `seed` is fresh ([`Seed::generate`]); `unix` is the time now. An identity that is lent can
+    /// be used for another attempt when this one fails.
     ///
     /// # Errors
     /// [`CallError::RelayNotAllowed`] before anything is contacted; see [`CallError`] for the rest.
@@ -170,7 +170,8 @@ impl<T: Transport> Call<T> {
         Ok(Self::new(transport, room, clocks))
     }
 
-    /// Connects to a room that we were in before a restart, and comes in again: [`Event::Returned`] says when.
+    /// Connects to a room that we were in before a restart, and comes in again: [`Event::Returned`]
+    /// says when.
     ///
     /// `seed` and `unix` are as for [`host`](Self::host).
     ///
@@ -192,7 +193,8 @@ impl<T: Transport> Call<T> {
 
     /// Does what is due, and waits for what comes next, at most until `until`.
     ///
-    /// Cancelling the future loses nothing. After [`Event::Over`] it goes on receiving, and opens nothing.
+    /// Cancelling the future loses nothing. After [`Event::Over`] it goes on receiving, and opens
+    /// nothing.
     ///
     /// # Errors
     /// [`TransportError`] when the connection is lost; [`reconnect`](Self::reconnect) and go on.
@@ -219,7 +221,8 @@ impl<T: Transport> Call<T> {
     /// Seals one Opus packet and sends it. Never waits.
     ///
     /// # Errors
-    /// [`SpeakError::Seal`] says why we are silent, [`SpeakError::Transport`] that the relay is gone.
+    /// [`SpeakError::Seal`] says why we are silent, [`SpeakError::Transport`] that the relay is
+    /// gone.
     pub fn speak(&mut self, opus: &[u8], stamp: Stamp) -> Result<(), SpeakError> {
         self.tick();
         let mut buffer = [0; HEADROOM + PacketSize::MAX as usize + TAILROOM];
@@ -269,20 +272,21 @@ impl<T: Transport> Call<T> {
         &self.room
     }
 
-    /// The room, for commands. They are carried out by the following [`next`](Self::next), which also
-    /// does the polling.
+    /// The room, for commands. They are carried out by the following [`next`](Self::next), which
+    /// also does the polling.
     pub fn room_mut(&mut self) -> &mut Room {
         &mut self.room
     }
 
-    /// How much of what is heard from now on is kept for a report; the last minute until this is called.
-    /// What was kept is gone.
+    /// How much of what is heard from now on is kept for a report; the last minute until this is
+    /// called. What was kept is gone.
     pub fn keep(&mut self, keep: Keep) {
         self.keep = keep;
         self.recorder = None;
     }
 
-    /// Makes a report of what a member said in the `last` time, five seconds at least, for a moderator.
+    /// Makes a report of what a member said in the `last` time, five seconds at least, for a
+    /// moderator.
     ///
     /// # Errors
     /// See [`ReportError`].
@@ -350,7 +354,8 @@ impl<T: Transport> Call<T> {
         }
     }
 
-    /// Tells the room when the clocks of the device do not go together any more: it slept, or its clock was set.
+    /// Tells the room when the clocks of the device do not go together any more: it slept, or its
+    /// clock was set.
     fn compare_clocks(&mut self) {
         let Clocks { now: then, wall: Some(before), unix } = self.clocks else { return };
         let (now, Some(wall)) = (self.transport.now(), self.transport.wall()) else { return };
@@ -374,7 +379,8 @@ impl<T: Transport> Call<T> {
         if self.stirred.is_some_and(fresh) {
             return;
         }
-        // A system without randomness gave none for the first seed either; the next tick tries again.
+        // A system without randomness gave none for the first seed either; the next tick tries
+        // again.
         if let Ok(seed) = Seed::generate() {
             self.room.stir(seed);
             self.stirred = Some((now, epoch));
@@ -392,7 +398,8 @@ impl<T: Transport> Call<T> {
         let mut changed = false;
         while let Some(rekey) = self.room.poll_rekey() {
             match rekey {
-                // A key that was used before is refused by the sealer, which goes on with the one it has.
+                // A key that was used before is refused by the sealer, which goes on with the one
+                // it has.
                 Rekey::Seal(rekey) => drop(self.sealer.install(rekey)),
                 Rekey::Open(rekey) => drop(self.opener.install(rekey)),
             }
@@ -408,7 +415,8 @@ impl<T: Transport> Call<T> {
         }
     }
 
-    /// What was recorded goes with the room, unless somebody else put us out: then it grows too old, as always.
+    /// What was recorded goes with the room, unless somebody else put us out: then it grows too
+    /// old, as always.
     fn forget_after(&mut self, event: &Event) {
         if let (Event::Over(ending), Some(recorder)) = (event, &mut self.recorder)
             && !matches!(ending, Ending::Removed { .. })

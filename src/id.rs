@@ -26,7 +26,8 @@ pub struct KeyId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Counter(pub u64);
 
-/// When audio was captured, by the sender's clock: milliseconds since 1970-01-01 UTC, 48 bits on the wire.
+/// When audio was captured, by the sender's clock: milliseconds since 1970-01-01 UTC, 48 bits on
+/// the wire.
 ///
 /// The default is [`UNKNOWN`](Self::UNKNOWN).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -84,8 +85,8 @@ impl fmt::Debug for IdentityKey {
     }
 }
 
-/// Eight groups of four hex digits: the first 16 bytes, enough to compare by eye. `{:#}` shows all 32 bytes, which parse
-/// back.
+/// Eight groups of four hex digits: the first 16 bytes, enough to compare by eye. `{:#}` shows all
+/// 32 bytes, which parse back.
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pairs = if f.alternate() { 16 } else { 8 };

@@ -7,12 +7,12 @@
 //!
 //! Three planes, which meet only through values:
 //!
-//! - **Room** ([`room`], [`group`]): who is in, by an MLS group (RFC 9420). Bytes and time in, bytes and
-//!   events out; no clock, no socket, no task of its own.
-//! - **Media** ([`media`], [`keys`]): [`Sealer`] and [`Opener`], owned by the audio thread. They take no
-//!   lock, allocate nothing, read no clock. Keys arrive as values ([`Rekey`]).
-//! - **Edges** ([`transport`], [`relay`], [`driver`], [`store`]): a small trait for any relay, the loop that ties
-//!   the planes together, and what outlives the process.
+//! - **Room** ([`room`], [`group`]): who is in, by an MLS group (RFC 9420). Bytes and time in,
+//!   bytes and events out; no clock, no socket, no task of its own.
+//! - **Media** ([`media`], [`keys`]): [`Sealer`] and [`Opener`], owned by the audio thread. They
+//!   take no lock, allocate nothing, read no clock. Keys arrive as values ([`Rekey`]).
+//! - **Edges** ([`transport`], [`relay`], [`driver`], [`store`]): a small trait for any relay, the
+//!   loop that ties the planes together, and what outlives the process.
 //!
 //! `SPEC.md` has every byte and derivation, `SECURITY.md` what this protects from and what not.
 #![forbid(unsafe_code)]

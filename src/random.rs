@@ -4,9 +4,10 @@
 //! key n ── HMAC-SHA-256 ──> key n+1, then output      key n is overwritten before the output is handed out
 //! ```
 //!
-//! A generator that kept its key would let somebody who seizes a device compute everything that was ever drawn:
-//! path secrets, KeyPackage keys, speaker keys. This one erases its key with each draw ("fast key erasure"), so
-//! its memory leads to later draws only, and to those no longer once fresh entropy was stirred in.
+//! A generator that kept its key would let somebody who seizes a device compute everything that was
+//! ever drawn: path secrets, KeyPackage keys, speaker keys. This one erases its key with each draw
+//! ("fast key erasure"), so its memory leads to later draws only, and to those no longer once fresh
+//! entropy was stirred in.
 
 use std::{convert::Infallible, fmt};
 
@@ -89,7 +90,8 @@ impl std::error::Error for NoRandomness {}
 
 /// A generator of random bytes that erases its key with each draw. Wiped on drop.
 ///
-/// It holds 32 bytes and no output that was not drawn: what one call leaves of its last block is never kept.
+/// It holds 32 bytes and no output that was not drawn: what one call leaves of its last block is
+/// never kept.
 pub(crate) struct Generator {
     key: Secret,
 }
@@ -105,7 +107,8 @@ impl Generator {
         scrub_stack::<DEEP>();
     }
 
-    /// Mixes more entropy in: whoever knew the state before does not know it after, unless they knew `entropy`.
+    /// Mixes more entropy in: whoever knew the state before does not know it after, unless they
+    /// knew `entropy`.
     pub(crate) fn stir(&mut self, entropy: &[u8]) {
         self.mix(entropy);
         scrub_stack::<DEEP>();

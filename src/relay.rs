@@ -7,13 +7,13 @@
 //! QUIC both lanes on one connection, in the same rooms (feature `quic`)
 //! ```
 //!
-//! It holds handles, tickets and addresses, and no key. Nothing is stored except in the [`log`], if one
-//! is asked for. Every wait and every queue has a bound ([`Limits`]).
+//! It holds handles, tickets and addresses, and no key. Nothing is stored except in the [`log`], if
+//! one is asked for. Every wait and every queue has a bound ([`Limits`]).
 //!
-//! Connections are plain TCP and UDP, since every byte is sealed before it comes here. So an observer
-//! between a member and the relay sees what the relay sees, and whoever can read a member's connection can
-//! use its ticket to take its place on the media lane: to get its copies of sealed packets, and to keep
-//! them from it. Nobody else can.
+//! Connections are plain TCP and UDP, since every byte is sealed before it comes here. So an
+//! observer between a member and the relay sees what the relay sees, and whoever can read a
+//! member's connection can use its ticket to take its place on the media lane: to get its copies of
+//! sealed packets, and to keep them from it. Nobody else can.
 
 pub mod log;
 #[cfg(feature = "quic")]
@@ -71,8 +71,8 @@ pub struct Relay {
 impl Relay {
     /// Listens at `address`, TCP and UDP on the same port. Port 0 takes any that is free on both.
     ///
-    /// On a machine with several addresses give the one that members use: they take datagrams only from
-    /// the address that they connected to.
+    /// On a machine with several addresses give the one that members use: they take datagrams only
+    /// from the address that they connected to.
     ///
     /// # Errors
     /// Whatever the operating system says about the sockets and threads.
@@ -135,9 +135,11 @@ impl Relay {
         Counts { log_lost: lost, ..self.shared.rooms().counts }
     }
 
-    /// Why the log is no longer written, if it is not: the disk may be full. The relay goes on without it.
+    /// Why the log is no longer written, if it is not: the disk may be full. The relay goes on
+    /// without it.
     ///
-    /// This shows a tenth of a second after it happened, as `sottovoce_relay_log_failed` in the [metrics](Self::metrics).
+    /// This shows a tenth of a second after it happened, as `sottovoce_relay_log_failed` in the
+    /// [metrics](Self::metrics).
     pub fn log_error(&self) -> Option<io::ErrorKind> {
         self.log_failure().map(|(error, _)| error)
     }
@@ -154,11 +156,12 @@ impl Relay {
         metrics::text(&self.counts(), members, rooms, self.log_error().is_some())
     }
 
-    /// Stops without haste: admits nobody from now on, lets the members go on until all have left or
-    /// `patience` is over, writes what still waits for each of them, then [stops](Self::stop).
+    /// Stops without haste: admits nobody from now on, lets the members go on until all have left
+    /// or `patience` is over, writes what still waits for each of them, then [stops](Self::stop).
     ///
-    /// Members are told nothing; their connection ends after what was sent to it, and they connect to
-    /// another relay of their list. It returns at most [`Limits::write_timeout`] after `patience`.
+    /// Members are told nothing; their connection ends after what was sent to it, and they connect
+    /// to another relay of their list. It returns at most [`Limits::write_timeout`] after
+    /// `patience`.
     ///
     /// # Errors
     /// As [`stop`](Self::stop).
@@ -226,8 +229,8 @@ pub struct Options {
     pub limits: Limits,
     /// The share of packet copies to lose on purpose, for demonstrations.
     pub media_loss: Percent,
-    /// Makes the same packets get lost again: each member's losses follow from the seed, its connection
-    /// number and how many packets it was due.
+    /// Makes the same packets get lost again: each member's losses follow from the seed, its
+    /// connection number and how many packets it was due.
     pub seed: u64,
     /// Where to write all that comes in.
     pub log: Option<log::Writer>,
@@ -243,37 +246,37 @@ pub struct Options {
 pub struct Limits {
     /// Members of all rooms together. Each takes two threads and one file descriptor.
     pub connections: usize,
-    /// Connections that have not yet said which room they want. When there are more, the oldest one of the network
-    /// address that has most of them gives way.
+    /// Connections that have not yet said which room they want. When there are more, the oldest one
+    /// of the network address that has most of them gives way.
     pub pending: usize,
     /// Rooms with at least one member.
     pub rooms: usize,
     /// Members of one room.
     pub members: usize,
-    /// Bytes of control messages that may wait for one member, 258 added to each. A sender of which more waits
-    /// there than is free is not read until less does; nobody else is held up by that.
+    /// Bytes of control messages that may wait for one member, 258 added to each. A sender of which
+    /// more waits there than is free is not read until less does; nobody else is held up by that.
     pub queue: usize,
-    /// Bytes of control messages a second that a member has to take while it holds up senders, judged every five
-    /// seconds. A member that takes less is cut off.
+    /// Bytes of control messages a second that a member has to take while it holds up senders,
+    /// judged every five seconds. A member that takes less is cut off.
     pub drain_rate: u32,
-    /// Bytes of control messages a second that are read from one member, 258 added to each; eight seconds'
-    /// worth may come at once. Whatever is above waits in the member's own connection.
+    /// Bytes of control messages a second that are read from one member, 258 added to each; eight
+    /// seconds' worth may come at once. Whatever is above waits in the member's own connection.
     pub control_rate: u32,
     /// The same for all members of a room together, who have equal shares of it.
     pub room_control_rate: u32,
-    /// Datagrams a second that are taken from one member; a second's worth may come at once. The rest is
-    /// dropped.
+    /// Datagrams a second that are taken from one member; a second's worth may come at once. The
+    /// rest is dropped.
     pub media_rate: u32,
-    /// Bytes of datagrams a second, 64 added to each, that are taken from all members of a room together, who have
-    /// equal shares of it.
+    /// Bytes of datagrams a second, 64 added to each, that are taken from all members of a room
+    /// together, who have equal shares of it.
     pub room_media_rate: u32,
-    /// Bytes of copies a second that the relay makes on each of the two lanes, 258 added to each message and 320 to each
-    /// datagram. Rooms have equal shares of it.
+    /// Bytes of copies a second that the relay makes on each of the two lanes, 258 added to each
+    /// message and 320 to each datagram. Rooms have equal shares of it.
     pub copy_rate: u32,
     /// How long a new connection may take to ask for its room.
     pub hello_timeout: Duration,
-    /// How long a member may be silent on both lanes before it is taken for gone. Clients send a datagram
-    /// every ten seconds.
+    /// How long a member may be silent on both lanes before it is taken for gone. Clients send a
+    /// datagram every ten seconds.
     pub idle_timeout: Duration,
     /// How long a member may take to accept anything of what is written to it.
     pub write_timeout: Duration,
@@ -315,7 +318,8 @@ struct Shared {
 }
 
 impl Shared {
-    // Nothing panics while it holds a lock, and what the locks guard is valid after every statement.
+    // Nothing panics while it holds a lock, and what the locks guard is valid after every
+    // statement.
     fn rooms(&self) -> MutexGuard<'_, Rooms> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }

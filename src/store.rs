@@ -1,11 +1,12 @@
-//! What an application keeps across restarts: who it is, and which rooms it is in (SPEC section 11).
+//! What an application keeps across restarts: who it is, and which rooms it is in (SPEC section
+//! 11).
 //!
 //! ```text
 //! Identity, Membership > record: bytes under a name > Store > memory | sealed files | the application's own
 //! ```
 //!
-//! No media key, counter or MLS state is ever in a record. A crash or an old copy costs the latest change at most:
-//! a room that is resumed takes a new leaf and new keys, whatever was stored.
+//! No media key, counter or MLS state is ever in a record. A crash or an old copy costs the latest
+//! change at most: a room that is resumed takes a new leaf and new keys, whatever was stored.
 
 mod disk;
 mod file;
@@ -33,8 +34,8 @@ use crate::{
 pub use file::{FileStore, OpenError, StoreKey};
 pub use memory::MemoryStore;
 
-/// Where records are kept. Implement the first four methods for a storage of your own, which must seal what it is
-/// given: an identity is a private key.
+/// Where records are kept. Implement the first four methods for a storage of your own, which must
+/// seal what it is given: an identity is a private key.
 ///
 /// ```
 /// use sottovoce::group::{Identity, Name};
@@ -59,7 +60,8 @@ pub use memory::MemoryStore;
 /// # Ok(()) }
 /// ```
 pub trait Store {
-    /// Writes a record, in place of one with this name. When it returns, the record is there to stay.
+    /// Writes a record, in place of one with this name. When it returns, the record is there to
+    /// stay.
     ///
     /// # Errors
     /// After one the record is the old one or the new one.
@@ -119,8 +121,8 @@ pub trait Store {
             .transpose()
     }
 
-    /// Makes the store agree with the room: its membership is stored if it has changed, and forgotten if the room is
-    /// over for us. Call it on every event.
+    /// Makes the store agree with the room: its membership is stored if it has changed, and
+    /// forgotten if the room is over for us. Call it on every event.
     ///
     /// # Errors
     /// As for [`Store::put`]. A record that was damaged is written anew.

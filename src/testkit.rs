@@ -1,5 +1,5 @@
-//! What tests of the room need and applications must not have: a hostile member's means, a look behind a
-//! room, and switches that take single defences out. No part of the public interface.
+//! What tests of the room need and applications must not have: a hostile member's means, a look
+//! behind a room, and switches that take single defences out. No part of the public interface.
 //!
 //! ```text
 //! Room > Insider > envelopes that no honest member makes

@@ -1,13 +1,14 @@
-//! A voice endpoint: PCM in, PCM out, and between them packets that say nothing by size or time (SPEC section 13).
+//! A voice endpoint: PCM in, PCM out, and between them packets that say nothing by size or time
+//! (SPEC section 13).
 //!
 //! ```text
 //! microphone > Capture ~ ring ~ Captured > Sender: 48 kHz mono > Opus > a packet on each tick > Sealer
 //! Opener > Receiver: a jitter buffer and a decoder a speaker > mix of the loudest > limiter > Played ~ ring ~ Playback > loudspeaker
 //! ```
 //!
-//! [`Sender`] and [`Receiver`] live on the media thread, beside sealer and opener. Like those they take no lock
-//! and read no clock, and allocate nothing once they are made. The audio device's own callback touches only
-//! the ends of a lock-free ring, [`Capture`] and [`Playback`].
+//! [`Sender`] and [`Receiver`] live on the media thread, beside sealer and opener. Like those they
+//! take no lock and read no clock, and allocate nothing once they are made. The audio device's own
+//! callback touches only the ends of a lock-free ring, [`Capture`] and [`Playback`].
 
 mod channels;
 mod converter;

@@ -1,8 +1,10 @@
-//! What a room draws from its seed is not in the memory of the process once it was used (SPEC section 9).
+//! What a room draws from its seed is not in the memory of the process once it was used (SPEC
+//! section 9).
 //!
-//! The test computes, from the seed, every key that the generators of a room have or had, holds these masked, and
-//! searches all writable memory of the process for them. The present key must be found, so the search can fail.
-//! It does the same for what they draw: a draw that becomes a key lies in one place, which wipes it.
+//! The test computes, from the seed, every key that the generators of a room have or had, holds
+//! these masked, and searches all writable memory of the process for them. The present key must be
+//! found, so the search can fail. It does the same for what they draw: a draw that becomes a key
+//! lies in one place, which wipes it.
 #![cfg(all(target_os = "linux", feature = "room"))]
 
 use std::{
@@ -177,7 +179,8 @@ fn pass(
     *now = end;
 }
 
-/// Fails unless each generator that is present has left exactly one key, and not its first one, and others none.
+/// Fails unless each generator that is present has left exactly one key, and not its first one, and
+/// others none.
 fn only_the_present_keys(found: &BTreeMap<&str, usize>, present: &[&str]) {
     for name in ["room", "group"] {
         let keys: Vec<_> = found.iter().filter(|(found, _)| found.starts_with(name)).collect();
@@ -233,7 +236,8 @@ fn a_seized_device_does_not_open_what_was_sealed_ten_minutes_before() {
     // What made the KeyPackage is gone; the group has a generator of its own.
     only_the_present_keys(&needles.found(), &["room"]);
 
-    // The seed would give all of it away: whoever had it plays the stored messages to a room of its own.
+    // The seed would give all of it away: whoever had it plays the stored messages to a room of its
+    // own.
     let mut again = End::new(knock(&masked, &invite, began, unix));
     let opens = stored.iter().any(|(at, message)| {
         again.room.handle_timeout(*at);
@@ -296,14 +300,16 @@ fn draws(needles: &mut Needles, masked: &[u8; 32]) {
     }
 }
 
-/// How often each draw lies in memory that is a secret of a room. The salts of envelopes, `sent` masked, are none.
+/// How often each draw lies in memory that is a secret of a room. The salts of envelopes, `sent`
+/// masked, are none.
 fn secret_draws<'a>(needles: &'a Needles, sent: &[Vec<u8>]) -> Vec<(&'a str, usize)> {
     let masked = |name: &str| needles.by_front.values().find(|(other, _)| other == name).unwrap().1;
     let was_sent = |name: &str| sent.iter().any(|message| message.starts_with(&masked(name)));
     needles.found().into_iter().filter(|(name, _)| *name != SALT && !was_sent(name)).collect()
 }
 
-/// What is drawn first: the salt in the terms of a room, which every member keeps and no key is made of alone.
+/// What is drawn first: the salt in the terms of a room, which every member keeps and no key is
+/// made of alone.
 const SALT: &str = "draw 0000";
 
 /// The rooms of this test live and die on a stack that nobody scrubs.
@@ -331,7 +337,8 @@ fn what_a_room_draws_for_a_key_lies_in_one_place_that_is_wiped() {
         *room.lock().unwrap() = Some(made);
     });
     let once = secret_draws(&needles, &sent.lock().unwrap());
-    // The lane key, the seeds of the leaf's key and of the speaker key, and those of the door: answer key and HPKE key.
+    // The lane key, the seeds of the leaf's key and of the speaker key, and those of the door:
+    // answer key and HPKE key.
     assert_eq!(counts(&once), [1; 5], "{once:?}");
 
     // What was stored and taken back holds some of it once more, and takes it along.

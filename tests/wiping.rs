@@ -1,9 +1,11 @@
-//! What is over is gone from the memory of the process: base keys, packet keys, speaker keys (SPEC section 9).
+//! What is over is gone from the memory of the process: base keys, packet keys, speaker keys (SPEC
+//! section 9).
 //!
-//! The test reads all of its own writable memory and searches it for the secrets of one epoch, which
-//! `tests/vectors/wiping.txt` lists in every form that they may lie in: keys, and the hash states that HMAC
-//! keeps of them. It holds them masked, so that it does not find itself. A search for what must still be
-//! there comes with every search for what must not, so that the test can fail.
+//! The test reads all of its own writable memory and searches it for the secrets of one epoch,
+//! which `tests/vectors/wiping.txt` lists in every form that they may lie in: keys, and the hash
+//! states that HMAC keeps of them. It holds them masked, so that it does not find itself. A search
+//! for what must still be there comes with every search for what must not, so that the test can
+//! fail.
 #![cfg(target_os = "linux")]
 
 use std::{
@@ -29,7 +31,8 @@ fn secrets_are_gone_from_memory_when_they_are_over() {
         let mut memory = Memory::new(suite);
         let case = Case::read(suite);
         for authenticity in [Authenticity::Group, Authenticity::Signed] {
-            // In a small room the schedule makes all keys of a step; in a large one the opener does, when needed.
+            // In a small room the schedule makes all keys of a step; in a large one the opener
+            // does, when needed.
             one_epoch(&mut memory, &case, authenticity, &[0, 1, 5]);
             one_epoch(&mut memory, &case, authenticity, &(0..140).collect::<Vec<_>>());
         }
@@ -68,7 +71,8 @@ fn one_epoch(memory: &mut Memory, case: &Case, authenticity: Authenticity, leave
             "scalar" | "prefix" => signs,
             "base_key_step2" => true,
             _ if name.starts_with("prk_step0") || name.starts_with("prk_step1") => hash_state,
-            // Our own packet keys, and in a small room everybody's; what salts a single packet never.
+            // Our own packet keys, and in a small room everybody's; what salts a single packet
+            // never.
             _ if name.starts_with("content_state") => false,
             _ if small && name.contains("_leaf") => name.contains("step0") || name.contains("step1"),
             _ => name.ends_with("step0_leaf1") || name.ends_with("step1_leaf1"),
@@ -123,7 +127,8 @@ fn one_epoch(memory: &mut Memory, case: &Case, authenticity: Authenticity, leave
     memory.lacks("nothing is left", |_| true);
 }
 
-/// Calls the library from far down the stack, where the search that follows does not overwrite what it left.
+/// Calls the library from far down the stack, where the search that follows does not overwrite what
+/// it left.
 #[inline(never)]
 fn deep<T>(act: impl FnOnce() -> T) -> T {
     let above = black_box([0u8; 64 * 1024]);
@@ -185,7 +190,8 @@ fn seal(sealer: &mut Sealer) {
     sealer.seal(&mut buffer, 1, Stamp::default()).unwrap();
 }
 
-/// Overwrites the test's own part of the stack, where its copy of the seed was: the library's is below that.
+/// Overwrites the test's own part of the stack, where its copy of the seed was: the library's is
+/// below that.
 #[inline(never)]
 fn scrub() {
     black_box(&mut [0u8; 1_024]);

@@ -1,4 +1,5 @@
-//! The buffers of a batch: one per packet, contiguous, the same for every contestant of the process.
+//! The buffers of a batch: one per packet, contiguous, the same for every contestant of the
+//! process.
 
 use sottovoce::media::{HEADROOM, TAILROOM};
 
@@ -21,7 +22,8 @@ impl Arena {
         Self { bytes: vec![0; stride * (WARM + count)], stride, random: 0x9e37_79b9_7f4a_7c15 }
     }
 
-    /// Writes a fresh packet of `len` bytes at [`HEADROOM`] into each of the buffers of a batch of `count`.
+    /// Writes a fresh packet of `len` bytes at [`HEADROOM`] into each of the buffers of a batch of
+    /// `count`.
     ///
     /// The first byte is a TOC byte of code 0, the others are random. All bytes around
     /// them are written too, so that every buffer is equally warm.

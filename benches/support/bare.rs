@@ -1,11 +1,14 @@
-//! The same changes of the membership with openmls and nothing around it: what a room can at best cost.
+//! The same changes of the membership with openmls and nothing around it: what a room can at best
+//! cost.
 //!
-//! The cryptography, the cipher suite, who commits, the shape of the tree, and the sizes of credentials and of the
-//! group context are those of the room beside it. Storage is what openmls brings. Messages are handed over as they are.
+//! The cryptography, the cipher suite, who commits, the shape of the tree, and the sizes of
+//! credentials and of the group context are those of the room beside it. Storage is what openmls
+//! brings. Messages are handed over as they are.
 //!
-//! MLS leaves to the application whether a credential belongs to a leaf (RFC 9420 section 5.3.1), and no application can go
-//! without that: so there are two of these, one that checks the signature of an identity in each credential at the points
-//! at which a room does, and one that believes everybody.
+//! MLS leaves to the application whether a credential belongs to a leaf (RFC 9420 section 5.3.1),
+//! and no application can go without that: so there are two of these, one that checks the signature
+//! of an identity in each credential at the points at which a room does, and one that believes
+//! everybody.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -40,7 +43,8 @@ pub struct Bare {
     next: u32,
 }
 
-/// Whether credentials are checked: all of a tree that somebody enters, those of leaves that are added or replaced after that.
+/// Whether credentials are checked: all of a tree that somebody enters, those of leaves that are
+/// added or replaced after that.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Checks {
     Identities,
@@ -114,7 +118,8 @@ impl Bare {
         self.follow(committer, &made, Some(leaver))
     }
 
-    /// The leaf `committer` removes the leaf `banned`, and puts an entry more into the group context.
+    /// The leaf `committer` removes the leaf `banned`, and puts an entry more into the group
+    /// context.
     pub fn ban(&mut self, committer: u32, banned: u32) -> Result<Cost, Failed> {
         self.bans += 1;
         let made = self.commit(committer, &[], Some(banned), Some(self.bans))?;

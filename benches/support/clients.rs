@@ -83,5 +83,6 @@ impl<C: Transport> Way for Clients<C> {
     }
 }
 
-/// How often the receivers are looked at, each of which has a thread of its own that fills its queue.
+/// How often the receivers are looked at, each of which has a thread of its own that fills its
+/// queue.
 const LOOK: Duration = Duration::from_micros(200);

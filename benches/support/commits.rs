@@ -1,7 +1,7 @@
 //! Real MLS commits of a large group: one member makes them, ours processes and merges them.
 //!
-//! Only these two members have state; the others are leaves that the commits are encrypted to. The committer
-//! is always the same, so the tree is a star and the commits are as large as they get.
+//! Only these two members have state; the others are leaves that the commits are encrypted to. The
+//! committer is always the same, so the tree is a star and the commits are as large as they get.
 
 use std::{collections::VecDeque, error::Error};
 
@@ -98,8 +98,8 @@ impl Commits {
         self.stock.front().map(Vec::len)
     }
 
-    /// Our member takes the next commit, `None` if there is none: decrypts, verifies, merges, and exports
-    /// the epoch's secret.
+    /// Our member takes the next commit, `None` if there is none: decrypts, verifies, merges, and
+    /// exports the epoch's secret.
     pub fn process(&mut self) -> Result<Option<EpochKeys>, Failed> {
         let Some(commit) = self.stock.pop_front() else { return Ok(None) };
         let Member { provider, group, .. } = &mut self.ours;

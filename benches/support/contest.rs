@@ -1,7 +1,9 @@
-//! The interleaved run: every contestant works off one batch in every round, in a new order each time.
+//! The interleaved run: every contestant works off one batch in every round, in a new order each
+//! time.
 //!
-//! A machine's speed changes from one moment to the next, so only what was measured in the same round is
-//! compared: a ratio is taken round by round, and its median over the rounds is what counts.
+//! A machine's speed changes from one moment to the next, so only what was measured in the same
+//! round is compared: a ratio is taken round by round, and its median over the rounds is what
+//! counts.
 
 use super::{arena::Arena, batch::Sample, median::median};
 
@@ -92,8 +94,8 @@ impl Contest {
 
     /// Moves whatever is allocated next, relative to the buffers, by a random distance.
     ///
-    /// Whether a key and a buffer fall into the same sets of a cache is luck, and can cost a tenth. So
-    /// contestants are made anew for every sitting, each time somewhere else.
+    /// Whether a key and a buffer fall into the same sets of a cache is luck, and can cost a tenth.
+    /// So contestants are made anew for every sitting, each time somewhere else.
     pub fn shift(&mut self) {
         let distance = 16 * self.arena.below(1_024);
         self.spacers.push(vec![0; distance]);
@@ -122,7 +124,8 @@ impl Track {
         Self { name: of.name(), against: of.against(), seal: Column::default(), open: Column::default() }
     }
 
-    /// Median over the rounds of (this one / all that it is compared with), for sealing and for opening.
+    /// Median over the rounds of (this one / all that it is compared with), for sealing and for
+    /// opening.
     ///
     /// `None` if it is compared with nobody, or with somebody who has no figures.
     pub fn ratios(&self, all: &[Track]) -> (Option<f64>, Option<f64>) {

@@ -154,7 +154,8 @@ fn run(
     }
 }
 
-/// The members that the benchmark plays: the listener, last, and all senders, each with its key schedule.
+/// The members that the benchmark plays: the listener, last, and all senders, each with its key
+/// schedule.
 struct Members {
     senders: usize,
     authenticity: Authenticity,
@@ -200,7 +201,8 @@ impl Members {
         self.send()
     }
 
-    /// What is due in all schedules: new steps every ten seconds, the end of the epoch before after two.
+    /// What is due in all schedules: new steps every ten seconds, the end of the epoch before after
+    /// two.
     fn handle_timeout(&mut self) -> Result<(), Failed> {
         let now = Instant::now();
         self.schedules.iter_mut().for_each(|schedule| schedule.handle_timeout(now));

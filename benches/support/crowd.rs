@@ -1,4 +1,5 @@
-//! Receivers by UDP, one socket each, all on one thread: behind bare `sendto`, our relay, and rtpengine.
+//! Receivers by UDP, one socket each, all on one thread: behind bare `sendto`, our relay, and
+//! rtpengine.
 
 use std::{
     io::{Read, Write},

@@ -1,4 +1,5 @@
-//! A relay's hop: UDP over the loopback interface, through a thread that forwards and does nothing else.
+//! A relay's hop: UDP over the loopback interface, through a thread that forwards and does nothing
+//! else.
 
 use std::{
     io,

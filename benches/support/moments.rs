@@ -1,4 +1,5 @@
-//! What happens less often than a packet: first packets, unknown keys, new steps, and memory at rest.
+//! What happens less often than a packet: first packets, unknown keys, new steps, and memory at
+//! rest.
 
 use std::{collections::VecDeque, hint::black_box, ops::Range, time::Instant};
 
@@ -19,8 +20,8 @@ use super::{
 
 /// The first packet of each of many senders in a new step, less a later packet of the same senders.
 ///
-/// Their packets of several steps are sealed ahead, so that in a round only the listener works: the keys
-/// it is about to expand are as warm as they would be on a device that is nobody but itself.
+/// Their packets of several steps are sealed ahead, so that in a round only the listener works: the
+/// keys it is about to expand are as warm as they would be on a device that is nobody but itself.
 pub struct NewSender {
     name: &'static str,
     plan: Plan,
@@ -117,7 +118,8 @@ impl Contestant for NewSender {
     }
 }
 
-/// Packets whose KID nobody has, at an opener with 5,000 senders in two epochs: the grace time of a rekey.
+/// Packets whose KID nobody has, at an opener with 5,000 senders in two epochs: the grace time of a
+/// rekey.
 pub struct UnknownKid {
     opener: Opener,
     _schedules: [Schedule; 2],
@@ -246,7 +248,8 @@ impl Install {
             old_seals: Vec::with_capacity(steps),
             old_opens: Vec::with_capacity(steps),
         };
-        // The epoch itself goes in first, and the end of its grace time: from here on a step is all there is.
+        // The epoch itself goes in first, and the end of its grace time: from here on a step is all
+        // there is.
         install.schedule.handle_timeout(now + STEP / 2);
         install.collect();
         install.opens.drain(..).for_each(|rekey| drop(install.opener.install(rekey)));
@@ -322,7 +325,8 @@ pub fn bytes_per_idle_sender() -> f64 {
     (held(5_000) - held(1_000)) / 4_000.0
 }
 
-/// Where a packet stands that had the room's size before it was sealed: nothing is added but header and tag.
+/// Where a packet stands that had the room's size before it was sealed: nothing is added but header
+/// and tag.
 fn unpadded(opus: usize) -> Range<usize> {
     HEADROOM - 7..HEADROOM + opus + 16
 }

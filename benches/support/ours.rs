@@ -64,7 +64,8 @@ impl Ours {
     pub const MANY_SHUFFLED: &'static str = "10 of 5000, any order";
     pub const FORGED: &'static str = "forged";
 
-    /// Packets of the room's size already, so that no padding is added: what the AEAD sees is `size` bytes.
+    /// Packets of the room's size already, so that no padding is added: what the AEAD sees is
+    /// `size` bytes.
     pub fn group(size: usize) -> Self {
         Self::new(Self::GROUP, &[AesGcm::BASE], Plan::new(size), size)
     }

@@ -1,5 +1,5 @@
-//! The media thread: one packet in every slot, sealed, sent through the relay, and opened, with the clock
-//! read between all of them.
+//! The media thread: one packet in every slot, sealed, sent through the relay, and opened, with the
+//! clock read between all of them.
 //!
 //! ```text
 //! due > wake > install keys > seal > hop > open > sleep until the next slot
@@ -58,7 +58,8 @@ pub struct Parts([Samples; Part::ALL.len()]);
 
 impl Parts {
     fn new(packets: usize) -> Self {
-        // An epoch has three keys a sender; more samples than there is room for are counted, not kept.
+        // An epoch has three keys a sender; more samples than there is room for are counted, not
+        // kept.
         Self(Part::ALL.map(|part| Samples::new(if part == Part::Install { packets * 4 } else { packets })))
     }
 
@@ -113,7 +114,8 @@ pub struct Run {
     pub lost: u64,
 }
 
-/// Runs stretches of packets, quiet ones and ones with commits by turns, of each kind `packets` in all.
+/// Runs stretches of packets, quiet ones and ones with commits by turns, of each kind `packets` in
+/// all.
 pub fn run(work: Work, control: &Control, relay: &Loopback, packets: usize) -> Run {
     let stretches = packets.div_ceil(STRETCH);
     let mut run = Run {
@@ -156,7 +158,8 @@ pub fn run(work: Work, control: &Control, relay: &Loopback, packets: usize) -> R
 /// Slots at the start that are not counted.
 const WARM: usize = 200;
 
-/// The thread's own things: what it seals and opens with, and memory for a packet on its way out and back.
+/// The thread's own things: what it seals and opens with, and memory for a packet on its way out
+/// and back.
 struct MediaThread<'a> {
     work: Work,
     control: &'a Control,

@@ -1,4 +1,5 @@
-//! A whole room in one process: every member a real `Room`, messages delivered at once, time virtual.
+//! A whole room in one process: every member a real `Room`, messages delivered at once, time
+//! virtual.
 //!
 //! ```text
 //! call of a room (timed, with all that it yields) > queue > everybody else's handle_control (timed) > ...
@@ -41,7 +42,8 @@ type Number = u32;
 
 struct Member {
     room: Room,
-    /// What the application has of keys: only the host, who is heard, and the newest member, who listens.
+    /// What the application has of keys: only the host, who is heard, and the newest member, who
+    /// listens.
     media: Option<Box<(Sealer, Opener)>>,
     /// The time in this room's calls during the present operation.
     spent: Duration,
@@ -56,7 +58,8 @@ pub struct Cost {
     pub committer: u32,
     /// At the committer: from what it heard, or was told to do, to the last byte for the others.
     pub committing: Duration,
-    /// At one that stays and follows, the middle one of all: from the commit's bytes to the new keys.
+    /// At one that stays and follows, the middle one of all: from the commit's bytes to the new
+    /// keys.
     pub following: Duration,
     /// At the newcomer: making its knock, and from the Welcome's bytes to the first packet opened.
     pub entering: Option<Duration>,
@@ -139,7 +142,8 @@ impl Party {
     }
 
     fn begin(&mut self) {
-        // A heartbeat that falls together with a commit gets no echo in the epoch that it was sent in.
+        // A heartbeat that falls together with a commit gets no echo in the epoch that it was sent
+        // in.
         self.now += Duration::from_millis(7);
         for member in self.members.values_mut() {
             (member.spent, member.sent) = (Duration::ZERO, 0);
@@ -218,7 +222,8 @@ impl Party {
         while let Some((from, message)) = self.queue.pop_front() {
             let others: Vec<Number> = self.members.keys().copied().filter(|number| *number != from).collect();
             for number in others {
-                // What a room has no use for, such as the commit before a Welcome, costs its time too.
+                // What a room has no use for, such as the commit before a Welcome, costs its time
+                // too.
                 let _ = self.call(number, |room, now| Ok(room.handle_control(&message, now)?));
             }
         }

@@ -70,7 +70,8 @@ pub fn serve(role: &str) {
     }
 }
 
-/// The least that forwarding can be: one socket, one `sendto` for each receiver. The receivers' addresses come first.
+/// The least that forwarding can be: one socket, one `sendto` for each receiver. The receivers'
+/// addresses come first.
 fn bare() {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     say(&[socket.local_addr().expect("an address")]);

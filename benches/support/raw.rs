@@ -15,7 +15,8 @@ use super::{
     contest::{Batch, Contestant, Lane},
 };
 
-/// AES-GCM in place, under an expanded key: a nonce from a counter, 7 bytes of header as associated data.
+/// AES-GCM in place, under an expanded key: a nonce from a counter, 7 bytes of header as associated
+/// data.
 ///
 /// ```text
 /// buffer  [ 9 free | header 7 | text | tag 16 ]

@@ -192,7 +192,8 @@ pub fn verdicts(rows: &[Row]) -> String {
     out
 }
 
-/// Whether anything of the library's own allocated while it was timed: the one figure that noise cannot change.
+/// Whether anything of the library's own allocated while it was timed: the one figure that noise
+/// cannot change.
 pub fn allocated(rows: &[Row]) -> bool {
     const OWN: [&str; 11] = [
         Ours::GROUP,

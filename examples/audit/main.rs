@@ -1,8 +1,8 @@
 //! What can be read at a relay: `cargo run --release --example audit -- FILE [--canary TEXT]...`
 //!
-//! FILE is a capture of the relay's own traffic (pcap or pcapng, whole packets: `tcpdump -s 0 -w FILE`), or the
-//! log of our relay. It prints what each protocol shows in clear, sizes and spacing, whether the rest looks like
-//! what a cipher puts out, and a verdict.
+//! FILE is a capture of the relay's own traffic (pcap or pcapng, whole packets: `tcpdump -s 0 -w
+//! FILE`), or the log of our relay. It prints what each protocol shows in clear, sizes and spacing,
+//! whether the rest looks like what a cipher puts out, and a verdict.
 //!
 //! Exit status: 0 nothing but sealed packets, 1 something readable, 2 unusable input.
 

@@ -1,7 +1,8 @@
 //! The control run: an app like the one of 2021, which seals nothing, through the same relay.
 //!
-//! It announces room and people in clear, sends Opus of varying size with pauses, and uploads what it recorded.
-//! The search has to find all of that, or finding nothing in the sealed run would prove nothing.
+//! It announces room and people in clear, sends Opus of varying size with pauses, and uploads what
+//! it recorded. The search has to find all of that, or finding nothing in the sealed run would
+//! prove nothing.
 
 use std::error::Error;
 use std::time::{Duration, Instant};

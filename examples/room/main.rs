@@ -1,9 +1,11 @@
-//! A whole room on one machine: a relay on real sockets, members on threads, real speech, a ban, a latecomer.
+//! A whole room on one machine: a relay on real sockets, members on threads, real speech, a ban, a
+//! latecomer.
 //!
 //! cargo run --release --example room -- --help
 //!
-//! What the relay saw is kept and searched for anything readable; what was heard is compared, to the bit, with
-//! the same Opus packets never sealed; and both come as a table, as JSON and as a page with pictures.
+//! What the relay saw is kept and searched for anything readable; what was heard is compared, to
+//! the bit, with the same Opus packets never sealed; and both come as a table, as JSON and as a
+//! page with pictures.
 
 mod control;
 mod json;

@@ -1,4 +1,5 @@
-//! The page of a run: one self-contained HTML file with pictures that say at a glance what was heard where.
+//! The page of a run: one self-contained HTML file with pictures that say at a glance what was
+//! heard where.
 //!
 //! Nothing is fetched: pictures are data, style is inline, there is no script.
 

@@ -1,4 +1,5 @@
-//! What a run of the room measured, as plain values: the source of the table, the JSON object and the page.
+//! What a run of the room measured, as plain values: the source of the table, the JSON object and
+//! the page.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +17,8 @@ pub struct Report {
     pub packets_sent: u64,
     /// Bytes that the relay saw, and kept.
     pub relay_bytes: u64,
-    /// Packets whose sound was compared, sample by sample, with that of the same Opus packets never sealed.
+    /// Packets whose sound was compared, sample by sample, with that of the same Opus packets never
+    /// sealed.
     pub compared: u64,
     /// Whether all of them were equal to the bit.
     pub bit_identical: bool,
@@ -32,7 +34,8 @@ pub struct Report {
     pub sounds: Sounds,
     /// The media packets of the sealed run as the relay saw them.
     pub sealed: Vec<Seen>,
-    /// The media packets of the control run (variable bit rate, DTX, not sealed) as the relay saw them.
+    /// The media packets of the control run (variable bit rate, DTX, not sealed) as the relay saw
+    /// them.
     pub control: Vec<Seen>,
 }
 
@@ -51,11 +54,13 @@ pub struct Member {
     pub refused: BTreeMap<String, u64>,
     /// From the knock to the moment when it could open packets; for the host, to make the room.
     pub join: Duration,
-    /// From the ban to the last packet that it opened or could have opened, if it was banned and fell deaf.
+    /// From the ban to the last packet that it opened or could have opened, if it was banned and
+    /// fell deaf.
     pub deaf: Option<Duration>,
 }
 
-/// The search for canaries in what the relay saw, and in the control run where they have to be found.
+/// The search for canaries in what the relay saw, and in the control run where they have to be
+/// found.
 #[derive(Debug, Clone)]
 pub struct Audit {
     /// How many canaries were looked for, each in every encoding.

@@ -1,8 +1,9 @@
 //! Sound as a picture: time to the right, pitch upwards, level as colour.
 //!
-//! A short-time Fourier transform with a Hann window of 2,048 samples (43 ms at 48 kHz). The pitch axis is mel,
-//! up to 12 kHz, so that half of the picture belongs to the voice. All pictures share one scale of levels, so
-//! that they can be compared: dark is at or below [`QUIET`], light is at or above [`LOUD`].
+//! A short-time Fourier transform with a Hann window of 2,048 samples (43 ms at 48 kHz). The pitch
+//! axis is mel, up to 12 kHz, so that half of the picture belongs to the voice. All pictures share
+//! one scale of levels, so that they can be compared: dark is at or below [`QUIET`], light is at or
+//! above [`LOUD`].
 
 use realfft::RealFftPlanner;
 
@@ -69,7 +70,8 @@ impl Transform {
         Transform { fft: RealFftPlanner::new().plan_fft_forward(WINDOW), frame: window.clone(), window }
     }
 
-    /// The mean power in each bin of the windows centred between `from` and `to`. A sine at full scale gives 1.
+    /// The mean power in each bin of the windows centred between `from` and `to`. A sine at full
+    /// scale gives 1.
     fn power(&mut self, samples: &[i16], from: usize, to: usize) -> Vec<f64> {
         let windows = (to - from).div_ceil(HOP).max(1);
         let mut spectrum = self.fft.make_output_vec();
@@ -85,7 +87,8 @@ impl Transform {
                 .process(&mut self.frame, &mut spectrum)
                 .expect("both buffers have the lengths planned for");
             for (sum, bin) in power.iter_mut().zip(&spectrum) {
-                // The window passes half of the amplitude, and half of that is in the bins not kept.
+                // The window passes half of the amplitude, and half of that is in the bins not
+                // kept.
                 *sum += f64::from(bin.norm_sqr()) * (4.0 / WINDOW as f64).powi(2) / windows as f64;
             }
         }
@@ -109,7 +112,8 @@ impl Row {
         Row { from: bin(index), to: bin(index + 1) }
     }
 
-    /// The mean power of the bins in the row, or what lies between two bins where the row is narrower than one.
+    /// The mean power of the bins in the row, or what lies between two bins where the row is
+    /// narrower than one.
     fn read(&self, power: &[f64]) -> f64 {
         let (first, last) = (self.from.ceil() as usize, self.to.ceil() as usize);
         if last > first {
@@ -132,8 +136,9 @@ fn mel(hz: f64) -> f64 {
     2595.0 * (1.0 + hz / 700.0).log10()
 }
 
-/// The colours of all levels: lightness rises evenly in OKLCH, hue turns from violet over red to pale yellow, so
-/// that equal steps of level look equal, also in grey and to most colour-blind eyes.
+/// The colours of all levels: lightness rises evenly in OKLCH, hue turns from violet over red to
+/// pale yellow, so that equal steps of level look equal, also in grey and to most colour-blind
+/// eyes.
 fn palette() -> [[u8; 3]; LEVELS] {
     std::array::from_fn(|level| {
         let share = level as f64 / (LEVELS - 1) as f64;

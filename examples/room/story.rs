@@ -61,8 +61,8 @@ pub struct Told {
 }
 
 impl Told {
-    /// From the ban until the last speaker had changed keys, or, if that was later, until the last packet
-    /// that still opened for the banned member.
+    /// From the ban until the last speaker had changed keys, or, if that was later, until the last
+    /// packet that still opened for the banned member.
     pub fn deaf(&self) -> Option<Duration> {
         let speakers = self.cast.iter().filter(|(_, outcome)| !outcome.spoken.is_empty());
         let switched: Option<Vec<_>> =
@@ -254,7 +254,8 @@ impl Stage {
     }
 }
 
-/// Who takes part. Host and speaker take turns of four seconds, and send silence while the other speaks.
+/// Who takes part. Host and speaker take turns of four seconds, and send silence while the other
+/// speaks.
 fn cast(options: &Options, speech: &[i16]) -> Result<Vec<Person>, Box<dyn Error>> {
     let late = options.members - 1;
     let turns = |turn: usize| {

@@ -123,7 +123,8 @@ impl Ear {
                 let (rate, channels) = (loudspeaker.rate(), usize::from(loudspeaker.channels()));
                 let block = rate as usize / 200 * channels;
                 let mut pcm = vec![0.0; block];
-                // What the device takes at a time, and 10 ms: enough for a loop that comes round every five.
+                // What the device takes at a time, and 10 ms: enough for a loop that comes round
+                // every five.
                 let enough = (loudspeaker.played.block() + 2 * block).max(3 * block).min(loudspeaker.room());
                 listener.set_lead(length(enough / channels, rate));
                 while loudspeaker.played.waiting() < enough {
@@ -149,7 +150,8 @@ impl Ear {
         Ok(())
     }
 
-    /// Whether the device is still there; if it is not, goes on with the one that is the system's default now.
+    /// Whether the device is still there; if it is not, goes on with the one that is the system's
+    /// default now.
     #[cfg(feature = "devices")]
     pub fn check(&mut self, listener: &mut Receiver, now: Instant) -> Result<(), Box<dyn Error>> {
         if let Self::Device(loudspeaker) = self

@@ -21,7 +21,8 @@ impl Kept {
     /// Opens the store, and makes it at the first time.
     pub fn open(directory: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         let Some(directory) = directory else { return Ok(Self(None)) };
-        // An application has this key in the platform's key store. Here it lies beside the directory, readable for us alone.
+        // An application has this key in the platform's key store. Here it lies beside the
+        // directory, readable for us alone.
         let path = directory.with_extension("key");
         if !path.exists() {
             let mut options = OpenOptions::new();

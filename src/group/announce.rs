@@ -1,4 +1,5 @@
-//! The announcement of a speaker key, signed so that an outsider can check whose it is (SPEC section 12.2).
+//! The announcement of a speaker key, signed so that an outsider can check whose it is (SPEC
+//! section 12.2).
 //!
 //! ```text
 //! identity key > credential > leaf key > announcement > speaker key > packets
@@ -51,7 +52,8 @@ impl SpeakerKey {
         key
     }
 
-    /// Whether the leaf with this key said so, in this place. Keys under which anybody can sign say nothing.
+    /// Whether the leaf with this key said so, in this place. Keys under which anybody can sign say
+    /// nothing.
     pub(crate) fn is_from(&self, leaf_key: &[u8; 32], place: &Place<'_>) -> bool {
         is_strong(&self.public) && signing::verify(leaf_key, &self.content(place), &self.signature).is_ok()
     }
@@ -71,7 +73,8 @@ impl SpeakerKey {
         UnixTime(self.announced.0.saturating_add(FRESH))
     }
 
-    /// Until when the private half is certain not to be published; a key that never is counts like the shortest.
+    /// Until when the private half is certain not to be published; a key that never is counts like
+    /// the shortest.
     pub(crate) fn promised_until(&self) -> UnixTime {
         let holds = if self.holds == 0 { MIN_HOLDS } else { self.holds };
         UnixTime(self.announced.0.saturating_add(holds.into()))
@@ -96,7 +99,8 @@ impl SpeakerKey {
         })
     }
 
-    /// MLS signs structures that begin with the length of a label of RFC 9420, below 64; this begins with an `s`.
+    /// MLS signs structures that begin with the length of a label of RFC 9420, below 64; this
+    /// begins with an `s`.
     fn content(&self, place: &Place<'_>) -> Vec<u8> {
         Writer::new()
             .bytes(b"sottovoce 1 announcement")

@@ -1,5 +1,5 @@
-//! Reading and writing the library's own structures: big-endian numbers, length prefixes with bounds,
-//! nothing left over (SPEC section 2.2).
+//! Reading and writing the library's own structures: big-endian numbers, length prefixes with
+//! bounds, nothing left over (SPEC section 2.2).
 
 use zeroize::Zeroize;
 

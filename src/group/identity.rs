@@ -18,15 +18,16 @@ use crate::{
 /// A person's or bot's long-term key with the name it shows.
 ///
 /// Store the seed wherever the application keeps secrets; the same seed is the same [`MemberId`] in
-/// every room. The key signs credentials and what has to outlive branches: bans, heartbeats, refusals; it is never a
-/// leaf of an MLS tree. Wiped on drop. SPEC section 6.1.
+/// every room. The key signs credentials and what has to outlive branches: bans, heartbeats,
+/// refusals; it is never a leaf of an MLS tree. Wiped on drop. SPEC section 6.1.
 pub struct Identity {
     key: SigningKey,
     name: Name,
 }
 
 impl Identity {
-    /// Makes the identity of a seed of 32 secret random bytes. The caller wipes its own copy of them.
+    /// Makes the identity of a seed of 32 secret random bytes. The caller wipes its own copy of
+    /// them.
     pub fn from_seed(mut seed: [u8; 32], name: Name) -> Self {
         Self::new(Seed::from_bytes(&mut seed), name)
     }
@@ -82,8 +83,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-/// A name to show: 1 to 64 bytes of UTF-8 without control or text-direction characters, which begins and ends with
-/// something that can be seen.
+/// A name to show: 1 to 64 bytes of UTF-8 without control or text-direction characters, which
+/// begins and ends with something that can be seen.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Name(String);
 
@@ -91,7 +92,8 @@ impl Name {
     /// Takes a name as somebody typed it.
     ///
     /// # Errors
-    /// [`NameError`] if it is empty, longer than 64 bytes, or has a character that controls the display.
+    /// [`NameError`] if it is empty, longer than 64 bytes, or has a character that controls the
+    /// display.
     pub fn new(name: &str) -> Result<Self, NameError> {
         if name.is_empty() {
             return Err(NameError::Empty);
@@ -132,7 +134,8 @@ fn reshapes(c: char) -> bool {
     turns || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Whether a character shows nothing where it stands alone. Between others some of them join or part letters.
+/// Whether a character shows nothing where it stands alone. Between others some of them join or
+/// part letters.
 fn is_invisible(c: char) -> bool {
     let joins =
         matches!(c, '\u{200B}'..='\u{200D}' | '\u{2060}'..='\u{2065}' | '\u{FEFF}' | '\u{00AD}' | '\u{034F}');
@@ -150,9 +153,11 @@ pub enum NameError {
     Empty,
     /// It has more than 64 bytes of UTF-8.
     TooLong,
-    /// It has a control character, or one that turns the direction of text: both reshape what a roster shows.
+    /// It has a control character, or one that turns the direction of text: both reshape what a
+    /// roster shows.
     Control,
-    /// It begins or ends with a blank or a character that shows nothing: two names would look the same.
+    /// It begins or ends with a blank or a character that shows nothing: two names would look the
+    /// same.
     Invisible,
 }
 

@@ -1,9 +1,10 @@
-//! How a room agrees on its keys: the MLS cipher suites of this library (RFC 9420 section 17.1, SPEC section 6.4).
+//! How a room agrees on its keys: the MLS cipher suites of this library (RFC 9420 section 17.1,
+//! SPEC section 6.4).
 
 /// Which MLS cipher suite a room runs: how members agree on the keys that everything else hangs on.
 ///
-/// Fixed for the room's life, and in every invite. Members sign with Ed25519 in both. What packets are
-/// sealed with is [`Suite`](crate::Suite).
+/// Fixed for the room's life, and in every invite. Members sign with Ed25519 in both. What packets
+/// are sealed with is [`Suite`](crate::Suite).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KeyExchange {
     /// X25519: MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519, 0x0001.
@@ -11,9 +12,10 @@ pub enum KeyExchange {
     X25519,
     /// ML-KEM-768 and X25519 together: MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519, 0x004F.
     ///
-    /// For rooms whose traffic somebody stores until there are quantum computers: what is stored stays
-    /// closed as long as one of the two holds. The number is provisional
-    /// (draft-ietf-mls-pq-ciphersuites), and what comes in and what is committed is kilobytes larger.
+    /// For rooms whose traffic somebody stores until there are quantum computers: what is stored
+    /// stays closed as long as one of the two holds. The number is provisional
+    /// (draft-ietf-mls-pq-ciphersuites), and what comes in and what is committed is kilobytes
+    /// larger.
     MlKem768X25519,
 }
 

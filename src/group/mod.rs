@@ -1,5 +1,5 @@
-//! Who is in a room, and what they may do: everything about membership that knows no time and no network
-//! (SPEC sections 6 and 7).
+//! Who is in a room, and what they may do: everything about membership that knows no time and no
+//! network (SPEC sections 6 and 7).
 //!
 //! ```text
 //! identity > credential > leaf of the MLS tree > roster

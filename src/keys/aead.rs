@@ -1,4 +1,5 @@
-//! AES-GCM, for packets, the control envelope and stored records. The only file that names the AEAD.
+//! AES-GCM, for packets, the control envelope and stored records. The only file that names the
+//! AEAD.
 
 use std::hint::black_box;
 
@@ -6,7 +7,8 @@ use ring::aead::{AES_128_GCM, AES_256_GCM, Aad, Algorithm, LessSafeKey, Nonce, U
 
 use super::suite::{NONCE_LEN, Suite, TAG_LEN};
 
-/// An AEAD key with its schedule expanded: expanding it again would cost more than sealing a packet.
+/// An AEAD key with its schedule expanded: expanding it again would cost more than sealing a
+/// packet.
 pub(crate) struct Key(LessSafeKey);
 
 impl Key {
@@ -21,7 +23,8 @@ impl Key {
 
     /// Encrypts `text` in place and returns the tag.
     ///
-    /// The nonce must be new under this key. Texts here are at most 2 MiB, far below the AEAD's limit.
+    /// The nonce must be new under this key. Texts here are at most 2 MiB, far below the AEAD's
+    /// limit.
     #[inline]
     pub(crate) fn seal(&self, nonce: [u8; NONCE_LEN], aad: &[u8], text: &mut [u8]) -> [u8; TAG_LEN] {
         let sealed =
@@ -63,7 +66,8 @@ impl Drop for Key {
     }
 }
 
-/// Seals one control envelope. Every envelope has a key of its own, so the nonce is always zero (SPEC section 8.3).
+/// Seals one control envelope. Every envelope has a key of its own, so the nonce is always zero
+/// (SPEC section 8.3).
 #[cfg(feature = "room")]
 pub(crate) struct EnvelopeKey(Key);
 
@@ -84,7 +88,8 @@ impl EnvelopeKey {
     }
 }
 
-/// Seals stored records, many under one key: the caller brings a random nonce for each (SPEC section 11.1).
+/// Seals stored records, many under one key: the caller brings a random nonce for each (SPEC
+/// section 11.1).
 #[cfg(feature = "room")]
 pub(crate) struct RecordKey(Key);
 

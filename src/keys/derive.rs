@@ -1,6 +1,8 @@
-//! Hash, HMAC and HKDF (RFC 5869, RFC 6234). With `hmac256` the only file that names a hash function.
+//! Hash, HMAC and HKDF (RFC 5869, RFC 6234). With `hmac256` the only file that names a hash
+//! function.
 //!
-//! Not `ring`'s: these states wipe themselves when they go, and deriving from a state that is kept costs less.
+//! Not `ring`'s: these states wipe themselves when they go, and deriving from a state that is kept
+//! costs less.
 
 use hmac::{Hmac, KeyInit, Mac as Authenticate};
 use sha2::{Digest, Sha256, Sha512};
@@ -36,7 +38,8 @@ impl Prk {
         }
     }
 
-    /// HKDF-Expand (RFC 5869 section 2.3) of the concatenated `info` into all of `out`, 255 hashes at most.
+    /// HKDF-Expand (RFC 5869 section 2.3) of the concatenated `info` into all of `out`, 255 hashes
+    /// at most.
     pub(crate) fn expand(&self, info: &[&[u8]], out: &mut [u8]) {
         match self {
             Self::Sha256(prk) => expand(|parts| prk.tag(parts), info, out),

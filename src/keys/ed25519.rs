@@ -1,4 +1,5 @@
-//! The one equation by which every Ed25519 signature is checked (RFC 8032 section 5.1.7, SPEC section 2.3).
+//! The one equation by which every Ed25519 signature is checked (RFC 8032 section 5.1.7, SPEC
+//! section 2.3).
 //!
 //! ```text
 //! key A  32 bytes   canonical, not of small order        signature  R 32 bytes  canonical, not of small order
@@ -6,12 +7,12 @@
 //! encode([S]B - [SHA-512(R | A | message) mod L]A) = R, byte for byte: cofactorless
 //! ```
 //!
-//! RFC 8032 allows two equations and leaves some encodings open, so that two of its implementations can
-//! disagree on a signature that an attacker chose. Packets, credentials, statements, reports, relay tokens
-//! and MLS messages all come here, so no two parts of a room can disagree.
+//! RFC 8032 allows two equations and leaves some encodings open, so that two of its implementations
+//! can disagree on a signature that an attacker chose. Packets, credentials, statements, reports,
+//! relay tokens and MLS messages all come here, so no two parts of a room can disagree.
 //!
-//! `ring` refuses S from L on, a key that is not on the curve, and an R that is not the encoding it computes
-//! itself, which is canonical. [`verify`] refuses the rest before it calls `ring`.
+//! `ring` refuses S from L on, a key that is not on the curve, and an R that is not the encoding it
+//! computes itself, which is canonical. [`verify`] refuses the rest before it calls `ring`.
 
 use ring::signature::{ED25519, UnparsedPublicKey};
 
@@ -31,10 +32,11 @@ pub(crate) fn verify(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Re
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadSignature;
 
-/// Whether signatures under this key can mean anything: the key is canonical and has no small order.
+/// Whether signatures under this key can mean anything: the key is canonical and has no small
+/// order.
 ///
-/// Under a key of small order anybody can make signatures that verify. A key that is not on the curve passes
-/// here and verifies nothing.
+/// Under a key of small order anybody can make signatures that verify. A key that is not on the
+/// curve passes here and verifies nothing.
 pub(crate) fn is_strong(key: &[u8; 32]) -> bool {
     is_canonical(key) && !is_small(key)
 }
@@ -53,7 +55,8 @@ fn is_small(point: &[u8; 32]) -> bool {
     SMALL_ORDER.contains(&y)
 }
 
-/// The y coordinates of the eight points whose order divides 8, and the encodings equal to one modulo p.
+/// The y coordinates of the eight points whose order divides 8, and the encodings equal to one
+/// modulo p.
 const SMALL_ORDER: [[u8; 32]; 7] = [
     hex(b"0000000000000000000000000000000000000000000000000000000000000000"),
     hex(b"0100000000000000000000000000000000000000000000000000000000000000"),

@@ -1,4 +1,5 @@
-//! The secret of a step and the keys of its packets (RFC 9605 sections 4.4.2 and 5.1, SPEC section 4.3).
+//! The secret of a step and the keys of its packets (RFC 9605 sections 4.4.2 and 5.1, SPEC section
+//! 4.3).
 
 use zeroize::Zeroize;
 
@@ -12,7 +13,8 @@ use crate::id::{Counter, KeyId};
 
 /// `sframe_secret` of RFC 9605 for one step: HKDF-Extract("", base_key).
 ///
-/// It gives every frame key of the step, and the base key of the next step, but never an earlier one.
+/// It gives every frame key of the step, and the base key of the next step, but never an earlier
+/// one.
 pub(crate) struct StepSecret {
     suite: Suite,
     prk: Prk,

@@ -1,9 +1,11 @@
-//! HMAC-SHA-256 (RFC 2104) from the two states that its key leaves behind: two hash blocks for a short message.
+//! HMAC-SHA-256 (RFC 2104) from the two states that its key leaves behind: two hash blocks for a
+//! short message.
 //!
-//! The audio thread derives a sender's key with two of these, so they are spared what a general HMAC does for
-//! each message: copying whole contexts, buffering, wiping buffers one by one. What this leaves on the stack is
-//! gone when the derivation's caller scrubs it ([`scrub_stack`](super::secret::scrub_stack)). The compression function is the `sha2`
-//! crate's; the tests hold this to the `hmac` crate and to RFC 9605's values.
+//! The audio thread derives a sender's key with two of these, so they are spared what a general
+//! HMAC does for each message: copying whole contexts, buffering, wiping buffers one by one. What
+//! this leaves on the stack is gone when the derivation's caller scrubs it
+//! ([`scrub_stack`](super::secret::scrub_stack)). The compression function is the `sha2` crate's;
+//! the tests hold this to the `hmac` crate and to RFC 9605's values.
 
 use sha2::block_api::compress256;
 use zeroize::ZeroizeOnDrop;
@@ -36,7 +38,8 @@ impl Key {
     }
 }
 
-/// Hashes the parts on from a state that has taken one block, and the padding of SHA-256 (RFC 6234 section 4.1).
+/// Hashes the parts on from a state that has taken one block, and the padding of SHA-256 (RFC 6234
+/// section 4.1).
 fn finish(state: [u32; 8], parts: &[&[u8]]) -> [u32; 8] {
     let length: usize = parts.iter().map(|part| part.len()).sum();
     if length < BLOCK - 8 { finish_short(state, parts, length) } else { finish_long(state, parts) }

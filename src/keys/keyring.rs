@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Everything is made on the control thread. On the audio thread a ring only moves, and a sender's
-//! frame key is in its slot already. Only where there are more senders than slots is a key expanded when the
-//! first packet of a step comes, into a slot that is there.
+//! frame key is in its slot already. Only where there are more senders than slots is a key expanded
+//! when the first packet of a step comes, into a slot that is there.
 
 use super::{
     frame::{FrameKey, StepSecret},
@@ -28,7 +28,8 @@ pub(crate) struct EpochRing {
     pub(crate) packet_size: PacketSize,
     /// Ascending by leaf, in the order that the tables index.
     pub(crate) senders: Box<[Sender]>,
-    /// Leaves that the commit into this epoch removed, ascending: they have no grace in the epoch before.
+    /// Leaves that the commit into this epoch removed, ascending: they have no grace in the epoch
+    /// before.
     removed: Box<[Leaf]>,
     steps: [Option<Box<StepRing>>; 4],
     /// Steps before this one are over, and do not come back with their replay windows empty.
@@ -59,7 +60,8 @@ impl EpochRing {
 
     /// Puts a step in its place; what stood there, four steps older, comes back.
     ///
-    /// A step that is there already stays, with its replay windows; one that was retired is handed back.
+    /// A step that is there already stays, with its replay windows; one that was retired is handed
+    /// back.
     pub(crate) fn install(&mut self, ring: Box<StepRing>) -> Option<Box<StepRing>> {
         if ring.step < self.first {
             return Some(ring);
@@ -153,7 +155,8 @@ pub(crate) struct Slot {
 }
 
 impl StepRing {
-    /// A step with that many slots. If they are enough for everybody, all keys but our own are expanded now.
+    /// A step with that many slots. If they are enough for everybody, all keys but our own are
+    /// expanded now.
     pub(crate) fn new(
         step: Step,
         secret: StepSecret,
@@ -162,7 +165,8 @@ impl StepRing {
         own: Option<KeyId>,
     ) -> Self {
         let vacant = || Slot { kid: KeyId(0), key: None, window: Window::new(), failures: 0 };
-        // A vacant slot is copied from the stack with whatever lies where its key will be: our own keys, just made.
+        // A vacant slot is copied from the stack with whatever lies where its key will be: our own
+        // keys, just made.
         scrub_stack::<DEEP>();
         let kids: Vec<KeyId> = table.kids().filter(|kid| Some(*kid) != own).collect();
         let slots = (0..slots).map(|_| vacant()).collect();
@@ -199,7 +203,8 @@ impl StepRing {
 
     /// Gives `kid` a slot: a fresh one, or one whose key has never opened anything.
     ///
-    /// A slot with opened counters is never given away: its replay window must live as long as its key.
+    /// A slot with opened counters is never given away: its replay window must live as long as its
+    /// key.
     #[inline(never)]
     fn fill(&mut self, kid: KeyId) -> Option<usize> {
         let index = if self.used < self.slots.len() {

@@ -88,7 +88,8 @@ impl Table {
 /// Never a KID: those have their highest bit set.
 const VACANT: u32 = 0;
 
-/// `0x80000000 | (HMAC & 0x7ffffffc) | step mod 4`: always four bytes, and steps never collide with their neighbours.
+/// `0x80000000 | (HMAC & 0x7ffffffc) | step mod 4`: always four bytes, and steps never collide with
+/// their neighbours.
 fn candidate(mac: &Mac, step: Step, leaf: Leaf, attempt: u8) -> u32 {
     let [a, b, c, d] = leaf.0.to_be_bytes();
     let tag = u32::from_be_bytes(mac.tag(&[a, b, c, d, attempt]));

@@ -57,7 +57,8 @@ impl SealRekey {
         Self(SealChange::Resume)
     }
 
-    /// Stops sealing and takes the key out. Only another key ends this; [`SealRekey::resume`] does not.
+    /// Stops sealing and takes the key out. Only another key ends this; [`SealRekey::resume`] does
+    /// not.
     pub fn stop(reason: Silence) -> Self {
         Self(SealChange::Stop(reason))
     }

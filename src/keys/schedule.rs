@@ -80,9 +80,9 @@ pub struct Speaker {
 /// The media keys of one epoch, made step by step as time passes.
 ///
 /// Sans-IO: feed it time with [`handle_timeout`](Self::handle_timeout) when
-/// [`poll_timeout`](Self::poll_timeout) says so, and give what
-/// [`poll_rekey`](Self::poll_rekey) yields to the sealer and the opener, in order. Dropping it wipes the
-/// chain; keys that were handed over live on in the sealer and the opener.
+/// [`poll_timeout`](Self::poll_timeout) says so, and give what [`poll_rekey`](Self::poll_rekey)
+/// yields to the sealer and the opener, in order. Dropping it wipes the chain; keys that were
+/// handed over live on in the sealer and the opener.
 pub struct Schedule {
     suite: Suite,
     authenticity: Authenticity,
@@ -114,8 +114,9 @@ impl Schedule {
     /// The epoch secret is wiped before this returns.
     ///
     /// # Errors
-    /// [`ScheduleError::Speakers`] unless the speakers are strictly ascending by leaf and at most 65,000;
-    /// [`ScheduleError::Context`] if the group id or the authenticator is empty or above 255 bytes.
+    /// [`ScheduleError::Speakers`] unless the speakers are strictly ascending by leaf and at most
+    /// 65,000; [`ScheduleError::Context`] if the group id or the authenticator is empty or above
+    /// 255 bytes.
     pub fn start(start: EpochStart<'_>, now: Instant) -> Result<Self, ScheduleError> {
         let schedule = Self::begin(&start, now);
         drop(start);
@@ -186,8 +187,8 @@ impl Schedule {
     /// Takes another member's announcement, which MLS has authenticated as from `leaf`.
     ///
     /// # Errors
-    /// [`ScheduleError::NotASpeaker`] if the leaf may not speak; [`ScheduleError::WeakKey`] for a key
-    /// under which anybody could sign. Packets of that leaf stay refused then.
+    /// [`ScheduleError::NotASpeaker`] if the leaf may not speak; [`ScheduleError::WeakKey`] for a
+    /// key under which anybody could sign. Packets of that leaf stay refused then.
     pub fn handle_speaker(&mut self, leaf: Leaf, key: [u8; 32]) -> Result<(), ScheduleError> {
         if leaf == self.own_leaf || self.leaves.binary_search(&leaf).is_err() {
             return Err(ScheduleError::NotASpeaker);
@@ -203,8 +204,8 @@ impl Schedule {
 
     /// Silences a leaf from now on, for the rest of the epoch.
     ///
-    /// Its packets are refused as [`Refusal::Muted`](crate::Refusal::Muted), those of the epoch before as well; if
-    /// it is our own, the sealer is stopped.
+    /// Its packets are refused as [`Refusal::Muted`](crate::Refusal::Muted), those of the epoch
+    /// before as well; if it is our own, the sealer is stopped.
     pub fn mute(&mut self, leaf: Leaf) {
         let mut queued = false;
         for rekey in &mut self.rekeys {
@@ -228,7 +229,8 @@ impl Schedule {
         }
     }
 
-    /// Takes an announcement back: packets of that leaf are refused until it announces its key again.
+    /// Takes an announcement back: packets of that leaf are refused until it announces its key
+    /// again.
     ///
     /// Does nothing for a leaf that may not speak, and with [`Authenticity::Group`].
     pub fn withdraw_speaker(&mut self, leaf: Leaf) {
@@ -248,7 +250,8 @@ impl Schedule {
         now.saturating_duration_since(self.began)
     }
 
-    /// Takes the keeper's [`elapsed`](Self::elapsed): the step clock catches up, and never goes back.
+    /// Takes the keeper's [`elapsed`](Self::elapsed): the step clock catches up, and never goes
+    /// back.
     ///
     /// One report moves it by six steps at most.
     pub fn handle_elapsed(&mut self, reported: Duration, now: Instant) {

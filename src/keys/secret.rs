@@ -1,4 +1,5 @@
-//! The one wrapper of secret bytes: wiped on drop, never printed, compared or copied (SPEC section 9).
+//! The one wrapper of secret bytes: wiped on drop, never printed, compared or copied (SPEC section
+//! 9).
 
 use std::hint::black_box;
 
@@ -41,8 +42,8 @@ impl Drop for Secret {
 
 /// The secret that all members of an epoch share and nobody else: where every media key comes from.
 ///
-/// A room takes it from the MLS exporter once an epoch; an application with an MLS group of its own may
-/// bring it from there. Wiped on drop. SPEC section 4.1.
+/// A room takes it from the MLS exporter once an epoch; an application with an MLS group of its own
+/// may bring it from there. Wiped on drop. SPEC section 4.1.
 pub struct EpochSecret(pub(crate) Secret);
 
 impl EpochSecret {

@@ -21,7 +21,8 @@ pub(crate) struct Case {
     values: BTreeMap<String, String>,
 }
 
-/// The cases of a file with this topic. Fails if there is no such file, or not exactly `count` of them.
+/// The cases of a file with this topic. Fails if there is no such file, or not exactly `count` of
+/// them.
 pub(crate) fn cases(file: &str, topic: &str, count: usize) -> Vec<Case> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(file);
     let text = fs::read_to_string(&path).unwrap_or_else(|why| panic!("{}: {why}", path.display()));
@@ -88,8 +89,9 @@ fn rfc_9605_key_derivation() {
         let salt_label = [b"SFrame 1.0 Secret salt ".as_slice(), &kid, &id_bytes].concat();
         assert_eq!(key_label, case.bytes("sframe_key_label"));
         assert_eq!(salt_label, case.bytes("sframe_salt_label"));
-        // Suites 1 to 3 hash as suite 4 does. Their AEAD, AES-CTR with a short HMAC, is left out of this
-        // library on purpose, so here their derivation is checked, and in no other test anything of them.
+        // Suites 1 to 3 hash as suite 4 does. Their AEAD, AES-CTR with a short HMAC, is left out of
+        // this library on purpose, so here their derivation is checked, and in no other test
+        // anything of them.
         let hashes_as = if id == 5 { Suite::Aes256Gcm } else { Suite::Aes128Gcm };
         let prk = Prk::extract(hashes_as, &[], &case.bytes("base_key"));
         let (key, salt) = (case.bytes("sframe_key"), case.bytes("sframe_salt"));
@@ -98,7 +100,8 @@ fn rfc_9605_key_derivation() {
     }
 }
 
-/// The `sframe` cases of suites 4 and 5 from base key to ciphertext, through the code that packets go through.
+/// The `sframe` cases of suites 4 and 5 from base key to ciphertext, through the code that packets
+/// go through.
 #[test]
 fn rfc_9605_aes_gcm() {
     let mut checked = Vec::new();

@@ -6,7 +6,8 @@ use crate::id::IdentityKey;
 /// What somebody of rank wants to be the law.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// Lets somebody in who is out and not banned. `used_up` is the single-use invite that it came by.
+    /// Lets somebody in who is out and not banned. `used_up` is the single-use invite that it came
+    /// by.
     Admit {
         /// Whom.
         who: Tag,
@@ -37,7 +38,8 @@ pub(crate) enum Act {
         /// Whom.
         who: Tag,
     },
-    /// Puts somebody out until an Unban. About a moderator by the host alone, who keeps none of its words.
+    /// Puts somebody out until an Unban. About a moderator by the host alone, who keeps none of its
+    /// words.
     Ban {
         /// Whom.
         who: Tag,
@@ -61,7 +63,8 @@ pub(crate) enum Act {
         /// Whether it is banned as well.
         banned: bool,
     },
-    /// The host makes a member host, and becomes a listener. Only to somebody heard in the last 15 s.
+    /// The host makes a member host, and becomes a listener. Only to somebody heard in the last 15
+    /// s.
     HandOver {
         /// To whom.
         to: IdentityKey,

@@ -26,9 +26,9 @@ pub(crate) const TAKE_IN_AT: usize = 256;
 
 /// Signs what makes `act` the law, from what the signer knows.
 ///
-/// `now_ms` is Unix time, `random` gives the terms of promotions, `seen` says of which tags the signer
-/// has seen a leaf or a knock. The result has to be merged into the store, and kept durably, before it
-/// is sent.
+/// `now_ms` is Unix time, `random` gives the terms of promotions, `seen` says of which tags the
+/// signer has seen a leaf or a knock. The result has to be merged into the store, and kept durably,
+/// before it is sent.
 ///
 /// # Errors
 /// [`ActError`] says why the signer cannot do this, and what else would help.
@@ -153,8 +153,8 @@ pub(crate) const RENEWED_FOR_MS: u64 = 60_000;
 /// A table signed less than this after a word may not have known it.
 pub(crate) const UNKNOWN_FOR_MS: u64 = 2_000;
 
-/// L33: the signer's Bans and admissions of the last minute, signed again above the base of a table that
-/// neither lists nor could know them.
+/// L33: the signer's Bans and admissions of the last minute, signed again above the base of a table
+/// that neither lists nor could know them.
 ///
 /// A word of a term that has ended is not renewed: the host ended it knowingly.
 pub(crate) fn renewals(identity: &Identity, store: &Store, recent: &[Recent], now_ms: u64) -> Vec<Statement> {
@@ -214,8 +214,8 @@ pub(crate) enum ActError {
     NotYours,
     /// The law says so already.
     AlreadySo,
-    /// The signer's window or one of the law's bounds is used up: a moderator waits for a table of the
-    /// host, a host puts somebody out first.
+    /// The signer's window or one of the law's bounds is used up: a moderator waits for a table of
+    /// the host, a host puts somebody out first.
     Full,
     /// There is no greater table number: the host has to hand over.
     Exhausted,
@@ -374,7 +374,8 @@ impl<'a> Signer<'a> {
         draft.sign(self, self.key, now_ms, seen)
     }
 
-    /// L31: the word with the next number, if that is in the window; `new` other tags are spoken about at once.
+    /// L31: the word with the next number, if that is in the window; `new` other tags are spoken
+    /// about at once.
     fn word(&self, about: Tag, word: Word, new: usize) -> Option<Standing> {
         let next = self.next(about, word.register())?;
         let numbers = self.law.numbers(&about);
@@ -382,7 +383,8 @@ impl<'a> Signer<'a> {
             Register::Role => numbers.base_n,
             Register::Ban => numbers.base_bn,
         };
-        // Another moderator's number at the end of the window does not stand in the way of a Ban, which counts beside it.
+        // Another moderator's number at the end of the window does not stand in the way of a Ban,
+        // which counts beside it.
         let last = base.saturating_add(WINDOW);
         let beside = word == Word::Ban
             && self.is_host().is_err()

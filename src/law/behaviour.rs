@@ -167,7 +167,8 @@ fn l32_l35_of_the_words_of_who_is_demoted_those_stay_that_the_host_keeps() {
     assert!(law.standing_of(&kept).banned && !law.standing_of(&dropped).banned);
     assert_eq!(law.rank_of(&world.people[M].key), Rank::None);
     assert_eq!(world.position(FOUNDER, M).role, Role::Listener);
-    // L35: members that had the ban in force learn that it fell; the host lifted the other knowingly.
+    // L35: members that had the ban in force learn that it fell; the host lifted the other
+    // knowingly.
     let merged = world.show_known(FOUNDER, MEMBER);
     let fallen: Vec<_> = merged.fallen.iter().map(|fallen| fallen.ban().content().about).collect();
     assert_eq!(fallen, [dropped]);

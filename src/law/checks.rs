@@ -25,7 +25,8 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// L28: follows the hand-overs shown from the office that is known, and takes at each office the newest table.
+    /// L28: follows the hand-overs shown from the office that is known, and takes at each office
+    /// the newest table.
     pub(super) fn tables(
         &mut self,
         base: &LiveSet,

@@ -40,8 +40,8 @@ pub(super) struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    /// L32: all entries, and the words that count, but for those of the demoted that nobody keeps and
-    /// those of others about tags of which the host knows nothing else.
+    /// L32: all entries, and the words that count, but for those of the demoted that nobody keeps
+    /// and those of others about tags of which the host knows nothing else.
     pub(super) fn new(signer: &Signer<'a>, demoted: &Demoted, touched: &[Tag], seen: Seen<'_>) -> Self {
         let law = signer.law;
         let listed = law.rest().entries().iter().map(|entry| (entry.tag, *entry));

@@ -1,5 +1,5 @@
-//! The model in `crates/law-model` has a law of its own words. This compares it with the real one, on random
-//! statements with real signatures, so that the two do not drift apart.
+//! The model in `crates/law-model` has a law of its own words. This compares it with the real one,
+//! on random statements with real signatures, so that the two do not drift apart.
 
 use law_model::{
     Rules,

@@ -1,4 +1,5 @@
-//! Numbers and tags at the edges of what the law bounds, by honest and hostile signers (`spec/law.md`, P5).
+//! Numbers and tags at the edges of what the law bounds, by honest and hostile signers
+//! (`spec/law.md`, P5).
 
 use super::{
     Act, ActError, Pins, Rank, Rest, Role, RoleWord, Statement, Tag, Word,

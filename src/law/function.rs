@@ -44,7 +44,8 @@ pub(crate) struct Law {
     ranks: BTreeMap<Tag, IdentityKey>,
     subjects: BTreeMap<Tag, Subject>,
     standings: usize,
-    /// Of each issuer whose words in a register count: about how many tags, and the greatest of them.
+    /// Of each issuer whose words in a register count: about how many tags, and the greatest of
+    /// them.
     reach: BTreeMap<(IdentityKey, Register), (usize, Tag)>,
     salted: Arc<Terms>,
 }
@@ -169,7 +170,8 @@ impl Law {
         Numbers { base_n: base.n, base_bn: base.bn, n: said.n, bn: said.bn }
     }
 
-    /// The number that a moderator's Ban about a tag has to be above: that of the host's ban word, else the table's.
+    /// The number that a moderator's Ban about a tag has to be above: that of the host's ban word,
+    /// else the table's.
     pub(super) fn settled_bn(&self, tag: &Tag) -> u32 {
         let of_host = self
             .words(tag)
@@ -192,8 +194,8 @@ impl Law {
         self.rest.entry(tag).copied().unwrap_or(Entry::unlisted(*tag, self.rest.floor()))
     }
 
-    /// Whether a word that counts gives a role to this tag, or the table in force took one in: the number above the
-    /// floor alone says nothing, for everybody who is not listed has it.
+    /// Whether a word that counts gives a role to this tag, or the table in force took one in: the
+    /// number above the floor alone says nothing, for everybody who is not listed has it.
     pub(crate) fn has_role_word(&self, tag: &Tag) -> bool {
         let is_role = |word: &Genuine<Standing>| word.content().word.register() == Register::Role;
         self.words(tag).iter().any(is_role) || self.rest.entry(tag).is_some_and(|entry| entry.n > 0)
@@ -242,8 +244,8 @@ impl Law {
         listed.chain(self.subjects.keys()).chain(self.ranks.keys()).copied().collect()
     }
 
-    /// Whether a standing is in its issuer's term and in the window of its number. It counts if besides
-    /// no later word of its issuer takes its place.
+    /// Whether a standing is in its issuer's term and in the window of its number. It counts if
+    /// besides no later word of its issuer takes its place.
     pub(crate) fn hears(&self, standing: &Standing) -> bool {
         let rank = self.rank_of(&standing.issuer);
         if rank == Rank::None
@@ -261,7 +263,8 @@ impl Law {
         above && (!clamped || standing.n.saturating_sub(base) <= WINDOW)
     }
 
-    /// About how many tags words of this issuer count in a register, and whether `tag` is one of them.
+    /// About how many tags words of this issuer count in a register, and whether `tag` is one of
+    /// them.
     pub(crate) fn spoken_about(&self, issuer: &IdentityKey, register: Register, tag: &Tag) -> (usize, bool) {
         let is_own = |word: &Standing| word.issuer == *issuer && word.word.register() == register;
         let spoken = self.words(tag).iter().any(|word| is_own(word.content()));
@@ -447,7 +450,8 @@ impl Law {
     }
 }
 
-/// L11: of two words the one with the greater precedence counts: number, then the stricter, then the least id.
+/// L11: of two words the one with the greater precedence counts: number, then the stricter, then
+/// the least id.
 pub(super) fn precedence(word: &Genuine<Standing>) -> (u32, u8, std::cmp::Reverse<StatementId>) {
     let said = word.content();
     (said.n, said.word.strictness(), std::cmp::Reverse(word.id()))

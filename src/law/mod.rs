@@ -10,14 +10,15 @@
 //! ```
 //!
 //! `statement`, `table` and `standing` hold the bytes, `function` and `offices` the function, `set`
-//! the canonical set that the law hash covers, `store` and `checks` what one member keeps, `acts` and
-//! `draft` what an honest person of rank signs. Nothing here reads a clock, draws randomness or sends: these are arguments and results.
+//! the canonical set that the law hash covers, `store` and `checks` what one member keeps, `acts`
+//! and `draft` what an honest person of rank signs. Nothing here reads a clock, draws randomness or
+//! sends: these are arguments and results.
 //!
 //! Five rules are not the obvious ones:
 //!
-//! - Of one issuer the standings about the 256 least tags of each register count, not "Bans first". An order that
-//!   looks at the word lets an Unban push itself out of the bound and wake the Ban that it took
-//!   back; an order by tag alone gives the same set whatever was merged first.
+//! - Of one issuer the standings about the 256 least tags of each register count, not "Bans first".
+//!   An order that looks at the word lets an Unban push itself out of the bound and wake the Ban
+//!   that it took back; an order by tag alone gives the same set whatever was merged first.
 //! - A chain has at most 1,024 hand-overs, so that two hosts who hand an office to and fro cannot
 //!   grow what every member keeps. The last host can still close the room.
 //! - A hand-over without its rest counts if something that counts follows it, and only then.

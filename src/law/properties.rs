@@ -1,5 +1,6 @@
 //! The properties of the law (`spec/law.md`, P1 to P8), by honest and hostile signers with real
-//! signatures. For each rule that defends one, a test takes the rule out and sees the property break.
+//! signatures. For each rule that defends one, a test takes the rule out and sees the property
+//! break.
 
 use proptest::prelude::*;
 
@@ -346,7 +347,8 @@ fn without_l14_a_former_host_takes_the_room_back() {
     assert_eq!(without(Rule::Pin, host), world.people[OTHER].key);
 }
 
-/// Whether a property fails for some steps when `rule` is taken out, and for none of the same with it.
+/// Whether a property fails for some steps when `rule` is taken out, and for none of the same with
+/// it.
 fn breaks(rule: Rule, property: impl Fn(&[Step]) -> bool) {
     let all = (0..6).flat_map(|about| (0..4).flat_map(move |which| (0..9).map(move |n| (about, which, n))));
     let broken = all.filter(|(about, which, n)| {

@@ -34,7 +34,8 @@ struct Inner {
 }
 
 impl LiveSet {
-    /// The set of a room about which nothing was said: the founder is host, nobody else is admitted.
+    /// The set of a room about which nothing was said: the founder is host, nobody else is
+    /// admitted.
     pub(crate) fn new(terms: Arc<Terms>, anchor: Anchor) -> Self {
         let group_id = terms.group_id();
         Self::of(terms, group_id, anchor, &BTreeMap::new(), &Pins::default())
@@ -159,7 +160,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<Vec<Statement>, Malformed>
 /// 256 tags each.
 pub(crate) const MAX_SHOWN: u32 = 65_536;
 
-/// The hand-overs that a member has taken, oldest first. It never takes another one of the same office.
+/// The hand-overs that a member has taken, oldest first. It never takes another one of the same
+/// office.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pins(Vec<StatementId>);
 
@@ -185,8 +187,8 @@ impl Pins {
         self.0.iter().all(|pin| chain.contains(pin))
     }
 
-    /// Whether the law and the pins took different hand-overs of one office: what a commit must not show.
-    /// A law that is only behind, or only ahead, does not part.
+    /// Whether the law and the pins took different hand-overs of one office: what a commit must not
+    /// show. A law that is only behind, or only ahead, does not part.
     pub(crate) fn part_from(&self, law: &Law) -> bool {
         law.chain().zip(&self.0).any(|(taken, pin)| taken != *pin)
     }

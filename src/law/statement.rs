@@ -170,7 +170,8 @@ impl Statement {
     /// Reads one statement that fills `bytes`.
     ///
     /// # Errors
-    /// [`Malformed`] for any byte that is not in the form of L10, a rest that is not the table's included.
+    /// [`Malformed`] for any byte that is not in the form of L10, a rest that is not the table's
+    /// included.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
         let statement = Self::read(&mut reader)?;

@@ -36,7 +36,8 @@ pub(crate) struct Store {
     own: BTreeMap<(Term, Tag, Register), u32>,
     proofs: Vec<SecondHandOver>,
     fallen: Vec<FallenBan>,
-    /// Genuine statements shown in this epoch, which a commit may still need though known law does not.
+    /// Genuine statements shown in this epoch, which a commit may still need though known law does
+    /// not.
     shown: BTreeMap<StatementId, GenuineStatement>,
 }
 
@@ -113,9 +114,9 @@ impl Store {
 
     /// Takes what was shown: known law becomes the law of what is known, the epoch's and this.
     ///
-    /// Only statements whose issuer has rank, in the term and office that they name, cost a signature
-    /// check, at most [`Store::MAX_CHECKS`] of them, tables first. What was not looked at is handed
-    /// back; the caller may merge it in its next turn.
+    /// Only statements whose issuer has rank, in the term and office that they name, cost a
+    /// signature check, at most [`Store::MAX_CHECKS`] of them, tables first. What was not looked at
+    /// is handed back; the caller may merge it in its next turn.
     pub(crate) fn merge(&mut self, statements: Vec<Statement>, epoch_law: &LiveSet) -> Merged {
         let before = self.known.clone();
         let mut work = Work { left: Self::MAX_CHECKS, seconds: Vec::new(), unlooked: Vec::new() };

@@ -129,8 +129,8 @@ impl Rest {
     /// Most entries of a table.
     pub(crate) const MAX_ENTRIES: usize = 4_096;
 
-    /// A rest of these parts, in any order. None if a bound is exceeded, somebody stands in it twice, or
-    /// a moderator has the zero key or the zero term.
+    /// A rest of these parts, in any order. None if a bound is exceeded, somebody stands in it
+    /// twice, or a moderator has the zero key or the zero term.
     pub(crate) fn new(floor: u32, mut moderators: Vec<Moderator>, mut entries: Vec<Entry>) -> Option<Self> {
         moderators.sort_by_key(|moderator| moderator.key);
         entries.sort_by_key(|entry| entry.tag);

@@ -1,4 +1,5 @@
-//! What a room is and stays: the terms, whose hash is the room's group id (`spec/law.md`, L1 to L4).
+//! What a room is and stays: the terms, whose hash is the room's group id (`spec/law.md`, L1 to
+//! L4).
 
 use std::fmt;
 
@@ -101,12 +102,14 @@ impl Terms {
         self.tag_of(key.id())
     }
 
-    /// The tag under which tables and standings speak about an identity, known by its fingerprint alone (L3).
+    /// The tag under which tables and standings speak about an identity, known by its fingerprint
+    /// alone (L3).
     pub(crate) fn tag_of(&self, member: MemberId) -> Tag {
         self.keyed(b"sottovoce 2 tag", member.as_bytes())
     }
 
-    /// The tag under which standings speak about an invite: its id, expiry in Unix seconds and uses.
+    /// The tag under which standings speak about an invite: its id, expiry in Unix seconds and
+    /// uses.
     pub(crate) fn invite_tag(&self, id: &[u8; 16], expiry: u64, uses: u16) -> Tag {
         let content = Writer::new().bytes(id).u64(expiry).u16(uses).finish();
         self.keyed(b"sottovoce 2 invite", &content)

@@ -1,8 +1,10 @@
-//! Packets that came before their key: a small ring that holds them for a moment (SPEC section 5.6).
+//! Packets that came before their key: a small ring that holds them for a moment (SPEC section
+//! 5.6).
 
 use super::open::{MAX_FRAME, Opener};
 
-/// Holds packets that were refused as [early](crate::Refusal::is_early), to try them after the next rekey.
+/// Holds packets that were refused as [early](crate::Refusal::is_early), to try them after the next
+/// rekey.
 ///
 /// Bounded: a full ring forgets its oldest packet. All memory is taken when it is made.
 pub struct Early {
@@ -25,7 +27,8 @@ impl Early {
         Self { frames: (0..packets).map(|_| vacant()).collect(), next: 0, held: 0 }
     }
 
-    /// Keeps a copy of a packet. Places are filled in turn, and then again in turn, the oldest first.
+    /// Keeps a copy of a packet. Places are filled in turn, and then again in turn, the oldest
+    /// first.
     ///
     /// A packet larger than any that can be opened is not kept.
     pub fn hold(&mut self, frame: &[u8]) {

@@ -50,7 +50,8 @@ impl Header {
         Self::parse_any(frame)
     }
 
-    /// Reads the header of a packet: what [`parse`](Self::parse) reads, with a counter that a key may use.
+    /// Reads the header of a packet: what [`parse`](Self::parse) reads, with a counter that a key
+    /// may use.
     #[inline]
     pub(crate) fn of_packet(frame: &[u8]) -> Result<(Self, usize), Malformed> {
         let (header, len) = Self::parse(frame)?;
@@ -112,7 +113,8 @@ mod tests {
 
     use super::*;
 
-    /// RFC 9605 section 4.3 once more: both fields as text in base 256, and the shortest form by its length.
+    /// RFC 9605 section 4.3 once more: both fields as text in base 256, and the shortest form by
+    /// its length.
     fn naive(frame: &[u8]) -> Option<(u64, u64, usize)> {
         let mut rest = frame.iter();
         let config = *rest.next()?;

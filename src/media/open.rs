@@ -1,4 +1,5 @@
-//! The opener: sealed packets of everybody in, attributed Opus packets out (RFC 9605 section 4.4.4, SPEC section 5.4).
+//! The opener: sealed packets of everybody in, attributed Opus packets out (RFC 9605 section 4.4.4,
+//! SPEC section 5.4).
 //!
 //! ```text
 //! header > KID > sender's standing > replay screen > tag > signature > Opus > record the counter
@@ -32,7 +33,8 @@ pub struct Opener {
     current: Option<Box<EpochRing>>,
     previous: Option<Box<EpochRing>>,
     stats: OpenStats,
-    /// Contexts of the epochs that were here, so that none comes back with its replay windows empty.
+    /// Contexts of the epochs that were here, so that none comes back with its replay windows
+    /// empty.
     seen: [[u8; 32]; REMEMBERED],
     remembered: usize,
 }
@@ -53,7 +55,8 @@ impl Opener {
 
     /// Takes a change of keys. What it replaces comes back, to be dropped elsewhere.
     ///
-    /// A step or epoch that is or was here already changes nothing, so that no replay window starts anew.
+    /// A step or epoch that is or was here already changes nothing, so that no replay window starts
+    /// anew.
     pub fn install(&mut self, rekey: OpenRekey) -> Retired {
         let contents = match rekey.0 {
             OpenChange::Epoch(ring) => self.enter(ring),
@@ -102,8 +105,8 @@ impl Opener {
 
     /// Opens a sealed packet in place.
     ///
-    /// On success the Opus packet is in `frame`, behind the header, and [`Opened`] borrows it. A refusal
-    /// before the tag is checked leaves `frame` as it was, so that it can be tried again
+    /// On success the Opus packet is in `frame`, behind the header, and [`Opened`] borrows it. A
+    /// refusal before the tag is checked leaves `frame` as it was, so that it can be tried again
     /// ([`Refusal::is_early`]); one after it leaves bytes without meaning.
     ///
     /// # Errors
@@ -117,7 +120,8 @@ impl Opener {
         opened
     }
 
-    /// Whether `frame` would get past the look-up of its key and speaker now. Counts and changes nothing.
+    /// Whether `frame` would get past the look-up of its key and speaker now. Counts and changes
+    /// nothing.
     pub fn knows(&mut self, frame: &[u8]) -> bool {
         let Ok((header, _)) = Header::of_packet(frame) else { return false };
         self.find(header.kid)
@@ -149,7 +153,8 @@ impl Opener {
         opened
     }
 
-    /// The epoch, step and sender of a KID. The present epoch comes first, so a KID is never two keys.
+    /// The epoch, step and sender of a KID. The present epoch comes first, so a KID is never two
+    /// keys.
     #[inline]
     fn find(&mut self, kid: KeyId) -> Option<Place<'_>> {
         if self.previous.is_some() {
@@ -340,7 +345,8 @@ pub enum Refusal {
     TooOld,
     /// The tag does not hold: altered, or sealed by somebody who is not in the room.
     Forged,
-    /// The speaker's signature does not hold or is not in the padding: another member, in this one's voice.
+    /// The speaker's signature does not hold or is not in the padding: another member, in this
+    /// one's voice.
     Unsigned,
     /// A member sealed something that is not an Opus packet.
     NotOpus,
@@ -384,7 +390,8 @@ impl Refusal {
         Self::WrongSize,
     ];
 
-    /// Whether the packet may only have come before its key: hold it and try again after the next rekey.
+    /// Whether the packet may only have come before its key: hold it and try again after the next
+    /// rekey.
     pub const fn is_early(self) -> bool {
         matches!(self, Self::UnknownKey | Self::UnknownSpeaker)
     }

@@ -73,7 +73,8 @@ impl std::error::Error for MalformedOpus {}
 /// What padding has to know of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// The count byte of a code 3 packet, or the one that would say the same: frames, and the VBR bit.
+    /// The count byte of a code 3 packet, or the one that would say the same: frames, and the VBR
+    /// bit.
     count: u8,
     code: u8,
     /// Bytes of the padding length, 0 without padding.
@@ -162,7 +163,8 @@ impl Shape {
         }
     }
 
-    /// Grows the packet at `buffer[start..end]` as `growth` says, and fills its new padding with `fill`.
+    /// Grows the packet at `buffer[start..end]` as `growth` says, and fills its new padding with
+    /// `fill`.
     ///
     /// Returns where it stands then. `None` if the buffer has no room for that.
     #[inline]
@@ -254,7 +256,8 @@ mod tests {
         buffer[start..start + size].to_vec()
     }
 
-    /// The frames of a packet, read by rules written a second time: code by code, into owned frames.
+    /// The frames of a packet, read by rules written a second time: code by code, into owned
+    /// frames.
     fn frames(packet: &[u8]) -> Vec<Vec<u8>> {
         let rest = &packet[1..];
         match packet[0] & 3 {

@@ -7,18 +7,19 @@ use super::stamp::TAIL;
 /// What a packet proves about its sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Authenticity {
-    /// Every packet carries its speaker's signature inside the seal: no other member can speak in that voice.
+    /// Every packet carries its speaker's signature inside the seal: no other member can speak in
+    /// that voice.
     #[default]
     Signed,
-    /// Plain RFC 9605: a packet proves only that *some* member sealed it, so a room that the relay's
-    /// operator can enter is a room in which the operator can speak as anybody.
+    /// Plain RFC 9605: a packet proves only that *some* member sealed it, so a room that the
+    /// relay's operator can enter is a room in which the operator can speak as anybody.
     Group,
 }
 
 /// The one size of a room's packets before they are sealed, in bytes.
 ///
-/// Opus packets are padded to it (RFC 6716 section 3.2.5), so that sizes say nothing. A sealed packet is
-/// [`PacketSize::SEALED_EXTRA`] bytes larger.
+/// Opus packets are padded to it (RFC 6716 section 3.2.5), so that sizes say nothing. A sealed
+/// packet is [`PacketSize::SEALED_EXTRA`] bytes larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PacketSize(u16);
 
@@ -44,7 +45,8 @@ impl PacketSize {
     }
 }
 
-/// The longest Opus packet of code 0, 1 or 2 that fits a room's packets: what an encoder should aim at.
+/// The longest Opus packet of code 0, 1 or 2 that fits a room's packets: what an encoder should aim
+/// at.
 pub const fn capacity(size: PacketSize, authenticity: Authenticity) -> usize {
     let inside = size.bytes() as usize;
     match authenticity {
@@ -89,9 +91,11 @@ pub enum Silence {
     NobodyHears,
     /// Nobody of rank has been heard for as long as the room's terms allow.
     Unattended,
-    /// Nothing has proved for 15 s that the room's keeper is still there: a ban could be withheld from us.
+    /// Nothing has proved for 15 s that the room's keeper is still there: a ban could be withheld
+    /// from us.
     NoProofOfLife,
-    /// The keeper is in a later epoch than we are: a commit, which may be a ban, is withheld from us.
+    /// The keeper is in a later epoch than we are: a commit, which may be a ban, is withheld from
+    /// us.
     CommitWithheld,
     /// The room has split, and we may be on the losing side.
     Forked,

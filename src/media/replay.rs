@@ -1,11 +1,12 @@
-//! The replay window: which counters of a key have been opened (RFC 9605 section 9.3, SPEC section 5.4).
+//! The replay window: which counters of a key have been opened (RFC 9605 section 9.3, SPEC section
+//! 5.4).
 
 use crate::id::Counter;
 
 /// Remembers the last 1,024 counters, in a ring of words that is cleared a word at a time.
 ///
-/// The ring is larger than the window, so that the word being entered never overlaps what must be kept,
-/// and a power of two, so that finding a word is a mask.
+/// The ring is larger than the window, so that the word being entered never overlaps what must be
+/// kept, and a power of two, so that finding a word is a mask.
 pub(crate) struct Window {
     words: [u64; WORDS],
     /// One more than the highest counter recorded; 0 while there is none.

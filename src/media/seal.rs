@@ -1,4 +1,5 @@
-//! The sealer: one Opus packet in, one sealed packet out, in place (RFC 9605 section 4.4.3, SPEC section 5).
+//! The sealer: one Opus packet in, one sealed packet out, in place (RFC 9605 section 4.4.3, SPEC
+//! section 5).
 
 use std::{fmt, mem};
 
@@ -16,7 +17,8 @@ use crate::{
     },
 };
 
-/// Bytes that the caller leaves free before the Opus packet, for the header and for padding's own header.
+/// Bytes that the caller leaves free before the Opus packet, for the header and for padding's own
+/// header.
 pub const HEADROOM: usize = 16;
 
 /// Bytes that a buffer needs beyond [`HEADROOM`] and the room's packet size, for the tag.
@@ -35,7 +37,8 @@ pub struct Sealer {
     paused: Option<Silence>,
     /// The counter of the next packet under the present key.
     counter: u64,
-    /// When the last packet was captured, and when its audio ended, through all keys; `None` before the first.
+    /// When the last packet was captured, and when its audio ended, through all keys; `None` before
+    /// the first.
     last: Option<Captured>,
     /// Names of the keys that were here, so that none comes back with its counter at the start.
     seen: [[u8; 16]; REMEMBERED],
@@ -75,8 +78,8 @@ impl Sealer {
     /// The key that is in use may be installed again: its counter goes on.
     ///
     /// # Errors
-    /// [`Reused`] for a key that was in use before another: sealing under it again could repeat a nonce.
-    /// Nothing changes then.
+    /// [`Reused`] for a key that was in use before another: sealing under it again could repeat a
+    /// nonce. Nothing changes then.
     pub fn install(&mut self, rekey: SealRekey) -> Result<Retired, Reused> {
         let old = match rekey.0 {
             SealChange::Pause(reason) => {
@@ -111,12 +114,14 @@ impl Sealer {
         }))
     }
 
-    /// Seals the Opus packet at `buffer[HEADROOM..HEADROOM + len]`, in place, and returns the sealed packet.
+    /// Seals the Opus packet at `buffer[HEADROOM..HEADROOM + len]`, in place, and returns the
+    /// sealed packet.
     ///
     /// The packet is first grown to the room's packet size. `stamp` travels only in rooms with
-    /// [`Authenticity::Signed`](crate::Authenticity::Signed). There its capture time must be later than that of
-    /// the packet before; a packet with [`CaptureTime::UNKNOWN`] follows the packet before without a gap. After an error the
-    /// buffer's content is unspecified, but nothing of it has been sealed.
+    /// [`Authenticity::Signed`](crate::Authenticity::Signed). There its capture time must be later
+    /// than that of the packet before; a packet with [`CaptureTime::UNKNOWN`] follows the packet
+    /// before without a gap. After an error the buffer's content is unspecified, but nothing of it
+    /// has been sealed.
     ///
     /// # Errors
     /// See [`SealError`]; each says what to do. No error uses up a counter.
@@ -155,7 +160,8 @@ impl Sealer {
         Ok(whole)
     }
 
-    /// When the packet in the buffer was captured, by its stamp, or else as what follows the packet before.
+    /// When the packet in the buffer was captured, by its stamp, or else as what follows the packet
+    /// before.
     fn captured(&self, buffer: &[u8], len: usize, stamp: CaptureTime) -> Result<Captured, SealError> {
         let end = HEADROOM.checked_add(len).ok_or(SealError::BufferTooSmall)?;
         let packet = buffer.get(HEADROOM..end).ok_or(SealError::BufferTooSmall)?;
@@ -240,11 +246,12 @@ pub enum SealError {
     Silent(Silence),
     /// The key has sealed all the packets it may (65,280 in ten seconds). Wait for the next step.
     Exhausted,
-    /// The Opus packet, with stamp and signature where the room has them, exceeds the room's packet size.
-    /// Encode at a lower bitrate, or create rooms with larger packets.
+    /// The Opus packet, with stamp and signature where the room has them, exceeds the room's packet
+    /// size. Encode at a lower bitrate, or create rooms with larger packets.
     TooLarge,
-    /// The capture time is not later than that of the packet before: every receiver would take this packet for one that it has
-    /// already. Give each packet the time at which its own audio was captured, or [`CaptureTime::UNKNOWN`].
+    /// The capture time is not later than that of the packet before: every receiver would take this
+    /// packet for one that it has already. Give each packet the time at which its own audio was
+    /// captured, or [`CaptureTime::UNKNOWN`].
     NotLater,
     /// The bytes are not an Opus packet (RFC 6716 section 3.4).
     NotOpus,

@@ -5,8 +5,8 @@
 //!           one-byte pads  ^ Opus extension 97, to the end of the packet
 //! ```
 //!
-//! A decoder that knows Opus extensions walks over the filler and skips an extension it does not know;
-//! one that does not takes it all for padding.
+//! A decoder that knows Opus extensions walks over the filler and skips an extension it does not
+//! know; one that does not takes it all for padding.
 
 use std::fmt;
 
@@ -27,11 +27,13 @@ use crate::{
 
 /// When a packet's audio was captured, how loud it is and what else its sender says of it.
 ///
-/// Receivers put packets in order by their capture times, so each packet has a later one: [`Sealer::seal`](super::Sealer::seal)
-/// refuses others. A stamp that says nothing of it, as the default, is taken for what follows the packet before.
+/// Receivers put packets in order by their capture times, so each packet has a later one:
+/// [`Sealer::seal`](super::Sealer::seal) refuses others. A stamp that says nothing of it, as the
+/// default, is taken for what follows the packet before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
-    /// When the first sample of this packet was captured, by the sender's clock. Only the low 48 bits travel.
+    /// When the first sample of this packet was captured, by the sender's clock. Only the low 48
+    /// bits travel.
     pub captured: CaptureTime,
     /// For a meter, or to pick the loudest; never for access.
     pub level: Level,
@@ -44,7 +46,8 @@ pub struct Stamp {
 pub struct Notes {
     /// Its microphone is off: what follows is silence, at the same rate and size.
     pub muted: bool,
-    /// How much of what it should have heard of the others was lost, so that they can protect what they send.
+    /// How much of what it should have heard of the others was lost, so that they can protect what
+    /// they send.
     pub loss: Loss,
 }
 
@@ -72,7 +75,8 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// The class of `lost` packets out of `expected`; [`Unknown`](Self::Unknown) if none was expected.
+    /// The class of `lost` packets out of `expected`; [`Unknown`](Self::Unknown) if none was
+    /// expected.
     pub fn of(lost: u64, expected: u64) -> Self {
         let Some(permille) = lost.saturating_mul(1_000).checked_div(expected) else { return Self::Unknown };
         match permille {
@@ -126,8 +130,8 @@ impl Notes {
 
 const MUTED: u8 = 0x80;
 
-/// Loudness and voice activity in one byte, as in RFC 6464 section 3: the high bit says voice, the rest
-/// is the level below overload, in dB (0 loudest, 127 silence).
+/// Loudness and voice activity in one byte, as in RFC 6464 section 3: the high bit says voice, the
+/// rest is the level below overload, in dB (0 loudest, 127 silence).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Level(pub u8);
 
@@ -196,10 +200,11 @@ pub(crate) struct Signatory<'a> {
     pub(crate) context: &'a [u8; 32],
 }
 
-/// Decides whether a signed packet is played, and whether a report of it proves something (SPEC section 5.4).
+/// Decides whether a signed packet is played, and whether a report of it proves something (SPEC
+/// section 5.4).
 ///
-/// The opener and the verifier of reports both ask this function and no other, so that every packet that is
-/// heard can be reported. The tag of the packet was checked before, or is not known.
+/// The opener and the verifier of reports both ask this function and no other, so that every packet
+/// that is heard can be reported. The tag of the packet was checked before, or is not known.
 ///
 /// # Errors
 /// [`Unfit`] says what is wrong with the packet.

@@ -40,7 +40,8 @@ impl OpenStats {
 
 /// Counts of one sender in one epoch. They stop at their maximum.
 ///
-/// A refused packet is counted under the sender that its header *claims*: a relay can make these grow.
+/// A refused packet is counted under the sender that its header *claims*: a relay can make these
+/// grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SenderStats {
     /// Packets opened.

@@ -1,4 +1,5 @@
-//! The credential of a leaf: how an identity vouches for a leaf key in one room (SPEC section 14.10).
+//! The credential of a leaf: how an identity vouches for a leaf key in one room (SPEC section
+//! 14.10).
 //!
 //! ```text
 //! version 2 u8 | identity key [32] | name <8> | made ms u64 | signature [64]

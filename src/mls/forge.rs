@@ -248,8 +248,8 @@ pub(crate) fn key_package(
     )
 }
 
-/// A KeyPackage of keys that nobody had before, but for those that it shows instead: of its init key
-/// and of its leaf.
+/// A KeyPackage of keys that nobody had before, but for those that it shows instead: of its init
+/// key and of its leaf.
 pub(crate) fn key_package_with_keys(
     identity: &Identity,
     group_id: &[u8; 32],

@@ -132,9 +132,10 @@ pub(crate) const fn encapsulation_len(key_exchange: KeyExchange) -> usize {
     }
 }
 
-/// Overwrites the blocks that the derivation has freed: its library wipes neither its copy of the seed nor what it
-/// extracts from it. Best effort, as [`scrub_stack`](crate::keys::secret::scrub_stack) is: an allocator hands out
-/// first what it was given back last.
+/// Overwrites the blocks that the derivation has freed: its library wipes neither its copy of the
+/// seed nor what it extracts from it. Best effort, as
+/// [`scrub_stack`](crate::keys::secret::scrub_stack) is: an allocator hands out first what it was
+/// given back last.
 fn scrub_heap() {
     let blocks: [Vec<u8>; 16] = std::array::from_fn(|n| {
         let mut block = Vec::with_capacity(if n % 2 == 0 { LABELED_SEED } else { EXTRACTED });
@@ -144,7 +145,8 @@ fn scrub_heap() {
     black_box(&blocks);
 }
 
-/// `"HPKE-v1" | "KEM" | kem id | "dkp_prk" | seed` (RFC 9180 sections 4 and 7.1.3), and what HKDF extracts.
+/// `"HPKE-v1" | "KEM" | kem id | "dkp_prk" | seed` (RFC 9180 sections 4 and 7.1.3), and what HKDF
+/// extracts.
 const LABELED_SEED: usize = 7 + 5 + 7 + 32;
 const EXTRACTED: usize = 32;
 

@@ -1,4 +1,5 @@
-//! The moderation key: what a report is sealed to, so that nobody else reads it (RFC 9180, SPEC section 12.3).
+//! The moderation key: what a report is sealed to, so that nobody else reads it (RFC 9180, SPEC
+//! section 12.3).
 
 use openmls_rust_crypto::RustCrypto;
 use openmls_traits::{

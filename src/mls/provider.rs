@@ -163,7 +163,8 @@ impl OpenMlsCrypto for Crypto {
             }
             None => {}
         }
-        // M32: whoever shows a key that nothing can be sealed to gets nothing, and stops nobody else.
+        // M32: whoever shows a key that nothing can be sealed to gets nothing, and stops nobody
+        // else.
         let nothing = sealed_to_nobody(&config, plain.len());
         let sealed = self.inner.hpke_seal(config, to, info, aad, plain);
         Ok(sealed.unwrap_or(nothing))

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// Up to when everything that was spent is paid for: time pays, and the debt is bounded by the burst.
+/// Up to when everything that was spent is paid for: time pays, and the debt is bounded by the
+/// burst.
 pub(super) struct Bucket {
     paid_until: Instant,
 }
@@ -39,8 +40,8 @@ pub(super) fn price(cost: usize, rate: u32) -> Duration {
     Duration::from_secs(cost.into()) / rate.max(1)
 }
 
-/// A member may send this much of its rate at once: at the default 126 messages of 16 KiB, which is two
-/// welcomes with the largest tree.
+/// A member may send this much of its rate at once: at the default 126 messages of 16 KiB, which is
+/// two welcomes with the largest tree.
 pub(super) const CONTROL_BURST: Duration = Duration::from_secs(8);
 /// As above, for packets.
 pub(super) const MEDIA_BURST: Duration = Duration::from_secs(1);

@@ -25,8 +25,8 @@ use crate::transport::RoomHandle;
 
 /// Admits connections until the relay drains or stops, then ends them all when it stops.
 ///
-/// It waits for the next connection without ever looking up, since that would cost more than a small room does; whoever
-/// drains or stops the relay [knocks](knock).
+/// It waits for the next connection without ever looking up, since that would cost more than a
+/// small room does; whoever drains or stops the relay [knocks](knock).
 pub(super) fn serve(listener: TcpListener, shared: &Arc<Shared>) {
     let mut connections: Vec<(Weak<TcpStream>, JoinHandle<()>)> = Vec::new();
     let closed = || shared.is_stopping() || shared.draining.load(Ordering::Relaxed);
@@ -71,7 +71,8 @@ pub(super) fn knock(address: SocketAddr) {
     let _ = TcpStream::connect_timeout(&SocketAddr::new(ip, address.port()), TICK);
 }
 
-/// Starts the thread of a new connection, or drops the connection if too many have yet to say hello.
+/// Starts the thread of a new connection, or drops the connection if too many have yet to say
+/// hello.
 fn admit(
     stream: TcpStream,
     source: IpAddr,
@@ -81,7 +82,8 @@ fn admit(
     stream.set_nonblocking(false).ok()?;
     stream.set_nodelay(true).ok()?;
     stream.set_write_timeout(Some(shared.limits.write_timeout)).ok()?;
-    // What the system has taken it sends in the order in which it came, whoever said it. So it is to take little at a time.
+    // What the system has taken it sends in the order in which it came, whoever said it. So it is
+    // to take little at a time.
     SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER).ok()?;
     let stream = Arc::new(stream);
     // Theirs alone, so that it closes when they have ended.
@@ -183,7 +185,8 @@ pub(super) fn revoke(revocation: &Revocation, shared: &Shared) -> Result<(), Ref
     if remembered { Ok(()) } else { Err(Refusal::Connections) }
 }
 
-/// Seconds since 1970-01-01 UTC. A clock set before then lets tokens live longer, as any wrong clock does.
+/// Seconds since 1970-01-01 UTC. A clock set before then lets tokens live longer, as any wrong
+/// clock does.
 fn unix_now() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
@@ -195,8 +198,8 @@ fn serve_member(stream: &Arc<TcpStream>, connection: Connection, outbox: &Arc<Ou
         if write_frames(&its_stream, &its_outbox).is_err_and(|error| timed_out(&error)) {
             its_shared.rooms().cut(&[connection]);
         }
-        // Ends the reader as well, unless the member is to read to the end first: what lies unread when a
-        // socket is closed could destroy what was written last. It may have ended by itself.
+        // Ends the reader as well, unless the member is to read to the end first: what lies unread
+        // when a socket is closed could destroy what was written last. It may have ended by itself.
         let finished = its_outbox.is_finishing() && !its_outbox.is_closed();
         let _ = its_stream.shutdown(if finished { Shutdown::Write } else { Shutdown::Both });
     });
@@ -273,7 +276,8 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Option<JoinHandle<
 
 /// How long a door waits that cannot let anybody in.
 const PAUSE: Duration = Duration::from_millis(10);
-/// Bytes that the system may have waiting for one member: enough for 640 KB a second over a round trip of 100 ms.
+/// Bytes that the system may have waiting for one member: enough for 640 KB a second over a round
+/// trip of 100 ms.
 const SEND_BUFFER: usize = 64 * 1024;
 /// Threads here are many and hold little.
 const STACK: usize = 256 * 1024;

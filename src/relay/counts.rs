@@ -32,7 +32,8 @@ pub struct Counts {
     pub lost: u64,
     /// Datagrams from an address that is bound to nobody, or with an unknown ticket.
     pub unbound: u64,
-    /// Datagrams that are empty or too long, or begin like the relay's own and are none that a member sends.
+    /// Datagrams that are empty or too long, or begin like the relay's own and are none that a
+    /// member sends.
     pub malformed: u64,
     /// Datagrams above a member's rate, or above its share of what its room may send.
     pub over_rate: u64,
@@ -62,7 +63,8 @@ pub struct Refusals {
     pub rooms_full: u64,
     /// No place in that room.
     pub room_full: u64,
-    /// No token, or one that is forged, expired, revoked, or for another room; or a forged revocation.
+    /// No token, or one that is forged, expired, revoked, or for another room; or a forged
+    /// revocation.
     pub token: u64,
 }
 

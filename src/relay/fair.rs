@@ -1,4 +1,5 @@
-//! A queue that is shared fairly by those who fill it: deficit round robin over senders (RFC 8290 section 4.2).
+//! A queue that is shared fairly by those who fill it: deficit round robin over senders (RFC 8290
+//! section 4.2).
 //!
 //! ```text
 //! sender 1 |m m m m m m m   \
@@ -6,8 +7,9 @@
 //! sender 3 |m m             /  a sender that had nothing waiting goes before those that had
 //! ```
 //!
-//! The order within one sender is kept. A sender that says little waits for at most one quantum of each other sender that
-//! says little, and for one turn of the message that is being written; how much the others have queued makes no difference.
+//! The order within one sender is kept. A sender that says little waits for at most one quantum of
+//! each other sender that says little, and for one turn of the message that is being written; how
+//! much the others have queued makes no difference.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -128,7 +130,8 @@ impl<K: Copy + Eq + Hash, T> Queue<K, T> {
     }
 }
 
-/// What a sender may take in one turn. Small, so that many senders with a little each are through soon.
+/// What a sender may take in one turn. Small, so that many senders with a little each are through
+/// soon.
 const QUANTUM: usize = 2 * 1024;
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
-//! What the fuzz target `relay` drives: everything that strangers can send to a relay, and what a relay sends back.
+//! What the fuzz target `relay` drives: everything that strangers can send to a relay, and what a
+//! relay sends back.
 //!
-//! The first byte says what the rest is: a stream, cut up by the bytes in it, or datagrams from several addresses.
+//! The first byte says what the rest is: a stream, cut up by the bytes in it, or datagrams from
+//! several addresses.
 
 use std::{
     collections::HashSet,
@@ -73,8 +75,8 @@ fn stream(data: &[u8], now: Instant) {
     }
 }
 
-/// What comes to the UDP port: members bind, send, and strangers do as they like. Each datagram has its source and its length
-/// before it.
+/// What comes to the UDP port: members bind, send, and strangers do as they like. Each datagram has
+/// its source and its length before it.
 fn datagrams(data: &[u8], now: Instant) {
     let rooms_of: [u8; 4] = [1, 1, 1, 2];
     let mut rooms = Rooms::new(Limits::default(), Percent::ZERO, 0, now);
@@ -88,7 +90,8 @@ fn datagrams(data: &[u8], now: Instant) {
     while let [source, length, after @ ..] = rest {
         let (bytes, after) = after.split_at(usize::from(*length).min(after.len()));
         rest = after;
-        // What a fuzzer would hardly guess: a bind with a ticket that is known, and the last cookie.
+        // What a fuzzer would hardly guess: a bind with a ticket that is known, and the last
+        // cookie.
         let bind = |ticket: u8| wire::bind(Ticket([ticket % 4; 16]), Cookie([cookies; 16]));
         let bytes = match bytes {
             [0xff, 0x01, ticket] => bind(*ticket).to_vec(),

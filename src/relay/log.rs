@@ -16,8 +16,8 @@ use crate::transport::MAX_CONTROL;
 
 /// Where the relay writes everything that its members send it.
 ///
-/// Only what comes in is written: what goes out are copies of it. The file grows with the traffic; it is
-/// meant for audits, as a capture would be.
+/// Only what comes in is written: what goes out are copies of it. The file grows with the traffic;
+/// it is meant for audits, as a capture would be.
 pub struct Writer {
     out: BufWriter<Box<dyn Write + Send>>,
     start: Instant,
@@ -82,8 +82,8 @@ impl fmt::Debug for Writer {
 
 /// Reads a log from the start, one [`Record`] after the other.
 ///
-/// A relay that was killed leaves a log whose last record is cut: all records before it are read, then
-/// comes [`ReadError::Truncated`], then nothing.
+/// A relay that was killed leaves a log whose last record is cut: all records before it are read,
+/// then comes [`ReadError::Truncated`], then nothing.
 #[derive(Debug)]
 pub struct Reader<R> {
     input: R,

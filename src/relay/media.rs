@@ -1,4 +1,5 @@
-//! The relay's media lane: one thread, one UDP socket, no queue. It also sees to what has to be done now and then.
+//! The relay's media lane: one thread, one UDP socket, no queue. It also sees to what has to be
+//! done now and then.
 
 use std::{
     thread,

@@ -1,5 +1,5 @@
-//! The counts as Prometheus text: bytes, packets, members, rooms, refusals. Nothing about people, and no
-//! label that a room or an address could be told by.
+//! The counts as Prometheus text: bytes, packets, members, rooms, refusals. Nothing about people,
+//! and no label that a room or an address could be told by.
 
 use std::fmt::Write;
 

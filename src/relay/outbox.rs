@@ -9,12 +9,12 @@ use bytes::Bytes;
 
 use super::{fair, log::Connection};
 
-/// Filled by the senders of the room, emptied by the member's writer thread, or by the one thread of all
-/// members who come by QUIC, which is rung for and never waits here.
+/// Filled by the senders of the room, emptied by the member's writer thread, or by the one thread
+/// of all members who come by QUIC, which is rung for and never waits here.
 ///
-/// Nothing of it is ever passed over. A sender is [held up](Outbox::holds_up) as long as more of what it sent waits here
-/// than is free, so a member that takes little holds up those who send much, and a sender that fills its share holds up
-/// nobody else.
+/// Nothing of it is ever passed over. A sender is [held up](Outbox::holds_up) as long as more of
+/// what it sent waits here than is free, so a member that takes little holds up those who send
+/// much, and a sender that fills its share holds up nobody else.
 pub(super) struct Outbox {
     limit: usize,
     queue: Mutex<Queue>,
@@ -78,7 +78,8 @@ impl Outbox {
         !queue.closed && !queue.finishing && queue.frames.cost_of(sender) > queue.free(self.limit)
     }
 
-    /// Whether it has held up senders for [`BEHIND`], and in that time so little was taken that its reader is to blame.
+    /// Whether it has held up senders for [`BEHIND`], and in that time so little was taken that its
+    /// reader is to blame.
     ///
     /// To be called now and then.
     pub(super) fn is_too_slow(&self, rate: u32, now: Instant) -> bool {
@@ -102,8 +103,8 @@ impl Outbox {
         due && slow
     }
 
-    /// Waits for the next frames, and adds them to `bytes` until there are [`RUN`] or more. False once the outbox is
-    /// closed, or finishing and empty.
+    /// Waits for the next frames, and adds them to `bytes` until there are [`RUN`] or more. False
+    /// once the outbox is closed, or finishing and empty.
     pub(super) fn take(&self, bytes: &mut Vec<u8>) -> bool {
         let idle = |queue: &mut Queue| !queue.closed && !queue.finishing && queue.is_empty();
         let mut queue = self.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,5 @@
-//! Connections that have yet to say which room they want: bounded, and shared fairly by where they come from.
+//! Connections that have yet to say which room they want: bounded, and shared fairly by where they
+//! come from.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,7 +30,8 @@ struct Waiting {
     hang_up: HangUp,
 }
 
-/// Where connections come from: an IPv4 address, or the first half of an IPv6 address, which is what one site has.
+/// Where connections come from: an IPv4 address, or the first half of an IPv6 address, which is
+/// what one site has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Source(IpAddr);
 
@@ -49,9 +51,11 @@ impl Pending {
         Self { limit, peace: patience / 3, waiting: BTreeMap::new(), next: 0 }
     }
 
-    /// Takes in a connection. If there is no place, the oldest one of the source that has most is hung up on.
+    /// Takes in a connection. If there is no place, the oldest one of the source that has most is
+    /// hung up on.
     ///
-    /// If that is the newcomer's own source, only one that has waited for a third of its time gives way.
+    /// If that is the newcomer's own source, only one that has waited for a third of its time gives
+    /// way.
     pub(super) fn enter(&mut self, address: IpAddr, now: Instant, hang_up: HangUp) -> Entry {
         let source = Source::of(address);
         let mut evicted = false;
@@ -68,7 +72,8 @@ impl Pending {
         if evicted { Entry::Instead(number) } else { Entry::Free(number) }
     }
 
-    /// Takes out a connection that has said its hello, or has ended. False if it was hung up on for another one.
+    /// Takes out a connection that has said its hello, or has ended. False if it was hung up on for
+    /// another one.
     pub(super) fn leave(&mut self, number: Number) -> bool {
         self.waiting.remove(&number).is_some()
     }

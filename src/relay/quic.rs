@@ -1,4 +1,5 @@
-//! The relay's second door: members who come by QUIC, all of them on one thread (SPEC section 8.2.8).
+//! The relay's second door: members who come by QUIC, all of them on one thread (SPEC section
+//! 8.2.8).
 //!
 //! ```text
 //! QUIC  member -> stream   -> rooms -> outbox of every other member, whichever way it came
@@ -268,7 +269,8 @@ impl Edge<'_> {
         }
     }
 
-    /// Carries on with every connection that something has happened to, until nothing happens any more.
+    /// Carries on with every connection that something has happened to, until nothing happens any
+    /// more.
     fn settle(&mut self, now: Instant) {
         while let Some(handle) = self.busy.pop() {
             // Out of the map, since what it says goes to the others in there.

@@ -1,6 +1,8 @@
-//! Who is in which room and under which address: the relay's whole state (SPEC section 8.2). No sockets.
+//! Who is in which room and under which address: the relay's whole state (SPEC section 8.2). No
+//! sockets.
 //!
-//! Here is who comes, goes and sends messages; [`datagrams`] has the media lane, [`shares`] what each may use.
+//! Here is who comes, goes and sends messages; [`datagrams`] has the media lane, [`shares`] what
+//! each may use.
 
 pub(super) mod datagrams;
 mod shares;
@@ -41,7 +43,8 @@ pub(super) struct Rooms {
 pub(super) enum Way {
     /// By TCP; by UDP from the address that it binds with this ticket.
     Tcp(Ticket),
-    /// By QUIC, both lanes on one connection. Its number is rung for when there is something new in its outbox.
+    /// By QUIC, both lanes on one connection. Its number is rung for when there is something new in
+    /// its outbox.
     #[cfg(any(feature = "quic", test))]
     Quic(Arc<dyn Fn(Connection) + Send + Sync>),
 }
@@ -93,8 +96,8 @@ impl Rooms {
 
     /// Admits a member; the answer to it is the first thing in its outbox.
     ///
-    /// Whether a token is genuine is settled before; whether it was taken back is settled here, under the
-    /// same lock as taking it back.
+    /// Whether a token is genuine is settled before; whether it was taken back is settled here,
+    /// under the same lock as taking it back.
     pub(super) fn join(
         &mut self,
         room: RoomHandle,
@@ -165,9 +168,9 @@ impl Rooms {
         self.members.remove(&connection);
     }
 
-    /// Takes a member out of its room at once, and tells whether it still was there. Its closed outbox
-    /// makes its writer end the connection, and only then [`Rooms::leave`] frees the place: what is counted
-    /// is what exists.
+    /// Takes a member out of its room at once, and tells whether it still was there. Its closed
+    /// outbox makes its writer end the connection, and only then [`Rooms::leave`] frees the place:
+    /// what is counted is what exists.
     ///
     /// Nothing else closes an outbox, so the outbox of whoever is in a room is open.
     pub(super) fn detach(&mut self, connection: Connection) -> bool {
@@ -198,7 +201,8 @@ impl Rooms {
         }
     }
 
-    /// Ends the wait for new members, and lets every outbox run empty before its connection is closed.
+    /// Ends the wait for new members, and lets every outbox run empty before its connection is
+    /// closed.
     pub(super) fn finish(&mut self) {
         self.limits.connections = 0;
         for member in self.members.values() {
@@ -209,8 +213,8 @@ impl Rooms {
         self.addresses.clear();
     }
 
-    /// Cuts off whoever came with that token, and remembers it as long as it would let in. False if no more
-    /// can be remembered; nobody who came with it stays, even so.
+    /// Cuts off whoever came with that token, and remembers it as long as it would let in. False if
+    /// no more can be remembered; nobody who came with it stays, even so.
     ///
     /// `unix` is the time now and `expiry` that of the token, in seconds since 1970.
     pub(super) fn revoke(&mut self, serial: Serial, expiry: u64, unix: u64) -> bool {
@@ -237,7 +241,8 @@ impl Rooms {
         (self.members.len(), self.rooms.len())
     }
 
-    /// Cuts off members that were not heard of for too long, and those that hold up others and take too little.
+    /// Cuts off members that were not heard of for too long, and those that hold up others and take
+    /// too little.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         let silent = |since: Instant| now.saturating_duration_since(since) >= self.limits.idle_timeout;
         let rate = self.limits.drain_rate;
@@ -257,8 +262,8 @@ impl Rooms {
 
     /// Hands a control message to all others in the sender's room, in the order of the calls.
     ///
-    /// Returns how long to wait before asking by [`held_up`](Self::held_up) whether the sender is read on, or `None` if it
-    /// was cut off.
+    /// Returns how long to wait before asking by [`held_up`](Self::held_up) whether the sender is
+    /// read on, or `None` if it was cut off.
     pub(super) fn handle_control(
         &mut self,
         from: Connection,
@@ -294,14 +299,16 @@ impl Rooms {
         Some(if held_by.is_some() { wait.max(LOOK_AGAIN) } else { wait })
     }
 
-    /// How long to wait before asking again whether this sender is read on. Zero if it is, now, and `None` if it was cut off.
+    /// How long to wait before asking again whether this sender is read on. Zero if it is, now, and
+    /// `None` if it was cut off.
     ///
     /// It is not while some receiver has more of its messages waiting than is free there.
     pub(super) fn held_up(&mut self, from: Connection) -> Option<Duration> {
         let sender = self.members.get(&from).filter(|sender| !sender.outbox.is_closed())?;
         let holds_up =
             |other: &Connection| self.members.get(other).is_some_and(|other| other.outbox.holds_up(from));
-        // Most often the one that did before still does, which is found out without asking all of them.
+        // Most often the one that did before still does, which is found out without asking all of
+        // them.
         let held_by = match sender.held_by {
             None => return Some(Duration::ZERO),
             Some(before) if holds_up(&before) => Some(before),
@@ -559,7 +566,8 @@ mod tests {
         assert_eq!(held.each_ref().map(|outbox| outbox.is_closed()), [true, true, false]);
         assert_eq!((rooms.counts.revoked, rooms.counts.cut), (2, 0));
         assert_eq!(join(rooms, 4, one).err(), Some(Refusal::Token));
-        // After its expiry nobody can come with it, so it need not be remembered; but who stayed goes.
+        // After its expiry nobody can come with it, so it need not be remembered; but who stayed
+        // goes.
         assert!(rooms.revoke(other, 1_000, 1_001));
         assert!(held[2].is_closed() && !rooms.revoked.contains_key(&other));
         for number in 0..REVOKED_MAX as u64 {

@@ -5,8 +5,8 @@
 //!                 > Revocation ---------> relay: whoever came with that token is cut off
 //! ```
 //!
-//! A token names a room's handle and a random serial, never an account. Which serial went to whom the
-//! backend may remember; the relay cannot know.
+//! A token names a room's handle and a random serial, never an account. Which serial went to whom
+//! the backend may remember; the relay cannot know.
 
 use std::{error::Error, fmt, str::FromStr};
 
@@ -51,10 +51,11 @@ impl Issuer {
         self.key
     }
 
-    /// A token for the room of `handle` that lets in before `expiry`, in seconds since 1970-01-01 UTC.
+    /// A token for the room of `handle` that lets in before `expiry`, in seconds since 1970-01-01
+    /// UTC.
     ///
-    /// `serial` is 16 fresh random bytes. It is what the relay sees and what a revocation names, so it must
-    /// not be derived from an account.
+    /// `serial` is 16 fresh random bytes. It is what the relay sees and what a revocation names, so
+    /// it must not be derived from an account.
     pub fn mint(&self, handle: RoomHandle, serial: [u8; 16], expiry: u64) -> Token {
         let signature = self.sign(&join_message(handle, &serial, expiry));
         Token(Order { serial, expiry, signature })
@@ -134,8 +135,8 @@ impl fmt::Display for InvalidIssuerKey {
 
 impl Error for InvalidIssuerKey {}
 
-/// Lets one holder, or as many as share it, into one room at a relay. Whoever has the bytes can use them,
-/// so `Debug` does not show them.
+/// Lets one holder, or as many as share it, into one room at a relay. Whoever has the bytes can use
+/// them, so `Debug` does not show them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(Order);
 
@@ -152,7 +153,8 @@ struct Order {
 }
 
 impl Token {
-    /// Takes the bytes that a backend has handed out. Whether they are worth anything is for the relay to say.
+    /// Takes the bytes that a backend has handed out. Whether they are worth anything is for the
+    /// relay to say.
     pub fn from_bytes(bytes: [u8; ORDER_LEN]) -> Self {
         Self(Order::from_bytes(&bytes))
     }
@@ -181,9 +183,9 @@ impl Revocation {
     /// Has the relay carry it out, and returns when it has. Blocks.
     ///
     /// # Errors
-    /// [`TransportError::Unreachable`] if there is no such relay, [`TransportError::Refused`] if it does not
-    /// take revocations of this issuer, [`TransportError::Busy`] if it cut off whoever was there and can
-    /// remember no more of them.
+    /// [`TransportError::Unreachable`] if there is no such relay, [`TransportError::Refused`] if it
+    /// does not take revocations of this issuer, [`TransportError::Busy`] if it cut off whoever was
+    /// there and can remember no more of them.
     pub fn send(&self, relay: &RelayName) -> Result<(), TransportError> {
         #[cfg(feature = "quic")]
         if quic::is_name(relay) {
@@ -301,7 +303,8 @@ mod tests {
         let bytes = token.to_bytes();
         assert_eq!(bytes[..24], [&[3; 16][..], &[1, 2, 3, 4, 5, 6, 7, 8]].concat());
         assert!(Token::from_bytes(bytes) == token);
-        // The same token again: RFC 8032 leaves nothing to chance. The key is the one that its seed has.
+        // The same token again: RFC 8032 leaves nothing to chance. The key is the one that its seed
+        // has.
         assert_eq!(
             Issuer::from_seed([1; 32]).key().to_string(),
             "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c"

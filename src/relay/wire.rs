@@ -211,10 +211,10 @@ impl Frames {
 
 /// What a datagram is.
 ///
-/// `ff 00` at the start sets the relay's own datagrams apart from sealed packets: those of ours begin with
-/// `b9`, and no SFrame header begins so, since it would announce a KID of eight bytes with a leading zero
-/// byte, which is not its shortest encoding. A datagram with that start which is none of the three is never
-/// forwarded, so no member can speak to another in the relay's name.
+/// `ff 00` at the start sets the relay's own datagrams apart from sealed packets: those of ours
+/// begin with `b9`, and no SFrame header begins so, since it would announce a KID of eight bytes
+/// with a leading zero byte, which is not its shortest encoding. A datagram with that start which
+/// is none of the three is never forwarded, so no member can speak to another in the relay's name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Datagram {
     /// A member asks that its sealed packets go to, and may come from, the source address.

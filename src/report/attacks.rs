@@ -1,7 +1,7 @@
 //! Reporters who lie, speakers who deny, and files that are no reports.
 //!
-//! Everything here is done to the bytes inside the seal: whoever has a moderation key's public half can seal what
-//! it likes.
+//! Everything here is done to the bytes inside the seal: whoever has a moderation key's public half
+//! can seal what it likes.
 
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,8 @@ fn schedule(room: &str, epoch: u64, own: u32, now: Instant) -> Schedule {
     Schedule::start(start, now).unwrap()
 }
 
-/// What `who` says in one epoch of one room, `count` packets of 20 ms in each step, as a listener opened it.
+/// What `who` says in one epoch of one room, `count` packets of 20 ms in each step, as a listener
+/// opened it.
 fn said(room: &str, epoch: u64, who: u8, steps: u32, count: u32) -> Part {
     let mut now = Instant::now();
     let (mut speaks, mut listens) = (schedule(room, epoch, who.into(), now), schedule(room, epoch, 9, now));
@@ -267,13 +268,15 @@ fn what_is_left_out_is_seen() {
     let gap = Gap { after: ms(60), packets: 3, missing: ms(60), clock_ms: 0, key_changed: false };
     assert_eq!(open(&draft).unwrap().gaps(), [gap]);
 
-    // The first packets of the next step have numbers from 256 on, so that these are missing is certain.
+    // The first packets of the next step have numbers from 256 on, so that these are missing is
+    // certain.
     let mut draft = whole();
     draft.parts[0].frames.drain(10..12);
     let gap = Gap { after: ms(200), packets: 2, missing: ms(40), clock_ms: 0, key_changed: true };
     assert_eq!(open(&draft).unwrap().gaps(), [gap]);
 
-    // The last packets before it have no number that is missed, but the speaker's clock misses them.
+    // The last packets before it have no number that is missed, but the speaker's clock misses
+    // them.
     let mut draft = whole();
     draft.parts[0].frames.drain(9..10);
     let gap = Gap { after: ms(180), packets: 0, missing: ms(0), clock_ms: 20, key_changed: true };
@@ -453,8 +456,8 @@ fn after_publication_anybody_makes_a_report_and_nobody_believes_it() {
     }
     // Its signatures are as good as Ada's own: that is what makes hers deniable from then on.
     assert!(Report::verify(forged.clone()).is_ok());
-    // It cannot be made before the key is out, half an hour after the epoch at the earliest; by then it is late,
-    // even for a moderator whose clock is five minutes slow.
+    // It cannot be made before the key is out, half an hour after the epoch at the earliest; by
+    // then it is late, even for a moderator whose clock is five minutes slow.
     let made = UnixTime(NOW.0 + u64::from(HOLDS));
     assert!(matches!(open_at(&forged, made), Err(Rejected::Expired { .. })));
     assert!(matches!(open_at(&forged, UnixTime(made.0 - 299)), Err(Rejected::Expired { .. })));

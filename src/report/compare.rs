@@ -1,4 +1,5 @@
-//! Two reports of one moment: they agree, or the speaker told two people two things (SPEC section 12.5).
+//! Two reports of one moment: they agree, or the speaker told two people two things (SPEC section
+//! 12.5).
 
 use std::collections::BTreeMap;
 
@@ -15,8 +16,8 @@ pub struct Comparison {
     pub only_first: usize,
     /// Packets of the second that the first does not have.
     pub only_second: usize,
-    /// What the speaker signed in two versions. Each is proof against the speaker, not against a reporter:
-    /// nobody else can sign.
+    /// What the speaker signed in two versions. Each is proof against the speaker, not against a
+    /// reporter: nobody else can sign.
     pub equivocations: Vec<Equivocation>,
 }
 

@@ -25,8 +25,8 @@ pub(crate) struct Draft {
     pub(crate) group_id: Vec<u8>,
     pub(crate) room: Name,
     pub(crate) packet_size: PacketSize,
-    /// Strictly ascending by epoch, then by epoch context, 1 to 255. Two branches of a room can share the number
-    /// of an epoch.
+    /// Strictly ascending by epoch, then by epoch context, 1 to 255. Two branches of a room can
+    /// share the number of an epoch.
     pub(crate) parts: Vec<Part>,
 }
 
@@ -54,7 +54,8 @@ pub(crate) struct Taken {
 }
 
 impl Draft {
-    /// Puts frames into the order of the file: what jitter brought out of order, and one that is there twice.
+    /// Puts frames into the order of the file: what jitter brought out of order, and one that is
+    /// there twice.
     pub(crate) fn sort(&mut self) {
         self.parts.sort_by_key(Part::order);
         for part in &mut self.parts {
@@ -183,12 +184,14 @@ pub(crate) struct TooLarge;
 pub(crate) const SEALED_LABEL: &[u8] = b"sottovoce 1 sealed report";
 /// What is inside begins with.
 const LABEL: &[u8] = b"sottovoce 1 report";
-/// Bytes of the largest file: the label, the encapsulated key and the tag around the largest report. It follows
-/// from what one recorder can keep of one speaker, so that everything that is kept fits.
+/// Bytes of the largest file: the label, the encapsulated key and the tag around the largest
+/// report. It follows from what one recorder can keep of one speaker, so that everything that is
+/// kept fits.
 pub const MAX_FILE: usize = SEALED_LABEL.len() + 48 + MAX_REPORT;
 /// Bytes of the largest report.
 const MAX_REPORT: usize = LABEL.len() + 256 + 1 + MAX_NAME + 2 + 1 + MAX_PARTS * PART + MAX_FRAMES * FRAME;
-/// Bytes of a part before its frames: epoch, context, leaf, leaf key, credential, announcement, count.
+/// Bytes of a part before its frames: epoch, context, leaf, leaf key, credential, announcement,
+/// count.
 const PART: usize = 8 + 32 + 4 + 32 + 2 + MAX_CREDENTIAL + 32 + 8 + 4 + 64 + 4;
 /// Bytes of a frame: step, KID, CTR, salt, and a packet of the largest size.
 const FRAME: usize = 4 + 4 + 2 + SALT + PacketSize::MAX as usize;

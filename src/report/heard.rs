@@ -1,5 +1,5 @@
-//! Every packet that an opener plays can be reported: random and hostile packets and announcements, thrown at the
-//! opener, the recorder and the verifier together.
+//! Every packet that an opener plays can be reported: random and hostile packets and announcements,
+//! thrown at the opener, the recorder and the verifier together.
 
 use std::{
     ops::Range,
@@ -37,7 +37,8 @@ const SIZE: usize = 120;
 const SECOND: Duration = Duration::from_secs(1);
 const NOW: UnixTime = UnixTime(1_790_000_000);
 
-/// A speaker that seals whatever it likes, the listener's opener and recorder, and what vouches for the speaker.
+/// A speaker that seals whatever it likes, the listener's opener and recorder, and what vouches for
+/// the speaker.
 struct Stage {
     key: Box<SealKey>,
     opener: Opener,
@@ -95,7 +96,8 @@ impl Stage {
         Self { key: key.unwrap(), opener, recorder, now, part }
     }
 
-    /// Seals `packet` under `counter`, its last 64 bytes replaced by a signature if `signs`, and plays it if it opens.
+    /// Seals `packet` under `counter`, its last 64 bytes replaced by a signature if `signs`, and
+    /// plays it if it opens.
     fn say(&mut self, counter: u64, mut packet: Vec<u8>, signs: bool) -> bool {
         let (key, counter) = (&self.key, Counter(counter));
         if let Some(body) = packet.len().checked_sub(64).filter(|_| signs) {
@@ -252,8 +254,8 @@ proptest! {
         stage.part.announce(announced, holds);
         let believed = stage.part.key.is_timely(NOW);
         prop_assert_eq!(believed, ahead.unsigned_abs() <= TOLERANCE && holds != 1_799);
-        // Heard until the announcement is stale by the listener's clock, kept, and sent to a moderator whose clock
-        // is not the listener's.
+        // Heard until the announcement is stale by the listener's clock, kept, and sent to a
+        // moderator whose clock is not the listener's.
         let heard = UnixTime(NOW.0.max((announced.0 + age).min(announced.0 + FRESH - 1)));
         prop_assume!(believed && heard < stage.part.key.stale_at());
         prop_assert!(stage.say(0x100, honest(heard.0 * 1_000), true));

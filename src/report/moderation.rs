@@ -43,7 +43,8 @@ impl ModerationSecret {
     /// Makes the key pair of 32 secret random bytes. The same seed is the same pair.
     ///
     /// # Errors
-    /// [`NoKey`](Rejected::NoKey) if the cryptography fails, which it does for no seed that is known.
+    /// [`NoKey`](Rejected::NoKey) if the cryptography fails, which it does for no seed that is
+    /// known.
     pub fn from_seed(mut seed: [u8; 32]) -> Result<Self, Rejected> {
         let ikm = Secret::filled(seed.len(), |out| out.copy_from_slice(&seed));
         seed.zeroize();
@@ -55,12 +56,14 @@ impl ModerationSecret {
         ModerationKey(self.0.public)
     }
 
-    /// Opens a report that arrived at `received`, by the clock of whoever took it, and checks all of it.
+    /// Opens a report that arrived at `received`, by the clock of whoever took it, and checks all
+    /// of it.
     ///
-    /// `published` are private halves of speaker keys that were known to be out when it arrived. None is fine,
-    /// since the time decides by itself. A key that its speaker published before it had promised to does not
-    /// belong there, and [`Room::published_keys`](crate::room::Room::published_keys) does not yield one: the
-    /// speaker could take back what it just said.
+    /// `published` are private halves of speaker keys that were known to be out when it arrived.
+    /// None is fine, since the time decides by itself. A key that its speaker published before it
+    /// had promised to does not belong there, and
+    /// [`Room::published_keys`](crate::room::Room::published_keys) does not yield one: the speaker
+    /// could take back what it just said.
     ///
     /// # Errors
     /// [`Rejected`] says why it proves nothing.
@@ -89,7 +92,8 @@ impl fmt::Debug for ModerationSecret {
     }
 }
 
-/// The private half of a speaker key whose time is over: anybody who has it can sign as that speaker.
+/// The private half of a speaker key whose time is over: anybody who has it can sign as that
+/// speaker.
 ///
 /// That is what it is for: from its publication on, a report under that key proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

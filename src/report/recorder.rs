@@ -25,16 +25,18 @@ use crate::{
 
 /// How much of what was heard is kept for a report.
 ///
-/// What a recorder takes is `speakers` times `window / packet` times the room's packet size and 68 bytes: with
-/// the defaults 1.02 MB for each speaker, 65 MB in all. All of it is reserved when the recorder is made; most
-/// systems give memory only when it is first written to, which is when a speaker is heard.
+/// What a recorder takes is `speakers` times `window / packet` times the room's packet size and 68
+/// bytes: with the defaults 1.02 MB for each speaker, 65 MB in all. All of it is reserved when the
+/// recorder is made; most systems give memory only when it is first written to, which is when a
+/// speaker is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Keep {
-    /// How long a packet is kept: 60 s by default, 5 minutes and 30,000 times `packet` at most. Zero keeps nothing.
+    /// How long a packet is kept: 60 s by default, 5 minutes and 30,000 times `packet` at most.
+    /// Zero keeps nothing.
     pub window: Duration,
-    /// How much audio a packet has at least, 20 ms by default and 2.5 ms at least. Whoever sends shorter ones
-    /// all the time is not kept after a while.
+    /// How much audio a packet has at least, 20 ms by default and 2.5 ms at least. Whoever sends
+    /// shorter ones all the time is not kept after a while.
     pub packet: Duration,
     /// How many speakers are kept at a time, 64 by default and 1,024 at most.
     pub speakers: usize,
@@ -53,9 +55,10 @@ impl Default for Keep {
 
 /// Keeps the last minute of what an [`Opener`](crate::Opener) opened. Owned by the audio thread.
 ///
-/// No lock, no allocation, no clock: all its memory is there from the start, and what is older than the
-/// window is overwritten. Give it every opened packet before it is played, and play only what it kept: then
-/// nothing is heard that cannot be reported. Wiped on [`wipe`](Self::wipe) and on drop.
+/// No lock, no allocation, no clock: all its memory is there from the start, and what is older than
+/// the window is overwritten. Give it every opened packet before it is played, and play only what
+/// it kept: then nothing is heard that cannot be reported. Wiped on [`wipe`](Self::wipe) and on
+/// drop.
 pub struct Recorder {
     keep: Keep,
     began: Instant,
@@ -82,7 +85,8 @@ struct Ring {
 const VACANT: Ring = Ring { member: None, first: 0, len: 0, used: 0 };
 
 impl Recorder {
-    /// Reserves the memory for `keep` in a room of this packet size. What is out of bounds is brought into them.
+    /// Reserves the memory for `keep` in a room of this packet size. What is out of bounds is
+    /// brought into them.
     pub fn new(mut keep: Keep, size: PacketSize, now: Instant) -> Self {
         keep.window = keep.window.min(MAX_WINDOW);
         keep.packet = keep.packet.max(MIN_PACKET);
@@ -105,8 +109,8 @@ impl Recorder {
 
     /// Keeps a packet that was just opened, and forgets what the window has passed.
     ///
-    /// A packet without a signature ([`Proof::Group`](crate::media::Proof::Group)) proves nothing, and is not
-    /// kept.
+    /// A packet without a signature ([`Proof::Group`](crate::media::Proof::Group)) proves nothing,
+    /// and is not kept.
     ///
     /// # Errors
     /// [`NotKept`]: do not play the packet.
@@ -161,7 +165,8 @@ impl Recorder {
         }
     }
 
-    /// Copies what is kept of one speaker and arrived in `window` into `into`, which loses what it had.
+    /// Copies what is kept of one speaker and arrived in `window` into `into`, which loses what it
+    /// had.
     ///
     /// Allocates nothing if `into` was made for this recorder.
     ///
@@ -269,7 +274,8 @@ impl fmt::Debug for Recorder {
 
 /// What one speaker said in one window of time, copied out of a [`Recorder`].
 ///
-/// Turned into a report by [`Room::report`](crate::room::Room::report), on the control thread. Wiped on drop.
+/// Turned into a report by [`Room::report`](crate::room::Room::report), on the control thread.
+/// Wiped on drop.
 pub struct Excerpt {
     member: Option<MemberId>,
     frames: Vec<u8>,
@@ -342,7 +348,8 @@ pub enum NotKept {
     Speakers,
     /// The speaker sends more packets than its audio needs.
     Rate,
-    /// The packet is larger than those of the room, or has numbers that no packet of this library has.
+    /// The packet is larger than those of the room, or has numbers that no packet of this library
+    /// has.
     Size,
 }
 
@@ -362,7 +369,8 @@ impl std::error::Error for NotKept {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExcerptError {
-    /// The window is shorter than five seconds: a few words without what was said around them mislead.
+    /// The window is shorter than five seconds: a few words without what was said around them
+    /// mislead.
     TooShort,
     /// Nothing of this speaker is kept in the window.
     NothingHeard,

@@ -1,5 +1,5 @@
-//! `tests/vectors/report.txt`, written by `tests/vectors/report.py` from SPEC section 12 alone, and a report of ours
-//! that it verifies.
+//! `tests/vectors/report.txt`, written by `tests/vectors/report.py` from SPEC section 12 alone, and
+//! a report of ours that it verifies.
 
 use super::{ModerationSecret, PublishedKey, Rejected, Report};
 use crate::{

@@ -129,7 +129,8 @@ impl Report {
         self.member
     }
 
-    /// The name that the member gave itself. Anybody can take any name; the fingerprint is the proof.
+    /// The name that the member gave itself. Anybody can take any name; the fingerprint is the
+    /// proof.
     pub fn name(&self) -> &Name {
         &self.name
     }
@@ -171,14 +172,14 @@ impl Report {
         self.packets().map(|packet| packet.duration).sum()
     }
 
-    /// Where something is missing, or may be: none means that every packet between the first and the last is
-    /// here, and that the speaker's clock agrees.
+    /// Where something is missing, or may be: none means that every packet between the first and
+    /// the last is here, and that the speaker's clock agrees.
     pub fn gaps(&self) -> Vec<Gap> {
         gaps::between(self.packets())
     }
 
-    /// The last moment at which the report could arrive and prove something; `None` if its keys are never
-    /// published.
+    /// The last moment at which the report could arrive and prove something; `None` if its keys are
+    /// never published.
     pub fn proves_until(&self) -> Option<UnixTime> {
         self.parts.iter().filter_map(|part| part.key.proves_until()).min()
     }
@@ -205,8 +206,8 @@ fn vouched(part: &Part, draft: &Draft) -> Result<Credential, Rejected> {
     }
 }
 
-/// Seconds that the clocks of a speaker and a verifier may differ: a listener's clock lies between the two, and
-/// differs from each by the tolerance at most.
+/// Seconds that the clocks of a speaker and a verifier may differ: a listener's clock lies between
+/// the two, and differs from each by the tolerance at most.
 const APART: u64 = 2 * TOLERANCE;
 
 fn place(part: &Part, frame: &Taken) -> Place {
@@ -225,7 +226,8 @@ pub enum Rejected {
     NotAReport,
     /// It was sealed to another moderation key, or was altered or cut off since.
     Sealed,
-    /// Whoever sealed it did not write a report: something is short, long, out of order or out of bounds.
+    /// Whoever sealed it did not write a report: something is short, long, out of order or out of
+    /// bounds.
     Malformed,
     /// No identity vouches for the leaf.
     Credential {
@@ -252,7 +254,8 @@ pub enum Rejected {
         /// When the speaker announced it, by its clock.
         announced: UnixTime,
     },
-    /// It arrived too late: by then the speaker key may have been published, and anybody may have made it.
+    /// It arrived too late: by then the speaker key may have been published, and anybody may have
+    /// made it.
     Expired {
         /// When it could still prove something.
         until: UnixTime,

@@ -97,8 +97,8 @@ impl Absent {
         Ok(())
     }
 
-    /// When this member founds a branch: somebody of rank after ten seconds in which no keeper was heard, anybody else
-    /// 30 to 60 s after the last chance.
+    /// When this member founds a branch: somebody of rank after ten seconds in which no keeper was
+    /// heard, anybody else 30 to 60 s after the last chance.
     pub(super) fn found_at(&mut self, out: &mut Outbox) -> Instant {
         let spread = *self
             .spread

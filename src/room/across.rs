@@ -1,5 +1,5 @@
-//! What passes between a member and the keeper of another branch, sealed to one key: Shows, Returns, Leaves and
-//! their answers (SPEC section 7, rules G and R).
+//! What passes between a member and the keeper of another branch, sealed to one key: Shows,
+//! Returns, Leaves and their answers (SPEC section 7, rules G and R).
 
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,8 @@ impl Seat {
             send_answer(out, &memory.store, key_exchange, &one_use, show.reference, &content);
         };
         if !memory.store.law().admits(&key) {
-            // Who is out learns why, and nothing else; of throwaway identities a few in a minute do.
+            // Who is out learns why, and nothing else; of throwaway identities a few in a minute
+            // do.
             if self.turned_away.total(now) < MAX_TURNED_AWAY && self.turned_away.take(key.id(), now) {
                 let why = shown::about(memory.store.known(), &key);
                 answer(out, memory, why);
@@ -117,7 +118,8 @@ impl Seat {
                 let open = self.showing.open.get(at);
                 let plain = open.and_then(|(_, secret)| secret.open(Purpose::Answer, &sealed, &aad));
                 let plain = plain.ok_or(ControlError::Undecryptable)?;
-                // Not before: whoever sees the reference can answer, and the keeper may answer later.
+                // Not before: whoever sees the reference can answer, and the keeper may answer
+                // later.
                 self.showing.open.remove(at);
                 AnswerContent::decode(&plain).ok()
             }

@@ -1,4 +1,5 @@
-//! What a member of rank does: signs statements, shows them, lets people in (SPEC section 7, rules A and D).
+//! What a member of rank does: signs statements, shows them, lets people in (SPEC section 7, rules
+//! A and D).
 
 use std::{collections::BTreeSet, time::Instant};
 
@@ -49,7 +50,8 @@ impl Seat {
         }
     }
 
-    /// Signs that somebody is admitted, if law does not say so yet, and counts the use of the invite.
+    /// Signs that somebody is admitted, if law does not say so yet, and counts the use of the
+    /// invite.
     pub(super) fn admit(
         &mut self,
         out: &mut Outbox,
@@ -134,7 +136,8 @@ impl Seat {
         }
     }
 
-    /// Whether we came back from a restart a moment ago, and may lack what we signed before it (U1).
+    /// Whether we came back from a restart a moment ago, and may lack what we signed before it
+    /// (U1).
     pub(super) fn is_learning(&self, now: Instant) -> bool {
         self.learns_until.is_some_and(|until| now < until)
     }

@@ -33,8 +33,9 @@ impl<T, const N: usize> Default for Recent<T, N> {
     }
 }
 
-/// At most `N` values by key. When there are more, one of the least weight goes: that which was noted the longest ago.
-/// No key that somebody chooses, and no number that somebody says, decides about it.
+/// At most `N` values by key. When there are more, one of the least weight goes: that which was
+/// noted the longest ago. No key that somebody chooses, and no number that somebody says, decides
+/// about it.
 #[derive(Debug)]
 pub(super) struct Lately<K, V, W, const N: usize> {
     entries: BTreeMap<K, (W, u64, V)>,
@@ -65,7 +66,8 @@ impl<K, V, W, const N: usize> Default for Lately<K, V, W, N> {
     }
 }
 
-/// At most `most` events in any window of `within`, per value of `K`; at most 1,024 values are told apart.
+/// At most `most` events in any window of `within`, per value of `K`; at most 1,024 values are told
+/// apart.
 #[derive(Debug)]
 pub(super) struct Rate<K> {
     most: usize,
@@ -97,7 +99,8 @@ impl<K: PartialEq> Rate<K> {
         self.count(key, now) >= self.most
     }
 
-    /// Since when there have been as many events of `key` as the rate allows; `None` while there are fewer.
+    /// Since when there have been as many events of `key` as the rate allows; `None` while there
+    /// are fewer.
     pub(super) fn full_since(&self, key: &K, now: Instant) -> Option<Instant> {
         let mut events = self.events.iter().filter(|(at, other)| now < *at + self.within && other == key);
         events.nth(self.most.checked_sub(1)?).map(|(at, _)| *at)

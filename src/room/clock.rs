@@ -39,10 +39,12 @@ impl Wrong {
         !self.0.is_empty() || ahead.any(|ahead| ahead.abs() > NEAR_MS)
     }
 
-    /// Whose clock has turned out to be wrong since this was asked last, and by how many seconds, ahead if positive.
+    /// Whose clock has turned out to be wrong since this was asked last, and by how many seconds,
+    /// ahead if positive.
     ///
-    /// `clocks` are those of everybody, our own included, in milliseconds ahead of ours. The time that most of them show
-    /// within two and a half minutes is right; of several such times that of the member who comes first in the order.
+    /// `clocks` are those of everybody, our own included, in milliseconds ahead of ours. The time
+    /// that most of them show within two and a half minutes is right; of several such times that of
+    /// the member who comes first in the order.
     pub(super) fn changes(&mut self, clocks: &[(Place, MemberId, i64)]) -> Vec<(MemberId, i64)> {
         let mut shown: Vec<i64> = clocks.iter().map(|(_, _, ahead)| *ahead).collect();
         shown.sort_unstable();

@@ -1,5 +1,6 @@
-//! What the application tells a room to do. Whatever gives or takes a right is signed by our identity, shown
-//! to everybody, and acts at once where it restricts; the keeper makes the tree agree.
+//! What the application tells a room to do. Whatever gives or takes a right is signed by our
+//! identity, shown to everybody, and acts at once where it restricts; the keeper makes the tree
+//! agree.
 
 use std::time::Instant;
 
@@ -119,7 +120,8 @@ impl Room {
         self.act(if locked { Act::Lock } else { Act::Unlock }, now)
     }
 
-    /// Says how our own door answers knocks from now on. Every member of rank decides for its own door.
+    /// Says how our own door answers knocks from now on. Every member of rank decides for its own
+    /// door.
     ///
     /// # Errors
     /// [`CommandError::NotInRoom`].
@@ -132,10 +134,12 @@ impl Room {
         Ok(())
     }
 
-    /// Lets somebody in who waits at our door, with the role of the invite. After an error the knock waits still.
+    /// Lets somebody in who waits at our door, with the role of the invite. After an error the
+    /// knock waits still.
     ///
     /// # Errors
-    /// [`CommandError::NoRank`], [`CommandError::UnknownKnock`], [`CommandError::Full`], [`CommandError::JustBack`].
+    /// [`CommandError::NoRank`], [`CommandError::UnknownKnock`], [`CommandError::Full`],
+    /// [`CommandError::JustBack`].
     pub fn admit(&mut self, knock: KnockId, now: Instant) -> Result<(), CommandError> {
         self.admit_with(knock, None, now)
     }
@@ -190,8 +194,8 @@ impl Room {
     /// Gives a member another role. Only the host makes moderators and unmakes them.
     ///
     /// # Errors
-    /// [`CommandError::NoRank`], [`CommandError::HostOnly`], [`CommandError::Rank`], [`CommandError::AboutHost`],
-    /// [`CommandError::UnknownMember`].
+    /// [`CommandError::NoRank`], [`CommandError::HostOnly`], [`CommandError::Rank`],
+    /// [`CommandError::AboutHost`], [`CommandError::UnknownMember`].
     pub fn set_role(&mut self, member: MemberId, role: Role, now: Instant) -> Result<(), CommandError> {
         let (_, memory, _) = self.present()?;
         let key = memory.key_of(member).ok_or(CommandError::UnknownMember)?;
@@ -213,7 +217,8 @@ impl Room {
         }
     }
 
-    /// Silences a member for everybody, or ends that: nobody opens what the member seals, whatever its role.
+    /// Silences a member for everybody, or ends that: nobody opens what the member seals, whatever
+    /// its role.
     ///
     /// # Errors
     /// As [`set_role`](Self::set_role).
@@ -234,7 +239,8 @@ impl Room {
     /// Removes an identity and keeps it out of every branch. It need never have been in the room.
     ///
     /// # Errors
-    /// [`CommandError::NoRank`], [`CommandError::Rank`], [`CommandError::AboutHost`], [`CommandError::Full`].
+    /// [`CommandError::NoRank`], [`CommandError::Rank`], [`CommandError::AboutHost`],
+    /// [`CommandError::Full`].
     pub fn ban(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
         let who = self.tag_of_anybody(member)?;
         match self.act(Act::Ban { who }, now) {
@@ -258,7 +264,8 @@ impl Room {
     /// Makes another member the host. We become a listener.
     ///
     /// # Errors
-    /// [`CommandError::HostOnly`], [`CommandError::NotHeard`] for somebody who has not been heard in the last 15 s.
+    /// [`CommandError::HostOnly`], [`CommandError::NotHeard`] for somebody who has not been heard
+    /// in the last 15 s.
     pub fn hand_over(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
         let at = self.at(now);
         let (out, memory, seat) = self.present()?;
@@ -298,8 +305,8 @@ impl Room {
         Ok(())
     }
 
-    /// Goes on sending though nobody of rank has been heard for as long as the room's terms allow, until that time has
-    /// passed once more: the user was asked.
+    /// Goes on sending though nobody of rank has been heard for as long as the room's terms allow,
+    /// until that time has passed once more: the user was asked.
     ///
     /// # Errors
     /// [`CommandError::NotInRoom`].

@@ -1,5 +1,5 @@
-//! Which commits of others a member merges (SPEC section 7, rules C1 to C8). A commit makes the tree agree
-//! with the law and grants nothing.
+//! Which commits of others a member merges (SPEC section 7, rules C1 to C8). A commit makes the
+//! tree agree with the law and grants nothing.
 
 use std::time::Instant;
 
@@ -21,7 +21,8 @@ use crate::{
 pub(super) enum Ruling {
     /// It may be merged now, into this law.
     Merge(LiveSet),
-    /// It may be merged once the keeper's heartbeat states the branch it leads to (C7), into this law.
+    /// It may be merged once the keeper's heartbeat states the branch it leads to (C7), into this
+    /// law.
     Renewal(LiveSet),
     /// Statements that its law adds are lacking (C1).
     Lacks(Vec<StatementId>),
@@ -70,7 +71,8 @@ pub(super) fn rule(staged: &Staged, view: &View<'_>, turns: &Turns, now_ms: u64)
     }
 }
 
-/// C1 to C3: the law that the commit leads to holds what is known and nothing else, and loses nothing.
+/// C1 to C3: the law that the commit leads to holds what is known and nothing else, and loses
+/// nothing.
 fn law_of(staged: &Staged, view: &View<'_>) -> Result<LiveSet, Ruling> {
     let mut added = Vec::new();
     let mut lacks = Vec::new();

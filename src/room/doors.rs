@@ -1,5 +1,5 @@
-//! The door of somebody of rank: opens knocks, asks the application, answers (SPEC section 7, rules D1 to
-//! D9). Every moderator has one; the keeper adds whom any of them admits.
+//! The door of somebody of rank: opens knocks, asks the application, answers (SPEC section 7, rules
+//! D1 to D9). Every moderator has one; the keeper adds whom any of them admits.
 
 mod answers;
 mod places;
@@ -7,8 +7,8 @@ mod waiting;
 
 use std::time::{Duration, Instant};
 
-pub(super) use self::answers::{badge, has_spare_words};
 use super::{
+    answering::has_spare_words,
     bounded::{Rate, Recent},
     error::{CommandError, ControlError},
     event::{Event, KnockId},
@@ -122,7 +122,8 @@ impl Doors {
         *self.answer.public()
     }
 
-    /// The door, to be passed on by heartbeats; `None` until a host has signed its badge for this office.
+    /// The door, to be passed on by heartbeats; `None` until a host has signed its badge for this
+    /// office.
     pub(super) fn door(&self, store: &Store) -> Option<Signed<Door>> {
         let badge = self.badge.as_ref().filter(|badge| badge.content().office == store.law().office().0)?;
         let hpke = self.sealing.public().as_bytes().to_vec();
@@ -165,7 +166,8 @@ impl Doors {
         let plain = plain.ok_or(ControlError::Undecryptable)?;
         let content = KnockContent::decode(&plain).map_err(|_| ControlError::Malformed)?;
         if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.reference == knock.reference) {
-            // Nothing but the sealed content tells the person's knock from noise with the same reference.
+            // Nothing but the sealed content tells the person's knock from noise with the same
+            // reference.
             if waiting.key_package != content.key_package {
                 return Err(ControlError::Malformed);
             }

@@ -161,7 +161,8 @@ impl Seat {
             return Outcome::Ends(Ending::Removed { by: issuer, banned });
         }
         let returning = self.returning.take();
-        // A keeper may use any KeyPackage that we ever sent it: that one is ours, and no other device.
+        // A keeper may use any KeyPackage that we ever sent it: that one is ours, and no other
+        // device.
         if let Some(made_ms) = replaced
             && !out.petitions.contains(&made_ms)
         {
@@ -284,7 +285,8 @@ impl Seat {
         self.group.roster().iter().find(|member| law.tag(&member.key) == keeper).map(|member| member.id)
     }
 
-    /// Holds the tree against the law that we know: the one or the other is new. `added` holds who came in with it.
+    /// Holds the tree against the law that we know: the one or the other is new. `added` holds who
+    /// came in with it.
     pub(super) fn review_law(&mut self, memory: &Memory, added: &[MemberId], now: Instant) {
         let known = memory.store.law();
         self.liveness.review(self.group.roster(), |member| known.admits(&member.key), added, now);
@@ -347,7 +349,8 @@ pub(super) fn is_banned(law: &Law, key: &IdentityKey) -> bool {
     law.rank_of(key) == Rank::None && law.standing_of(&law.tag(key)).banned
 }
 
-/// Whether words put somebody out, which may have been taken back since: the host's table may say something else.
+/// Whether words put somebody out, which may have been taken back since: the host's table may say
+/// something else.
 pub(super) fn is_out_by_words(law: &Law, key: &IdentityKey) -> bool {
     let words = law.words(&law.tag(key)).iter();
     words.map(|word| word.content().word).any(|word| matches!(word, Word::Ban | Word::Role(RoleWord::OUT)))
@@ -413,11 +416,13 @@ const STEPPED_APART: Duration = Duration::from_secs(4);
 const RENEWAL_APART: Duration = Duration::from_secs(30);
 /// A moderator gets four badges in this time.
 const BADGES_WITHIN: Duration = Duration::from_secs(60);
-/// After a restart nothing is signed for so long, unless somebody shows earlier that nothing is lacking (U1).
+/// After a restart nothing is signed for so long, unless somebody shows earlier that nothing is
+/// lacking (U1).
 const LEARNS_FOR: Duration = Duration::from_secs(3);
 const RETURN_APART: Duration = Duration::from_secs(2);
 /// Somebody who is out is told why no more often.
 const TURNED_AWAY_APART: Duration = Duration::from_secs(60);
 const SHOW_APART: Duration = Duration::from_secs(10);
-/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live anyway.
+/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live
+/// anyway.
 const ACCUSED_FOR: Duration = Duration::from_secs(600);

@@ -55,19 +55,24 @@ pub enum CommandError {
     NotInRoom,
     /// We lost our place and are on the way back: try again when we are there.
     Returning,
-    /// We came back from a restart, and have not heard for three seconds what we did before it: try again then.
+    /// We came back from a restart, and have not heard for three seconds what we did before it: try
+    /// again then.
     JustBack,
     /// Only the host and moderators may do this.
     NoRank,
     /// Only the host may do this.
     HostOnly,
-    /// Nobody may do this to the host, the host itself included: it hands the room over, leaves or closes it.
+    /// Nobody may do this to the host, the host itself included: it hands the room over, leaves or
+    /// closes it.
     AboutHost,
-    /// It is about a moderator: only the host may do this, and some of it only once it has taken the rank away.
+    /// It is about a moderator: only the host may do this, and some of it only once it has taken
+    /// the rank away.
     Rank,
-    /// The host cannot leave while there is no moderator to hand the room to: close it, or hand it over.
+    /// The host cannot leave while there is no moderator to hand the room to: close it, or hand it
+    /// over.
     HostStays,
-    /// The member has not been heard in the last 15 s: a host hands over only to somebody who is there.
+    /// The member has not been heard in the last 15 s: a host hands over only to somebody who is
+    /// there.
     NotHeard,
     /// There is no such knock: it was answered, its sender was banned, or nobody repeated it.
     UnknownKnock,
@@ -85,7 +90,8 @@ pub enum CommandError {
     AlreadySo,
     /// A role that can be given on admission is speaker, listener or recorder.
     Role,
-    /// A bound of the room's law is reached: a moderator waits for the host, the host puts somebody out first.
+    /// A bound of the room's law is reached: a moderator waits for the host, the host puts somebody
+    /// out first.
     Full,
     /// The host's tables have reached the greatest number that there is: only a hand-over goes on.
     Exhausted,
@@ -129,8 +135,8 @@ impl From<EnvelopeError> for ControlError {
 
 /// Why a control message did nothing. The connection is fine; drop the message and go on.
 ///
-/// Much of this happens on any network: whoever holds an invite, and every relay, can send whatever it
-/// likes.
+/// Much of this happens on any network: whoever holds an invite, and every relay, can send whatever
+/// it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ControlError {
@@ -146,7 +152,8 @@ pub enum ControlError {
     Own,
     /// It was altered, replayed, or comes from another branch of the room.
     Undecryptable,
-    /// It would have to wait, for its epoch, for statements or for the keeper, and too much is waiting already.
+    /// It would have to wait, for its epoch, for statements or for the keeper, and too much is
+    /// waiting already.
     Overflow,
     /// It is authentic, and its sender may not do that.
     NotPermitted {
@@ -161,10 +168,11 @@ pub enum ControlError {
     NotTheKeeper,
     /// It asks for something that only members may ask for.
     NotAMember,
-    /// A knock that was answered or is waiting already, or published keys that are known or nobody's.
+    /// A knock that was answered or is waiting already, or published keys that are known or
+    /// nobody's.
     Repeated,
-    /// One too many of its kind, for example the 65th knock or the 129th seed in a second, or a knock of somebody whom
-    /// the door may not let in at the moment. Its sender will repeat it.
+    /// One too many of its kind, for example the 65th knock or the 129th seed in a second, or a
+    /// knock of somebody whom the door may not let in at the moment. Its sender will repeat it.
     Flood,
     /// A KeyPackage that cannot be used, in a knock or handed on by a moderator.
     KeyPackage(Violation),

@@ -13,13 +13,15 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The device slept, or its clock was set forward: nothing is sent before the room was heard again.
+    /// The device slept, or its clock was set forward: nothing is sent before the room was heard
+    /// again.
     Slept {
         /// By how much the clock of the device is ahead of what was counted.
         lasted: Duration,
     },
-    /// A clock is wrong by more than two and a half minutes, as most members of the room see it; where as many see it
-    /// otherwise, as the host does. Whose clock is five minutes off is not heard.
+    /// A clock is wrong by more than two and a half minutes, as most members of the room see it;
+    /// where as many see it otherwise, as the host does. Whose clock is five minutes off is not
+    /// heard.
     ClockWrong {
         /// Whose clock it is, possibly ours.
         member: MemberId,
@@ -35,7 +37,8 @@ pub enum Event {
         /// The name that the identity gives itself.
         name: Name,
     },
-    /// A knock was refused at our door without anybody being asked. At most eight in ten seconds are told.
+    /// A knock was refused at our door without anybody being asked. At most eight in ten seconds
+    /// are told.
     KnockRefused {
         /// The identity that knocked; `None` if its clock is so wrong that it cannot be checked.
         member: Option<MemberId>,
@@ -44,8 +47,8 @@ pub enum Event {
         /// Why, as it was told.
         reason: RefuseReason,
     },
-    /// A knock waits no more: it was answered elsewhere, its sender was banned, it was not repeated for a minute, it
-    /// waited for ten, or another needed its place.
+    /// A knock waits no more: it was answered elsewhere, its sender was banned, it was not repeated
+    /// for a minute, it waited for ten, or another needed its place.
     KnockGone {
         /// The knock.
         knock: KnockId,
@@ -99,7 +102,8 @@ pub enum Event {
         /// Whether the member counts as absent now.
         absent: bool,
     },
-    /// Nobody else has been heard for a while: nobody hears us. The keeper is not to blame, since we keep the room.
+    /// Nobody else has been heard for a while: nobody hears us. The keeper is not to blame, since
+    /// we keep the room.
     Alone,
     /// Another member puts commits in order from now on.
     Keeper {
@@ -116,18 +120,22 @@ pub enum Event {
         /// The member that the statement is about.
         member: MemberId,
     },
-    /// A member came back that could not process a commit of another: so it says, and nobody can check it.
+    /// A member came back that could not process a commit of another: so it says, and nobody can
+    /// check it.
     Accused {
         /// The member that made the commit.
         member: MemberId,
         /// The member that says so.
         by: MemberId,
     },
-    /// A commit would be longer than the control lane carries, and was not made: the room is too large for its suite.
+    /// A commit would be longer than the control lane carries, and was not made: the room is too
+    /// large for its suite.
     RoomTooLarge,
-    /// Nobody of rank has been heard for 30 s. Sending stops once that lasts as long as the room's terms say.
+    /// Nobody of rank has been heard for 30 s. Sending stops once that lasts as long as the room's
+    /// terms say.
     Unattended,
-    /// A ban stopped counting because its issuer lost the rank: the host decides again, by `ban` or `unban`.
+    /// A ban stopped counting because its issuer lost the rank: the host decides again, by `ban` or
+    /// `unban`.
     BanFell {
         /// The person, if this member has seen it.
         member: Option<MemberId>,
@@ -146,8 +154,8 @@ pub enum Event {
     },
     /// Sending may go on.
     Audible,
-    /// On the way back we were shown a statement that puts us out, and no table does. We ask on once a minute, since it
-    /// may have been lifted; leave if that is not wanted.
+    /// On the way back we were shown a statement that puts us out, and no table does. We ask on
+    /// once a minute, since it may have been lifted; leave if that is not wanted.
     KeptOut {
         /// Whose statement it is.
         by: Option<MemberId>,

@@ -1,5 +1,5 @@
-//! Which KeyPackages are used up: of every identity the newest leaf and the newest Leave that were seen
-//! (SPEC section 7, rule C4).
+//! Which KeyPackages are used up: of every identity the newest leaf and the newest Leave that were
+//! seen (SPEC section 7, rule C4).
 
 use std::collections::BTreeMap;
 
@@ -64,7 +64,8 @@ impl Freshness {
 
     fn entry(&mut self, member: MemberId) -> &mut Seen {
         if self.seen.len() >= MAX_SEEN && !self.seen.contains_key(&member) {
-            // What is the oldest is the least likely to be played again in time: KeyPackages age in half an hour.
+            // What is the oldest is the least likely to be played again in time: KeyPackages age in
+            // half an hour.
             let oldest = self.seen.iter().min_by_key(|(_, seen)| seen.leaf_ms.max(seen.leave_ms));
             if let Some(oldest) = oldest.map(|(member, _)| *member) {
                 self.seen.remove(&oldest);

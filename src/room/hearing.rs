@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    doors,
+    answering,
     entering::{is_banned, issuer_of},
     error::ControlError,
     event::{Ending, Event},
@@ -61,8 +61,8 @@ impl Seat {
                 let group_id = *memory.store.known().group_id();
                 let ids: Vec<_> = statements.iter().map(|said| said.id(&group_id)).collect();
                 let outcome = self.learn(out, memory, statements, now);
-                // A signature is no part of an id: only what is known to be genuine counts as shown, or a
-                // false signature would keep the genuine statement from being shown.
+                // A signature is no part of an id: only what is known to be genuine counts as
+                // shown, or a false signature would keep the genuine statement from being shown.
                 for id in ids.into_iter().filter(|id| memory.store.get(id).is_some()) {
                     self.showing.note_shown(id);
                 }
@@ -95,7 +95,7 @@ impl Seat {
                     && law.rank_of(&key) == Rank::Moderator
                     && (self.badges.take(id, now) || !holds(Defence::BadgePace))
                 {
-                    let badge = doors::badge(out, &memory.store, answer_key);
+                    let badge = answering::badge(out, &memory.store, answer_key);
                     self.say(out, &Saying::Badge(badge));
                 }
             }
@@ -163,7 +163,8 @@ impl Seat {
             let spread = if self.keeps() { 0 } else { u32::from_be_bytes(out.random()) % 3_000 };
             self.showing.note_difference(Duration::from_millis(spread.into()), now);
         }
-        // A relay could let heartbeats through and nothing else: rank counts as heard only by somebody whose law we have held.
+        // A relay could let heartbeats through and nothing else: rank counts as heard only by
+        // somebody whose law we have held.
         let ranks = memory.store.law().rank_of(by) > Rank::None && by.id() != out.id();
         if ranks && memory.has_held(&known_law) && self.doubted_ms.is_none() {
             self.liveness.hear_rank(made);

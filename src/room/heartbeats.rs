@@ -1,5 +1,5 @@
-//! Heartbeats and calls: what a member does when a keeper says that it is there, and what a keeper does when somebody
-//! asks for that (SPEC section 7, rules B1 to B6 and K5).
+//! Heartbeats and calls: what a member does when a keeper says that it is there, and what a keeper
+//! does when somebody asks for that (SPEC section 7, rules B1 to B6 and K5).
 
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,8 @@ impl Seat {
                 } else if (self.group.epoch().0, self.group.branch()) == next {
                     self.hear_keeper(out, memory, &beat, made, now);
                 } else if self.keeper_id == Some(by) && self.group.epoch() < beat.content().epoch {
-                    // What waited may have led elsewhere: then the epoch is of a branch that is ours no more.
+                    // What waited may have led elsewhere: then the epoch is of a branch that is
+                    // ours no more.
                     self.liveness.note_behind(beat.content().epoch.0, now);
                     if lost {
                         self.go_to(out, &beat, now);

@@ -16,8 +16,8 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Keeps a message, unless too much is kept already. What waits for too long makes room: it is of another branch, or
-    /// of the time before we come in.
+    /// Keeps a message, unless too much is kept already. What waits for too long makes room: it is
+    /// of another branch, or of the time before we come in.
     pub(super) fn keep(&mut self, message: Vec<u8>, now: Instant) -> Result<(), Overflow> {
         let old = |(at, _): &(Instant, Vec<u8>)| now.saturating_duration_since(*at) >= KEPT_FOR;
         while self.messages.front().is_some_and(old) {

@@ -1,5 +1,5 @@
-//! The newcomer: finds doors, knocks at one after another, keeps receipts, and enters the room that the
-//! receipts and the invite agree with (SPEC section 7, rules E4 to E10).
+//! The newcomer: finds doors, knocks at one after another, keeps receipts, and enters the room that
+//! the receipts and the invite agree with (SPEC section 7, rules E4 to E10).
 
 use std::{
     sync::Arc,
@@ -62,8 +62,8 @@ struct Known {
     knocked_at: Option<Instant>,
 }
 
-/// What one door was given to answer with, and the receipt that came back: whoever is at one door takes no place of
-/// the receipts of others.
+/// What one door was given to answer with, and the receipt that came back: whoever is at one door
+/// takes no place of the receipts of others.
 struct Asked {
     answer_key: [u8; 32],
     one_use: SealingSecret,
@@ -114,12 +114,14 @@ impl Joining {
         Petition::new(out, &invite.group_id, invite.key_exchange, made_ms, now)
     }
 
-    /// The host and the office that doors have to be of: those of the invite, or of the hand-overs that follow them.
+    /// The host and the office that doors have to be of: those of the invite, or of the hand-overs
+    /// that follow them.
     fn anchor(&self) -> (IdentityKey, Office) {
         self.chain.last().copied().unwrap_or((self.invite.host, Office(self.invite.office)))
     }
 
-    /// The least number that the newest table of that office has, as far as the host has said it to us.
+    /// The least number that the newest table of that office has, as far as the host has said it to
+    /// us.
     fn least_no(&self) -> u64 {
         let (_, office) = self.anchor();
         let invited = if office.0 == self.invite.office { self.invite.no } else { 0 };
@@ -149,7 +151,8 @@ impl Joining {
                 .map(|at| self.doors.remove(at))
                 .map_or((Answered::No, None), |known| (known.state, known.knocked_at));
             if self.doors.len() >= MAX_DOORS {
-                // The least number goes first: somebody who lost the rank may have many badges, all of them older.
+                // The least number goes first: somebody who lost the rank may have many badges, all
+                // of them older.
                 let no = |known: &Known| (known.door.content().badge().no, known.seen_at);
                 let least = self.doors.iter().enumerate().min_by_key(|(_, known)| no(known));
                 let Some((least, first)) = least.map(|(at, known)| (at, no(known))) else { continue };
@@ -270,7 +273,8 @@ impl Joining {
         out.send(&Message::Knock(knock)).map_err(|_| Failure::of("a knock is too long"))
     }
 
-    /// The public half of the one-use key for the door with this answer key, which is made if there is none.
+    /// The public half of the one-use key for the door with this answer key, which is made if there
+    /// is none.
     fn one_use_for(&mut self, out: &mut Outbox, answer_key: [u8; 32]) -> Result<Vec<u8>, Failure> {
         if let Some(asked) = self.asked.iter().find(|asked| asked.answer_key == answer_key) {
             return Ok(asked.one_use.public().as_bytes().to_vec());
@@ -290,7 +294,8 @@ impl Joining {
         Ok(public)
     }
 
-    /// The door to knock at: the one whose last knock is the longest ago, of several the one with the greatest number.
+    /// The door to knock at: the one whose last knock is the longest ago, of several the one with
+    /// the greatest number.
     ///
     /// Every door is asked in turn, also while somebody decides at another: any of them admits.
     fn next_door(doors: &mut [Known]) -> Option<&mut Known> {
@@ -300,9 +305,11 @@ impl Joining {
         doors.iter_mut().filter(usable).min_by_key(turn)
     }
 
-    /// Why we are not let in: every door with the newest badge has refused us, and no other has come for ten seconds.
+    /// Why we are not let in: every door with the newest badge has refused us, and no other has
+    /// come for ten seconds.
     ///
-    /// Somebody who lost the rank may show its old door and refuse: that ends nothing while another door may come.
+    /// Somebody who lost the rank may show its old door and refuse: that ends nothing while another
+    /// door may come.
     pub(super) fn is_refused(&self, now: Instant) -> Option<RefuseReason> {
         let (reason, since) = self.refused?;
         let is_refused = |known: &&Known| matches!(known.state, Answered::Refused(_));
@@ -322,7 +329,8 @@ impl Joining {
         let (terms, epoch_law) = read_law(&entry, &self.invite.group_id, own)?;
         let law = epoch_law.law();
         check_sender(&entry, law)?;
-        // A hand-over that was shown is in the chain, and a table that the host gave a badge after is in force.
+        // A hand-over that was shown is in the chain, and a table that the host gave a badge after
+        // is in force.
         let (_, office) = self.anchor();
         if !Pins::of_office(office, epoch_law.group_id()).is_contained_in(law) {
             return Err(WelcomeError::Rule(Violation::HandOver));
@@ -378,8 +386,9 @@ pub(super) fn follow(
     }
 }
 
-/// What a newcomer knows once it believes a receipt: its standings and the epoch law, if the receipt is of somebody of
-/// rank by both together, and of an office that the epoch's chain holds (E7).
+/// What a newcomer knows once it believes a receipt: its standings and the epoch law, if the
+/// receipt is of somebody of rank by both together, and of an office that the epoch's chain holds
+/// (E7).
 fn joint(terms: &Arc<Terms>, epoch_law: &LiveSet, receipt: &Receipt, own: IdentityKey) -> Option<Store> {
     let (law, office) = (epoch_law.law(), Office(receipt.office));
     if !Pins::of_office(office, epoch_law.group_id()).is_contained_in(law)
@@ -392,7 +401,8 @@ fn joint(terms: &Arc<Terms>, epoch_law: &LiveSet, receipt: &Receipt, own: Identi
     (store.law().rank_of(&receipt.key) > Rank::None).then_some(store)
 }
 
-/// Terms and law of the epoch that a Welcome leads to, if they are those of the room and of the group's context.
+/// Terms and law of the epoch that a Welcome leads to, if they are those of the room and of the
+/// group's context.
 pub(super) fn read_law(
     entry: &Entry,
     group_id: &[u8; 32],
@@ -425,12 +435,14 @@ pub(super) fn read_law(
     Ok((terms, store.known().clone()))
 }
 
-/// What a Welcome tells newcomers of the law (`spec/control.md`): the terms, then the epoch's statements.
+/// What a Welcome tells newcomers of the law (`spec/control.md`): the terms, then the epoch's
+/// statements.
 pub(super) fn write_law(law: &LiveSet) -> Vec<u8> {
     Writer::new().vec16(&law.terms().encode()).bytes(&law.encode()).finish()
 }
 
-/// Whether the keeper of the epoch signed the Welcome (E6): whoever makes up a group can only keep it itself.
+/// Whether the keeper of the epoch signed the Welcome (E6): whoever makes up a group can only keep
+/// it itself.
 pub(super) fn check_sender(entry: &Entry, law: &Law) -> Result<(), WelcomeError> {
     let keeps = law.tag(&entry.sender).0 == entry.context.keeper;
     if keeps { Ok(()) } else { Err(WelcomeError::Rule(Violation::Keeping)) }

@@ -21,7 +21,8 @@ pub(super) type Past = Recent<(u64, [u8; 32]), 1_024>;
 pub(super) enum Verdict {
     /// It is of the epoch and branch that we are in, by our keeper.
     Ours,
-    /// It is of our keeper, in a later epoch: we lack a commit, and return to the keeper once that takes too long.
+    /// It is of our keeper, in a later epoch: we lack a commit, and return to the keeper once that
+    /// takes too long.
     Behind { lost: bool },
     /// It is of a branch that wins over ours: return to its keeper.
     Wins,

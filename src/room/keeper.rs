@@ -1,5 +1,6 @@
-//! What the keeper commits: whatever makes the tree agree with the law that it knows (SPEC section 7, rules
-//! K5 to K8). It keeps no list of wishes; a plan is computed from the law and the tree each time.
+//! What the keeper commits: whatever makes the tree agree with the law that it knows (SPEC section
+//! 7, rules K5 to K8). It keeps no list of wishes; a plan is computed from the law and the tree
+//! each time.
 
 use std::{
     collections::BTreeSet,
@@ -57,8 +58,8 @@ impl Plan {
 }
 
 impl Keeper {
-    /// Takes up the part. `made` says when this member's own commits of the last time were, the oldest first: they
-    /// count though others kept the room meanwhile.
+    /// Takes up the part. `made` says when this member's own commits of the last time were, the
+    /// oldest first: they count though others kept the room meanwhile.
     pub(super) fn new(door: SealingSecret, made: impl Iterator<Item = Instant>, now: Instant) -> Self {
         let mut commits = Rate::new(MAX_COMMITS, COMMITS_WITHIN);
         let committed_at = made.inspect(|at| commits.note((), *at)).last();
@@ -174,8 +175,9 @@ impl Keeper {
         plan
     }
 
-    /// Until when a keeper whose heartbeats go unanswered waits before it commits again: an answer in an epoch that is over
-    /// cannot be read, so commits one after another would leave the keeper without proof that anybody hears it.
+    /// Until when a keeper whose heartbeats go unanswered waits before it commits again: an answer
+    /// in an epoch that is over cannot be read, so commits one after another would leave the keeper
+    /// without proof that anybody hears it.
     fn answered_at(&self, proof: Instant) -> Instant {
         match self.heartbeat_sent {
             Some(sent) if sent.saturating_duration_since(proof) > HEARTBEAT => sent + ANSWER,
@@ -183,7 +185,8 @@ impl Keeper {
         }
     }
 
-    /// When the next commit may be made: after a few in a row they come at even distances, so that nobody waits for long.
+    /// When the next commit may be made: after a few in a row they come at even distances, so that
+    /// nobody waits for long.
     fn paced_at(&self, now: Instant) -> Instant {
         match self.committed_at {
             Some(at) if self.commits.count(&(), now) >= AT_ONCE => at + PACE,
@@ -199,7 +202,8 @@ impl Keeper {
     pub(super) fn note_commit(&mut self, now: Instant) {
         self.commits.note((), now);
         (self.batch_at, self.committed_at) = (None, Some(now));
-        // The words that answer a heartbeat have to come before the next commit, or nobody could read them.
+        // The words that answer a heartbeat have to come before the next commit, or nobody could
+        // read them.
         let least = self.heartbeat_sent.map_or(now, |sent| sent + COMMIT_BEATS_APART);
         self.heartbeat_at = self.heartbeat_at.min(least.max(now));
     }
@@ -232,7 +236,8 @@ impl Keeper {
         }
     }
 
-    /// Whether the chain of hand-overs may be shown to holders of old links; it then counts as shown.
+    /// Whether the chain of hand-overs may be shown to holders of old links; it then counts as
+    /// shown.
     pub(super) fn may_show_chain(&mut self, now: Instant) -> bool {
         self.chains.take((), now)
     }
@@ -258,13 +263,15 @@ impl Keeper {
     }
 }
 
-/// Calls make heartbeats no more frequent than this, and no more than so many in [`COMMITS_WITHIN`].
+/// Calls make heartbeats no more frequent than this, and no more than so many in
+/// [`COMMITS_WITHIN`].
 const HEARTBEATS_APART: Duration = Duration::from_millis(200);
 const MAX_CALLS: usize = 12;
 /// A heartbeat follows a commit, if the last is older than this.
 const COMMIT_BEATS_APART: Duration = Duration::from_secs(1);
 const CHAINS_APART: Duration = Duration::from_secs(5);
-/// Whether the law that we know gives somebody in the tree another role or mute than the epoch's law.
+/// Whether the law that we know gives somebody in the tree another role or mute than the epoch's
+/// law.
 fn changes_anybody(view: &View<'_>) -> bool {
     let (known, epoch) = (view.known(), view.epoch());
     known.host() != epoch.host()

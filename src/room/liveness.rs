@@ -1,5 +1,5 @@
-//! When a member stops sending: a pure function of what it knows and the time (SPEC section 7, rules S1
-//! to S4).
+//! When a member stops sending: a pure function of what it knows and the time (SPEC section 7,
+//! rules S1 to S4).
 
 use std::{
     collections::BTreeMap,
@@ -17,9 +17,11 @@ use crate::{
 
 /// What the four rules look at.
 pub(super) struct Liveness {
-    /// Since when the law that we know has put somebody out, for everybody whom it puts out and who is in the tree.
+    /// Since when the law that we know has put somebody out, for everybody whom it puts out and who
+    /// is in the tree.
     out_since: BTreeMap<MemberId, Instant>,
-    /// When the newest word of the keeper of our epoch was made; as the keeper, of any other member.
+    /// When the newest word of the keeper of our epoch was made; as the keeper, of any other
+    /// member.
     proof: Instant,
     /// An epoch of our keeper that we were told of and lack, and since when.
     behind: Option<(u64, Instant)>,
@@ -35,8 +37,8 @@ impl Liveness {
         Self { out_since: BTreeMap::new(), proof, behind: None, rank_heard, rank_left: false }
     }
 
-    /// An epoch has begun; `changed` says whether another member keeps it, `keeper_word` is the newest word of that one,
-    /// by when it was made, if it is not ourselves.
+    /// An epoch has begun; `changed` says whether another member keeps it, `keeper_word` is the
+    /// newest word of that one, by when it was made, if it is not ourselves.
     pub(super) fn enter(&mut self, epoch: u64, changed: bool, keeper_word: Option<Instant>) {
         if let Some(word) = keeper_word {
             self.proof = self.proof.min(word);
@@ -59,7 +61,8 @@ impl Liveness {
         }
     }
 
-    /// A newer heartbeat of our keeper states the epoch that we are in: what it said of a later one was of the past.
+    /// A newer heartbeat of our keeper states the epoch that we are in: what it said of a later one
+    /// was of the past.
     pub(super) fn note_abreast(&mut self) {
         self.behind = None;
     }
@@ -94,8 +97,9 @@ impl Liveness {
         self.rank_left = true;
     }
 
-    /// Looks at the tree again, after the tree or the law that we know has changed. `entered` holds who came in with the
-    /// change of the tree: somebody who is out when it comes in has no second (S1).
+    /// Looks at the tree again, after the tree or the law that we know has changed. `entered` holds
+    /// who came in with the change of the tree: somebody who is out when it comes in has no second
+    /// (S1).
     pub(super) fn review(
         &mut self,
         roster: &[Occupant],

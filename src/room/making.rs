@@ -1,5 +1,5 @@
-//! Commits of our own: as the keeper, to take the keeping over, and to renew our leaf (SPEC section 7, rules
-//! K3 to K8).
+//! Commits of our own: as the keeper, to take the keeping over, and to renew our leaf (SPEC section
+//! 7, rules K3 to K8).
 
 use std::time::{Duration, Instant};
 
@@ -88,8 +88,9 @@ impl Seat {
         let Work { removes, mut adds, renews } = work;
         let outcome = loop {
             match self.try_commit(out, memory, &removes, &adds, renews, now) {
-                // Fewer newcomers make a shorter Welcome, and one KeyPackage that MLS refuses, because it shows a
-                // key of somebody else, keeps nobody else out. The others come with the next commit.
+                // Fewer newcomers make a shorter Welcome, and one KeyPackage that MLS refuses,
+                // because it shows a key of somebody else, keeps nobody else out. The others come
+                // with the next commit.
                 Err(_) if adds.len() > 1 => {
                     let later = adds.split_off(adds.len() / 2);
                     if let Some(keeper) = &mut self.keeper {

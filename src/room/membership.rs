@@ -25,12 +25,13 @@ use crate::{
     },
 };
 
-/// A room that we are in, to be stored and given to [`Room::resume`](super::Room::resume) after a restart.
+/// A room that we are in, to be stored and given to [`Room::resume`](super::Room::resume) after a
+/// restart.
 ///
-/// It holds what it takes to find the room and to be believed there: the key of the control lane, the terms, the
-/// statements that are law, the people seen; and with a host or moderator the keys of its door. It holds no media
-/// key, no counter, no key of MLS: whoever finds it hears nothing. Keep it as you keep an invite, and store it
-/// anew when the room changes. Wiped on drop.
+/// It holds what it takes to find the room and to be believed there: the key of the control lane,
+/// the terms, the statements that are law, the people seen; and with a host or moderator the keys
+/// of its door. It holds no media key, no counter, no key of MLS: whoever finds it hears nothing.
+/// Keep it as you keep an invite, and store it anew when the room changes. Wiped on drop.
 pub struct Membership(Secret);
 
 /// A [`Membership`], taken apart.

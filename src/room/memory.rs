@@ -19,7 +19,8 @@ pub(super) struct Memory {
     pub(super) doors: Option<Doors>,
     /// Invites that we made.
     pub(super) invites: Vec<Made>,
-    /// Our own standings of the last minute, to be signed again above a table that could not know them.
+    /// Our own standings of the last minute, to be signed again above a table that could not know
+    /// them.
     pub(super) recent: Vec<Recent>,
     /// Identity keys that were seen in trees, so that acts can name people who are gone.
     people: Vec<IdentityKey>,
@@ -59,8 +60,8 @@ impl Memory {
 
     /// Notes an identity key that was seen.
     ///
-    /// Beyond the bound somebody goes who is out and not banned, else the one that was seen last: throwaway
-    /// identities push out nobody who was there before them, nor any ban.
+    /// Beyond the bound somebody goes who is out and not banned, else the one that was seen last:
+    /// throwaway identities push out nobody who was there before them, nor any ban.
     pub(super) fn note_person(&mut self, key: IdentityKey) {
         if self.people.contains(&key) {
             return;
@@ -138,7 +139,8 @@ impl Memory {
     }
 }
 
-/// With the 1,000 of a tree, the moderators and the host fewer than a table lists: it always fits (L34).
+/// With the 1,000 of a tree, the moderators and the host fewer than a table lists: it always fits
+/// (L34).
 const MAX_PEOPLE: usize = 3_072;
 const MAX_HELD: usize = 64;
 const MAX_RECENT: usize = 256;

@@ -7,8 +7,8 @@
 //!                                                    poll_timeout   > when to come back
 //! ```
 //!
-//! No clock, no socket, no task: time and randomness are arguments, and everything that is to happen
-//! outside is polled. After every call, poll until there is nothing more.
+//! No clock, no socket, no task: time and randomness are arguments, and everything that is to
+//! happen outside is polled. After every call, poll until there is nothing more.
 //!
 //! Rights come from the law (`spec/law.md`): statements signed by people of rank. The MLS tree
 //! follows the law; whoever puts commits in order, the *keeper*, grants nothing.
@@ -27,18 +27,22 @@
 //!
 //! A Ban of a moderator, at a member that keeps the room:
 //!
-//! 1. [`Room::handle_control`], here: `Inbox` opens the envelope and puts fragments together, `Message` is decoded.
+//! 1. [`Room::handle_control`], here: `Inbox` opens the envelope and puts fragments together,
+//!    `Message` is decoded.
 //! 2. `Room::take` in `phase`: by phase, then by kind. This is an MLS message, and we are present.
-//! 3. `Seat::handle_mls` in `seat`: the group opens it, and it is a `Saying`. A commit would wait in `pending` here
-//!    until `commits` lets it be merged, and `entering` says what the new epoch does.
-//! 4. `Seat::hear_saying` in `hearing`: its sender was heard (`presence`, `liveness`, `order`); the statements go to
-//!    `Seat::learn`, which merges them into the law's store.
-//! 5. `Seat::act_on_law` in `hearing`: the banned is not heard any more, its knock goes, and if we are out we end.
-//! 6. `Seat::tend_keeping` in `making`: `keeper` plans, and what it plans is committed, sent and entered.
+//! 3. `Seat::handle_mls` in `seat`: the group opens it, and it is a `Saying`. A commit would wait
+//!    in `pending` here until `commits` lets it be merged, and `entering` says what the new epoch
+//!    does.
+//! 4. `Seat::hear_saying` in `hearing`: its sender was heard (`presence`, `liveness`, `order`); the
+//!    statements go to `Seat::learn`, which merges them into the law's store.
+//! 5. `Seat::act_on_law` in `hearing`: the banned is not heard any more, its knock goes, and if we
+//!    are out we end.
+//! 6. `Seat::tend_keeping` in `making`: `keeper` plans, and what it plans is committed, sent and
+//!    entered.
 //! 7. The `Outcome` goes back to `Room::settle` in `phase`, the only place that changes the phase.
 //!
-//! What leaves the room, envelopes, keys and events, is in `outbox` until it is polled. No file here imports one that
-//! leads back to it; `scripts/layout` holds that.
+//! What leaves the room, envelopes, keys and events, is in `outbox` until it is polled. No file
+//! here imports one that leads back to it; `scripts/layout` holds that.
 
 mod absent;
 mod across;
@@ -135,9 +139,9 @@ pub use crate::{
 
 /// One member's view of a room.
 ///
-/// Made by [`Room::create`], [`Room::knock`] or [`Room::resume`]. Sans-IO: see the [module](self) for the
-/// loop around it, and [`driver`](crate::driver) for one that is written already. Dropping it wipes its
-/// keys; the sealer and the opener keep theirs until they are dropped or told to stop.
+/// Made by [`Room::create`], [`Room::knock`] or [`Room::resume`]. Sans-IO: see the [module](self)
+/// for the loop around it, and [`driver`](crate::driver) for one that is written already. Dropping
+/// it wipes its keys; the sealer and the opener keep theirs until they are dropped or told to stop.
 pub struct Room {
     out: Outbox,
     inbox: Inbox,
@@ -165,8 +169,8 @@ pub enum Status {
 impl Room {
     /// Makes a room, with its maker as host and only member.
     ///
-    /// `seed` is fresh ([`Seed::generate`]); `now` and `unix` are one moment by two clocks. `identity` may be lent: it is
-    /// there for another attempt when this one fails.
+    /// `seed` is fresh ([`Seed::generate`]); `now` and `unix` are one moment by two clocks.
+    /// `identity` may be lent: it is there for another attempt when this one fails.
     ///
     /// # Errors
     /// See [`CreateError`].
@@ -240,8 +244,8 @@ impl Room {
 
     /// Goes on in a room that we were in before a restart.
     ///
-    /// Nobody has to be asked: the room lets its members back in. `seed`, `now` and `unix` are as for
-    /// [`Room::create`]; `identity` is the one that was in the room.
+    /// Nobody has to be asked: the room lets its members back in. `seed`, `now` and `unix` are as
+    /// for [`Room::create`]; `identity` is the one that was in the room.
     ///
     /// # Errors
     /// See [`ResumeError`].
@@ -272,18 +276,20 @@ impl Room {
         Self { out, inbox: Inbox::default(), phase, now, slept: Duration::ZERO }
     }
 
-    /// What to store, so that a restart does not cost us our place; `None` unless we are or were in.
+    /// What to store, so that a restart does not cost us our place; `None` unless we are or were
+    /// in.
     ///
-    /// It changes with the roster, the roles and the bans: store it anew on every [`Event::Changed`].
+    /// It changes with the roster, the roles and the bans: store it anew on every
+    /// [`Event::Changed`].
     pub fn membership(&self) -> Option<Membership> {
         self.memory().map(|memory| Membership::new(&self.out, memory))
     }
 
     /// Mixes a fresh seed into everything that the room draws from now on.
     ///
-    /// Call it about once a minute and after each change of epoch, as the [driver](crate::driver) does. Somebody
-    /// who read the memory of the device once then cannot compute the room's later secrets, and what was drawn
-    /// before was never computable from it.
+    /// Call it about once a minute and after each change of epoch, as the [driver](crate::driver)
+    /// does. Somebody who read the memory of the device once then cannot compute the room's later
+    /// secrets, and what was drawn before was never computable from it.
     pub fn stir(&mut self, seed: Seed) {
         self.out.rng.stir(seed.bytes());
         if let Phase::Present(_, seat) = &self.phase {
@@ -324,7 +330,8 @@ impl Room {
         Some(at.checked_sub(self.slept).unwrap_or(at))
     }
 
-    /// The next control message to send to everybody, in order: at most 16 KiB of what looks random.
+    /// The next control message to send to everybody, in order: at most 16 KiB of what looks
+    /// random.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
         self.out.poll_transmit()
     }

@@ -10,7 +10,8 @@ use crate::{
     transport::RelayName,
 };
 
-/// What a room is like. All but the admission is fixed for the room's life, and every member sees it.
+/// What a room is like. All but the admission is fixed for the room's life, and every member sees
+/// it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RoomOptions {

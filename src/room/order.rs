@@ -1,7 +1,8 @@
 //! Who keeps the room, and when somebody else may (SPEC section 7, rules K1 to K9).
 //!
-//! The order of keepers is a function of the law alone: rank first, then who is admitted by the host's
-//! table, then a draw that only the host moves. A keeper grants nothing; it puts commits in order.
+//! The order of keepers is a function of the law alone: rank first, then who is admitted by the
+//! host's table, then a draw that only the host moves. A keeper grants nothing; it puts commits in
+//! order.
 
 use std::{
     cmp::Reverse,
@@ -49,7 +50,8 @@ pub(super) struct Turns {
     since: Instant,
     /// The newest word of the keeper, by the time at which it was made.
     word: Instant,
-    /// Since when the keeper's own words have shown that it knows who is out and leaves the leaf in.
+    /// Since when the keeper's own words have shown that it knows who is out and leaves the leaf
+    /// in.
     idle_since: Option<Instant>,
     /// Since when our rank has been above the keeper's by the law that we know.
     above_since: Option<Instant>,
@@ -108,7 +110,8 @@ impl Turns {
         }
     }
 
-    /// The keeper's own word shows the law that we know: what that law asks for is its to commit now.
+    /// The keeper's own word shows the law that we know: what that law asks for is its to commit
+    /// now.
     pub(super) fn note_knows(&mut self, leaf_is_out: bool, now: Instant) {
         if leaf_is_out {
             self.idle_since.get_or_insert(now);
@@ -119,8 +122,8 @@ impl Turns {
 
     /// Since when the keeper counts as silent; `None` while it does not (K2).
     ///
-    /// Whatever the cause, it is the moment at which this member learned of it: turns are counted from then (K4), and
-    /// would all be over at once if they were counted from a time long before.
+    /// Whatever the cause, it is the moment at which this member learned of it: turns are counted
+    /// from then (K4), and would all be over at once if they were counted from a time long before.
     pub(super) fn silent_since(&self, view: &View<'_>) -> Option<Instant> {
         if view.keeps() {
             return None;
@@ -222,7 +225,8 @@ const LATE_STAGGER: Duration = Duration::from_millis(100);
 const RANK_STAGGER: Duration = Duration::from_millis(500);
 /// Clocks of members differ by so much in what they call silent.
 const TOLERANCE: Duration = Duration::from_secs(1);
-/// Members accept so many commits of one committer in [`COMMITS_WITHIN`]; the keeper makes two thirds of them at most.
+/// Members accept so many commits of one committer in [`COMMITS_WITHIN`]; the keeper makes two
+/// thirds of them at most.
 const MAX_COMMITS: usize = 18;
 const COMMITS_WITHIN: Duration = Duration::from_secs(30);
 const MAX_TAKEOVERS: usize = 2;

@@ -1,5 +1,5 @@
-//! What every phase of a room needs: the identity, the clock, randomness, and the queues of what is to
-//! leave the room: envelopes, key changes, events.
+//! What every phase of a room needs: the identity, the clock, randomness, and the queues of what is
+//! to leave the room: envelopes, key changes, events.
 
 use std::{collections::VecDeque, time::Instant};
 
@@ -42,7 +42,8 @@ pub(super) struct Outbox {
     /// Why the sealer is paused at the moment.
     silence: Option<Silence>,
     stamped_ms: u64,
-    /// The times that our own KeyPackages said, so that nobody else's device is thought to be behind one.
+    /// The times that our own KeyPackages said, so that nobody else's device is thought to be
+    /// behind one.
     pub(super) petitions: super::bounded::Recent<u64, 1_024>,
     /// The newest of these times.
     newest_made_ms: u64,
@@ -99,7 +100,8 @@ impl Outbox {
         self.events.push_back(event);
     }
 
-    /// The time in milliseconds, never the same twice, so that what is said later is known to be later.
+    /// The time in milliseconds, never the same twice, so that what is said later is known to be
+    /// later.
     pub(super) fn stamp_ms(&mut self, now: Instant) -> u64 {
         self.stamped_ms = self.clock.unix_ms(now).max(self.stamped_ms + 1);
         self.stamped_ms

@@ -1,10 +1,10 @@
-//! What is due about people: who is absent, who has been ignored, who is alone, doors and badges (SPEC
-//! section 7, rules P1 to P5 and D8).
+//! What is due about people: who is absent, who has been ignored, who is alone, doors and badges
+//! (SPEC section 7, rules P1 to P5 and D8).
 
 use std::time::{Duration, Instant};
 
 use super::{
-    doors,
+    answering,
     event::Event,
     memory::Memory,
     order::Place,
@@ -97,7 +97,8 @@ impl Seat {
         self.door_said_at.map_or(now, |at| at + DOOR_AGAIN)
     }
 
-    /// Asks the host for a badge, and says our door when it is another or has not been said for a minute.
+    /// Asks the host for a badge, and says our door when it is another or has not been said for a
+    /// minute.
     pub(super) fn tend_door(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
         if let Some(doors) = &mut memory.doors {
             // Whoever waits and does not knock any more goes, whether the law changes or not.
@@ -111,7 +112,7 @@ impl Seat {
         if doors.wants_badge(memory.store.law()) {
             let answer_key = doors.answer_key();
             if memory.store.law().rank_of(&own_key(out)) == Rank::Host {
-                let badge = doors::badge(out, &memory.store, answer_key);
+                let badge = answering::badge(out, &memory.store, answer_key);
                 if let Ok(badge) = badge.verify(&memory.store.known().group_id().0, &own_key(out)) {
                     doors.set_badge(badge);
                 }

@@ -1,5 +1,5 @@
-//! One KeyPackage that is out, and the one-use key under which answers come back (SPEC section 7, rules E1
-//! to E3). Newcomers and returners use it alike.
+//! One KeyPackage that is out, and the one-use key under which answers come back (SPEC section 7,
+//! rules E1 to E3). Newcomers and returners use it alike.
 
 use std::time::{Duration, Instant};
 

@@ -115,7 +115,8 @@ impl Room {
                     if !absent.chains.take((), now) {
                         return Err(ControlError::Flood);
                     }
-                    // Its host may be somebody whom we never saw: then no heartbeat of it counts before this.
+                    // Its host may be somebody whom we never saw: then no heartbeat of it counts
+                    // before this.
                     absent.hear_chain(&chain);
                     self.learn_outside(&chain, now);
                 }
@@ -311,7 +312,8 @@ impl Room {
             if !is_out_by_words(law, &own) {
                 self.end(Ending::Removed { by, banned });
             } else if absent.returning.slow_down() {
-                // Whoever holds a Ban that was lifted since, the host's too, could show it for ever: it ends nothing.
+                // Whoever holds a Ban that was lifted since, the host's too, could show it for
+                // ever: it ends nothing.
                 self.out.tell(Event::KeptOut { by, banned });
             }
         } else {

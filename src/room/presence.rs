@@ -34,7 +34,8 @@ impl Presence {
         self.heard.get(&member).copied()
     }
 
-    /// Whether a member has said nothing in three of its turns, up to the newest heartbeat `beat` of the epoch (P2).
+    /// Whether a member has said nothing in three of its turns, up to the newest heartbeat `beat`
+    /// of the epoch (P2).
     pub(super) fn is_absent(&self, member: MemberId, members: usize, beat: Instant) -> bool {
         self.heard(member).is_some_and(|heard| beat.saturating_duration_since(heard) > absent_after(members))
     }

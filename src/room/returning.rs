@@ -1,5 +1,5 @@
-//! The way back: a member asks a keeper for its place, and enters what agrees with the law that it knows
-//! (SPEC section 7, rules R1 to R6). The keeper is not trusted with anything.
+//! The way back: a member asks a keeper for its place, and enters what agrees with the law that it
+//! knows (SPEC section 7, rules R1 to R6). The keeper is not trusted with anything.
 
 use std::time::{Duration, Instant};
 
@@ -56,13 +56,14 @@ impl Target {
     }
 }
 
-/// A member that asks for its place again, whether it still has one in a branch that lost or none at all.
+/// A member that asks for its place again, whether it still has one in a branch that lost or none
+/// at all.
 pub(super) struct Returning {
     key_exchange: KeyExchange,
     targets: Vec<Target>,
     asking: Option<Asking>,
-    /// Keepers that did not let us in for ten seconds, and until when they are passed over. Kept for longer,
-    /// so that of several each is asked in its turn.
+    /// Keepers that did not let us in for ten seconds, and until when they are passed over. Kept
+    /// for longer, so that of several each is asked in its turn.
     ignoring: Vec<(MemberId, Instant)>,
     ask_at: Instant,
     pub(super) began: Instant,
@@ -110,7 +111,8 @@ impl Returning {
         }
     }
 
-    /// Somebody of rank has put us out: asks once a minute from now on. Returns whether that is new.
+    /// Somebody of rank has put us out: asks once a minute from now on. Returns whether that is
+    /// new.
     pub(super) fn slow_down(&mut self) -> bool {
         !std::mem::replace(&mut self.is_slow, true)
     }
@@ -132,7 +134,8 @@ impl Returning {
         self.ignoring.iter().filter(|(id, _)| *id == keeper).map(|(_, until)| *until).max()
     }
 
-    /// Until when our own branch is to go on though we ask elsewhere: nobody let us in for ten seconds.
+    /// Until when our own branch is to go on though we ask elsewhere: nobody let us in for ten
+    /// seconds.
     pub(super) fn in_vain_until(&self, now: Instant) -> Option<Instant> {
         (self.began + IN_VAIN <= now).then(|| now + IGNORED_FOR)
     }
@@ -190,8 +193,8 @@ impl Returning {
         send_show(out, self.key_exchange, &group_id, &target.door_key, reference, content)
     }
 
-    /// The first in the order of those that are admitted and were not asked in vain; else the one that was
-    /// asked the longest ago.
+    /// The first in the order of those that are admitted and were not asked in vain; else the one
+    /// that was asked the longest ago.
     fn choose(&self, store: &Store) -> Option<Target> {
         let law = store.law();
         let usable = self.targets.iter().filter(|target| target.is_host || law.admits(&target.key));
@@ -275,5 +278,6 @@ const ASK_SLOWLY: Duration = Duration::from_secs(60);
 const SAME_KEY_PACKAGE: u32 = 4;
 const IN_VAIN: Duration = Duration::from_secs(10);
 const IGNORED_FOR: Duration = Duration::from_secs(30);
-/// So much longer it is known who was asked in vain: until all of [`MAX_TARGETS`] had their ten seconds.
+/// So much longer it is known who was asked in vain: until all of [`MAX_TARGETS`] had their ten
+/// seconds.
 const REMEMBERED_FOR: Duration = Duration::from_secs(60);

@@ -1,5 +1,5 @@
-//! A member that is present: the group, the media keys and the agents, and the one place where what the
-//! agents want is carried out.
+//! A member that is present: the group, the media keys and the agents, and the one place where what
+//! the agents want is carried out.
 //!
 //! ```text
 //! message ─> hearing ─> agents: liveness, turns, keeper, presence, doors, returning
@@ -84,11 +84,13 @@ pub(super) struct Seat {
     pub(super) shown_before: Recent<[u8; 32], 1_024>,
     /// Answers to identities that are not admitted.
     pub(super) turned_away: Rate<MemberId>,
-    /// Statements of ours that the epoch's law lacks still: (whom about, the statement, when it was made).
+    /// Statements of ours that the epoch's law lacks still: (whom about, the statement, when it was
+    /// made).
     pub(super) asked: Vec<(MemberId, StatementId, Instant)>,
     pub(super) broken: Option<Broken>,
     pub(super) fault: Option<Failure>,
-    /// Since which of our own times words are to be answers to what we said, after the clock jumped.
+    /// Since which of our own times words are to be answers to what we said, after the clock
+    /// jumped.
     pub(super) doubted_ms: Option<u64>,
     pub(super) told_alone: bool,
     pub(super) told_unattended: bool,
@@ -96,11 +98,13 @@ pub(super) struct Seat {
     pub(super) entered_at: Instant,
     /// Heartbeats that moved our step clock.
     pub(super) stepped: Rate<()>,
-    /// We asked for a place elsewhere in vain; until then asking again does not keep us from our part.
+    /// We asked for a place elsewhere in vain; until then asking again does not keep us from our
+    /// part.
     pub(super) in_vain_until: Option<Instant>,
     /// The standings that counted still after our last table that took in what counts.
     pub(super) left_out: usize,
-    /// Until when a member that was restored from what it had stored signs nothing: it may lack acts of its own.
+    /// Until when a member that was restored from what it had stored signs nothing: it may lack
+    /// acts of its own.
     pub(super) learns_until: Option<Instant>,
     /// Renewals that were merged, by member.
     pub(super) renewals: Rate<MemberId>,
@@ -118,7 +122,8 @@ pub(super) enum Outcome {
     Stays,
     /// The room is over for us.
     Ends(Ending),
-    /// Our leaf is gone, and we are admitted still: on the way back, with what we asked for already.
+    /// Our leaf is gone, and we are admitted still: on the way back, with what we asked for
+    /// already.
     Lost(Option<Box<Returning>>),
 }
 
@@ -186,8 +191,9 @@ impl Seat {
         }
     }
 
-    /// Finds a place for one more commit: two of each committer wait, and when all places are taken the
-    /// commit goes whose committer comes last in the order of keepers. Nobody crowds out the keeper.
+    /// Finds a place for one more commit: two of each committer wait, and when all places are taken
+    /// the commit goes whose committer comes last in the order of keepers. Nobody crowds out the
+    /// keeper.
     fn make_room_for(&mut self, staged: &Staged, memory: &Memory, now: Instant) -> Result<(), ControlError> {
         let keeper = self.keeper_id.and_then(|keeper| self.group.occupant(keeper)).map(|keeper| keeper.leaf);
         let of_committer = self.pending.iter().filter(|pending| pending.staged.by == staged.by).count();
@@ -268,7 +274,8 @@ impl Seat {
                 outcome => return Ok(outcome),
             }
             if kept && self.keeper.as_mut().is_some_and(|keeper| keeper.take_heartbeat(now)) {
-                // The others wait for the word that states this epoch: it has to come before the next commit.
+                // The others wait for the word that states this epoch: it has to come before the
+                // next commit.
                 self.send_heartbeat(out, memory, now);
             }
             match self.retry_held(out, memory, now) {
@@ -279,7 +286,8 @@ impl Seat {
         refused.map_or(Ok(Outcome::Stays), Err)
     }
 
-    /// Asks for the statements that a commit lacks. A keeper that does not show them counts as silent.
+    /// Asks for the statements that a commit lacks. A keeper that does not show them counts as
+    /// silent.
     fn ask_for(
         &mut self,
         out: &mut Outbox,
@@ -301,7 +309,8 @@ impl Seat {
         }
     }
 
-    /// Whether a renewal counts: the keeper says so, or we are the keeper and have nothing to commit.
+    /// Whether a renewal counts: the keeper says so, or we are the keeper and have nothing to
+    /// commit.
     fn renewal_counts(&self, pending: &Pending, memory: &Memory, now: Instant) -> bool {
         if self.keeps() {
             let by = self.group.occupant_at(pending.staged.by).map(|by| by.id);
@@ -383,8 +392,9 @@ impl Seat {
         times.into_iter().flatten().min()
     }
 
-    /// Whether we play our part in this epoch: we do not ask for a place elsewhere, or have done so in vain
-    /// for ten seconds, whomever we asked. Otherwise whoever says that it keeps a branch could stop us.
+    /// Whether we play our part in this epoch: we do not ask for a place elsewhere, or have done so
+    /// in vain for ten seconds, whomever we asked. Otherwise whoever says that it keeps a branch
+    /// could stop us.
     pub(super) fn takes_part(&self, now: Instant) -> bool {
         self.returning.is_none() || self.in_vain_until.is_some_and(|until| now < until)
     }
@@ -399,7 +409,8 @@ impl Seat {
         out.set_silence(silence);
     }
 
-    /// Says something to everybody in this epoch. What cannot be sent is said again by who needs it.
+    /// Says something to everybody in this epoch. What cannot be sent is said again by who needs
+    /// it.
     pub(super) fn say(&mut self, out: &mut Outbox, saying: &Saying) {
         match self.group.seal(&saying.encode()) {
             Ok(message) => {

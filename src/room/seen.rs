@@ -90,8 +90,8 @@ impl Room {
 
     /// Everybody in the room, ourselves included, by leaf; empty until we are in.
     ///
-    /// This is the MLS tree itself, with the roles that the law of the epoch gives: nobody who is not
-    /// here has the epoch's keys.
+    /// This is the MLS tree itself, with the roles that the law of the epoch gives: nobody who is
+    /// not here has the epoch's keys.
     pub fn roster(&self) -> &[Member] {
         self.seat().map_or(&[], |seat| &seat.members)
     }

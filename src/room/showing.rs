@@ -79,7 +79,8 @@ impl Showing {
         (self.shown_at, self.show_at) = (Some(now), None);
     }
 
-    /// Somebody in our epoch stated another known law than ours. `spread` is between 0 and 3 s for who is not the keeper.
+    /// Somebody in our epoch stated another known law than ours. `spread` is between 0 and 3 s for
+    /// who is not the keeper.
     pub(super) fn note_difference(&mut self, spread: Duration, now: Instant) {
         let least = self.shown_at.map_or(now, |at| at + SHOW_APART);
         self.show_at.get_or_insert((now + DIFFERS_FOR + spread).max(least));
@@ -109,8 +110,9 @@ impl Showing {
         true
     }
 
-    /// A keeper of another branch knows another law than ours, whose hash is `known`. It is shown the same
-    /// again ever more rarely, or its heartbeats could make us say all that we know without end.
+    /// A keeper of another branch knows another law than ours, whose hash is `known`. It is shown
+    /// the same again ever more rarely, or its heartbeats could make us say all that we know
+    /// without end.
     pub(super) fn show_across(&mut self, target: Target, known: [u8; 32], at: Instant) {
         let told = self.told.iter().find(|told| told.keeper == target.key.id() && told.known == known);
         let at = told.map_or(at, |told| told.again_at.max(at));

@@ -1,5 +1,5 @@
-//! What members said of their time, so that a message that was held back proves no more than it did when it was made
-//! (SPEC section 7.6).
+//! What members said of their time, so that a message that was held back proves no more than it did
+//! when it was made (SPEC section 7.6).
 //!
 //! ```text
 //! said 12:00:05 ── the shortest way ever seen from there ── 12:00:05.04 by our clock, whenever it came
@@ -36,8 +36,9 @@ impl Skew {
         Self { began, leads: BTreeMap::new() }
     }
 
-    /// Takes the time of an authentic message of `member`, in milliseconds, that came at `now`. Returns when, by our
-    /// clock, it was made at the latest that is known: never after `now`, and of a member's first message at `now`.
+    /// Takes the time of an authentic message of `member`, in milliseconds, that came at `now`.
+    /// Returns when, by our clock, it was made at the latest that is known: never after `now`, and
+    /// of a member's first message at `now`.
     ///
     /// `within` is how much later than it says the time may have been.
     pub(super) fn hear(&mut self, member: MemberId, said_ms: u64, within: Duration, now: Instant) -> Instant {
@@ -57,7 +58,8 @@ impl Skew {
         made
     }
 
-    /// How many milliseconds a member's clock is ahead of `clock`, at most, by the message that took the least time.
+    /// How many milliseconds a member's clock is ahead of `clock`, at most, by the message that
+    /// took the least time.
     pub(super) fn ahead_ms(&self, member: MemberId, clock: &Clock, now: Instant) -> Option<i64> {
         let began = i128::from(clock.unix_ms(now)) - millis(now.saturating_duration_since(self.began));
         let ahead = -self.leads.get(&member)?.least - began;
@@ -121,7 +123,8 @@ mod tests {
         let mut times = Skew::new(start);
         let mut made = start;
         for second in 0..4_000u64 {
-            // The speaker's clock loses 200 ppm; the relay adds a delay that grows by two per mille.
+            // The speaker's clock loses 200 ppm; the relay adds a delay that grows by two per
+            // mille.
             let (said, at) = (NOON + second * 1_000 - second / 5, start + ms(second * 1_002));
             made = times.hear(id(1), said, Duration::ZERO, at);
         }

@@ -9,9 +9,10 @@ use super::{
 use crate::wire::invite::UnixTime;
 
 impl Seat {
-    /// The clock jumped, and nobody here can tell sleep from a clock that was set: a word that waited while the device
-    /// slept looks like one that was just made. So no word proves anything before somebody has answered something that
-    /// we say from now on: the keeper a Return, members a heartbeat of ours.
+    /// The clock jumped, and nobody here can tell sleep from a clock that was set: a word that
+    /// waited while the device slept looks like one that was just made. So no word proves anything
+    /// before somebody has answered something that we say from now on: the keeper a Return, members
+    /// a heartbeat of ours.
     fn doubt_time(&mut self, out: &mut Outbox, now: Instant) {
         if self.group.roster().len() == 1 {
             return;
@@ -25,11 +26,13 @@ impl Seat {
 }
 
 impl Room {
-    /// Tells the room the time by the clock of the device. Call it when that clock and `now` do not go together any more,
-    /// as the [driver](crate::driver) does: the device slept, which `Instant` does not count, or its clock was set.
+    /// Tells the room the time by the clock of the device. Call it when that clock and `now` do not
+    /// go together any more, as the [driver](crate::driver) does: the device slept, which `Instant`
+    /// does not count, or its clock was set.
     ///
-    /// By how much the clock is ahead of what it should show counts as time that has passed, up to a day: whoever slept
-    /// does not send before the room was heard again. [`Event::Slept`] says so from two seconds on.
+    /// By how much the clock is ahead of what it should show counts as time that has passed, up to
+    /// a day: whoever slept does not send before the room was heard again. [`Event::Slept`] says so
+    /// from two seconds on.
     pub fn set_clock(&mut self, unix: UnixTime, now: Instant) {
         let mut now = self.at(now);
         let ahead = unix.0.saturating_sub(self.out.clock.unix(now).0);

@@ -20,7 +20,8 @@ pub enum Violation {
     Credential(CredentialError),
     /// A new leaf is valid for longer than a leaf may be.
     Lifetime,
-    /// The committer's new leaf belongs to another identity or another key, or is older than its last.
+    /// The committer's new leaf belongs to another identity or another key, or is older than its
+    /// last.
     Succession,
     /// A member signed a commit that MLS cannot process.
     BrokenCommit,
@@ -32,7 +33,8 @@ pub enum Violation {
     NotAdmitted,
     /// One identity would have two leaves (C3).
     Duplicate,
-    /// A KeyPackage was used before, is older than its identity's Leave, or has a time that cannot be (C4).
+    /// A KeyPackage was used before, is older than its identity's Leave, or has a time that cannot
+    /// be (C4).
     Stale,
     /// A commit removes somebody who is admitted and was heard lately (C5).
     Ejected,
@@ -48,9 +50,11 @@ pub enum Violation {
     TooFast,
     /// The sender's role does not permit this.
     NoRight,
-    /// A speaker key is announced that its leaf does not vouch for, that is weak, or that replaces another.
+    /// A speaker key is announced that its leaf does not vouch for, that is weak, or that replaces
+    /// another.
     SpeakerKey,
-    /// A speaker key is announced at a time that this member's clock does not confirm: one of the two clocks is wrong.
+    /// A speaker key is announced at a time that this member's clock does not confirm: one of the
+    /// two clocks is wrong.
     Clock,
     /// A host signed two hand-overs of one office: its word is worth nothing.
     TwoHandOvers,

@@ -8,9 +8,9 @@ use super::{
     view::View,
 };
 
-/// How many heartbeats this member answers in [`ANSWERS_WITHIN`], the one that says `beat_ms` among them (P1): of the
-/// first three in the order each answers all that an honest keeper sends, of the others each one in every
-/// `ceil(n / 8)`. 0 if it is not its turn.
+/// How many heartbeats this member answers in [`ANSWERS_WITHIN`], the one that says `beat_ms` among
+/// them (P1): of the first three in the order each answers all that an honest keeper sends, of the
+/// others each one in every `ceil(n / 8)`. 0 if it is not its turn.
 pub(super) fn answers(view: &View<'_>, beat_ms: u64) -> usize {
     let (law, roster, keeper) = (view.known(), view.group.roster(), view.keeper_id());
     let Some(own) = roster.iter().find(|member| member.is_self) else { return 0 };

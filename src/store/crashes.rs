@@ -1,8 +1,10 @@
-//! A disk that stops at any byte of any operation, and afterwards holds whatever a real one might: the store that is
-//! opened over it has each record as it was or as it was to be (SPEC section 11.3).
+//! A disk that stops at any byte of any operation, and afterwards holds whatever a real one might:
+//! the store that is opened over it has each record as it was or as it was to be (SPEC section
+//! 11.3).
 //!
-//! What was not flushed may be there, be cut, be zeros of the right length or be missing, and each entry of the
-//! directory that was changed since its last flush may have changed or not, whatever the others did.
+//! What was not flushed may be there, be cut, be zeros of the right length or be missing, and each
+//! entry of the directory that was changed since its last flush may have changed or not, whatever
+//! the others did.
 
 use std::{
     cell::RefCell,
@@ -384,7 +386,8 @@ fn a_failure_of_the_disk_while_the_store_is_open_leaves_old_or_new_as_well() {
     }
 }
 
-/// The crashes above would be noticed: a disk that lies about flushing does lose records, and that is a typed error.
+/// The crashes above would be noticed: a disk that lies about flushing does lose records, and that
+/// is a typed error.
 #[test]
 fn a_disk_that_lies_about_flushing_damages_records_and_never_invents_one() {
     let (before, old) = prepared(&[IDENTITY, ROOM]);

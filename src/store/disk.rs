@@ -1,4 +1,5 @@
-//! The files of a store, as few operations as it can do with, so that the tests can fail each of them.
+//! The files of a store, as few operations as it can do with, so that the tests can fail each of
+//! them.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -102,7 +103,8 @@ impl Disk for Directory {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        // Elsewhere a directory cannot be opened as a file, and a rename is flushed by the file system.
+        // Elsewhere a directory cannot be opened as a file, and a rename is flushed by the file
+        // system.
         if cfg!(unix) { File::open(&self.path)?.sync_all() } else { Ok(()) }
     }
 

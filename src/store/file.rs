@@ -16,11 +16,13 @@ use super::{
 };
 use crate::keys::secret::Secret;
 
-/// Keeps records in files of a directory, each sealed with AES-256-GCM under a key that the application brings.
+/// Keeps records in files of a directory, each sealed with AES-256-GCM under a key that the
+/// application brings.
 ///
-/// It blocks for as long as the disk takes to flush: use it beside the loop that drives a room's audio. A crash at any
-/// point leaves each record as it was or as it was to be. Cut, altered, exchanged and old files are noticed. Whoever
-/// reads the directory learns how many records there are, of which size classes, and when they change. SPEC section 11.
+/// It blocks for as long as the disk takes to flush: use it beside the loop that drives a room's
+/// audio. A crash at any point leaves each record as it was or as it was to be. Cut, altered,
+/// exchanged and old files are noticed. Whoever reads the directory learns how many records there
+/// are, of which size classes, and when they change. SPEC section 11.
 pub struct FileStore(Files<Directory>);
 
 impl FileStore {
@@ -34,8 +36,8 @@ impl FileStore {
 
     /// Opens the store, unless it is older than a counter that [`FileStore::counter`] once gave.
     ///
-    /// Keep the counter where it cannot be turned back, in the platform's key store: nothing else tells a copy of the
-    /// whole directory from the directory.
+    /// Keep the counter where it cannot be turned back, in the platform's key store: nothing else
+    /// tells a copy of the whole directory from the directory.
     ///
     /// # Errors
     /// As for [`FileStore::open`], and [`OpenError::RolledBack`] for an older store.
@@ -77,7 +79,8 @@ impl fmt::Debug for FileStore {
     }
 }
 
-/// The key of a store: 32 random bytes that the application keeps in the platform's key store. Wiped on drop.
+/// The key of a store: 32 random bytes that the application keeps in the platform's key store.
+/// Wiped on drop.
 pub struct StoreKey(Secret);
 
 impl StoreKey {
@@ -259,7 +262,8 @@ impl<D: Disk> Files<D> {
         if index.counter < since {
             return Err(OpenError::RolledBack);
         }
-        // The record may have been renamed without having been flushed: it goes before the index that lists it.
+        // The record may have been renamed without having been flushed: it goes before the index
+        // that lists it.
         self.disk.flush()?;
         if completed {
             self.replace_index(&index)?;
@@ -290,5 +294,6 @@ impl<D: Disk> Files<D> {
     }
 }
 
-/// As many files as a directory may have: far more than records, far fewer than would take long to read.
+/// As many files as a directory may have: far more than records, far fewer than would take long to
+/// read.
 const MAX_ENTRIES: usize = 4096;

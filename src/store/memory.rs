@@ -1,4 +1,5 @@
-//! Records in memory, gone with the process: the default of an application that has nowhere to keep them.
+//! Records in memory, gone with the process: the default of an application that has nowhere to keep
+//! them.
 
 use std::{collections::BTreeMap, fmt};
 

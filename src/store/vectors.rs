@@ -1,4 +1,5 @@
-//! The values of `tests/vectors/store.txt`, which a second implementation derived from SPEC.md section 11.
+//! The values of `tests/vectors/store.txt`, which a second implementation derived from SPEC.md
+//! section 11.
 
 use super::{
     RecordName, StoreKey, read_identity,

@@ -1,6 +1,7 @@
 //! The parts of a relay's name that several adapters share: `host:port`, and a path after it.
 
-/// The host of `host:port`, without the brackets of an IPv6 address. `None` if it is not written in the one way that counts.
+/// The host of `host:port`, without the brackets of an IPv6 address. `None` if it is not written in
+/// the one way that counts.
 pub(super) fn host(host_and_port: &str) -> Option<&str> {
     let (host, port) = host_and_port.rsplit_once(':')?;
     let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
@@ -12,8 +13,8 @@ pub(super) fn host(host_and_port: &str) -> Option<&str> {
     (plain && canonical).then_some(host)
 }
 
-/// What stands before the first slash, and the path that begins there, empty if there is none. `None` if there is a slash but no
-/// path.
+/// What stands before the first slash, and the path that begins there, empty if there is none.
+/// `None` if there is a slash but no path.
 #[cfg(any(feature = "moq", feature = "webrtc"))]
 pub(super) fn split_path(rest: &str) -> Option<(&str, &str)> {
     let Some(slash) = rest.find('/') else { return Some((rest, "")) };

@@ -26,7 +26,8 @@ use super::TransportError;
 pub(super) struct Claim(Arc<AtomicBool>);
 
 impl Claim {
-    /// Takes it, to be called once when the relay has answered. False if another attempt was faster.
+    /// Takes it, to be called once when the relay has answered. False if another attempt was
+    /// faster.
     pub(super) fn take(&self) -> bool {
         !self.0.swap(true, Ordering::AcqRel)
     }
@@ -36,7 +37,8 @@ impl Claim {
     }
 }
 
-/// The addresses of `host:port`, IPv6 and IPv4 in turn, beginning with what the operating system prefers.
+/// The addresses of `host:port`, IPv6 and IPv4 in turn, beginning with what the operating system
+/// prefers.
 ///
 /// # Errors
 /// [`TransportError::Unreachable`] if the name has none, or cannot be looked up.
@@ -49,14 +51,16 @@ pub(super) fn resolve(host_and_port: &str) -> Result<Vec<SocketAddr>, TransportE
     Ok(interleaved(addresses))
 }
 
-/// Calls `attempt` with each address until one is answered, a new one each [`STAGGER`] or as soon as one has failed.
+/// Calls `attempt` with each address until one is answered, a new one each [`STAGGER`] or as soon
+/// as one has failed.
 ///
-/// An attempt that is answered after another one has to end; what it returns is dropped. An attempt that ends with
-/// [`TransportError::Unreachable`] was not answered. With any other error the relay is there, and it is no use asking it by
-/// another way.
+/// An attempt that is answered after another one has to end; what it returns is dropped. An attempt
+/// that ends with [`TransportError::Unreachable`] was not answered. With any other error the relay
+/// is there, and it is no use asking it by another way.
 ///
 /// # Errors
-/// The error of the attempt that was answered; [`TransportError::Unreachable`] if none was before the deadline.
+/// The error of the attempt that was answered; [`TransportError::Unreachable`] if none was before
+/// the deadline.
 pub(super) fn race<T: Send + 'static>(
     addresses: Vec<SocketAddr>,
     deadline: Instant,
@@ -168,7 +172,8 @@ mod tests {
         (listener, (0..10_000).map_while(connect).collect())
     }
 
-    /// Connects, and expects that to be decided before the silent address would have eaten the deadline.
+    /// Connects, and expects that to be decided before the silent address would have eaten the
+    /// deadline.
     fn decided(mut client: impl Transport) -> Result<(), TransportError> {
         let start = Instant::now();
         let connected = block_on(client.connect(ROOM));

@@ -1,5 +1,5 @@
-//! Whom a member takes for a relay that it speaks to over TLS: who has the certificate that is pinned, or one that the Web PKI
-//! vouches for (SPEC section 8.2.8).
+//! Whom a member takes for a relay that it speaks to over TLS: who has the certificate that is
+//! pinned, or one that the Web PKI vouches for (SPEC section 8.2.8).
 
 use std::{
     fmt,
@@ -52,8 +52,8 @@ impl fmt::Debug for Pin {
     }
 }
 
-/// TLS 1.3 to a relay, nothing by which two connections of one member could be told to be one's, and whether what answered was
-/// somebody else.
+/// TLS 1.3 to a relay, nothing by which two connections of one member could be told to be one's,
+/// and whether what answered was somebody else.
 pub(super) fn client(pin: Option<Pin>) -> Option<(ClientConfig, Arc<AtomicBool>)> {
     let provider = Arc::new(default_provider());
     let rejected = Arc::new(AtomicBool::new(false));

@@ -14,9 +14,10 @@
 //! # Ok::<(), sottovoce::transport::InvalidRelayName>(())
 //! ```
 //!
-//! It runs on real time and on threads of its own, and drives futures with [`block_on`](super::block_on): an
-//! adapter that needs a runtime has to be made inside one that goes on by itself. Nothing here panics, and an
-//! adapter that hangs or panics fails the check that it did so in.
+//! It runs on real time and on threads of its own, and drives futures with
+//! [`block_on`](super::block_on): an adapter that needs a runtime has to be made inside one that
+//! goes on by itself. Nothing here panics, and an adapter that hangs or panics fails the check that
+//! it did so in.
 
 mod hostile;
 mod lanes;
@@ -43,12 +44,13 @@ pub struct Options {
     pub patience: Duration,
     /// How long one check may take, after which it has failed.
     pub limit: Duration,
-    /// Ends the relay's side of all connections. Without it nobody tries whether members notice that, and the report says so.
+    /// Ends the relay's side of all connections. Without it nobody tries whether members notice
+    /// that, and the report says so.
     pub cut: Option<Cut>,
 }
 
-/// Ends the relay's side of all connections, as a relay that is restarted does: members are told nothing else, and can
-/// connect again.
+/// Ends the relay's side of all connections, as a relay that is restarted does: members are told
+/// nothing else, and can connect again.
 #[derive(Clone)]
 pub struct Cut(Arc<dyn Fn() + Send + Sync>);
 
@@ -66,8 +68,8 @@ impl fmt::Debug for Cut {
 }
 
 impl Options {
-    /// Options for members that may contact these relays: seed 1, 10 s of patience, 90 s for one check, and no way to cut
-    /// connections.
+    /// Options for members that may contact these relays: seed 1, 10 s of patience, 90 s for one
+    /// check, and no way to cut connections.
     pub fn new(allowed: impl IntoIterator<Item = RelayName>) -> Self {
         Self {
             allowed: allowed.into_iter().collect(),
@@ -117,7 +119,8 @@ pub fn run<T: Transport + 'static>(
     report
 }
 
-/// The checks of the two lanes, with members that `members` makes, not yet connected, all of one relay.
+/// The checks of the two lanes, with members that `members` makes, not yet connected, all of one
+/// relay.
 pub fn lanes<T: Transport + 'static>(
     members: impl Fn() -> T + Send + Sync + 'static,
     options: &Options,
@@ -132,9 +135,9 @@ pub fn lanes<T: Transport + 'static>(
     Report { checks, seed: options.seed, untried }
 }
 
-/// The room scenario: a host who speaks, a guest who speaks, and one who is banned in the end, each behind a
-/// [`Hostile`] middle that tries one attack after the other. Whatever it does, nothing is opened that was not
-/// sealed, nor twice; and when it stops, the room goes on.
+/// The room scenario: a host who speaks, a guest who speaks, and one who is banned in the end, each
+/// behind a [`Hostile`] middle that tries one attack after the other. Whatever it does, nothing is
+/// opened that was not sealed, nor twice; and when it stops, the room goes on.
 pub fn room<T: Transport + 'static>(
     members: impl Fn() -> T + Send + Sync + 'static,
     options: &Options,

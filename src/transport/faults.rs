@@ -53,8 +53,8 @@ impl Error for InvalidPercent {}
 
 /// A stream of random numbers that its seed replays (SplitMix64).
 ///
-/// Written out because a seed that was printed with a failure must still replay it after the next update
-/// of a random number crate. Not for secrets.
+/// Written out because a seed that was printed with a failure must still replay it after the next
+/// update of a random number crate. Not for secrets.
 #[derive(Clone, Debug)]
 pub(crate) struct Dice {
     state: u64,

@@ -1,4 +1,5 @@
-//! What has arrived and was not yet received: one queue in order of arrival, with a bound for each lane.
+//! What has arrived and was not yet received: one queue in order of arrival, with a bound for each
+//! lane.
 
 use std::{
     collections::VecDeque,
@@ -12,8 +13,8 @@ use super::{Inbound, TransportError};
 
 /// Filled by reader threads, emptied by `receive`.
 ///
-/// A full control lane makes its reader wait, so the relay feels it; a full media lane drops. One queue
-/// for both, so that neither lane can starve the other.
+/// A full control lane makes its reader wait, so the relay feels it; a full media lane drops. One
+/// queue for both, so that neither lane can starve the other.
 #[derive(Default)]
 pub(super) struct Inbox {
     queue: Mutex<Queue>,
@@ -42,7 +43,8 @@ impl Inbox {
         true
     }
 
-    /// Adds a control message if there is room, and gives it back if not. A closed inbox takes it for nothing.
+    /// Adds a control message if there is room, and gives it back if not. A closed inbox takes it
+    /// for nothing.
     #[cfg(feature = "quic")]
     pub(super) fn try_push_control(&self, message: Bytes) -> Result<(), Bytes> {
         let mut queue = self.lock();

@@ -4,8 +4,8 @@
 //! member -> send_media -> lost? repeated? late? (dice of each pair of members) -> mailbox -> receive
 //! ```
 //!
-//! It runs on real time, or on a time of its own ([`Hub::simulated`]) that passes only while every member
-//! waits: an hour of heartbeats then takes no longer than the work in it.
+//! It runs on real time, or on a time of its own ([`Hub::simulated`]) that passes only while every
+//! member waits: an hour of heartbeats then takes no longer than the work in it.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -46,18 +46,19 @@ impl Hub {
         Self::build(relay, Faults::default(), 0, None)
     }
 
-    /// A hub on real time whose media lane has faults. The same seed, members joining in the same order
-    /// and sending the same number of packets, have the same faults.
+    /// A hub on real time whose media lane has faults. The same seed, members joining in the same
+    /// order and sending the same number of packets, have the same faults.
     pub fn faulty(relay: RelayName, faults: Faults, seed: u64) -> Self {
         Self::build(relay, faults, seed, None)
     }
 
     /// As [`Hub::faulty`], on simulated time.
     ///
-    /// Time stands still as long as any member is not in `receive` and not yet dropped or closed, those
-    /// that were never connected included. When all of them wait, it jumps to the next moment at which
-    /// one has something to receive or has waited enough. So each member needs a thread of its own:
-    /// where one thread drives two of them, it may only poll, with an `until` that has passed.
+    /// Time stands still as long as any member is not in `receive` and not yet dropped or closed,
+    /// those that were never connected included. When all of them wait, it jumps to the next moment
+    /// at which one has something to receive or has waited enough. So each member needs a thread of
+    /// its own: where one thread drives two of them, it may only poll, with an `until` that has
+    /// passed.
     pub fn simulated(relay: RelayName, faults: Faults, seed: u64) -> Self {
         Self::build(relay, faults, seed, Some(Simulation { now: Instant::now(), waiting: BTreeMap::new() }))
     }
@@ -71,7 +72,8 @@ impl Hub {
         Member { shared: Arc::clone(&self.shared), id }
     }
 
-    /// Ends all connections, as a relay that is restarted does. What members have not received by then they still receive.
+    /// Ends all connections, as a relay that is restarted does. What members have not received by
+    /// then they still receive.
     pub fn cut(&self) {
         let mut net = self.shared.lock();
         for mailbox in net.mailboxes.values_mut() {
@@ -94,7 +96,8 @@ pub struct Faults {
     pub loss: Percent,
     /// The share that arrives twice.
     pub duplication: Percent,
-    /// The share that is overtaken by the next packet of the same sender, or is 60 ms late if none comes.
+    /// The share that is overtaken by the next packet of the same sender, or is 60 ms late if none
+    /// comes.
     pub reordering: Percent,
     /// Every copy is late by a time between zero and this.
     pub delay: Duration,
@@ -289,7 +292,8 @@ impl Net {
         let Some(mailbox) = self.mailboxes.get_mut(&to) else { return };
         let dice = || Dice::new(self.seed, (from << 32) | to);
         let link = mailbox.links.entry(from).or_insert_with(|| Link { dice: dice(), held: None });
-        // Always five numbers from the dice, so that turning one fault on leaves the others as they were.
+        // Always five numbers from the dice, so that turning one fault on leaves the others as they
+        // were.
         let lost = link.dice.roll(faults.loss);
         let repeated = link.dice.roll(faults.duplication);
         let overtaken = link.dice.roll(faults.reordering);

@@ -5,8 +5,8 @@
 //! sealed audio -> send_media   -> relay -> receive -> opener
 //! ```
 //!
-//! A relay is never trusted: it sees sealed bytes only, and what it drops, delays, repeats or invents
-//! is noticed by the planes above. A transport therefore needs no cryptography of its own.
+//! A relay is never trusted: it sees sealed bytes only, and what it drops, delays, repeats or
+//! invents is noticed by the planes above. A transport therefore needs no cryptography of its own.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -51,47 +51,48 @@ pub use split::Split;
 
 /// Carries one member's control messages and sealed packets to the other members of a room.
 ///
-/// The control lane is reliable and keeps the order of each sender; nothing is assumed across senders.
-/// The media lane drops rather than waits. Both lanes deliver to every other member, never back to the
-/// sender, although a room survives a relay that does otherwise.
+/// The control lane is reliable and keeps the order of each sender; nothing is assumed across
+/// senders. The media lane drops rather than waits. Both lanes deliver to every other member, never
+/// back to the sender, although a room survives a relay that does otherwise.
 ///
-/// No method names an async runtime. An adapter whose calls block may return futures that are ready at
-/// the first poll. What an adapter must do is in SPEC section 8.1, and the module `conformance`, behind
-/// the feature of that name, tries it.
+/// No method names an async runtime. An adapter whose calls block may return futures that are ready
+/// at the first poll. What an adapter must do is in SPEC section 8.1, and the module `conformance`,
+/// behind the feature of that name, tries it.
 pub trait Transport: Send {
-    /// Every relay that this transport talks to, as it stands in the room's allow-list: mostly one, two
-    /// for a [`Split`], never none.
+    /// Every relay that this transport talks to, as it stands in the room's allow-list: mostly one,
+    /// two for a [`Split`], never none.
     ///
     /// The driver looks all of them up in the list before the first call to any other method, so an
-    /// adapter must not contact anybody (name look-ups included) before then. The answer never changes. A
-    /// transport that wraps another one hands on the other's.
+    /// adapter must not contact anybody (name look-ups included) before then. The answer never
+    /// changes. A transport that wraps another one hands on the other's.
     fn relays(&self) -> Vec<&RelayName>;
 
     /// Opens the connection into the room that the relay knows as `handle`.
     ///
-    /// It may be called again at any time: a connection that is still there is given up for the new one,
-    /// and what had arrived and was not received is lost with it. A call that fails or is cancelled leaves
-    /// the transport closed.
+    /// It may be called again at any time: a connection that is still there is given up for the new
+    /// one, and what had arrived and was not received is lost with it. A call that fails or is
+    /// cancelled leaves the transport closed.
     ///
     /// # Errors
-    /// [`TransportError::Unreachable`] if there is no such relay, [`TransportError::Busy`] if it has no
-    /// place, [`TransportError::Refused`] if it turns the member away, [`TransportError::WrongCertificate`] if
-    /// somebody else answers, [`TransportError::NoMedia`] if only the control lane comes through,
-    /// [`TransportError::Exhausted`] if this device has no means left.
+    /// [`TransportError::Unreachable`] if there is no such relay, [`TransportError::Busy`] if it
+    /// has no place, [`TransportError::Refused`] if it turns the member away,
+    /// [`TransportError::WrongCertificate`] if somebody else answers, [`TransportError::NoMedia`]
+    /// if only the control lane comes through, [`TransportError::Exhausted`] if this device has no
+    /// means left.
     fn connect(&mut self, handle: RoomHandle) -> impl Future<Output = Result<(), TransportError>> + Send;
 
     /// Sends one control message, at most [`MAX_CONTROL`] bytes, reliably and in order.
     ///
-    /// It waits while more is under way than the adapter cares to keep, which must be bounded; so a sender
-    /// is slowed down and nothing is lost. A future that is cancelled has sent the message or nothing of it;
-    /// who sends it again may have it arrive twice.
+    /// It waits while more is under way than the adapter cares to keep, which must be bounded; so a
+    /// sender is slowed down and nothing is lost. A future that is cancelled has sent the message
+    /// or nothing of it; who sends it again may have it arrive twice.
     ///
     /// # Errors
     /// [`TransportError::TooLarge`], or [`TransportError::Closed`] once the lane is gone.
     fn send_control(&mut self, message: Bytes) -> impl Future<Output = Result<(), TransportError>> + Send;
 
-    /// Sends one sealed packet, of at least one byte, now or drops it. Never waits, and never tells that it dropped one: a packet
-    /// that is late is worth less than the next one.
+    /// Sends one sealed packet, of at least one byte, now or drops it. Never waits, and never tells
+    /// that it dropped one: a packet that is late is worth less than the next one.
     ///
     /// # Errors
     /// [`TransportError::TooLarge`] above [`MAX_MEDIA`] bytes, or [`TransportError::Closed`].
@@ -99,10 +100,10 @@ pub trait Transport: Send {
 
     /// Waits for whatever comes next, at most until `until`.
     ///
-    /// With an `until` that has passed it takes what is there and returns at once. Cancelling the future
-    /// loses nothing. What arrived before the connection was lost is still delivered. What waits to be
-    /// received is bounded: packets beyond the bound are dropped, and messages beyond it are left with the
-    /// relay, or end the connection.
+    /// With an `until` that has passed it takes what is there and returns at once. Cancelling the
+    /// future loses nothing. What arrived before the connection was lost is still delivered. What
+    /// waits to be received is bounded: packets beyond the bound are dropped, and messages beyond
+    /// it are left with the relay, or end the connection.
     ///
     /// # Errors
     /// [`TransportError::Closed`] when nothing can come any more.
@@ -110,20 +111,23 @@ pub trait Transport: Send {
 
     /// Closes both lanes after what was sent on the control lane has left, or after a bounded wait.
     ///
-    /// From then on everything but `relays`, `connect`, `close`, `now` and `wall` is [`TransportError::Closed`].
+    /// From then on everything but `relays`, `connect`, `close`, `now` and `wall` is
+    /// [`TransportError::Closed`].
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 
     /// The time by which `until` is measured.
     ///
-    /// Rooms and media never read a clock: time belongs to the edge, and the transport is the edge. A
-    /// simulated transport returns its own time here, and everything above it then runs on that.
+    /// Rooms and media never read a clock: time belongs to the edge, and the transport is the edge.
+    /// A simulated transport returns its own time here, and everything above it then runs on that.
     fn now(&self) -> Instant {
         Instant::now()
     }
 
-    /// The time of day, which goes on while the device sleeps; [`now`](Self::now) stands still then on most systems.
+    /// The time of day, which goes on while the device sleeps; [`now`](Self::now) stands still then
+    /// on most systems.
     ///
-    /// `None` where time is simulated and nobody sleeps. Whoever implements `now` implements this as well.
+    /// `None` where time is simulated and nobody sleeps. Whoever implements `now` implements this
+    /// as well.
     fn wall(&self) -> Option<SystemTime> {
         Some(SystemTime::now())
     }
@@ -148,12 +152,14 @@ pub enum TransportError {
     Unreachable,
     /// The relay, or the room on it, is full. Try again later, or another relay of the allow-list.
     Busy,
-    /// What answers does not speak our protocol, or will not have us. Take another relay of the allow-list.
+    /// What answers does not speak our protocol, or will not have us. Take another relay of the
+    /// allow-list.
     Refused,
-    /// What answers is not the relay that the name stands for: its certificate is another one. Somebody may be
-    /// in between. Take another relay of the allow-list.
+    /// What answers is not the relay that the name stands for: its certificate is another one.
+    /// Somebody may be in between. Take another relay of the allow-list.
     WrongCertificate,
-    /// The control lane works, but no datagram comes through. Take another relay, or another network.
+    /// The control lane works, but no datagram comes through. Take another relay, or another
+    /// network.
     NoMedia,
     /// This device has no socket or thread left for the connection. Free some, then connect again.
     Exhausted,
@@ -171,8 +177,8 @@ pub enum TransportError {
 /// The longest control message, in bytes: the largest envelope (SPEC section 8.3).
 pub const MAX_CONTROL: usize = 16 * 1024;
 
-/// The longest sealed packet, in bytes: what fits into one datagram on any path that carries QUIC, and
-/// more than the 1,000 bytes that a sealer makes at most.
+/// The longest sealed packet, in bytes: what fits into one datagram on any path that carries QUIC,
+/// and more than the 1,000 bytes that a sealer makes at most.
 pub const MAX_MEDIA: usize = 1_100;
 
 /// Runs a future to its end on this thread, for callers without an async runtime.

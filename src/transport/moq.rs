@@ -1,15 +1,18 @@
-//! Both lanes through a relay for Media over QUIC: `moq-relay`, or one that speaks IETF MoQ transport (SPEC section 8.8).
+//! Both lanes through a relay for Media over QUIC: `moq-relay`, or one that speaks IETF MoQ
+//! transport (SPEC section 8.8).
 //!
 //! ```text
 //! send_control -> queue -> track c, a group for each message -> relay -> put in order -> inbox -> receive
 //! send_media   -> queue -> track m, datagrams                -> relay -> each once    -> inbox -> receive
 //! ```
 //!
-//! A relay that speaks IETF MoQ transport carries packets only: make it the media half of a [`Split`](super::Split).
+//! A relay that speaks IETF MoQ transport carries packets only: make it the media half of a
+//! [`Split`](super::Split).
 //!
-//! A member publishes one broadcast, under a path that comes from the room's handle and a random number, and subscribes to all
-//! others below the same path. QUIC is `quinn-proto` and MoQ is `moq-net`, both polled on one thread for each connection, with no
-//! async runtime. As with [`quic`](super::quic) the futures block and are ready at their first poll.
+//! A member publishes one broadcast, under a path that comes from the room's handle and a random
+//! number, and subscribes to all others below the same path. QUIC is `quinn-proto` and MoQ is
+//! `moq-net`, both polled on one thread for each connection, with no async runtime. As with
+//! [`quic`](super::quic) the futures block and are ready at their first poll.
 
 mod clock;
 mod name;
@@ -44,10 +47,12 @@ use worker::{Plan, Prepared};
 
 /// A member's connection to a MoQ relay, or to the node of a cluster of them.
 ///
-/// The relay's name is `moq:host:port#pin`, with a [`Pin`] of its certificate, or `moq:host:port`, whose certificate the Web PKI must
-/// vouch for; `/path` may follow the port. Nothing is looked up or contacted before [`Transport::connect`]. With a relay that speaks IETF
-/// MoQ transport [`Transport::send_control`] is always [`TransportError::Closed`]: there is no such lane.
-/// Messages of at most 4 MiB and 1,024 packets wait for `receive`; beyond that packets are dropped, and messages end the connection.
+/// The relay's name is `moq:host:port#pin`, with a [`Pin`] of its certificate, or `moq:host:port`,
+/// whose certificate the Web PKI must vouch for; `/path` may follow the port. Nothing is looked up
+/// or contacted before [`Transport::connect`]. With a relay that speaks IETF MoQ transport
+/// [`Transport::send_control`] is always [`TransportError::Closed`]: there is no such lane.
+/// Messages of at most 4 MiB and 1,024 packets wait for `receive`; beyond that packets are dropped,
+/// and messages end the connection.
 ///
 /// ```
 /// use sottovoce::transport::moq::{Client, Pin};
@@ -82,19 +87,22 @@ impl Client {
         Ok(Self { relay, token: None, lane: Lane::Datagrams, connection: None })
     }
 
-    /// The same with a token, which the relay is given with the path, as `?jwt=token`. What it lets do is for the relay to say:
-    /// a member has to publish and to hear below the room's path, [`room_path`].
+    /// The same with a token, which the relay is given with the path, as `?jwt=token`. What it lets
+    /// do is for the relay to say: a member has to publish and to hear below the room's path,
+    /// [`room_path`].
     ///
     /// # Errors
-    /// [`InvalidMoqToken`] if it is empty, longer than 4,096 bytes, or has a byte that cannot stand in a query.
+    /// [`InvalidMoqToken`] if it is empty, longer than 4,096 bytes, or has a byte that cannot stand
+    /// in a query.
     pub fn with_token(self, token: &str) -> Result<Self, InvalidMoqToken> {
         let word = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~=+/".contains(&byte);
         let valid = !token.is_empty() && token.len() <= TOKEN_MAX && token.bytes().all(word);
         if valid { Ok(Self { token: Some(token.to_owned()), ..self }) } else { Err(InvalidMoqToken) }
     }
 
-    /// The same, but packets go on streams, each on its own, as they do to a relay that takes no datagrams. It costs the
-    /// relay more, and one that is late by more than half a second is given up.
+    /// The same, but packets go on streams, each on its own, as they do to a relay that takes no
+    /// datagrams. It costs the relay more, and one that is late by more than half a second is given
+    /// up.
     pub fn on_streams(self) -> Self {
         Self { lane: Lane::Streams, ..self }
     }
@@ -233,7 +241,8 @@ impl fmt::Display for InvalidMoqToken {
 
 impl std::error::Error for InvalidMoqToken {}
 
-/// For the connection and the relay's answer together. Name look-up takes what the operating system takes.
+/// For the connection and the relay's answer together. Name look-up takes what the operating system
+/// takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long `close` waits for the relay to have everything.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

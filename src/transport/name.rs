@@ -4,9 +4,9 @@ use std::{error::Error, fmt, str::FromStr, sync::Arc};
 
 /// The name of a relay as it stands in a room's allow-list: `host:port`, a URL, or any opaque name.
 ///
-/// 1 to 128 printable ASCII characters without spaces. Two names are the same relay only if they are the
-/// same to the byte. Making one looks nothing up; an internationalised host name is written in its
-/// ASCII form, so that no look-alike letter can stand in a list that people read.
+/// 1 to 128 printable ASCII characters without spaces. Two names are the same relay only if they
+/// are the same to the byte. Making one looks nothing up; an internationalised host name is written
+/// in its ASCII form, so that no look-alike letter can stand in a list that people read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelayName(Arc<str>);
 
@@ -87,7 +87,8 @@ impl Error for InvalidRelayName {}
 
 /// What a relay knows a room by: 16 bytes derived from the room's secrets, new with each room.
 ///
-/// Whoever has it can make the relay send them the room's sealed bytes, so `Debug` does not show it.
+/// Whoever has it can make the relay send them the room's sealed bytes, so `Debug` does not show
+/// it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RoomHandle([u8; 16]);
 

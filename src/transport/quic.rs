@@ -8,8 +8,8 @@
 //! QUIC is `quinn-proto` on one thread for each connection, and no async runtime. As with
 //! [`socket`](super::socket) the futures block and are ready at their first poll.
 //!
-//! Whoever observes the connection sees that there is one, and sizes and times; handles, tokens and the lanes are
-//! inside. The relay sees what any relay sees.
+//! Whoever observes the connection sees that there is one, and sizes and times; handles, tokens and
+//! the lanes are inside. The relay sees what any relay sees.
 
 pub(super) mod line;
 mod name;
@@ -42,10 +42,11 @@ use worker::{Purpose, Worker};
 
 /// A member's connection to a reference relay, both lanes by QUIC.
 ///
-/// The relay's name is `quic:host:port#pin`, with a [`Pin`] of its certificate, or `quic:host:port`, whose
-/// certificate the Web PKI must vouch for. Nothing is looked up or contacted before [`Transport::connect`].
-/// Messages of at most 4 MiB and 1,024 packets wait for `receive`; beyond that packets are dropped and the
-/// relay's messages are left with it, until it cuts the connection.
+/// The relay's name is `quic:host:port#pin`, with a [`Pin`] of its certificate, or
+/// `quic:host:port`, whose certificate the Web PKI must vouch for. Nothing is looked up or
+/// contacted before [`Transport::connect`]. Messages of at most 4 MiB and 1,024 packets wait for
+/// `receive`; beyond that packets are dropped and the relay's messages are left with it, until it
+/// cuts the connection.
 ///
 /// ```
 /// use sottovoce::transport::quic::{Client, Pin};
@@ -178,7 +179,8 @@ impl Drop for Connection {
     }
 }
 
-/// For the connection and the relay's answer together. Name look-up takes what the operating system takes.
+/// For the connection and the relay's answer together. Name look-up takes what the operating system
+/// takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long `close` waits for the relay to close as well.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,5 +1,5 @@
-//! The media lane as plain RTP through rtpengine (SPEC section 8.7). It carries no control messages: make it the
-//! media half of a [`Split`](super::Split).
+//! The media lane as plain RTP through rtpengine (SPEC section 8.7). It carries no control
+//! messages: make it the media half of a [`Split`](super::Split).
 //!
 //! ```text
 //! send_media -> RTP -> relay, where the slot that this member holds is published
@@ -7,7 +7,8 @@
 //! control thread <-> ng: who is published, hold a slot, subscribe to the others
 //! ```
 //!
-//! RTP headers are rewritten on the way and mean nothing here: what a packet is stands in its SFrame header.
+//! RTP headers are rewritten on the way and mean nothing here: what a packet is stands in its
+//! SFrame header.
 
 mod bencode;
 mod ng;
@@ -42,8 +43,9 @@ use session::Session;
 
 /// A member's media lane through rtpengine, at most 64 speakers a room.
 ///
-/// The relay's name is `rtp:host:port`, the address of its control port. Nothing is looked up or contacted before
-/// [`Transport::connect`]. Who sends nothing is published nowhere. [`Transport::send_control`] is always
+/// The relay's name is `rtp:host:port`, the address of its control port. Nothing is looked up or
+/// contacted before [`Transport::connect`]. Who sends nothing is published nowhere.
+/// [`Transport::send_control`] is always
 /// [`TransportError::Closed`]: there is no such lane.
 ///
 /// ```
@@ -151,7 +153,8 @@ impl Lane {
     fn read(&self) {
         let mut buffer = [0; MAX_MEDIA + HEADER + SLACK];
         while !self.inbox.is_closed() {
-            // What does not come in time, and ports that are closed for the moment, are for the control thread.
+            // What does not come in time, and ports that are closed for the moment, are for the
+            // control thread.
             let Ok((length, from)) = self.socket.recv_from(&mut buffer) else { continue };
             match self.sources().get_mut(&from) {
                 Some(last) => *last = Instant::now(),

@@ -31,9 +31,9 @@ use crate::relay::{
 
 /// A member's connection to a reference relay: control over TCP, media over UDP to the same port.
 ///
-/// Nothing is looked up or contacted before [`Transport::connect`]. Messages of at most 4 MiB and 1,024
-/// packets wait for `receive`; beyond that packets are dropped and the relay's messages are left unread
-/// until the relay cuts the connection.
+/// Nothing is looked up or contacted before [`Transport::connect`]. Messages of at most 4 MiB and
+/// 1,024 packets wait for `receive`; beyond that packets are dropped and the relay's messages are
+/// left unread until the relay cuts the connection.
 #[derive(Debug)]
 pub struct Client {
     relay: RelayName,
@@ -141,8 +141,8 @@ impl Connection {
         if self.inbox.is_closed() {
             return Err(TransportError::Closed);
         }
-        // What cannot leave now is lost, as on any network. Whether the relay is still there is for the
-        // control lane to say.
+        // What cannot leave now is lost, as on any network. Whether the relay is still there is for
+        // the control lane to say.
         let _ = self.media.send(packet);
         Ok(())
     }
@@ -252,8 +252,8 @@ fn read_control(mut control: &TcpStream, inbox: &Inbox) {
         }
         loop {
             match frames.next() {
-                // A closed inbox takes nothing, but the lane is read to its end: what is left unread when
-                // a socket closes would destroy what was sent just before.
+                // A closed inbox takes nothing, but the lane is read to its end: what is left
+                // unread when a socket closes would destroy what was sent just before.
                 Ok(Some(message)) => inbox.push_control(message),
                 Ok(None) => break,
                 Err(_) => break 'lane,
@@ -268,7 +268,8 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), Transpo
     thread.map(drop).map_err(|_| TransportError::Exhausted)
 }
 
-/// For the connection and the relay's answer together. Name look-up takes what the operating system takes.
+/// For the connection and the relay's answer together. Name look-up takes what the operating system
+/// takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a relay may leave a control message unread before the connection counts as lost.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);

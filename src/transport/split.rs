@@ -13,14 +13,15 @@ use super::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
 };
 
-/// Carries control messages over `C` and sealed packets over `M`, so that an application's own backend can
-/// carry the one lane and a vendor the other.
+/// Carries control messages over `C` and sealed packets over `M`, so that an application's own
+/// backend can carry the one lane and a vendor the other.
 ///
-/// Both relays have to be on the room's allow-list; the driver looks both up before either is contacted.
-/// What comes on the wrong lane is dropped. The connection is lost when either half is.
+/// Both relays have to be on the room's allow-list; the driver looks both up before either is
+/// contacted. What comes on the wrong lane is dropped. The connection is lost when either half is.
 ///
-/// Time is that of the media half. A receive that waits looks at the control half every ten milliseconds,
-/// since a half may block; so the halves cannot both be on simulated time, where nobody waits alone.
+/// Time is that of the media half. A receive that waits looks at the control half every ten
+/// milliseconds, since a half may block; so the halves cannot both be on simulated time, where
+/// nobody waits alone.
 ///
 /// ```
 /// use sottovoce::transport::{RelayName, Split, Transport, loopback::Hub};
@@ -33,7 +34,8 @@ use super::{
 pub struct Split<C, M> {
     control: C,
     media: M,
-    /// The media half goes first at the next receive, so that a flood of messages cannot keep packets back.
+    /// The media half goes first at the next receive, so that a flood of messages cannot keep
+    /// packets back.
     media_first: bool,
     /// Both halves were connected by one call, which was not cancelled.
     open: bool,

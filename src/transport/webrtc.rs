@@ -1,5 +1,5 @@
-//! The media lane through a Janus VideoRoom (SPEC section 8.9). It carries no control messages: make it the media half of a
-//! [`Split`](super::Split).
+//! The media lane through a Janus VideoRoom (SPEC section 8.9). It carries no control messages:
+//! make it the media half of a [`Split`](super::Split).
 //!
 //! ```text
 //! send_media -> queue -> peer connection that speaks -> Janus
@@ -7,9 +7,9 @@
 //! WebSocket <-> session: come in, hear who speaks, subscribe, speak, leave
 //! ```
 //!
-//! Sealed packets are where Opus packets would be. WebRTC encrypts them once more, to and from Janus, which is of no use to
-//! the room; RTP headers are rewritten on the way and mean nothing here. ICE, DTLS and SRTP are `str0m`, on one thread for
-//! each connection, and no async runtime.
+//! Sealed packets are where Opus packets would be. WebRTC encrypts them once more, to and from
+//! Janus, which is of no use to the room; RTP headers are rewritten on the way and mean nothing
+//! here. ICE, DTLS and SRTP are `str0m`, on one thread for each connection, and no async runtime.
 
 mod feeds;
 mod janus;
@@ -41,9 +41,11 @@ use worker::Worker;
 
 /// A member's media lane through a Janus VideoRoom, at most 64 speakers a room.
 ///
-/// The relay's name is that of its WebSocket: `janus+tls:host:port#pin`, with a [`Pin`] of its certificate, `janus+tls:host:port`,
-/// whose certificate the Web PKI must vouch for, or `janus:host:port` without TLS; `/path` may follow the port. Nothing is looked
-/// up or contacted before [`Transport::connect`]. Who sends nothing is published nowhere. [`Transport::send_control`] is always
+/// The relay's name is that of its WebSocket: `janus+tls:host:port#pin`, with a [`Pin`] of its
+/// certificate, `janus+tls:host:port`, whose certificate the Web PKI must vouch for, or
+/// `janus:host:port` without TLS; `/path` may follow the port. Nothing is looked up or contacted
+/// before [`Transport::connect`]. Who sends nothing is published nowhere.
+/// [`Transport::send_control`] is always
 /// [`TransportError::Closed`]: there is no such lane.
 ///
 /// ```
@@ -223,7 +225,8 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// For the connection and coming into the room together. Name look-up takes what the operating system takes.
+/// For the connection and coming into the room together. Name look-up takes what the operating
+/// system takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long `close` waits for the relay to let go.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,7 +1,8 @@
 //! One voice of a microphone's channels, whichever of them it is on (SPEC section 13.2).
 //!
-//! A sum or a mean would be silence where two channels have opposite phase, and soft where most of them hear nothing. So one
-//! channel is taken: the loudest, until another one is louder by 6 dB. The change fades over 5 ms.
+//! A sum or a mean would be silence where two channels have opposite phase, and soft where most of
+//! them hear nothing. So one channel is taken: the loudest, until another one is louder by 6 dB.
+//! The change fades over 5 ms.
 
 /// Chooses among the channels of a device. All memory is taken when it is made.
 pub struct Channels {
@@ -95,7 +96,8 @@ mod tests {
 
     const RATE: u32 = 48_000;
 
-    /// The power of a second of a tone that each channel hears in its own way, from the second tenth of it on.
+    /// The power of a second of a tone that each channel hears in its own way, from the second
+    /// tenth of it on.
     fn heard(channels: u16, hears: impl Fn(usize, usize) -> f32) -> f32 {
         let mut all = Channels::new(channels, RATE);
         let voice: Vec<f32> =

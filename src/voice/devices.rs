@@ -1,7 +1,9 @@
-//! Microphone and loudspeaker of this machine, through `cpal` (feature `devices`, SPEC section 13.6).
+//! Microphone and loudspeaker of this machine, through `cpal` (feature `devices`, SPEC section
+//! 13.6).
 //!
-//! The only file that names the crate. Its callbacks touch only their end of a ring, and a cell for the first error. A device that
-//! is gone says so to `poll_error`; `reopen` goes on with the device that is the system's default then.
+//! The only file that names the crate. Its callbacks touch only their end of a ring, and a cell for
+//! the first error. A device that is gone says so to `poll_error`; `reopen` goes on with the device
+//! that is the system's default then.
 
 use std::{
     fmt,
@@ -56,8 +58,8 @@ impl Microphone {
         Ok(Self { captured, rate, channels, failed, _stream: stream })
     }
 
-    /// Lets the device go and opens the one that is the default input now. Rate and channels may differ from what they were, and
-    /// what waits in [`captured`](Self::captured) is lost.
+    /// Lets the device go and opens the one that is the default input now. Rate and channels may
+    /// differ from what they were, and what waits in [`captured`](Self::captured) is lost.
     ///
     /// # Errors
     /// See [`DeviceError`]. The old device stays as it is then.
@@ -99,8 +101,8 @@ impl Loudspeaker {
         Ok(Self { played, rate, channels, failed, _stream: stream })
     }
 
-    /// Lets the device go and opens the one that is the default output now. Rate and channels may differ from what they were, and
-    /// what waits in [`played`](Self::played) is lost.
+    /// Lets the device go and opens the one that is the default output now. Rate and channels may
+    /// differ from what they were, and what waits in [`played`](Self::played) is lost.
     ///
     /// # Errors
     /// See [`DeviceError`]. The old device stays as it is then.
@@ -136,7 +138,8 @@ impl Loudspeaker {
 pub enum DeviceError {
     /// There is none.
     Missing,
-    /// It has no format of numbers for samples, at a rate and with channels that a voice endpoint takes.
+    /// It has no format of numbers for samples, at a rate and with channels that a voice endpoint
+    /// takes.
     Format,
     /// It was there and is gone, or the system took it away: open it again, or another one.
     Vanished,
@@ -341,7 +344,8 @@ const CHUNK: usize = 256;
 mod tests {
     use super::*;
 
-    /// What a device of that format plays of a sound, and what is heard through a device that records that.
+    /// What a device of that format plays of a sound, and what is heard through a device that
+    /// records that.
     fn through<T: Sample + FromSample<f32>>(sound: &[f32]) -> Vec<f32>
     where
         f32: FromSample<T>,

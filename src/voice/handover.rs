@@ -1,7 +1,8 @@
-//! Between an audio device's callback and the media thread: a lock-free ring each way (SPEC section 13.6).
+//! Between an audio device's callback and the media thread: a lock-free ring each way (SPEC section
+//! 13.6).
 //!
-//! The callback's ends never allocate, lock or wait. What does not fit is dropped, what is missing is silence, and
-//! both are counted.
+//! The callback's ends never allocate, lock or wait. What does not fit is dropped, what is missing
+//! is silence, and both are counted.
 
 use std::sync::{
     Arc,
@@ -95,8 +96,9 @@ impl Played {
         self.seen.missing.load(Ordering::Relaxed)
     }
 
-    /// The most samples that the device took at a time, all channels counted; 0 before it took any. So many have to wait for it,
-    /// or some are missing; and [`Receiver::set_lead`](super::Receiver::set_lead) wants to know.
+    /// The most samples that the device took at a time, all channels counted; 0 before it took any.
+    /// So many have to wait for it, or some are missing; and
+    /// [`Receiver::set_lead`](super::Receiver::set_lead) wants to know.
     pub fn block(&self) -> usize {
         self.seen.block.load(Ordering::Relaxed)
     }

@@ -1,4 +1,5 @@
-//! The packets of one speaker until they are played, and how long that has to be (SPEC section 13.3).
+//! The packets of one speaker until they are played, and how long that has to be (SPEC section
+//! 13.3).
 //!
 //! ```text
 //! transit  = when a packet came - its capture time          by two clocks, so only differences mean anything
@@ -7,8 +8,9 @@
 //! a sample is due at   capture time + earliest + target + lead
 //! ```
 //!
-//! The history begins anew (an anchor) when the path or the sender's clock changed by more than the target covers:
-//! see [`Buffer::note_transit`]. Times are in samples of 48 kHz since whatever moment; nothing here reads a clock or decodes anything.
+//! The history begins anew (an anchor) when the path or the sender's clock changed by more than the
+//! target covers: see [`Buffer::note_transit`]. Times are in samples of 48 kHz since whatever
+//! moment; nothing here reads a clock or decodes anything.
 
 /// Packets by capture time. All memory is taken when it is made.
 pub(super) struct Buffer {
@@ -71,9 +73,11 @@ impl Buffer {
     ///
     /// The history begins anew, and [`Anchor::New`] comes back, for a packet
     /// - whose transit differs from the earliest by more than 2 s: another clock,
-    /// - that comes while nothing of this sender is played (`resting`) and would not be in time, or is far too early:
-    ///   the path or the clock changed while nothing came, or the capture times stood still in a pause,
-    /// - that ends half a second in which all packets came later than any target waits: a longer path.
+    /// - that comes while nothing of this sender is played (`resting`) and would not be in time, or
+    ///   is far too early: the path or the clock changed while nothing came, or the capture times
+    ///   stood still in a pause,
+    /// - that ends half a second in which all packets came later than any target waits: a longer
+    ///   path.
     pub(super) fn note_transit(&mut self, at: i64, now: i64, resting: bool) -> Anchor {
         let transit = now.saturating_sub(at);
         let anchor = if self.seen > 0 && self.left_history(transit, now, resting) {
@@ -93,7 +97,8 @@ impl Buffer {
         if let Some(known) = sorted.get_mut(..self.seen.min(HISTORY)) {
             known.sort_unstable();
             let first = known.first().copied().unwrap_or(transit);
-            // What comes later than any target waits is as good as lost, and no reason to wait for the rest.
+            // What comes later than any target waits is as good as lost, and no reason to wait for
+            // the rest.
             let waited = known.partition_point(|transit| transit - first <= MOST);
             let late = known.get(waited.saturating_sub(1).min(waited * 97 / 100)).copied().unwrap_or(first);
             self.earliest = first;
@@ -165,7 +170,8 @@ impl Buffer {
         (self.assumed, self.late_since) = (UNSURE, None);
     }
 
-    /// When a sample captured at `at` is due, if 97 of 100 packets are to be in time and sound is made `lead` before it is heard.
+    /// When a sample captured at `at` is due, if 97 of 100 packets are to be in time and sound is
+    /// made `lead` before it is heard.
     pub(super) fn due(&self, at: i64, lead: i64) -> i64 {
         at.saturating_add(self.earliest).saturating_add(self.target() + lead)
     }

@@ -16,7 +16,8 @@ impl Limiter {
     pub(super) fn apply(&mut self, block: &mut [f32; BLOCK]) {
         let peak = block.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
         let wanted = if peak * self.gain > CEILING { CEILING / peak } else { (self.gain * RECOVER).min(1.0) };
-        // A loud block must not wait for its own gain; a gain that grows may still not lift the peak over the ceiling.
+        // A loud block must not wait for its own gain; a gain that grows may still not lift the
+        // peak over the ceiling.
         let wanted = if peak * wanted > CEILING { CEILING / peak } else { wanted };
         let start = self.gain;
         for (at, sample) in block.iter_mut().enumerate() {

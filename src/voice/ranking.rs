@@ -1,13 +1,16 @@
-//! Who is heard when more speak than can be mixed: the loudest, and rather those who were heard before (SPEC section 13.5).
+//! Who is heard when more speak than can be mixed: the loudest, and rather those who were heard
+//! before (SPEC section 13.5).
 
-/// What speaks for somebody: decibels below overload, less a bonus for who is heard already and who speaks.
+/// What speaks for somebody: decibels below overload, less a bonus for who is heard already and who
+/// speaks.
 pub(super) fn handicap(below_overload: u8, voice: bool, muted: bool, heard: bool) -> u32 {
     let level = u32::from(below_overload) * 2;
     let silent = if muted { 400 } else { u32::from(!voice) * 60 };
     (level + silent + u32::from(!heard) * 12) + 1
 }
 
-/// Who is among the best: everybody below the bar, and of those at it as many as there are places left.
+/// Who is among the best: everybody below the bar, and of those at it as many as there are places
+/// left.
 pub(super) struct Bar {
     at: u32,
     left: usize,

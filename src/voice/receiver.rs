@@ -38,8 +38,9 @@ impl Default for ReceiverOptions {
 
 /// Plays what an [`Opener`](crate::Opener) opened: in order, at an even pace, mixed.
 ///
-/// Owned by the media thread. No lock, no clock, and no allocation once it is made. Each speaker has a jitter
-/// buffer and a decoder, which stay through changes of epoch, so that nobody hears one.
+/// Owned by the media thread. No lock, no clock, and no allocation once it is made. Each speaker
+/// has a jitter buffer and a decoder, which stay through changes of epoch, so that nobody hears
+/// one.
 pub struct Receiver {
     streams: Vec<Stream>,
     timelines: Vec<Timeline>,
@@ -121,7 +122,8 @@ impl Receiver {
     /// A listener that has heard nobody.
     ///
     /// # Errors
-    /// [`VoiceError::Rate`], [`VoiceError::Channels`], [`VoiceError::Codec`] if a decoder cannot be made.
+    /// [`VoiceError::Rate`], [`VoiceError::Channels`], [`VoiceError::Codec`] if a decoder cannot be
+    /// made.
     pub fn new(options: ReceiverOptions, now: Instant) -> Result<Self, VoiceError> {
         check_format(options.rate, options.channels)?;
         let speakers = options.speakers.clamp(1, MAX_SPEAKERS);
@@ -177,17 +179,20 @@ impl Receiver {
         Ok(())
     }
 
-    /// Says how long sound waits for the device at most: it is made so long before it is heard, and packets have to be there by
-    /// then. One second at most. Where [`render`](Self::render) is called by the device itself there is nothing to say.
+    /// Says how long sound waits for the device at most: it is made so long before it is heard, and
+    /// packets have to be there by then. One second at most. Where [`render`](Self::render) is
+    /// called by the device itself there is nothing to say.
     pub fn set_lead(&mut self, lead: Duration) {
         self.lead = i64::try_from(lead.as_micros()).unwrap_or(MAX_LEAD).saturating_mul(48) / 1_000;
     }
 
-    /// Makes the sound that is heard from `now` on: as many samples as fill `out`, channels interleaved.
+    /// Makes the sound that is heard from `now` on: as many samples as fill `out`, channels
+    /// interleaved.
     ///
-    /// `now` is when the first of them leaves the loudspeaker, as well as it is known. The more samples are asked for at a
-    /// time, the earlier packets have to be there, and the more delay they get, up to one second: 5 ms or 10 ms at a time keep
-    /// the delay small. A device that asks for less than before costs less after five seconds.
+    /// `now` is when the first of them leaves the loudspeaker, as well as it is known. The more
+    /// samples are asked for at a time, the earlier packets have to be there, and the more delay
+    /// they get, up to one second: 5 ms or 10 ms at a time keep the delay small. A device that asks
+    /// for less than before costs less after five seconds.
     pub fn render(&mut self, now: Instant, out: &mut [f32]) {
         let mut now = self.since(now);
         let block = self.at_48k(out.len());
@@ -220,7 +225,8 @@ impl Receiver {
         self.streams.iter().filter_map(|stream| stream.talker(self.clock))
     }
 
-    /// How much of what was sent to us in the last five seconds was lost: for [`Sender::report`](super::Sender::report).
+    /// How much of what was sent to us in the last five seconds was lost: for
+    /// [`Sender::report`](super::Sender::report).
     pub fn loss(&self) -> Loss {
         let Totals { expected, lost } = self.totals();
         let [(_, before, lost_before), _] = self.marks;
@@ -309,8 +315,8 @@ impl Receiver {
         Some(index)
     }
 
-    /// The place of somebody who stopped, else of the softest, if whoever comes is louder by enough. Rather of somebody who is
-    /// not heard just now.
+    /// The place of somebody who stopped, else of the softest, if whoever comes is louder by
+    /// enough. Rather of somebody who is not heard just now.
     fn least_deserving(&self, says: Option<(Level, Notes)>, now: i64) -> Option<usize> {
         let stopped = |stream: &Stream| now - stream.last_packet > SILENT;
         let against = |stream: &Stream| (stopped(stream), stream.gain == 0.0, standing(stream, now));
@@ -357,7 +363,8 @@ struct Timeline {
 }
 
 impl Timeline {
-    /// When a packet of `samples` was captured, if each one of a key follows the one before, and each key too.
+    /// When a packet of `samples` was captured, if each one of a key follows the one before, and
+    /// each key too.
     fn at(&mut self, place: (Epoch, Step, Counter), samples: i64) -> i64 {
         let Some(last) = self.last else {
             self.last = Some(place);

@@ -48,8 +48,9 @@ impl Default for SenderOptions {
 
 /// Turns a microphone's samples into packets that leave on a fixed tick, all of one size.
 ///
-/// Owned by the media thread. No lock, no clock, and no allocation once it is made. While it is live a packet
-/// leaves on every tick, in pauses and muted too; when it is not, none does, and everybody sees that.
+/// Owned by the media thread. No lock, no clock, and no allocation once it is made. While it is
+/// live a packet leaves on every tick, in pauses and muted too; when it is not, none does, and
+/// everybody sees that.
 pub struct Sender {
     encoder: Encoder,
     frame: Frame,
@@ -151,7 +152,8 @@ impl Sender {
     /// A speaker that is not live and not muted.
     ///
     /// # Errors
-    /// [`VoiceError::Rate`], [`VoiceError::Channels`], [`VoiceError::Codec`] if packets of that size are too small.
+    /// [`VoiceError::Rate`], [`VoiceError::Channels`], [`VoiceError::Codec`] if packets of that
+    /// size are too small.
     pub fn new(options: SenderOptions) -> Result<Self, VoiceError> {
         check_format(options.rate, options.channels)?;
         let vacant = || Encoded {
@@ -188,8 +190,9 @@ impl Sender {
         })
     }
 
-    /// Goes live, or stops. The first packet leaves one frame after `now`; `unix_ms` is the same moment in milliseconds
-    /// since 1970, or later if that would be before a packet that has left. Going live while live changes nothing.
+    /// Goes live, or stops. The first packet leaves one frame after `now`; `unix_ms` is the same
+    /// moment in milliseconds since 1970, or later if that would be before a packet that has left.
+    /// Going live while live changes nothing.
     pub fn set_live(&mut self, live: bool, now: Instant, unix_ms: u64) {
         if live == self.live.is_some() {
             return;
@@ -198,7 +201,8 @@ impl Sender {
         self.spare.extend(self.ready.drain(..));
         self.backlog = (usize::MAX, 0);
         self.owed = Owed::Nothing;
-        // Capture times never go back: a wall clock that was set back in the pause is behind its own packets.
+        // Capture times never go back: a wall clock that was set back in the pause is behind its
+        // own packets.
         let unix_ms = unix_ms.max(self.earliest);
         self.live = live.then(|| Live { since: now + self.length(), unix_ms, ticks: 0 });
     }
@@ -213,13 +217,14 @@ impl Sender {
         self.muted = muted;
     }
 
-    /// Says how much we lose of what we hear, which travels in our packets: what [`Receiver::loss`](super::Receiver::loss) says.
+    /// Says how much we lose of what we hear, which travels in our packets: what
+    /// [`Receiver::loss`](super::Receiver::loss) says.
     pub fn report(&mut self, loss: Loss) {
         self.report = loss;
     }
 
-    /// Takes what receivers report of their loss, and protects what is sent accordingly: at once against
-    /// more, against less after ten seconds.
+    /// Takes what receivers report of their loss, and protects what is sent accordingly: at once
+    /// against more, against less after ten seconds.
     pub fn handle_report(&mut self, loss: Loss, now: Instant) {
         if loss == Loss::Unknown {
             return;
@@ -230,7 +235,8 @@ impl Sender {
         }
     }
 
-    /// Takes samples of the microphone, channels interleaved, full scale from -1 to 1. As many as there are, whenever they come.
+    /// Takes samples of the microphone, channels interleaved, full scale from -1 to 1. As many as
+    /// there are, whenever they come.
     ///
     /// What is not a number is taken for silence and counted. While it is not live, all is dropped.
     ///
@@ -276,9 +282,11 @@ impl Sender {
         Some(live.since + self.length() * u32::try_from(live.ticks).ok()?)
     }
 
-    /// The packet whose tick has come, for a sealer or [`Call::speak`](crate::driver::Call::speak). Call it until there is none.
+    /// The packet whose tick has come, for a sealer or [`Call::speak`](crate::driver::Call::speak).
+    /// Call it until there is none.
     ///
-    /// If the microphone is late it holds what there is, stretched, or silence. After more than three ticks without a call the missed ones are skipped.
+    /// If the microphone is late it holds what there is, stretched, or silence. After more than
+    /// three ticks without a call the missed ones are skipped.
     pub fn next_packet(&mut self, now: Instant) -> Option<Packet<'_>> {
         let stamp = self.take_due(now)?;
         let sent = self.spare.last()?;
@@ -308,7 +316,8 @@ impl Sender {
             if let Some(live) = &mut self.live {
                 live.ticks += missed;
             }
-            // What was recorded for them is over too, as far as more waits than the present tick takes.
+            // What was recorded for them is over too, as far as more waits than the present tick
+            // takes.
             let over = usize::try_from(missed).unwrap_or(usize::MAX).min(self.ready.len().saturating_sub(1));
             self.spare.extend(self.ready.drain(..over));
         }
@@ -444,7 +453,8 @@ impl Sender {
         }
     }
 
-    /// Makes a frame although the microphone has not given a whole one: of what there is, else of silence.
+    /// Makes a frame although the microphone has not given a whole one: of what there is, else of
+    /// silence.
     fn fill(&mut self) {
         if matches!(self.encode_early(), Ok(true)) {
             return;
@@ -456,8 +466,8 @@ impl Sender {
         let _ = self.keep();
     }
 
-    /// If for a while more waited than was ever needed, frames become shorter until it does not; if it was hardly enough, one
-    /// becomes longer.
+    /// If for a while more waited than was ever needed, frames become shorter until it does not; if
+    /// it was hardly enough, one becomes longer.
     fn watch_backlog(&mut self) {
         let waits = self.pending.len() + self.ready.len().saturating_sub(1) * self.frame.samples();
         let (least, ticks) = self.backlog;
@@ -466,7 +476,8 @@ impl Sender {
             return;
         }
         let [most, before] = self.blocks;
-        // A block that comes after a tick instead of before it is missing there: what is left must still be enough to stretch.
+        // A block that comes after a tick instead of before it is missing there: what is left must
+        // still be enough to stretch.
         let frame = self.frame.samples();
         let block = (most.max(before) * 48_000).div_ceil(self.rate).min(frame);
         let enough = ENOUGH + (least_stretched(frame) + block).saturating_sub(frame);

@@ -1,4 +1,5 @@
-//! One speaker as it is played: what is there is decoded, what is missing recovered or concealed (SPEC section 13.4).
+//! One speaker as it is played: what is there is decoded, what is missing recovered or concealed
+//! (SPEC section 13.4).
 //!
 //! ```text
 //! packets > Buffer > decode, or recover from the next one, or conceal > a little shorter or longer > blocks of 5 ms
@@ -21,7 +22,8 @@ use crate::{
 /// A place for one speaker. All memory is taken when it is made.
 pub(super) struct Stream {
     pub(super) member: Option<MemberId>,
-    /// What the last packet said, or what was measured; for a while only, see [`level`](Self::level).
+    /// What the last packet said, or what was measured; for a while only, see
+    /// [`level`](Self::level).
     level: Level,
     notes: Notes,
     /// For packets that do not say how loud they are.
@@ -49,11 +51,13 @@ pub(super) struct Stream {
     made_up: i64,
     /// Samples made up since the last packet that was played.
     starved: i64,
-    /// Frames made up of which nobody knows yet whether they were lost, or whether the sender had stopped.
+    /// Frames made up of which nobody knows yet whether they were lost, or whether the sender had
+    /// stopped.
     unexplained: u64,
     /// Epoch, step and counter of the newest packet that came.
     newest: Option<(Epoch, Step, Counter)>,
-    /// How many packets were sent between the last one before a rest and the first one after it, if both are of one key.
+    /// How many packets were sent between the last one before a rest and the first one after it, if
+    /// both are of one key.
     between: Option<u64>,
     /// Whether what comes next does not continue what was there.
     splice: bool,
@@ -61,7 +65,8 @@ pub(super) struct Stream {
     frame: i64,
     /// The share of packets that were not there in time, lately.
     loss: f32,
-    /// Sound is made so many samples before it is heard, so packets have to be there so much earlier.
+    /// Sound is made so many samples before it is heard, so packets have to be there so much
+    /// earlier.
     pub(super) lead: i64,
 }
 
@@ -84,7 +89,8 @@ pub struct StreamStats {
     pub played: u64,
     /// Packets that did not come, or too late, and were recovered from the next one.
     pub recovered: u64,
-    /// Packets that did not come, or too late, and were made up. Where the sender had only stopped, nothing is counted.
+    /// Packets that did not come, or too late, and were made up. Where the sender had only stopped,
+    /// nothing is counted.
     pub concealed: u64,
     /// Packets that came after their time, counted in one of the two above as well.
     pub late: u64,
@@ -94,7 +100,8 @@ pub struct StreamStats {
     pub broken: u64,
     /// Samples made up, whether a packet was lost or only late.
     pub made_up_samples: u64,
-    /// Samples by which sound was shortened or lengthened, to follow the network and the speaker's clock.
+    /// Samples by which sound was shortened or lengthened, to follow the network and the speaker's
+    /// clock.
     pub stretched_samples: u64,
 }
 
@@ -104,8 +111,9 @@ pub struct StreamStats {
 pub struct Talker {
     /// Who it is.
     pub member: MemberId,
-    /// How loud it says it is, and whether it speaks. In rooms whose packets do not say it: how loud it is heard to be.
-    /// Silence while the member is muted, and from half a second after its last packet on.
+    /// How loud it says it is, and whether it speaks. In rooms whose packets do not say it: how
+    /// loud it is heard to be. Silence while the member is muted, and from half a second after its
+    /// last packet on.
     pub level: Level,
     /// What else it says.
     pub notes: Notes,
@@ -196,7 +204,8 @@ impl Stream {
         }
     }
 
-    /// How loud it is: silence where the last packet is too old to say so, or says that the microphone is off.
+    /// How loud it is: silence where the last packet is too old to say so, or says that the
+    /// microphone is off.
     pub(super) fn level(&self, now: i64) -> Level {
         if self.notes.muted || now - self.last_packet > LEVEL_HOLDS { Level::default() } else { self.level }
     }
@@ -279,7 +288,8 @@ impl Stream {
             }
             let mut at = first.at;
             if heard_at - due > TOO_LATE {
-                // A network that froze gives back everything at once: so much cannot be caught up with.
+                // A network that froze gives back everything at once: so much cannot be caught up
+                // with.
                 self.stats.dropped += self.buffer.forget_before(at + heard_at - due) as u64;
                 let Some(first) = self.buffer.first_from(i64::MIN) else { return false };
                 at = first.at;
@@ -299,7 +309,8 @@ impl Stream {
         if gap < SAME {
             self.play(heard_at);
         } else if gap > PAUSE {
-            // It was silent for a while, and begins again: when that is due is for the clock to say.
+            // It was silent for a while, and begins again: when that is due is for the clock to
+            // say.
             self.fall_silent();
         } else if gap <= self.frame && gap % 120 == 0 {
             self.recover(gap);
@@ -309,7 +320,8 @@ impl Stream {
         true
     }
 
-    /// Decodes the packet that is due, and makes it shorter or longer if it is heard too late or too early.
+    /// Decodes the packet that is due, and makes it shorter or longer if it is heard too late or
+    /// too early.
     fn play(&mut self, heard_at: i64) {
         let patience = self.patience();
         let Some(waiting) = self.next.and_then(|next| self.buffer.first_from(next)) else { return };
@@ -350,8 +362,9 @@ impl Stream {
         }
     }
 
-    /// Finds out what the frames were that were made up before a rest, now that a packet ends it: lost as far as counters are
-    /// missing. Across a change of keys counters say nothing, and nothing is counted.
+    /// Finds out what the frames were that were made up before a rest, now that a packet ends it:
+    /// lost as far as counters are missing. Across a change of keys counters say nothing, and
+    /// nothing is counted.
     fn explain(&mut self) {
         self.unexplained = self.unexplained.min(self.between.take().unwrap_or(0));
         self.count_lost();
@@ -462,7 +475,8 @@ impl Stream {
         len - drop
     }
 
-    /// Stretches the `len` samples that were just made, if they are heard `late`, or early if that is negative.
+    /// Stretches the `len` samples that were just made, if they are heard `late`, or early if that
+    /// is negative.
     fn stretch(&mut self, len: usize, late: i64) -> usize {
         if (-EARLY..LATE).contains(&late) {
             return len;
@@ -475,7 +489,8 @@ impl Stream {
         }
         let stretched = match late {
             ..0 => period.lengthen(sound, len),
-            // What is shortened by more than it is late is early then, and would be lengthened again.
+            // What is shortened by more than it is late is early then, and would be lengthened
+            // again.
             _ if late < period.samples() as i64 => len,
             _ => period.shorten(sound, len),
         };
@@ -483,7 +498,8 @@ impl Stream {
         stretched
     }
 
-    /// Takes over the `len` samples behind what is there; a splice begins where the sound before it ended.
+    /// Takes over the `len` samples behind what is there; a splice begins where the sound before it
+    /// ended.
     fn push(&mut self, len: usize) {
         let Some(new) = self.pcm.get_mut(self.len..self.len + len) else { return };
         if let Some(first) = new.first().copied()
@@ -506,8 +522,8 @@ impl Stream {
         self.loss += ((f32::from(u8::from(lost))) - self.loss) / 64.0;
     }
 
-    /// How much longer packets wait than the network asks for. Where many get lost that is until the one after them is there,
-    /// to recover them from.
+    /// How much longer packets wait than the network asks for. Where many get lost that is until
+    /// the one after them is there, to recover them from.
     fn patience(&self) -> i64 {
         self.lead + if self.loss > LOSSY { self.frame } else { 0 }
     }

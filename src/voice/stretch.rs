@@ -1,13 +1,16 @@
-//! Makes a stretch of speech a little shorter or longer without changing its pitch (SPEC section 13.4).
+//! Makes a stretch of speech a little shorter or longer without changing its pitch (SPEC section
+//! 13.4).
 //!
 //! ```text
 //! shorter   x[0..W] fades into x[L..L+W], then x[L+W..]          L is where the sound is most like itself
 //! longer    x[0..L], x[L..L+W] fades into x[0..W], then x[W..]
 //! ```
 //!
-//! Both begin with the first sample and end with the last one, so that neighbours fit without a click.
+//! Both begin with the first sample and end with the last one, so that neighbours fit without a
+//! click.
 
-/// By how many samples a sound may be shortened or lengthened at once, and how alike it is to itself there.
+/// By how many samples a sound may be shortened or lengthened at once, and how alike it is to
+/// itself there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Period {
     lag: usize,
@@ -73,15 +76,18 @@ impl Period {
         shorter
     }
 
-    /// Lengthens `pcm[..len]` by one period in place, and returns its new length; the same one if there is no room.
+    /// Lengthens `pcm[..len]` by one period in place, and returns its new length; the same one if
+    /// there is no room.
     pub(super) fn lengthen(self, pcm: &mut [i16], len: usize) -> usize {
         let longer = len + self.lag;
         if longer > pcm.len() || len < self.lag + FADE {
             return len;
         }
-        // From the back: x[W..] goes to its new place, then the splice is made of what still stands in front.
+        // From the back: x[W..] goes to its new place, then the splice is made of what still stands
+        // in front.
         pcm.copy_within(FADE..len, FADE + self.lag);
-        // pcm[W..W+L] now holds a mixture of old samples: x[W..] where the move did not reach, which is all of it up to W + L.
+        // pcm[W..W+L] now holds a mixture of old samples: x[W..] where the move did not reach,
+        // which is all of it up to W + L.
         for at in (0..FADE).rev() {
             // x[L + at] stands at its old place if that is in front of W + L, which it is.
             if let (Some(a), Some(b)) = (pcm.get(self.lag + at).copied(), pcm.get(at).copied())

@@ -1,4 +1,5 @@
-//! The answer to a knock or a show, sealed to the one-use key in it (`spec/control.md`, section 14.7).
+//! The answer to a knock or a show, sealed to the one-use key in it (`spec/control.md`, section
+//! 14.7).
 
 use std::fmt;
 
@@ -235,7 +236,8 @@ pub enum RefuseReason {
     Revoked,
     /// The room is locked: nobody new is let in.
     Locked,
-    /// The time in the KeyPackage is more than a minute ahead of the door's clock, or ten minutes behind it.
+    /// The time in the KeyPackage is more than a minute ahead of the door's clock, or ten minutes
+    /// behind it.
     Clock,
 }
 

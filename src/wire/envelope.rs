@@ -1,12 +1,13 @@
-//! What a relay sees of the control lane: random bytes of one of five sizes (`spec/control.md`, section 14.1).
+//! What a relay sees of the control lane: random bytes of one of five sizes (`spec/control.md`,
+//! section 14.1).
 //!
 //! ```text
 //! | salt 32 | AES-256-GCM { length u32 | kind u8 | bytes | zeros } | tag 16 |   1, 2, 4, 8 or 16 KiB in all
 //! key = HKDF-SHA-256(salt, lane key, "sottovoce 2 envelope")
 //! ```
 //!
-//! The lane key keeps the relay out, not the people who hold or held an invite: what has to be believed
-//! is protected by MLS, HPKE or a signature inside.
+//! The lane key keeps the relay out, not the people who hold or held an invite: what has to be
+//! believed is protected by MLS, HPKE or a signature inside.
 
 use bytes::Bytes;
 use rand::Rng;
@@ -70,7 +71,8 @@ impl LaneKey {
         Ok(fragments.collect())
     }
 
-    /// Opens one envelope. The content is authenticated to holders of the lane key, and to nobody closer.
+    /// Opens one envelope. The content is authenticated to holders of the lane key, and to nobody
+    /// closer.
     ///
     /// # Errors
     /// [`EnvelopeError`] says why the envelope is dropped.
@@ -141,9 +143,9 @@ pub(super) const PART: usize = MAX_CONTENT - HEAD;
 const MAX_PARTS: usize = 256;
 /// The longest message: 4,109,568 bytes.
 ///
-/// A Welcome into a hybrid room was measured to have 1,568 bytes for each member, and a parent in its tree
-/// that is filled has 1,253 more. So for 1,000 members it has 2.9 MB at most, and the law that travels in
-/// it 512 KiB more.
+/// A Welcome into a hybrid room was measured to have 1,568 bytes for each member, and a parent in
+/// its tree that is filled has 1,253 more. So for 1,000 members it has 2.9 MB at most, and the law
+/// that travels in it 512 KiB more.
 pub(crate) const MAX_MESSAGE: usize = MAX_PARTS * PART;
 pub(super) const WHOLE: u8 = 0;
 pub(super) const FRAGMENT: u8 = 1;

@@ -1,4 +1,5 @@
-//! A keeper's proof of life, readable by whoever holds the terms, in any branch (`spec/control.md`, section 14.5).
+//! A keeper's proof of life, readable by whoever holds the terms, in any branch (`spec/control.md`,
+//! section 14.5).
 //!
 //! ```text
 //! count u8, Doors | sealed <16> { salt [32] | AES-256-GCM { Beat | signature } | tag }
@@ -85,8 +86,8 @@ pub(crate) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Signs `beat`, which names `keeper`, and seals it for holders of the terms. `terms_salt` is the salt
-    /// in the terms of the room. Of the doors the first three are passed on.
+    /// Signs `beat`, which names `keeper`, and seals it for holders of the terms. `terms_salt` is
+    /// the salt in the terms of the room. Of the doors the first three are passed on.
     pub(crate) fn new(
         beat: Beat,
         mut doors: Vec<Signed<Door>>,
@@ -144,8 +145,8 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    /// What the beat claims, so that repeats and beats of strangers are dropped before any signature is
-    /// checked.
+    /// What the beat claims, so that repeats and beats of strangers are dropped before any
+    /// signature is checked.
     pub(crate) fn claimed(&self) -> &Beat {
         self.beat.claimed()
     }

@@ -1,9 +1,10 @@
-//! Opens envelopes and puts the fragments of long messages together, within bounds (`spec/control.md`, section 14.1).
+//! Opens envelopes and puts the fragments of long messages together, within bounds
+//! (`spec/control.md`, section 14.1).
 //!
-//! Everybody who holds or held an invite can send fragments, so an inbox has to choose what it forgets when
-//! it is full. A fragment proves to which message it belongs, hence forged fragments only ever begin
-//! messages of their own, and these are forgotten before a message that comes on: one that moved on
-//! lately, or one of many parts.
+//! Everybody who holds or held an invite can send fragments, so an inbox has to choose what it
+//! forgets when it is full. A fragment proves to which message it belongs, hence forged fragments
+//! only ever begin messages of their own, and these are forgotten before a message that comes on:
+//! one that moved on lately, or one of many parts.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -24,7 +25,8 @@ pub(crate) struct Inbox {
     held: usize,
     /// Counts fragments that were kept, so that of two messages it is known which moved on last.
     turn: u64,
-    /// The last messages that were completed, oldest first: late copies of their fragments are dropped.
+    /// The last messages that were completed, oldest first: late copies of their fragments are
+    /// dropped.
     done: VecDeque<Id>,
 }
 
@@ -32,7 +34,8 @@ pub(crate) struct Inbox {
 struct Partial {
     /// Ascending by index.
     parts: Vec<(u16, Box<[u8]>)>,
-    /// The sizes of the envelopes that brought the parts: what a sender had to send for its place here.
+    /// The sizes of the envelopes that brought the parts: what a sender had to send for its place
+    /// here.
     charged: usize,
     /// The value of [`Inbox::turn`] at the last part.
     turn: u64,
@@ -99,10 +102,10 @@ impl Inbox {
         Some(parts.concat())
     }
 
-    /// Forgets messages until the rest fits. Those that moved on last, of half the budget together, stay:
-    /// nobody sends so much between two parts of one message. Of the others those go first that stand
-    /// still, the longest still one before the others; then those of the fewest parts, of these the one
-    /// that moved on longest ago.
+    /// Forgets messages until the rest fits. Those that moved on last, of half the budget together,
+    /// stay: nobody sends so much between two parts of one message. Of the others those go first
+    /// that stand still, the longest still one before the others; then those of the fewest parts,
+    /// of these the one that moved on longest ago.
     fn forget_until_it_fits(&mut self, now: Instant) {
         while self.held > BUDGET {
             let stays_from = self.turn_of_the_last_half();
@@ -118,7 +121,8 @@ impl Inbox {
         }
     }
 
-    /// Messages whose last part has this turn or a later one are charged half the budget together, at most.
+    /// Messages whose last part has this turn or a later one are charged half the budget together,
+    /// at most.
     fn turn_of_the_last_half(&self) -> u64 {
         let mut turns: Vec<_> = self.open.values().map(|partial| (partial.turn, partial.charged)).collect();
         turns.sort_unstable_by(|one, other| other.cmp(one));
@@ -138,7 +142,8 @@ impl Partial {
 }
 
 impl<'a> Fragment<'a> {
-    /// The count of parts follows from the length of the message, and the length of the part from both.
+    /// The count of parts follows from the length of the message, and the length of the part from
+    /// both.
     fn read(mut reader: Reader<'a>) -> Result<Self, Malformed> {
         let nonce = reader.array()?;
         let length = reader.u32()?;
@@ -160,8 +165,8 @@ impl<'a> Fragment<'a> {
 
 /// The envelopes whose parts an inbox holds, in bytes: 8 MiB, two of the longest messages.
 ///
-/// Besides the parts an inbox keeps less than 300 bytes for each message that it waits for and 48 for each
-/// part. Of both there are at most 8,192, since an envelope has 1 KiB or more.
+/// Besides the parts an inbox keeps less than 300 bytes for each message that it waits for and 48
+/// for each part. Of both there are at most 8,192, since an envelope has 1 KiB or more.
 const BUDGET: usize = 8 << 20;
 /// After this time without a new part a message stands still.
 const STILL: Duration = Duration::from_secs(10);

@@ -27,10 +27,10 @@ use crate::{
 
 /// A way into a room: hand it over where only the invited see it.
 ///
-/// It carries the key of the control lane, so its holder can knock, and can see that control messages pass,
-/// but hears nothing: that takes an admission. `to_string` gives the link, [`Invite::to_https`] the link
-/// behind a page, [`Invite::to_qr`] the text of a QR code; each of them parses. `Debug` shows none of it.
-/// `spec/control.md`, section 14.13.
+/// It carries the key of the control lane, so its holder can knock, and can see that control
+/// messages pass, but hears nothing: that takes an admission. `to_string` gives the link,
+/// [`Invite::to_https`] the link behind a page, [`Invite::to_qr`] the text of a QR code; each of
+/// them parses. `Debug` shows none of it. `spec/control.md`, section 14.13.
 pub struct Invite {
     pub(crate) lane: LaneKey,
     pub(crate) group_id: [u8; 32],
@@ -66,8 +66,8 @@ impl From<SystemTime> for UnixTime {
 }
 
 impl Invite {
-    /// The same invite, to knock with it again when an attempt fails. Copies of the key in it are made on purpose only,
-    /// so the type is not `Clone`.
+    /// The same invite, to knock with it again when an attempt fails. Copies of the key in it are
+    /// made on purpose only, so the type is not `Clone`.
     pub fn copy(&self) -> Self {
         Self { lane: self.lane.copy(), relays: self.relays.clone(), ..*self }
     }
@@ -102,22 +102,24 @@ impl Invite {
         (self.uses > 0).then_some(self.uses)
     }
 
-    /// The text for a QR code, in characters that a QR code packs two into 11 bits ("alphanumeric mode").
+    /// The text for a QR code, in characters that a QR code packs two into 11 bits ("alphanumeric
+    /// mode").
     ///
-    /// With one relay named by host and port that is a code of version 10 at error correction M, which a
-    /// phone reads off another's screen without effort; with two QUIC relays and their pins, version 13.
+    /// With one relay named by host and port that is a code of version 10 at error correction M,
+    /// which a phone reads off another's screen without effort; with two QUIC relays and their
+    /// pins, version 13.
     pub fn to_qr(&self) -> String {
         format!("{}{QR_MARK}{}", SCHEME.to_ascii_uppercase(), base41::encode(self.encode().bytes()))
     }
 
     /// The link behind a page of the application, for chats that make only `https` links clickable.
     ///
-    /// The invite is in the fragment, which browsers do not send to the server. Scripts of the page can
-    /// read it all the same.
+    /// The invite is in the fragment, which browsers do not send to the server. Scripts of the page
+    /// can read it all the same.
     ///
     /// # Errors
-    /// [`InviteError::Page`] if `page` does not begin with `https://`, has a fragment of its own, or has
-    /// characters other than printable ASCII; [`InviteError::TooLong`] if the link would be.
+    /// [`InviteError::Page`] if `page` does not begin with `https://`, has a fragment of its own,
+    /// or has characters other than printable ASCII; [`InviteError::TooLong`] if the link would be.
     pub fn to_https(&self, page: &str) -> Result<String, InviteError> {
         let is_https = page.get(..PAGE.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(PAGE));
         let is_plain = page.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#');
@@ -194,7 +196,8 @@ impl fmt::Debug for Invite {
 impl FromStr for Invite {
     type Err = InviteError;
 
-    /// Takes a link, a link behind a page, or the text of a QR code. White space around it is ignored.
+    /// Takes a link, a link behind a page, or the text of a QR code. White space around it is
+    /// ignored.
     fn from_str(text: &str) -> Result<Self, InviteError> {
         let text = text.trim();
         if text.len() > MAX_LINK {

@@ -42,7 +42,8 @@ impl Knock {
     }
 }
 
-/// What only the door reads of a knock. Nobody has authenticated it: the KeyPackage in it is vetted by `mls`.
+/// What only the door reads of a knock. Nobody has authenticated it: the KeyPackage in it is vetted
+/// by `mls`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KnockContent {
     /// The invite that the newcomer came by.

@@ -7,8 +7,8 @@
 //! Message { kem, sealed }           sealed by HPKE to a door key or a one-use key; `aad` is here, HPKE is in `mls`
 //! ```
 //!
-//! The types here hold a form, check it strictly, and check signatures. They keep no state, except for
-//! [`inbox`], which puts the fragments of messages together.
+//! The types here hold a form, check it strictly, and check signatures. They keep no state, except
+//! for [`inbox`], which puts the fragments of messages together.
 
 pub(crate) mod answer;
 pub(crate) mod door;
@@ -27,7 +27,8 @@ pub(crate) mod statements;
 #[cfg(test)]
 mod vectors;
 
-/// The longest encapsulated key or public key of HPKE: ML-KEM-768 with X25519 has 1,120 and 1,216 bytes.
+/// The longest encapsulated key or public key of HPKE: ML-KEM-768 with X25519 has 1,120 and 1,216
+/// bytes.
 pub(crate) const MAX_HPKE: usize = 2048;
 /// The longest KeyPackage: one has about 400 bytes, in hybrid rooms about 2,800.
 pub(crate) const MAX_KEY_PACKAGE: usize = 8192;

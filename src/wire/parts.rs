@@ -1,5 +1,5 @@
-//! The hash tree over the parts of a long message, so that every fragment proves by itself to which message
-//! it belongs (`spec/control.md`, section 14.1).
+//! The hash tree over the parts of a long message, so that every fragment proves by itself to which
+//! message it belongs (`spec/control.md`, section 14.1).
 //!
 //! ```text
 //!         id = H(nonce, length, root)
@@ -10,8 +10,8 @@
 //!          p0  p1  p2  p3     H(nonce, part)
 //! ```
 //!
-//! Only the sender that cut a message can make a fragment with its id, so nobody spoils the message of
-//! another.
+//! Only the sender that cut a message can make a fragment with its id, so nobody spoils the message
+//! of another.
 
 use crate::{
     group::codec::{Malformed, Reader},
@@ -70,8 +70,8 @@ impl Path {
         Ok(Self { index, neighbours })
     }
 
-    /// The id of the message that the part belongs to. Every path leads to some id; a forged one leads to
-    /// an id that no other message has.
+    /// The id of the message that the part belongs to. Every path leads to some id; a forged one
+    /// leads to an id that no other message has.
     pub(super) fn id(&self, nonce: &[u8; 16], length: u32, part: &[u8]) -> Id {
         let mut hash = leaf(nonce, part);
         for (height, neighbour) in self.neighbours.iter().enumerate() {

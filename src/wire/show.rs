@@ -1,4 +1,5 @@
-//! Statements from one branch to the keeper of another, and the way back into a room (`spec/control.md`, section 14.8).
+//! Statements from one branch to the keeper of another, and the way back into a room
+//! (`spec/control.md`, section 14.8).
 
 use super::{
     MAX_HPKE, MAX_KEY_PACKAGE,
@@ -22,7 +23,8 @@ use crate::{
 pub(crate) struct Show {
     /// The name of the door: [`door_name`] of the door key in the keeper's heartbeat.
     pub(crate) door: [u8; 16],
-    /// Tells shows apart before anything is decrypted: the KeyPackageRef of what is sealed, or random.
+    /// Tells shows apart before anything is decrypted: the KeyPackageRef of what is sealed, or
+    /// random.
     pub(crate) reference: [u8; 32],
     /// The encapsulated key of HPKE.
     pub(crate) kem: Vec<u8>,
@@ -161,8 +163,8 @@ impl Signed<ShowContent> {
         Self::new(content, group_id, &bound, |text| identity.sign(text))
     }
 
-    /// Checks that the identity in the show signed it, in this room and for this door key. So the keeper
-    /// that it was sealed to cannot pass it on to another in the sender's name.
+    /// Checks that the identity in the show signed it, in this room and for this door key. So the
+    /// keeper that it was sealed to cannot pass it on to another in the sender's name.
     ///
     /// # Errors
     /// [`BadSignature`] if it did not.

@@ -1,12 +1,13 @@
-//! Content with a signature, before and after the signature was checked (`spec/control.md`, section 14.2).
+//! Content with a signature, before and after the signature was checked (`spec/control.md`, section
+//! 14.2).
 //!
 //! ```text
 //! content | signature [64]        signed: label | group_id [32] | content | bound
 //! ```
 //!
-//! `bound` is what the signature covers and the message says elsewhere, for example the door keys of a
-//! heartbeat. Labels begin with `s`: MLS signs structures that begin with the length of a label of
-//! RFC 9420, which is below 64, so no signature by a leaf key is good for both.
+//! `bound` is what the signature covers and the message says elsewhere, for example the door keys
+//! of a heartbeat. Labels begin with `s`: MLS signs structures that begin with the length of a
+//! label of RFC 9420, which is below 64, so no signature by a leaf key is good for both.
 
 use crate::defence;
 use crate::group::codec::{Malformed, Reader, Writer};
@@ -56,8 +57,8 @@ impl<T: Content> Signed<T> {
         Ok(Genuine(self))
     }
 
-    /// The content that the sender claims. It serves to find the key to verify with; nothing else may
-    /// follow from it.
+    /// The content that the sender claims. It serves to find the key to verify with; nothing else
+    /// may follow from it.
     pub(crate) fn claimed(&self) -> &T {
         &self.content
     }
@@ -120,7 +121,8 @@ pub(super) mod tests {
         Identity::from_seed([seed; 32], Name::new("somebody").unwrap())
     }
 
-    /// Checks that a form comes back the same, that every truncation and a byte too many are refused.
+    /// Checks that a form comes back the same, that every truncation and a byte too many are
+    /// refused.
     pub(in crate::wire) fn is_strict<T: Debug + PartialEq>(
         value: &T,
         bytes: &[u8],

@@ -1,4 +1,5 @@
-//! Statements of the law as they travel: opaque here, each in its own length (`spec/control.md`, section 14.3).
+//! Statements of the law as they travel: opaque here, each in its own length (`spec/control.md`,
+//! section 14.3).
 
 use crate::group::codec::{Malformed, Reader, Writer};
 
@@ -14,7 +15,8 @@ impl Statements {
     /// Takes encoded statements.
     ///
     /// # Errors
-    /// [`Malformed`] for more than 32,768 of them, or one that is shorter than a signature or above 256 KiB.
+    /// [`Malformed`] for more than 32,768 of them, or one that is shorter than a signature or above
+    /// 256 KiB.
     pub(crate) fn new(entries: Vec<Vec<u8>>) -> Result<Self, Malformed> {
         let fit = entries.iter().all(|entry| SIZES.contains(&entry.len()));
         if fit && entries.len() <= MAX_STATEMENTS { Ok(Self(entries)) } else { Err(Malformed) }
@@ -41,8 +43,8 @@ impl Statements {
         self.0.iter().fold(out, |out, entry| out.vec32(entry))
     }
 
-    /// Reads at most `max` statements. Each is at least as long as a signature, so the list never takes
-    /// much more memory than the message did.
+    /// Reads at most `max` statements. Each is at least as long as a signature, so the list never
+    /// takes much more memory than the message did.
     pub(super) fn read(reader: &mut Reader<'_>, max: usize) -> Result<Self, Malformed> {
         let count = usize::from(reader.u16()?);
         if count > max.min(MAX_STATEMENTS) {

@@ -1,5 +1,5 @@
-//! The audio thread neither allocates nor frees, whatever comes, and an idle sender's memory is bounded:
-//! counted by an allocator that counts.
+//! The audio thread neither allocates nor frees, whatever comes, and an idle sender's memory is
+//! bounded: counted by an allocator that counts.
 
 use std::{collections::BTreeSet, hint::black_box, time::Duration};
 
@@ -17,7 +17,8 @@ use sottovoce_testkit::stage::{
     seat, signed,
 };
 
-/// Does something as the audio thread would: one call of the allocator, either way, and the test fails.
+/// Does something as the audio thread would: one call of the allocator, either way, and the test
+/// fails.
 fn audio<T>(what: &str, act: impl FnOnce() -> T) -> T {
     let before = CALLS.get();
     let out = act();
@@ -86,7 +87,8 @@ fn recording_and_taking_an_excerpt_never_touch_the_allocator() {
     let mut buffer = [0; 300];
     let (mut full, mut fast) = (0, 0);
     for round in 0..6_000u32 {
-        // A third speaker now and then, and from the middle on all of them faster than their audio needs.
+        // A third speaker now and then, and from the middle on all of them faster than their audio
+        // needs.
         let leaf = if round % 50 == 0 { 2 } else { round % 2 };
         let frame = seal(&mut stage.member(leaf).sealer, &mut buffer, b"said").unwrap();
         let opened = listener.open(frame).unwrap();
@@ -148,7 +150,8 @@ fn taking_a_change_of_keys_is_a_swap() {
         let (mut sealer, mut opener) = (Sealer::new(), Opener::new());
         let mut retired: Vec<Retired> = Vec::with_capacity(2_000);
         let mut reused = Vec::with_capacity(2_000);
-        // The second time each comes too late: a step that is there, a key that was there, an epoch that is over.
+        // The second time each comes too late: a step that is there, a key that was there, an epoch
+        // that is over.
         for rekey in first.into_iter().chain(again) {
             audio("a change of keys", || match rekey {
                 Rekey::Seal(rekey) => match sealer.install(rekey) {
@@ -301,7 +304,8 @@ fn early_packets_wait_in_memory_that_is_there_from_the_start() {
     });
 }
 
-/// Live bytes of a listener's opener and schedule with this many speakers, three steps of keys in place.
+/// Live bytes of a listener's opener and schedule with this many speakers, three steps of keys in
+/// place.
 fn bytes_with(speakers: u32) -> isize {
     let stage = Stage::in_room(GROUP_ID, vec![seat(0, true)], signed());
     let seats: Vec<_> = (0..speakers).map(|leaf| Seat { id: name(leaf), ..seat(leaf, true) }).collect();

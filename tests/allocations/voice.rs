@@ -1,4 +1,5 @@
-//! The voice endpoint allocates nothing once it is made, whatever comes: counted by an allocator that counts.
+//! The voice endpoint allocates nothing once it is made, whatever comes: counted by an allocator
+//! that counts.
 
 use std::time::Duration;
 
@@ -11,7 +12,8 @@ use sottovoce::{
 use sottovoce_testkit::line::{LISTENER, UNIX_MS, speech};
 use sottovoce_testkit::stage::{Profile, Stage, signed};
 
-/// What a media thread or a callback does: one call of the allocator, either way, and the test fails.
+/// What a media thread or a callback does: one call of the allocator, either way, and the test
+/// fails.
 fn silently<T>(what: &str, act: impl FnOnce() -> T) -> T {
     let before = CALLS.get();
     let out = act();

@@ -1,4 +1,5 @@
-//! WAV files as people have them, for the examples: every usual kind of sample, headers of pipes and of killed recorders.
+//! WAV files as people have them, for the examples: every usual kind of sample, headers of pipes
+//! and of killed recorders.
 
 use std::{fs, path::PathBuf, time::Duration};
 

@@ -1,4 +1,5 @@
-//! The parts of the main job that decide what it reports: the leak search, the options, recordings, the comparison.
+//! The parts of the main job that decide what it reports: the leak search, the options, recordings,
+//! the comparison.
 
 use std::{ffi::OsString, fs, num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -132,7 +133,8 @@ fn a_tone_keeps_its_pitch_whatever_the_rate() {
     }
 }
 
-/// The comparison of the main job, on packets that it is given: it must see one bit, and forgive a loss.
+/// The comparison of the main job, on packets that it is given: it must see one bit, and forgive a
+/// loss.
 #[test]
 fn the_comparison_sees_a_single_changed_packet_and_forgives_a_lost_one() {
     use member::{FRAME, Got, Outcome, Spoken};

@@ -1,7 +1,7 @@
 //! The vendor stored everything, and later somebody seizes a device (SPEC section 4.2): what opens?
 //!
-//! The device in these tests has received nothing, as if the relay had kept every packet back, so that no
-//! replay window helps it: whatever does not open, does not open for want of a key.
+//! The device in these tests has received nothing, as if the relay had kept every packet back, so
+//! that no replay window helps it: whatever does not open, does not open for want of a key.
 
 use std::time::Duration;
 

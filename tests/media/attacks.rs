@@ -109,7 +109,8 @@ fn forged_headers_of_every_speaker_leave_every_slot_to_honest_speakers() {
                 assert!([Refusal::Forged, Refusal::Busy, Refusal::Replayed].contains(&why), "{why:?}");
             }
         };
-        // Every speaker's key is asked for, in every live step, before anybody has spoken: 128 slots are full.
+        // Every speaker's key is asked for, in every live step, before anybody has spoken: 128
+        // slots are full.
         (0..2 * 179).for_each(|of| forge(&mut stage, of, 0x100));
         let speakers: Vec<u32> = (0..179).step_by(3).collect();
         for (round, counter) in [(0, 0xffff), (1, 0x100), (2, 0x101)] {
@@ -279,7 +280,8 @@ fn a_packet_of_another_room_with_the_same_members_is_refused_under_either_kid() 
         let mut there = Stage::in_room(b"another stage", here.seats(), profile);
         let frame = there.say(0, &packet(b"said in another room"));
         assert_eq!(here.hear(1, &frame), Err(Refusal::UnknownKey));
-        // The relay knows which pseudonym speaks here, and writes it in front of the other room's packet.
+        // The relay knows which pseudonym speaks here, and writes it in front of the other room's
+        // packet.
         let (_, counter, taken) = insider::decode(&frame).unwrap();
         let ours = here.say(0, &packet(b"x"));
         let mut moved = insider::header(insider::decode(&ours).unwrap().0, counter);

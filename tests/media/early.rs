@@ -1,4 +1,5 @@
-//! Packets that come before their key: held for a moment, opened once it is there (SPEC section 5.6).
+//! Packets that come before their key: held for a moment, opened once it is there (SPEC section
+//! 5.6).
 
 use sottovoce::{Leaf, Opener, Refusal, media::Early};
 use sottovoce_testkit::stage::{Heard, Profile, Stage, opus::packet, signed};

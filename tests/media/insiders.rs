@@ -1,7 +1,8 @@
 //! A member who holds every key of the room but the victim's speaker key, against the signatures.
 //!
-//! Where a test also shows the attack succeed in a room without signatures, it is to prove that the attack
-//! is real, and what [`Authenticity::Group`](sottovoce::Authenticity::Group) does not promise.
+//! Where a test also shows the attack succeed in a room without signatures, it is to prove that the
+//! attack is real, and what [`Authenticity::Group`](sottovoce::Authenticity::Group) does not
+//! promise.
 
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ fn a_listener_who_seals_in_a_speakers_voice_is_refused() {
     for profile in Profile::all() {
         let mut stage = Stage::in_room(GROUP_ID, vec![seat(0, true), seat(1, true), seat(2, false)], profile);
         assert!(stage.member(2).seal(&packet(b"I may not speak")).is_err());
-        // The listener knows the epoch secret: a schedule for the speaker's leaf gives the speaker's keys,
-        // except for the seed of the speaker key, which never left the speaker.
+        // The listener knows the epoch secret: a schedule for the speaker's leaf gives the
+        // speaker's keys, except for the seed of the speaker key, which never left the speaker.
         let mut impostor = Sealer::new();
         let mut schedule = stage.schedule_of(&stage.seats(), Leaf(0), &[], [0xbd; 32]);
         while let Some(rekey) = schedule.poll_rekey() {
@@ -76,7 +77,8 @@ fn content_swapped_under_the_same_gcm_tag_is_refused() {
     }
 }
 
-/// The key of GHASH, from two tags under one nonce: their difference is the block's times the key squared.
+/// The key of GHASH, from two tags under one nonce: their difference is the block's times the key
+/// squared.
 fn hash_key(keys: &insider::Keys) -> u128 {
     let header = insider::header(keys.kid, 0x100);
     let [one, other] = [1u128 << 127, 0].map(|target| {
@@ -86,7 +88,8 @@ fn hash_key(keys: &insider::Keys) -> u128 {
         let frame = keys.seal_under(&header, 0x100, &(stream ^ target).to_be_bytes());
         u128::from_be_bytes(frame[frame.len() - 16..].try_into().unwrap())
     });
-    // 1 << 127 is the number one in GCM's order of bits; squaring 127 times more undoes one squaring.
+    // 1 << 127 is the number one in GCM's order of bits; squaring 127 times more undoes one
+    // squaring.
     (0..127).fold(one ^ other, |root, _| multiply(root, root))
 }
 
@@ -204,7 +207,8 @@ fn a_tail_outside_the_padding_or_a_packet_of_another_size_is_refused_though_the_
         change(&mut body);
         body
     };
-    // The whole packet is one frame, has no padding, or has one byte of padding too few or too many.
+    // The whole packet is one frame, has no padding, or has one byte of padding too few or too
+    // many.
     let outside = [
         edit(&|body| body[0] = 0x78),
         edit(&|body| body[1] = 0x01),
@@ -297,7 +301,8 @@ fn a_key_that_another_speaker_has_announced_gives_nobody_that_speakers_words() {
 
 #[test]
 fn speaker_keys_under_which_anybody_could_sign_are_refused() {
-    // The points of small order, by every y that decodes to one (RFC 8032 section 5.1.3), with both sign bits.
+    // The points of small order, by every y that decodes to one (RFC 8032 section 5.1.3), with both
+    // sign bits.
     let p = "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f";
     let one_more = "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f";
     let minus_one = "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f";
@@ -317,7 +322,8 @@ fn speaker_keys_under_which_anybody_could_sign_are_refused() {
                 Err(ScheduleError::WeakKey),
                 "{y}"
             );
-            // Why: the signature (R = that point or the neutral one, S = 0) verifies over some messages.
+            // Why: the signature (R = that point or the neutral one, S = 0) verifies over some
+            // messages.
             let neutral: [u8; 32] = std::array::from_fn(|i| u8::from(i == 0));
             let signature = [neutral, [0; 32]].concat();
             let verifier = UnparsedPublicKey::new(&ED25519, key);

@@ -1,7 +1,8 @@
-//! Crate `sframe`, an implementation of RFC 9605 by other people, opens what we seal and seals what we open.
+//! Crate `sframe`, an implementation of RFC 9605 by other people, opens what we seal and seals what
+//! we open.
 //!
-//! It is given what RFC 9605 asks for, a base key and a KID, which the test works out by itself. (The ratchet
-//! of `sframe` 2.1 is not used: its label is not the RFC's.)
+//! It is given what RFC 9605 asks for, a base key and a KID, which the test works out by itself.
+//! (The ratchet of `sframe` 2.1 is not used: its label is not the RFC's.)
 
 use sframe::{
     CipherSuite,

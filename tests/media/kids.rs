@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, time::Duration};
 use sottovoce::Leaf;
 use sottovoce_testkit::stage::{GROUP_ID, Profile, Stage, group, insider, opus::packet, seat};
 
-/// All KIDs of many leaves over many steps and epochs, from an insider's calculation, which agrees with ours.
+/// All KIDs of many leaves over many steps and epochs, from an insider's calculation, which agrees
+/// with ours.
 fn kids() -> Vec<Vec<u32>> {
     let mut stage = Stage::in_room(GROUP_ID, (0..2).map(|leaf| seat(leaf, true)).collect(), group());
     let mut rows: Vec<Vec<u32>> = Vec::new();
@@ -33,7 +34,8 @@ fn the_29_free_bits_are_uniform_and_the_other_three_say_nothing_of_the_leaf() {
         let ones = all.iter().filter(|kid| *kid >> bit & 1 == 1).count();
         assert!(ones.abs_diff(2_000) < 190, "bit {bit}: {ones}");
     }
-    // Pairs of bits, which a linear mistake would show: 29 x 28 / 2 chi-squares of three degrees of freedom.
+    // Pairs of bits, which a linear mistake would show: 29 x 28 / 2 chi-squares of three degrees of
+    // freedom.
     for (a, b) in (2..31).flat_map(|a| (a + 1..31).map(move |b| (a, b))) {
         let mut cells = [0u32; 4];
         all.iter().for_each(|kid| cells[(kid >> a & 1 | (kid >> b & 1) << 1) as usize] += 1);

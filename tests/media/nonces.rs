@@ -1,7 +1,8 @@
 //! No (key, nonce) pair is used twice, watched from outside: an oracle that needs no key.
 //!
-//! Every packet here has the same plaintext, so equal ciphertexts mean an equal key stream, which AES-GCM
-//! gives only for an equal key and nonce. In 16 bytes another way to be equal is not to be expected.
+//! Every packet here has the same plaintext, so equal ciphertexts mean an equal key stream, which
+//! AES-GCM gives only for an equal key and nonce. In 16 bytes another way to be equal is not to be
+//! expected.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -32,7 +33,8 @@ impl Oracle {
     fn is_new(&mut self, sealer: &mut Sealer) -> Result<bool, SealError> {
         let frame = seal_with(sealer, &packet(&[0x5a; 32]))?;
         let (kid, counter, taken) = insider::decode(&frame).unwrap();
-        // The padding length goes before the frame, which is the same each time: byte 8 on is known text.
+        // The padding length goes before the frame, which is the same each time: byte 8 on is known
+        // text.
         let stream = frame[taken + 8..taken + 24].try_into().unwrap();
         let new = self.streams.insert(stream);
         assert_eq!(self.numbers.insert((kid, counter)), new, "both ways to look at it agree");
@@ -202,9 +204,10 @@ fn a_refused_packet_uses_up_no_counter() {
 
 /// Also the oracle's control: this is what it looks like when a pair does come back.
 ///
-/// An epoch secret is for one schedule, and a schedule's keys are for one sealer: [`EpochSecret`] is taken
-/// by value, a [`SealRekey`] cannot be copied, and no sealer can know of another. Whoever keeps the secret's
-/// bytes and starts over, after a restart or from a copy of a virtual machine, breaks AES-GCM.
+/// An epoch secret is for one schedule, and a schedule's keys are for one sealer: [`EpochSecret`]
+/// is taken by value, a [`SealRekey`] cannot be copied, and no sealer can know of another. Whoever
+/// keeps the secret's bytes and starts over, after a restart or from a copy of a virtual machine,
+/// breaks AES-GCM.
 ///
 /// [`EpochSecret`]: sottovoce::EpochSecret
 #[test]

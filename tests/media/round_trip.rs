@@ -1,4 +1,5 @@
-//! Whole rooms on a bad network: exactly the packets that were sent open, once each, attributed rightly.
+//! Whole rooms on a bad network: exactly the packets that were sent open, once each, attributed
+//! rightly.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

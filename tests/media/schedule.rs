@@ -1,4 +1,5 @@
-//! The step clock of an epoch: what it yields when, and what it refuses (SPEC sections 4.2 and 4.5).
+//! The step clock of an epoch: what it yields when, and what it refuses (SPEC sections 4.2 and
+//! 4.5).
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The capture time in a stamp: no two packets of a sender have the same one, whatever the application says (SPEC section 5.2).
+//! The capture time in a stamp: no two packets of a sender have the same one, whatever the
+//! application says (SPEC section 5.2).
 
 use sottovoce::{
     Authenticity, CaptureTime, SealError, Sealer, Stamp,

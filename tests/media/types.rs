@@ -1,4 +1,5 @@
-//! What the types of the media plane do not let happen: copies of keys, keys in logs. See also `crates/ui`.
+//! What the types of the media plane do not let happen: copies of keys, keys in logs. See also
+//! `crates/ui`.
 
 use std::fmt::Debug;
 

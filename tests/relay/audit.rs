@@ -1,5 +1,6 @@
-//! The audit of what a relay sees: clean for a sealed room, by the relay's log and by a capture of its real
-//! traffic, and anything but clean for the same room without sealing. Whatever is no capture is refused.
+//! The audit of what a relay sees: clean for a sealed room, by the relay's log and by a capture of
+//! its real traffic, and anything but clean for the same room without sealing. Whatever is no
+//! capture is refused.
 
 use std::{
     env, fs,
@@ -44,7 +45,8 @@ fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("audit-{}-{name}", std::process::id()))
 }
 
-// ---- the room, sealed and in the open -------------------------------------------------------------------
+// ---- the room, sealed and in the open
+// -------------------------------------------------------------------
 
 fn relay_with_log(log: &Path) -> Relay {
     let log = Some(Writer::new(fs::File::create(log).unwrap()).unwrap());
@@ -150,7 +152,8 @@ fn open_room(relay: &RelayName, how: Open) {
     block_on(listener.close());
 }
 
-// ---- by the relay's log -----------------------------------------------------------------------------------
+// ---- by the relay's log
+// -----------------------------------------------------------------------------------
 
 fn log_of(name: &str, play: impl FnOnce(&RelayName)) -> Vec<u8> {
     let path = file(name);
@@ -239,7 +242,8 @@ fn a_canary_is_found_in_every_form_even_where_all_else_is_sealed() {
     }
 }
 
-// ---- captures made by hand ----------------------------------------------------------------------------------
+// ---- captures made by hand
+// ----------------------------------------------------------------------------------
 
 /// When, and an Ethernet frame.
 type Captured = (Duration, Vec<u8>);
@@ -484,7 +488,8 @@ fn damaged_captures_end_in_a_report_or_a_typed_error() {
     }
 }
 
-// ---- by a capture of real traffic, in a network of its own ----------------------------------------------------
+// ---- by a capture of real traffic, in a network of its own
+// ----------------------------------------------------
 
 #[test]
 #[ignore = "run by the tests below, in a network namespace"]

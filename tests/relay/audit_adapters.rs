@@ -1,5 +1,6 @@
-//! What the relays of our adapters see and what their members contact, by captures of real traffic: a sealed room
-//! over QUIC, and one whose media goes through a real rtpengine, each in a network of its own.
+//! What the relays of our adapters see and what their members contact, by captures of real traffic:
+//! a sealed room over QUIC, and one whose media goes through a real rtpengine, each in a network of
+//! its own.
 
 use std::{
     env, thread,
@@ -39,7 +40,8 @@ fn canaries() -> Vec<String> {
     [&NAMES[..], &[ROOM_NAME]].concat().into_iter().map(str::to_owned).collect()
 }
 
-// ---- the room -------------------------------------------------------------------------------------------
+// ---- the room
+// -------------------------------------------------------------------------------------------
 
 /// Takes part until the time is up, and says how much was heard.
 fn take_part<T: Transport>(mut call: Call<T>, speaks: bool, until: Instant) -> u64 {
@@ -141,8 +143,8 @@ fn in_the_open(relay: &RelayName) {
     block_on(listener.close());
 }
 
-/// What a MoQ relay has is what it gives to whoever subscribes: a log of that, in the form of SPEC section 8.2.6, while `play` has
-/// its room there.
+/// What a MoQ relay has is what it gives to whoever subscribes: a log of that, in the form of SPEC
+/// section 8.2.6, while `play` has its room there.
 #[cfg(feature = "moq")]
 fn held_by_a_moq_relay(
     play: impl FnOnce(&RelayName, &std::sync::Arc<std::sync::Mutex<Vec<RoomHandle>>>),
@@ -244,7 +246,8 @@ fn through_janus(part: &str, relay: &RelayName) {
     }
 }
 
-// ---- what was seen --------------------------------------------------------------------------------------
+// ---- what was seen
+// --------------------------------------------------------------------------------------
 
 /// Addresses and ports that anything was sent to.
 fn contacted(bytes: &[u8]) -> Vec<String> {

@@ -1,5 +1,6 @@
-//! The reference relay under strangers who know a room's handle and flood it, by TCP, UDP and QUIC (SPEC section 8.2.4):
-//! members stay connected, hear each other's messages within a second, and get their packets.
+//! The reference relay under strangers who know a room's handle and flood it, by TCP, UDP and QUIC
+//! (SPEC section 8.2.4): members stay connected, hear each other's messages within a second, and
+//! get their packets.
 
 use std::{
     collections::HashMap,
@@ -29,7 +30,8 @@ const READS: usize = 1_250_000;
 const TICK: Duration = Duration::from_millis(20);
 const MESSAGE_TICKS: u32 = 10;
 
-// ---- what a member hears ------------------------------------------------------------------------------
+// ---- what a member hears
+// ------------------------------------------------------------------------------
 
 /// What one member heard of the others.
 #[derive(Default)]
@@ -80,7 +82,8 @@ fn ticking(until: Instant, mut tick: impl FnMut(u32)) {
     }
 }
 
-// ---- by TCP and UDP -----------------------------------------------------------------------------------
+// ---- by TCP and UDP
+// -----------------------------------------------------------------------------------
 
 struct Plain {
     control: TcpStream,
@@ -178,7 +181,8 @@ fn take_part(mut client: impl Transport, number: u8, start: Instant, until: Inst
     heard
 }
 
-// ---- strangers ----------------------------------------------------------------------------------------
+// ---- strangers
+// ----------------------------------------------------------------------------------------
 
 /// Reads all that comes, so that nobody waits for the stranger.
 fn read_all(stream: &TcpStream) {
@@ -273,7 +277,8 @@ fn assert_undisturbed(relay: &Relay, members: &[Heard]) {
     assert_eq!(counts.cut, 0);
 }
 
-// ---- floods -------------------------------------------------------------------------------------------
+// ---- floods
+// -------------------------------------------------------------------------------------------
 
 #[test]
 fn ten_strangers_by_tcp_udp_and_quic_disturb_no_member() {
@@ -296,7 +301,8 @@ fn ten_strangers_by_tcp_udp_and_quic_disturb_no_member() {
 #[test]
 fn a_member_that_hardly_reads_does_not_silence_the_others() {
     let relay = support::relay(Options::default());
-    // It reads just enough not to be hung up on at once, and what there is to read comes from strangers.
+    // It reads just enough not to be hung up on at once, and what there is to read comes from
+    // strangers.
     let stop = Arc::new(AtomicBool::new(false));
     let drip = Plain::join(relay.address()).control;
     let stopped = Arc::clone(&stop);

@@ -1,4 +1,5 @@
-//! What an operator does with a relay: tokens, revoking them after a ban, metrics, and stopping without loss.
+//! What an operator does with a relay: tokens, revoking them after a ban, metrics, and stopping
+//! without loss.
 
 use std::{
     collections::HashMap,
@@ -65,7 +66,8 @@ fn wait_for(relay: &Relay, what: impl Fn(&Counts) -> bool) -> Counts {
     }
 }
 
-// ---- tokens -------------------------------------------------------------------------------------------
+// ---- tokens
+// -------------------------------------------------------------------------------------------
 
 #[test]
 fn a_relay_that_asks_for_tokens_lets_in_nobody_without_a_good_one() {
@@ -178,7 +180,8 @@ fn revocations_that_come_in_pieces_or_are_garbage_disturb_nobody() {
     assert_eq!(receive(&mut ben), Err(TransportError::Closed));
 }
 
-// ---- stopping without haste ---------------------------------------------------------------------------
+// ---- stopping without haste
+// ---------------------------------------------------------------------------
 
 #[test]
 fn a_relay_that_drains_lets_nobody_in_and_everything_out() {
@@ -232,7 +235,8 @@ fn a_relay_that_is_empty_drains_at_once_and_one_with_a_deaf_member_in_bounded_ti
     assert!(start_time.elapsed() < PATIENCE);
 }
 
-// ---- metrics ------------------------------------------------------------------------------------------
+// ---- metrics
+// ------------------------------------------------------------------------------------------
 
 /// The samples of a text in Prometheus' format, each with the type that was declared for it.
 fn parse(text: &str) -> HashMap<String, (String, u64)> {

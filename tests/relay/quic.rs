@@ -1,5 +1,6 @@
-//! The reference relay over QUIC (SPEC section 8.2.8): members of both kinds in one room, relays that are not who
-//! they should be, and members who do not keep to the rules. Everybody else in the relay must go on undisturbed.
+//! The reference relay over QUIC (SPEC section 8.2.8): members of both kinds in one room, relays
+//! that are not who they should be, and members who do not keep to the rules. Everybody else in the
+//! relay must go on undisturbed.
 
 use std::{
     net::UdpSocket,
@@ -107,7 +108,8 @@ impl Pair {
     }
 }
 
-// ---- one room -----------------------------------------------------------------------------------------
+// ---- one room
+// -----------------------------------------------------------------------------------------
 
 #[test]
 fn members_by_quic_and_members_by_tcp_and_udp_meet_in_one_room() {
@@ -216,7 +218,8 @@ fn a_relay_that_stops_hangs_up_and_a_member_connects_to_the_next_one() {
     UdpSocket::bind(address).unwrap();
 }
 
-// ---- relays that are not who they should be ------------------------------------------------------------
+// ---- relays that are not who they should be
+// ------------------------------------------------------------
 
 #[test]
 fn whoever_has_another_certificate_than_the_pinned_one_is_told_apart() {
@@ -277,7 +280,8 @@ fn certificates_that_are_none_are_refused_when_the_relay_is_made() {
     assert_eq!(shown, format!("Certificate {{ pin: {:?}, .. }}", Pin::of(one.cert.der())));
 }
 
-// ---- members who do not keep to the rules --------------------------------------------------------------
+// ---- members who do not keep to the rules
+// --------------------------------------------------------------
 
 #[test]
 fn garbage_in_datagrams_and_on_streams_disturbs_nobody() {
@@ -345,7 +349,8 @@ fn half_open_connections_have_a_limit_and_end_in_time() {
 fn nothing_is_kept_for_an_address_that_does_not_answer() {
     let relay = start(Limits { pending: 2, ..Limits::default() });
     let address = relay.quic_address().unwrap();
-    // Each begins a handshake and never sees what the relay says to it: what a forger of addresses can do.
+    // Each begins a handshake and never sees what the relay says to it: what a forger of addresses
+    // can do.
     for _ in 0..50 {
         let mut forged = Raw::start(address, b"sottovoce/1");
         let mut buffer = Vec::new();

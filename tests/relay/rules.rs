@@ -1,5 +1,5 @@
-//! The reference relay against members who keep to SPEC section 8.2, written out here in raw bytes, and
-//! against those who do not. Everybody else in the relay must go on undisturbed.
+//! The reference relay against members who keep to SPEC section 8.2, written out here in raw bytes,
+//! and against those who do not. Everybody else in the relay must go on undisturbed.
 
 use std::{
     io::{self, ErrorKind, Read, Write},
@@ -155,7 +155,8 @@ impl Pair {
     }
 }
 
-// ---- at the door --------------------------------------------------------------------------------------
+// ---- at the door
+// --------------------------------------------------------------------------------------
 
 #[test]
 fn garbage_is_hung_up_on_without_a_word() {
@@ -232,7 +233,8 @@ fn a_member_is_told_which_limit_is_reached() {
     assert_eq!(refusal(ROOM), b"svrelay\x01\x02");
 }
 
-// ---- on the control lane ------------------------------------------------------------------------------
+// ---- on the control lane
+// ------------------------------------------------------------------------------
 
 #[test]
 fn a_message_above_the_limit_ends_its_sender_only() {
@@ -316,7 +318,8 @@ fn a_member_that_falls_silent_is_taken_for_gone_and_one_that_binds_again_is_not(
     assert_eq!(relay.counts().cut, 1);
 }
 
-// ---- on the media lane --------------------------------------------------------------------------------
+// ---- on the media lane
+// --------------------------------------------------------------------------------
 
 #[test]
 fn nobody_gets_into_a_room_by_datagrams_alone() {
@@ -343,8 +346,9 @@ fn nobody_gets_into_a_room_by_datagrams_alone() {
 fn a_ticket_moves_an_address_only_with_the_cookie_sent_there() {
     let relay = start(Limits::default());
     let mut pair = Pair::join(&relay);
-    // Knows the ticket of the first, but not what the relay sends to the address that it claims to have:
-    // with any other cookie, and with the one it was given at an address of its own, it gets no further.
+    // Knows the ticket of the first, but not what the relay sends to the address that it claims to
+    // have: with any other cookie, and with the one it was given at an address of its own, it gets
+    // no further.
     let [thief, elsewhere] = [socket(), socket()];
     thief.send_to(&bind(pair.ada.ticket, [0; 16]), relay.address()).unwrap();
     let cookie: [u8; 16] = datagram(&thief, PATIENCE).unwrap()[22..].try_into().unwrap();
@@ -421,7 +425,8 @@ fn losses_on_purpose_follow_from_the_seed() {
     assert_ne!(run(2).0, heard);
 }
 
-// ---- the log and the end ------------------------------------------------------------------------------
+// ---- the log and the end
+// ------------------------------------------------------------------------------
 
 #[derive(Clone, Default)]
 struct Buffer(Arc<Mutex<Vec<u8>>>);
@@ -532,7 +537,8 @@ fn stopping_hangs_up_on_everybody_and_frees_the_port() {
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
 }
 
-// ---- everything at once -------------------------------------------------------------------------------
+// ---- everything at once
+// -------------------------------------------------------------------------------
 
 #[test]
 fn random_bytes_on_both_lanes_disturb_nobody() {

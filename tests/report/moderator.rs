@@ -1,4 +1,5 @@
-//! Reports from a room to the moderator, on real speech, through the very program that a moderator runs.
+//! Reports from a room to the moderator, on real speech, through the very program that a moderator
+//! runs.
 
 use std::{
     fs,
@@ -156,11 +157,13 @@ fn a_report_holds_one_speaker_and_nobody_else() {
     let file = table.report(BEN, ADA, 10, &moderator().key()).unwrap();
     let report = moderator().open(&file, table.unix(), &[]).unwrap();
     assert_eq!((report.member(), report.packets().count()), (table.id(ADA), 150));
-    // Label, encapsulated key, tag; and of the report the head, one part and 150 frames: there is room for nothing more.
+    // Label, encapsulated key, tag; and of the report the head, one part and 150 frames: there is
+    // room for nothing more.
     let part = 8 + 32 + 4 + 32 + (2 + 1 + 32 + 1 + 3 + 8 + 64) + (32 + 8 + 4 + 64) + 4;
     let plain = 18 + (1 + 32) + (1 + 3) + 2 + 1 + part + 150 * (4 + 4 + 2 + 16 + 240);
     assert_eq!(file.len(), 25 + 32 + 16 + plain);
-    // And Ben can hold nothing that he said himself against himself, or somebody whom he never heard.
+    // And Ben can hold nothing that he said himself against himself, or somebody whom he never
+    // heard.
     for nobody in [BEN, CEM] {
         let outcome = table.report(BEN, nobody, 10, &moderator().key()).map(|_| ());
         let expected =
@@ -276,7 +279,8 @@ fn a_second_version_under_one_number_is_not_heard_and_convicts_whoever_made_it()
     let mut table = Table::of(&["Ada", "Ben", "Cem"]);
     let speech = speech();
     table.speak(ADA, &speech[..48_000 * 3], |_, _| vec![]);
-    // Ada's device has a twin: a room made from the same seeds, and so with the same keys and counters.
+    // Ada's device has a twin: a room made from the same seeds, and so with the same keys and
+    // counters.
     let mut twin = Table::of(&["Ada", "Ben", "Cem"]);
     twin.speak(ADA, &speech[..48_000 * 3], |_, _| vec![]);
     let mut opus = vec![0; encoder().packet_len()];

@@ -13,7 +13,8 @@ use sottovoce::{
 use sottovoce_testkit::net::{Net, Peer, options, room_of};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// Until a newcomer believes that every door has refused it (SPEC section 7, E4), and a second more.
+/// Until a newcomer believes that every door has refused it (SPEC section 7, E4), and a second
+/// more.
 const REFUSED: Duration = Duration::from_secs(16);
 
 fn over(reason: RefuseReason) -> Option<Event> {
@@ -119,7 +120,8 @@ fn old_traffic_played_again_changes_nothing() {
         assert_eq!(net.room(*peer).epoch(), epoch);
         assert_eq!(net.device(*peer).events, []);
     }
-    // A Call asks for a heartbeat whoever sends it: six by the clock, twelve by Calls, and two Words for each.
+    // A Call asks for a heartbeat whoever sends it: six by the clock, twelve by Calls, and two
+    // Words for each.
     let sent = net.relay_log.len() - sent;
     assert!(sent <= (6 + 12) * 3, "{sent} messages answer a replay");
 }

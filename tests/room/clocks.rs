@@ -1,6 +1,7 @@
 //! Devices that sleep, and clocks that are wrong (SPEC section 7, rules T3 and T4).
 //!
-//! Each device has an `Instant` of its own, which stands still while it sleeps, and a clock that may be wrong.
+//! Each device has an `Instant` of its own, which stands still while it sleeps, and a clock that
+//! may be wrong.
 
 use std::{
     sync::{Arc, Mutex},
@@ -237,8 +238,9 @@ fn a_keeper_that_slept_is_back_in_its_room_within_twenty_seconds() {
 
 #[test]
 fn a_clock_that_is_six_minutes_off_is_told_to_be_wrong_where_it_is() {
-    // Who has the wrong clock is told so by the two others, be it the host or a guest; of two the host is right. A clock that
-    // is set back while somebody is in the room shows nowhere else: nobody says an earlier time after a later one.
+    // Who has the wrong clock is told so by the two others, be it the host or a guest; of two the
+    // host is right. A clock that is set back while somebody is in the room shows nowhere else:
+    // nobody says an earlier time after a later one.
     for (wrong, ahead, members, jumps) in
         [(0, 360, 3, true), (2, 360, 3, true), (1, 360, 2, true), (2, -360, 3, false), (1, -360, 2, false)]
     {

@@ -1,4 +1,5 @@
-//! The driver over the in-process relay, on simulated time: one thread a member, as an application has it.
+//! The driver over the in-process relay, on simulated time: one thread a member, as an application
+//! has it.
 
 use std::{
     sync::mpsc,
@@ -143,7 +144,8 @@ fn a_call_is_heard_until_the_ban_and_closed_at_the_end() {
     assert!(guest.packets.iter().all(|(_, packet)| packet.windows(57).any(|window| window == &opus(0)[3..])));
     assert_eq!(banned.ending, Some(Ending::Removed { by: Some(host_id), banned: true }));
     assert!((half - 2..=half + 2).contains(&banned.packets.len()), "{} of {half}", banned.packets.len());
-    // A ban does not take from the banned what it heard in the last minute; the end of the room does.
+    // A ban does not take from the banned what it heard in the last minute; the end of the room
+    // does.
     let secret = ModerationSecret::from_seed([9; 32]).unwrap();
     let report = secret.open(&report_of_banned.unwrap(), unix, &[]).unwrap();
     assert_eq!((report.member(), report.packets().count()), (host_id, banned.packets.len()));

@@ -1,5 +1,5 @@
-//! A short run of the storms with insiders, and worlds without single defences that they have to notice.
-//! `simulate --insiders` runs longer; `docs/STORMS.md` says what is checked.
+//! A short run of the storms with insiders, and worlds without single defences that they have to
+//! notice. `simulate --insiders` runs longer; `docs/STORMS.md` says what is checked.
 
 use sottovoce::testkit::{Defence, without};
 use sottovoce_testkit::{

@@ -1,5 +1,5 @@
-//! Rooms through storms: seeded runs in which the relay divides, withholds and loses, devices crash and come
-//! back, moderators ban, and at the end, when all is well again, everybody is together.
+//! Rooms through storms: seeded runs in which the relay divides, withholds and loses, devices crash
+//! and come back, moderators ban, and at the end, when all is well again, everybody is together.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -110,7 +110,8 @@ fn storm(seed: u64, members: usize, blows: usize) {
     }
     let began = net.now;
     let stays = |net: &mut Net, peer: &Peer| net.devices[peer.0].room.status() != Status::Over;
-    // Whom a moderator banned on a side that never met the others again is with them still; the rest is together.
+    // Whom a moderator banned on a side that never met the others again is with them still; the
+    // rest is together.
     for _ in 0..90 * 10 {
         net.run_for(SECOND / 10);
         if together(&mut net, &peers) {
@@ -131,7 +132,8 @@ fn storm(seed: u64, members: usize, blows: usize) {
         let seen: Vec<_> = peers.iter().map(|peer| seen(&mut net, peer)).collect();
         panic!("storm {seed}: not together after {took:?}:\n{}", seen.join("\n"));
     }
-    // What the relay saw, once more and to everybody: what was lost the first time may count now, and puts nobody out.
+    // What the relay saw, once more and to everybody: what was lost the first time may count now,
+    // and puts nobody out.
     let log = net.relay_log.clone();
     for message in &log[log.len().saturating_sub(600)..] {
         for peer in &peers {

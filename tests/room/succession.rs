@@ -51,7 +51,8 @@ fn hears(net: &mut Net, to: Peer, from: Peer) -> bool {
     net.heard_since(to, from, since) > 10
 }
 
-/// Somebody who knocks chooses one door of those of equal number; whoever is at that door lets it in.
+/// Somebody who knocks chooses one door of those of equal number; whoever is at that door lets it
+/// in.
 fn let_in_by_anybody(net: &mut Net, ranked: &[Peer]) {
     let mut admitted = 0;
     net.run_until("somebody waits at a door", |net| {

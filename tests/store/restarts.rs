@@ -1,5 +1,5 @@
-//! What outlives a restart, in sealed files: members that come back by it, and everything that somebody with the disk
-//! could do to them.
+//! What outlives a restart, in sealed files: members that come back by it, and everything that
+//! somebody with the disk could do to them.
 
 use std::{
     collections::BTreeMap,
@@ -153,8 +153,9 @@ fn members_come_back_after_a_restart_by_what_their_stores_hold() {
     assert_eq!(store.identity().unwrap().unwrap().id(), id);
 }
 
-/// Everything that was ever on the disk is known: names, numbers and memberships. A membership is the same whatever the
-/// keys of its epoch are (`tests/room/succession.rs`), so none of them was written.
+/// Everything that was ever on the disk is known: names, numbers and memberships. A membership is
+/// the same whatever the keys of its epoch are (`tests/room/succession.rs`), so none of them was
+/// written.
 #[test]
 fn nothing_is_written_but_identity_and_memberships() {
     let scratch = Scratch::new();

@@ -219,7 +219,8 @@ fn a_split_over_two_relays_conforms_whichever_lane_is_where() {
     assert_failed(&conformance::lanes(split, &only), "allow-list", "is not allowed");
 }
 
-// ---- what must fail ---------------------------------------------------------------------------------------
+// ---- what must fail
+// ---------------------------------------------------------------------------------------
 
 /// What is wrong with a transport.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -221,9 +221,11 @@ fn a_relay_that_ends_or_is_killed_closes_the_transport_and_it_connects_again() {
     hear(&mut ada, &mut [&mut ben], b"\xb9again");
 }
 
-// ---- tokens -----------------------------------------------------------------------------------------------
+// ---- tokens
+// -----------------------------------------------------------------------------------------------
 
-/// Answers what a relay asks about tokens: `good` may publish and hear in the room, until it is withdrawn, all others nothing.
+/// Answers what a relay asks about tokens: `good` may publish and hear in the room, until it is
+/// withdrawn, all others nothing.
 struct Issuer {
     url: String,
     withdrawn: Arc<AtomicBool>,
@@ -316,7 +318,8 @@ fn a_token_lets_in_and_taking_it_back_cuts_off() {
     assert!(bad.is_err());
 }
 
-// ---- a cluster --------------------------------------------------------------------------------------------
+// ---- a cluster
+// --------------------------------------------------------------------------------------------
 
 #[test]
 fn when_the_node_that_carries_is_killed_media_comes_another_way_once_and_no_message_is_lost() {

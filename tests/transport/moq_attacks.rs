@@ -1,5 +1,5 @@
-//! What only pretends to be a MoQ relay, or publishes below a room's path what it likes, and cannot do more harm to a member than
-//! to close its transport.
+//! What only pretends to be a MoQ relay, or publishes below a room's path what it likes, and cannot
+//! do more harm to a member than to close its transport.
 #![allow(clippy::unwrap_used)]
 
 // Its relays speak QUIC as the client does: what that takes is no part of the interface.

@@ -1,4 +1,5 @@
-//! Networks as they are in the field: links that go down, and address translators that forget (SPEC sections 8.2.3 and 8.2.8).
+//! Networks as they are in the field: links that go down, and address translators that forget (SPEC
+//! sections 8.2.3 and 8.2.8).
 
 use std::{
     io::ErrorKind,
@@ -20,7 +21,8 @@ use sottovoce_testkit::quic as support;
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 const TICK: Duration = Duration::from_millis(20);
 
-/// The way of one member to its relay, for datagrams: it can be down, and it can have another address from now on.
+/// The way of one member to its relay, for datagrams: it can be down, and it can have another
+/// address from now on.
 struct Way {
     /// Where the member finds the relay.
     address: SocketAddr,
@@ -80,7 +82,8 @@ impl Drop for Way {
     }
 }
 
-/// Both send a packet in 20 ms for so long; when each last heard the other, and when for the first time after `since`.
+/// Both send a packet in 20 ms for so long; when each last heard the other, and when for the first
+/// time after `since`.
 fn talk(members: [&mut dyn Talks; 2], lasts: Duration, since: Instant) -> [Option<Duration>; 2] {
     let (start, mut first) = (Instant::now(), [None; 2]);
     let [ada, ben] = members;
@@ -132,7 +135,8 @@ fn by_quic(relay: &sottovoce::relay::Relay) -> (Way, quic::Client) {
     (way, client)
 }
 
-/// The same for the client by TCP and UDP. What goes by TCP goes on through a thread for each direction.
+/// The same for the client by TCP and UDP. What goes by TCP goes on through a thread for each
+/// direction.
 fn by_udp(relay: &sottovoce::relay::Relay) -> (Way, socket::Client) {
     let (listener, inner) = loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

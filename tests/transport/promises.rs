@@ -1,5 +1,5 @@
-//! What every transport promises (SPEC section 8.1), on the loopback hub and over real sockets, and what
-//! each of the two adds.
+//! What every transport promises (SPEC section 8.1), on the loopback hub and over real sockets, and
+//! what each of the two adds.
 
 use std::{
     io::{Read, Write},
@@ -58,7 +58,8 @@ fn media<T: Transport>(member: &mut T) -> Bytes {
     }
 }
 
-// ---- what both promise --------------------------------------------------------------------------------
+// ---- what both promise
+// --------------------------------------------------------------------------------
 
 /// Runs a story on both transports. The story is given a function that makes unconnected members.
 macro_rules! on_both {
@@ -249,7 +250,8 @@ fn what_came_before_the_other_side_left_is_still_received<T: Transport>(member: 
     assert_eq!(receive(&mut ben, MOMENT), Ok(Inbound::Idle));
 }
 
-// ---- sockets ------------------------------------------------------------------------------------------
+// ---- sockets
+// ------------------------------------------------------------------------------------------
 
 #[test]
 fn nobody_under_the_name_is_unreachable() {
@@ -355,7 +357,8 @@ fn a_member_that_never_receives_is_cut_off_and_nobody_else_notices() {
     assert_eq!(control(&mut ben), "still here");
 }
 
-// ---- the loopback hub ---------------------------------------------------------------------------------
+// ---- the loopback hub
+// ---------------------------------------------------------------------------------
 
 fn percent(percent: f64) -> Percent {
     Percent::new(percent).unwrap()

@@ -1,4 +1,5 @@
-//! The media lane through rtpengine (SPEC section 8.7): with the real one, and with what only pretends to be one.
+//! The media lane through rtpengine (SPEC section 8.7): with the real one, and with what only
+//! pretends to be one.
 
 use std::{
     net::{SocketAddr, UdpSocket},
@@ -66,7 +67,8 @@ fn drain(member: &mut Client) {
     while next(member, MOMENT) != Ok(Inbound::Idle) {}
 }
 
-// ---- with the real one ---------------------------------------------------------------------------------
+// ---- with the real one
+// ---------------------------------------------------------------------------------
 
 #[test]
 fn speakers_who_begin_at_the_same_time_all_find_a_slot_and_each_other() {
@@ -143,7 +145,8 @@ fn a_relay_that_dies_closes_the_lane_in_bounded_time() {
     assert_eq!(ada.send_media(b"\xb9x"), Err(TransportError::Closed));
 }
 
-// ---- with what only pretends ---------------------------------------------------------------------------
+// ---- with what only pretends
+// ---------------------------------------------------------------------------
 
 /// Answers each question with what `answer` makes of it; `None` is silence.
 struct Pretender {

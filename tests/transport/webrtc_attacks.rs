@@ -1,4 +1,5 @@
-//! What only pretends to be a Janus, and cannot do more harm to a member of it than to close the lane.
+//! What only pretends to be a Janus, and cannot do more harm to a member of it than to close the
+//! lane.
 
 use std::{
     io::{Read, Write},
@@ -47,7 +48,8 @@ fn shake(stream: TcpStream) -> Option<WebSocket<TcpStream>> {
     accept_hdr(stream, agree).ok()
 }
 
-/// What a Janus answers, until somebody is in the room and from then on, unless `other` answers instead.
+/// What a Janus answers, until somebody is in the room and from then on, unless `other` answers
+/// instead.
 fn janus(stream: TcpStream, other: impl Fn(&Value, &mut WebSocket<TcpStream>) -> bool) {
     let Some(mut socket) = shake(stream) else { return };
     let mut handles = 100;

@@ -1,4 +1,5 @@
-//! Devices as they are: blocks of any size, clocks that differ from ours, a voice on any of many channels.
+//! Devices as they are: blocks of any size, clocks that differ from ours, a voice on any of many
+//! channels.
 
 use std::{
     f32::consts::TAU,
@@ -108,7 +109,8 @@ fn a_microphone_whose_clock_differs_is_stretched_and_not_cut() {
     }
 }
 
-/// A tone through a device that gives blocks of that size, faster than ours by so many parts in a million.
+/// A tone through a device that gives blocks of that size, faster than ours by so many parts in a
+/// million.
 fn record(frame: Frame, block: usize, ppm: f64, seconds: u32) -> SenderStats {
     let mut options = SenderOptions::default();
     options.frame = frame;

@@ -1,4 +1,5 @@
-//! The voice endpoint from microphone to loudspeaker, on virtual time, over a network that is good, bad or hostile.
+//! The voice endpoint from microphone to loudspeaker, on virtual time, over a network that is good,
+//! bad or hostile.
 
 use std::time::Duration;
 
@@ -45,14 +46,16 @@ fn on_a_good_network_what_is_heard_is_to_the_sample_what_was_encoded_and_soon() 
     line.run(6 * SECOND);
     let talker = line.listener.talkers().next().unwrap();
     assert_eq!((talker.stats.concealed, talker.stats.late, talker.stats.made_up_samples), (0, 0, 0));
-    // Once the network is known to be steady, the delay that was kept for a worse one goes, by one period.
+    // Once the network is known to be steady, the delay that was kept for a worse one goes, by one
+    // period.
     assert!(talker.stats.stretched_samples <= 600);
     // The frame takes 40 ms, the network 20, Opus looks 6.5 ahead; what is left is waiting.
     let late = delay(&track[48_000..240_000], &line.heard[48_000..], 48_000);
     assert!((66 * 48..90 * 48).contains(&late), "{} ms", late as f32 / 48.0);
     let (plain, _) = reference(&line);
     let begin = line.heard.iter().position(|sample| *sample != 0.0).unwrap();
-    // From the second second on every sample is one that the decoder makes of the packets before they were sealed.
+    // From the second second on every sample is one that the decoder makes of the packets before
+    // they were sealed.
     let from = begin + 96_000;
     let shift =
         (0..2_000).find(|n| line.heard[from..from + 4_800] == plain[96_000 + n - 400..100_800 + n - 400]);
@@ -106,7 +109,8 @@ fn packets_that_wait_for_their_key_are_bridged_without_a_click() {
     line.run(3 * SECOND - 70 * MS);
     let stats = line.listener.talkers().next().unwrap().stats;
     assert!(stats.concealed + stats.recovered <= 2, "{stats:?}");
-    // A tone of that pitch and level moves by 0.012 a sample; what is made up may be a little rougher.
+    // A tone of that pitch and level moves by 0.012 a sample; what is made up may be a little
+    // rougher.
     let heard = &line.heard[48_000..];
     assert!(roughest(heard) < 0.03, "{}", roughest(heard));
 }
@@ -325,7 +329,8 @@ fn devices_that_cannot_be_are_refused_and_samples_that_are_none_are_silence() {
 #[test]
 fn valid_seals_around_broken_opus_give_neither_panic_nor_noise() {
     let mut line = Line::new(22, vec![tone(300.0, 0.3, 9)], Network::default());
-    // The same member on a second leaf: a sealer of its own says what it likes, after the packets of the first.
+    // The same member on a second leaf: a sealer of its own says what it likes, after the packets
+    // of the first.
     let second = stage::Seat { leaf: sottovoce::Leaf(7), ..seat(1, true) };
     line.stage.enter(&[seat(LISTENER, false), seat(1, true), second], &[]);
     line.run(SECOND);

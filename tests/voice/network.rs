@@ -1,4 +1,5 @@
-//! What a listener does when the path or a sender's clock changes for good, and when a sender pauses.
+//! What a listener does when the path or a sender's clock changes for good, and when a sender
+//! pauses.
 
 use std::time::Duration;
 

@@ -1,12 +1,13 @@
-//! What an observer of packets learns of what is said: nothing, by sizes or by times. The same observer learns a lot from packets
-//! at variable bitrate with DTX, so it is a good one.
+//! What an observer of packets learns of what is said: nothing, by sizes or by times. The same
+//! observer learns a lot from packets at variable bitrate with DTX, so it is a good one.
 
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sottovoce_testkit::line::{Line, Network, noise, speech};
 
-/// What leaves a device in one second: how large each packet is, and how long after the one before it.
+/// What leaves a device in one second: how large each packet is, and how long after the one before
+/// it.
 type Second = Vec<(usize, Duration)>;
 
 /// The kinds of sound that an observer would like to tell apart.
@@ -52,7 +53,8 @@ fn features(second: &Second) -> [f64; 4] {
     [second.len() as f64, mean, spread, gap * 1_000.0]
 }
 
-/// Learns from even seconds what each kind looks like, and says how many of the odd ones it gets right.
+/// Learns from even seconds what each kind looks like, and says how many of the odd ones it gets
+/// right.
 fn accuracy(kinds: &[Vec<Second>; KINDS]) -> f64 {
     let mut rng = StdRng::seed_from_u64(7);
     let of = |seconds: &Vec<Second>, odd: usize| -> Vec<[f64; 4]> {

@@ -9,7 +9,8 @@ use crate::{tcp::Stream, websocket};
 pub struct Found {
     /// What it is, by its first bytes.
     pub protocol: &'static str,
-    /// What anybody on the way can read, a line each: nothing here is about what is said, or by whom.
+    /// What anybody on the way can read, a line each: nothing here is about what is said, or by
+    /// whom.
     pub clear: Vec<String>,
     /// What should be readable to nobody.
     pub sealed: Vec<Sealed>,
@@ -81,8 +82,9 @@ pub fn stream(stream: &Stream) -> Found {
 
 fn relay_stream(version: u8, rest: &[u8], stream: &Stream) -> Found {
     let mut found = Found { protocol: "relay, control lane", ..Found::default() };
-    // A hello with handle, a hello with handle and token, a revocation, or an answer: they differ in length,
-    // and an answer in its ninth byte, the status, after which a ticket comes if it is 0.
+    // A hello with handle, a hello with handle and token, a revocation, or an answer: they differ
+    // in length, and an answer in its ninth byte, the status, after which a ticket comes if it is
+    // 0.
     let whole_frames = |start: usize| follows_as_frames(&stream.bytes, start);
     let start = match (version, rest) {
         (1, [status @ 1..=6]) => {
@@ -236,8 +238,9 @@ fn relay_datagrams(said: &[(Duration, Vec<u8>)]) -> Found {
     found
 }
 
-/// Length, KID and CTR of the header of a packet that this library seals (SPEC section 3.2): one form of those that
-/// RFC 9605 has, since in any of them a good part of all plain Opus packets would pass for sealed.
+/// Length, KID and CTR of the header of a packet that this library seals (SPEC section 3.2): one
+/// form of those that RFC 9605 has, since in any of them a good part of all plain Opus packets
+/// would pass for sealed.
 pub fn sframe(bytes: &[u8]) -> Option<(usize, u64, u64)> {
     let ([0xb9, a, b, c, d, high, low], rest) = bytes.split_first_chunk()? else { return None };
     let (kid, counter) = (u32::from_be_bytes([*a, *b, *c, *d]), u16::from_be_bytes([*high, *low]));
@@ -246,7 +249,8 @@ pub fn sframe(bytes: &[u8]) -> Option<(usize, u64, u64)> {
     ours.then_some((7, kid.into(), counter.into()))
 }
 
-// ---- what other relays speak ----------------------------------------------------------------------------
+// ---- what other relays speak
+// ----------------------------------------------------------------------------
 
 fn is_stun(bytes: &[u8]) -> bool {
     bytes.first().is_some_and(|first| first >> 6 == 0) && bytes.get(4..8) == Some(&[0x21, 0x12, 0xa4, 0x42])
@@ -265,15 +269,16 @@ fn is_rtp_padding(bytes: &[u8]) -> bool {
     is_rtp(bytes) && bytes[0] == 0xa0 && bytes.get(12..) == Some(&[0, 0, 0, 4])
 }
 
-/// A long header of version 1 or 2 with connection ids of a length that there is. A relay's first is a Retry, which is short. The
-/// second bit says nothing (RFC 9287).
+/// A long header of version 1 or 2 with connection ids of a length that there is. A relay's first
+/// is a Retry, which is short. The second bit says nothing (RFC 9287).
 fn is_quic_start(bytes: &[u8]) -> bool {
     let Some(([first, version @ .., ids], rest)) = bytes.split_first_chunk::<6>() else { return false };
     let known = matches!(version, [0, 0, 0, 1] | [0x6b, 0x33, 0x43, 0xcf]);
     first & 0x80 != 0 && known && *ids <= 20 && rest.len() > usize::from(*ids) + 16
 }
 
-/// RTP looks like many things; only a flow with one SSRC, whose sequence numbers count, is taken for it.
+/// RTP looks like many things; only a flow with one SSRC, whose sequence numbers count, is taken
+/// for it.
 fn is_rtp_flow(said: &[(Duration, Vec<u8>)]) -> bool {
     let packets: Vec<&[u8]> =
         said.iter().map(|(_, bytes)| &bytes[..]).filter(|bytes| is_rtp(bytes)).collect();
@@ -352,7 +357,8 @@ fn ng_dictionary(bytes: &[u8]) -> Option<&[u8]> {
     (dictionary.starts_with(b"d") && dictionary.ends_with(b"e")).then_some(dictionary)
 }
 
-/// Signalling in clear: all of it is words of the protocol, addresses, and names that must be pseudonyms.
+/// Signalling in clear: all of it is words of the protocol, addresses, and names that must be
+/// pseudonyms.
 fn ng(said: &[(Duration, Vec<u8>)]) -> Found {
     let mut found = Found { protocol: "rtpengine, control", ..Found::default() };
     let (mut calls, mut tags) = (BTreeSet::new(), BTreeSet::new());
@@ -392,7 +398,8 @@ fn dtls(said: &[(Duration, Vec<u8>)]) -> Found {
             records += 1;
             found.sealed.push(other(*at, bytes.get(13..).unwrap_or_default()));
         } else if is_rtp(bytes) {
-            // RTCP stands where payload types 64 to 95 would be. It is numbered, before or behind its tag.
+            // RTCP stands where payload types 64 to 95 would be. It is numbered, before or behind
+            // its tag.
             let (sealed, extended) = match (64..96).contains(&(bytes[1] & 0x7f)) {
                 true => (8..bytes.len().saturating_sub(14).max(8), false),
                 false => {
@@ -417,7 +424,8 @@ fn quic(said: &[(Duration, Vec<u8>)]) -> Found {
     let long =
         said.iter().filter(|(_, bytes)| matches!(bytes.first(), Some(first) if first & 0x80 != 0)).count();
     for (at, bytes) in said {
-        // Initial packets are sealed under keys that anybody can derive: the name of the server stands in them.
+        // Initial packets are sealed under keys that anybody can derive: the name of the server
+        // stands in them.
         let header = if bytes.first().is_some_and(|first| first & 0x80 != 0) { bytes.len() } else { 21 };
         found.sealed.push(other(*at, bytes.get(header..).unwrap_or_default()));
     }

@@ -1,7 +1,9 @@
-//! Does this look like what a cipher puts out? Entropy, chi-square, constant places, repetition, text.
+//! Does this look like what a cipher puts out? Entropy, chi-square, constant places, repetition,
+//! text.
 //!
-//! A threshold is a false alarm in about three million trials (five standard deviations) where nothing else is
-//! said, so a capture with a hundred flows raises one by chance every ten thousand times.
+//! A threshold is a false alarm in about three million trials (five standard deviations) where
+//! nothing else is said, so a capture with a hundred flows raises one by chance every ten thousand
+//! times.
 
 use std::collections::HashSet;
 
@@ -12,7 +14,8 @@ pub struct Measured {
     pub bytes: usize,
     /// Shannon entropy in bits per byte.
     pub entropy: f64,
-    /// What random bytes of that number have, five standard deviations either way. None below 1,280 bytes.
+    /// What random bytes of that number have, five standard deviations either way. None below 1,280
+    /// bytes.
     pub band: Option<(f64, f64)>,
     /// Chi-square with 255 degrees of freedom, as standard deviations from what is expected.
     pub chi: f64,

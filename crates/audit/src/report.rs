@@ -155,7 +155,8 @@ fn describe(measured: &Measured) -> String {
     }
 }
 
-/// A relay sends each packet on as it is: what is the same to the byte is counted for the first flow that has it.
+/// A relay sends each packet on as it is: what is the same to the byte is counted for the first
+/// flow that has it.
 fn without_copies<'a>(every: &[(usize, &'a Sealed)]) -> Vec<(usize, &'a Sealed)> {
     let mut first: HashSet<&[u8]> = HashSet::new();
     every

@@ -1,4 +1,5 @@
-//! One direction of a TCP connection, put together from segments that come late, twice or in any order.
+//! One direction of a TCP connection, put together from segments that come late, twice or in any
+//! order.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,4 +1,5 @@
-//! Base64 (RFC 4648): a whole value for `data:` URIs, and the part of a value that shows inside a longer text.
+//! Base64 (RFC 4648): a whole value for `data:` URIs, and the part of a value that shows inside a
+//! longer text.
 
 /// The 64 characters of RFC 4648 section 4.
 pub const STANDARD: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -19,8 +20,8 @@ pub fn encode(bytes: &[u8], alphabet: &[u8; 64]) -> String {
     text
 }
 
-/// The characters that `bytes` alone decide when they stand `before` (0, 1 or 2) bytes after a multiple of three
-/// bytes in something longer that is encoded as a whole.
+/// The characters that `bytes` alone decide when they stand `before` (0, 1 or 2) bytes after a
+/// multiple of three bytes in something longer that is encoded as a whole.
 ///
 /// ```text
 /// before = 1    ........ bbbbbbbb bbbbbbbb | bbbbbbbb ........ ........

@@ -16,7 +16,8 @@ pub fn to_48k(samples: &[f32], rate: NonZeroU32) -> Vec<f32> {
         return samples.to_vec();
     }
     let rate = rate.get() as usize;
-    // A block of a tenth of a second keeps the cut-off within a few hundred hertz of the lower Nyquist frequency.
+    // A block of a tenth of a second keeps the cut-off within a few hundred hertz of the lower
+    // Nyquist frequency.
     let block = rate.div_ceil(10);
     let mut converter = Fft::<f32>::new_custom(
         rate,

@@ -1,13 +1,15 @@
 //! The leak search: does what the relay saw contain anything it must not know?
 //!
-//! A needle is something secret: a stretch of the speech, an account id, a name. The search looks for every
-//! needle as it is, backwards, in hex, in base64 at all three alignments, and for text also in UTF-16. A search that finds
-//! nothing proves little by itself, so the same search has to find the same needles in a run without sealing.
+//! A needle is something secret: a stretch of the speech, an account id, a name. The search looks
+//! for every needle as it is, backwards, in hex, in base64 at all three alignments, and for text
+//! also in UTF-16. A search that finds nothing proves little by itself, so the same search has to
+//! find the same needles in a run without sealing.
 //!
-//! False positives: a pattern of n bytes stands at a given place in random bytes with probability 256^-n. The
-//! shortest pattern comes from a text of 6 bytes taken as it is, 2^-48. With 100 such texts and 100 MB of sealed
-//! packets that makes 4e-5 hits expected by chance; needles of binary data (16 bytes and more) add nothing to
-//! it. [`Search::chance_hits`] states the exact figure for one search.
+//! False positives: a pattern of n bytes stands at a given place in random bytes with probability
+//! 256^-n. The shortest pattern comes from a text of 6 bytes taken as it is, 2^-48. With 100 such
+//! texts and 100 MB of sealed packets that makes 4e-5 hits expected by chance; needles of binary
+//! data (16 bytes and more) add nothing to it. [`Search::chance_hits`] states the exact figure for
+//! one search.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -83,8 +85,8 @@ impl Needle {
     /// Audio or any other bytes, at least [`SHORTEST_BINARY`] of them.
     ///
     /// # Errors
-    /// [`Error::TooShort`], and [`Error::TooUniform`] for bytes like those of silence, which are nobody's secret
-    /// and turn up as padding.
+    /// [`Error::TooShort`], and [`Error::TooUniform`] for bytes like those of silence, which are
+    /// nobody's secret and turn up as padding.
     pub fn binary(kind: Kind, bytes: &[u8]) -> Result<Self, Error> {
         long_enough(kind, bytes.len(), SHORTEST_BINARY)?;
         let distinct = bytes.iter().collect::<HashSet<_>>().len();
@@ -94,8 +96,8 @@ impl Needle {
         Ok(Needle { kind, value: Value::Binary(bytes.to_vec()) })
     }
 
-    /// Up to `count` canaries of `width` bytes, evenly spread over `bytes`, without those that [`binary`](Self::binary)
-    /// refuses as too uniform.
+    /// Up to `count` canaries of `width` bytes, evenly spread over `bytes`, without those that
+    /// [`binary`](Self::binary) refuses as too uniform.
     ///
     /// # Errors
     /// [`Error::TooShort`] for a width under [`SHORTEST_BINARY`].

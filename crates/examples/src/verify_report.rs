@@ -237,7 +237,8 @@ fn compare(text: &mut String, comparison: &Comparison) {
     }
 }
 
-/// The sound. Packets that are missing for certain are silence, two seconds of it at most in one place.
+/// The sound. Packets that are missing for certain are silence, two seconds of it at most in one
+/// place.
 pub fn decode(report: &Report) -> Result<Vec<i16>, Box<dyn Error>> {
     let (mut decoder, mut sound, mut pcm) = (Decoder::new()?, Vec::new(), [0; MAX_SAMPLES]);
     let gaps = report.gaps();
@@ -253,7 +254,8 @@ pub fn decode(report: &Report) -> Result<Vec<i16>, Box<dyn Error>> {
                 decoder.conceal(&mut pcm[..last])?;
             }
         }
-        // What a member sealed can be nonsense to the decoder; a player has nothing to play then either.
+        // What a member sealed can be nonsense to the decoder; a player has nothing to play then
+        // either.
         last = (packet.duration.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000) as usize;
         match decoder.decode(packet.packet, &mut pcm) {
             Ok(samples) => sound.extend_from_slice(&pcm[..samples]),

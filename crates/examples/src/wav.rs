@@ -1,9 +1,9 @@
 //! WAV files: any usual recording in, 48 kHz mono PCM out.
 //!
-//! The reader walks the RIFF chunks itself, because it has to tell a truncated recording from a whole one
-//! and has to accept the pad byte that RIFF puts after a chunk of odd length. Layout: RIFF as in
-//! "Multimedia Programming Interface and Data Specifications 1.0" (1991), `fmt ` as in `WAVEFORMATEX` and
-//! `WAVEFORMATEXTENSIBLE`.
+//! The reader walks the RIFF chunks itself, because it has to tell a truncated recording from a
+//! whole one and has to accept the pad byte that RIFF puts after a chunk of odd length. Layout:
+//! RIFF as in "Multimedia Programming Interface and Data Specifications 1.0" (1991), `fmt ` as in
+//! `WAVEFORMATEX` and `WAVEFORMATEXTENSIBLE`.
 //!
 //! ```text
 //! "RIFF" len "WAVE"  |  "fmt " len tag channels rate bytes/s block bits ..  |  other chunks  |  "data" len frames
@@ -36,12 +36,14 @@ pub struct Recording {
 
 /// Reads the first `at_most` of the WAV file at `path`.
 ///
-/// PCM of up to 32 bits, float of 32 and 64 bits, A-law and u-law are read, in RIFF, RF64 and BW64, at 1 kHz to 768 kHz and
-/// any channel count. The whole file is checked to be there even where only its beginning is read; where a recorder wrote
-/// into a pipe or was killed, and the header does not know the size, sound goes to the end of the file.
+/// PCM of up to 32 bits, float of 32 and 64 bits, A-law and u-law are read, in RIFF, RF64 and BW64,
+/// at 1 kHz to 768 kHz and any channel count. The whole file is checked to be there even where only
+/// its beginning is read; where a recorder wrote into a pipe or was killed, and the header does not
+/// know the size, sound goes to the end of the file.
 ///
 /// # Errors
-/// One [`Fault`] for each way in which a file can be no use; it prints as one line that begins with the path.
+/// One [`Fault`] for each way in which a file can be no use; it prints as one line that begins with
+/// the path.
 pub fn read(path: &Path, at_most: Duration) -> Result<Recording, Error> {
     open(path)
         .and_then(|mut file| parse(&mut file, at_most))
@@ -60,8 +62,9 @@ pub fn write(path: &Path, samples: &[i16]) -> io::Result<()> {
 
 /// A WAV file of mono samples of 16 bits at 48 kHz, written as they come.
 ///
-/// Its header is right once a second and when the writer is finished or dropped. If nothing of that happens, because the
-/// process was killed, what was written is there all the same: [`read`] reads it.
+/// Its header is right once a second and when the writer is finished or dropped. If nothing of that
+/// happens, because the process was killed, what was written is there all the same: [`read`] reads
+/// it.
 pub struct Writer {
     file: BufWriter<File>,
     /// Bytes of sound, and how many the header knows of.
@@ -94,7 +97,8 @@ impl Writer {
     /// Writes samples behind those that are there.
     ///
     /// # Errors
-    /// What the file system says, and `InvalidInput` for more samples than a WAV file can hold (4 GiB); none was written then.
+    /// What the file system says, and `InvalidInput` for more samples than a WAV file can hold (4
+    /// GiB); none was written then.
     pub fn append(&mut self, samples: &[i16]) -> io::Result<()> {
         let more = u32::try_from(samples.len() * 2).ok().and_then(|more| self.bytes.checked_add(more));
         let bytes = more.filter(|bytes| bytes.checked_add(AROUND).is_some());
@@ -272,7 +276,8 @@ fn parse(file: &mut (impl Read + Seek), at_most: Duration) -> Result<Recording, 
                 let format: Format = format.ok_or(Fault::Malformed("its sound comes before its format"))?;
                 let length = match large_sound.filter(|_| length == UNKNOWN) {
                     Some(length) => Some(length),
-                    // A recorder that was killed never came to write the size, or wrote into a pipe.
+                    // A recorder that was killed never came to write the size, or wrote into a
+                    // pipe.
                     None if length == UNKNOWN || (length >= ENDLESS && end > found) => None,
                     None if length == 0 && promised != found => None,
                     None => Some(length),
@@ -333,7 +338,8 @@ impl Format {
         let block = u16::from_le_bytes([a, l]);
         let bits = u16::from_le_bytes([b, i]);
         if tag == EXTENSIBLE {
-            // The tag proper opens the sub-format; samples are left-justified, so the valid bits do not matter.
+            // The tag proper opens the sub-format; samples are left-justified, so the valid bits do
+            // not matter.
             if let Some(&[t, g]) = chunk.get(24..26) {
                 tag = u16::from_le_bytes([t, g]);
             }
@@ -451,7 +457,8 @@ const EXTENSIBLE: u16 = 0xfffe;
 const EXTENSIBLE_LENGTH: u64 = 40;
 /// A size that is not known, or stands in a `ds64` chunk.
 const UNKNOWN: u64 = 0xffff_ffff;
-/// Sizes from here on, if the file is smaller, are what recorders write into pipes: the largest that they know.
+/// Sizes from here on, if the file is smaller, are what recorders write into pipes: the largest
+/// that they know.
 const ENDLESS: u64 = 0x7fff_0000;
 /// Rates at which somebody records speech, with much room on both sides.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;

@@ -89,7 +89,8 @@ impl Room {
         self.check_unattended(r, &truth);
     }
 
-    /// S4: what everybody of rank has had out for `unattended` is out for a member that is cut off from their words.
+    /// S4: what everybody of rank has had out for `unattended` is out for a member that is cut off
+    /// from their words.
     fn check_cut_off(&mut self, r: usize, truth: &crate::law::Law) -> bool {
         let (now, member) = (self.now, &self.members[r]);
         let ranked: Vec<usize> = (0..PEOPLE).filter(|who| *who != r && truth.rank[*who] > 0).collect();

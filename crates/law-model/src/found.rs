@@ -1,4 +1,5 @@
-//! What the search found: for each rule a seed whose run breaks a property without it (`law-model rules`).
+//! What the search found: for each rule a seed whose run breaks a property without it (`law-model
+//! rules`).
 
 use crate::rules::Rule::{self, *};
 

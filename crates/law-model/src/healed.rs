@@ -39,7 +39,8 @@ impl Room {
             } else if member.phase == Phase::Joining {
                 (law.rank[who] == 0).then_some("M9 an admitted newcomer is kept out")
             } else if member.put_out && member.phase == Phase::Returning && !self.knows_keeper(who, epoch) {
-                // It knows nobody who keeps, founds nothing while it is out by what it knows, and so learns nothing (README).
+                // It knows nobody who keeps, founds nothing while it is out by what it knows, and
+                // so learns nothing (README).
                 None
             } else if member.at != epoch {
                 Some(if member.phase == Phase::Present {
@@ -72,7 +73,8 @@ impl Room {
         epoch.is_none_or(|epoch| self.members[who].law.admits(self.epochs[epoch].keeper))
     }
 
-    /// Whether somebody else honest is in the epoch: nobody proves anything to who is alone with insiders.
+    /// Whether somebody else honest is in the epoch: nobody proves anything to who is alone with
+    /// insiders.
     fn has_honest_company(&self, who: usize) -> bool {
         (0..self.people).any(|other| {
             other != who && !self.hostile[other] && self.members[other].at == self.members[who].at
@@ -101,7 +103,8 @@ impl Room {
                         *of == about && *word & 0x80 != 0 && self.made[other] + 30_000 > made && other != at;
                     says && (usize::from(self.book[other].by) == by || self.book[other].by == law.host)
                 }
-                // A host that had the time to hear it has decided; a change of office passes everything.
+                // A host that had the time to hear it has decided; a change of office passes
+                // everything.
                 Content::Table { entries, .. } => {
                     let old = at > other || self.made[other] < made;
                     entries[usize::from(about)].is_some() && !old && self.made[other] >= made + 2_000

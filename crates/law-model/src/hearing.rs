@@ -8,7 +8,8 @@ use crate::{
 };
 
 impl Room {
-    /// Takes statements: known law becomes the law of what is known, of the epoch, and of these (L27 to L30).
+    /// Takes statements: known law becomes the law of what is known, of the epoch, and of these
+    /// (L27 to L30).
     pub(crate) fn learn(&mut self, r: usize, set: Set) {
         let member = &self.members[r];
         let (known, pins) = (member.known, member.pins);

@@ -1,4 +1,5 @@
-//! The insiders: hostile members who know everything that was ever sent, alone or together, with the relay's help or without.
+//! The insiders: hostile members who know everything that was ever sent, alone or together, with
+//! the relay's help or without.
 
 use crate::{
     acts::{Act, Signer, sign},
@@ -85,7 +86,8 @@ impl Room {
         }
     }
 
-    /// Badges that insiders had keep their signatures for ever; others can be made up, but not signed.
+    /// Badges that insiders had keep their signatures for ever; others can be made up, but not
+    /// signed.
     pub(crate) fn note_doors(&mut self) {
         for of in (0..self.people).filter(|who| self.hostile[*who]) {
             let office = self.members[of].law.office;

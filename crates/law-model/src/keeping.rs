@@ -1,4 +1,5 @@
-//! What a member makes: commits, takeovers, renewals, heartbeats, Shows and Returns (`spec/room.md`, sections 6, 7 and 13).
+//! What a member makes: commits, takeovers, renewals, heartbeats, Shows and Returns
+//! (`spec/room.md`, sections 6, 7 and 13).
 
 use crate::{
     commits::count,

@@ -1,11 +1,13 @@
-//! The law as a function of a set of statements (`spec/law.md`, section 4), without bytes and signatures.
+//! The law as a function of a set of statements (`spec/law.md`, section 4), without bytes and
+//! signatures.
 //!
 //! ```text
 //! Set: bits, one for each statement of a Book
 //! law(rules, bounds, book, set, pins) > Law: host, ranks, terms, roles, bans, numbers, live set
 //! ```
 //!
-//! It is the library's function in other words: `src/law/drift.rs` there compares the two on random statements.
+//! It is the library's function in other words: `src/law/drift.rs` there compares the two on random
+//! statements.
 
 use crate::rules::{Rule, Rules};
 

@@ -1,8 +1,8 @@
 //! The law alone: P1 to P8 of `spec/law.md` for every small set of statements.
 //!
-//! A room of a founder, two moderators and a member; every statement about that member by anybody, with numbers at the
-//! edges of a window of 4, in present and past terms, and every kind of table. Sets of up to three of them are looked
-//! at, in every order of merging.
+//! A room of a founder, two moderators and a member; every statement about that member by anybody,
+//! with numbers at the edges of a window of 4, in present and past terms, and every kind of table.
+//! Sets of up to three of them are looked at, in every order of merging.
 
 use std::collections::BTreeMap;
 
@@ -112,8 +112,9 @@ fn check(rules: Rules, mut book: Book, found: &mut Found) {
     let said = |set: Set, pins: Set, book: &Book| law(rules, &bounds, book, set, pins);
     let whole = said(all, 0, &book);
     found.sets += 1;
-    // P1: stores that show each other their sets end with one law, whoever shows first; unless a host signed two
-    // hand-overs of one office, or a table that gives back a term which an earlier one of its tables ended.
+    // P1: stores that show each other their sets end with one law, whoever shows first; unless a
+    // host signed two hand-overs of one office, or a table that gives back a term which an earlier
+    // one of its tables ended.
     let over = |statement: &&Statement| matches!(statement.content, Content::Table { host, .. } if host != statement.by);
     let twice = book.iter().filter(over).filter(|statement| statement.by == H).count() > 1;
     for parts in 0..if twice || revives(&book) { 0 } else { 3u32.pow(book.len() as u32) } {
@@ -219,8 +220,8 @@ fn check_office(rules: Rules, book: &Book, all: Set, whole: &Law, found: &mut Fo
     }
 }
 
-/// Whether a table of the host gives back a term that an earlier one ended: no honest host does so, but one that
-/// restored a backup may.
+/// Whether a table of the host gives back a term that an earlier one ended: no honest host does so,
+/// but one that restored a backup may.
 fn revives(book: &Book) -> bool {
     let mut tables: Vec<(u64, [u16; PEOPLE])> = Vec::new();
     for said in book.iter().filter(|said| said.by == H) {

@@ -1,4 +1,5 @@
-//! `law-model search N [FIRST]`, `rules N [NAMES]`, `trace SEED [RULE]`, `exhaustive DEPTH [RULE]`, `laws N`.
+//! `law-model search N [FIRST]`, `rules N [NAMES]`, `trace SEED [RULE]`, `exhaustive DEPTH [RULE]`,
+//! `laws N`.
 
 use std::time::Instant;
 

@@ -104,7 +104,8 @@ impl Room {
         let (now, law) = (self.now, self.law(known, pins));
         let old = &self.members[who];
         let mut member = Member::new(now, law);
-        // U4: the times of C4 are stored whenever something changes; a backup of them is as old as the rest.
+        // U4: the times of C4 are stored whenever something changes; a backup of them is as old as
+        // the rest.
         (member.known, member.ever, member.pins, member.held) = (known, known, pins, vec![known]);
         (member.ahead, member.invite, member.past, member.stamp) =
             (old.ahead, old.invite, old.past.clone(), 0);

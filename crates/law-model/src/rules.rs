@@ -1,6 +1,7 @@
 //! Every rule that defends against somebody, as a switch.
 //!
-//! A search with one rule removed has to find a violation: otherwise the rule is superfluous, or the model is too weak.
+//! A search with one rule removed has to find a violation: otherwise the rule is superfluous, or
+//! the model is too weak.
 
 /// The rules that hold in one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,8 @@ use crate::{
     rules::Rules,
 };
 
-/// Everybody of rank bans somebody and dies; then a member without rank keeps, says that it knows, and removes nobody.
+/// Everybody of rank bans somebody and dies; then a member without rank keeps, says that it knows,
+/// and removes nobody.
 pub fn idle_keeper(rules: Rules) -> Room {
     let mut room = (1..).map(|seed| found(rules, seed)).find_map(|room| room).expect("there is no last seed");
     room.relay.hostile = false;

@@ -1,5 +1,5 @@
-//! The room's second edition as a model with insiders who lie: `crates/law-model`. Its long form and figures are in the
-//! README there.
+//! The room's second edition as a model with insiders who lie: `crates/law-model`. Its long form
+//! and figures are in the README there.
 
 use law_model::{
     Rule, Rules,

@@ -19,7 +19,8 @@ pub fn allocations() -> u64 {
     ALLOCATIONS.get()
 }
 
-/// Bytes that this thread has allocated and not freed. Below zero if it freed what others allocated.
+/// Bytes that this thread has allocated and not freed. Below zero if it freed what others
+/// allocated.
 #[allow(dead_code, reason = "not every program that counts allocations weighs them")]
 pub fn live_bytes() -> i64 {
     LIVE.get()
@@ -35,8 +36,8 @@ fn size(layout: Layout) -> i64 {
     layout.size() as i64
 }
 
-// SAFETY: every call goes to `System` with the caller's arguments; the counters are `Cell`s without a
-// destructor, so that touching them never allocates.
+// SAFETY: every call goes to `System` with the caller's arguments; the counters are `Cell`s without
+// a destructor, so that touching them never allocates.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(1, size(layout));

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::alloc::allocations;
 
-/// Items at the front of every batch that are worked off before the clock starts: they bring code and
-/// keys into the caches, and teach the branch predictor.
+/// Items at the front of every batch that are worked off before the clock starts: they bring code
+/// and keys into the caches, and teach the branch predictor.
 pub const WARM: usize = 16;
 
 /// What one batch cost.

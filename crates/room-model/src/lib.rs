@@ -1,12 +1,14 @@
-//! The keeper, withholding and forks as a model, looked at in every state that a relay can bring about (SPEC sections 7.6 and 7.7).
+//! The keeper, withholding and forks as a model, looked at in every state that a relay can bring
+//! about (SPEC sections 7.6 and 7.7).
 //!
 //! ```text
 //! host 0, moderator 1, speaker 2: honest        somebody to be banned: listens, and works with the relay
 //! relay: delivers any commit, heartbeat or echo that was ever made, to anybody, at any time, or never
 //! ```
 //!
-//! Time goes in ticks of 5 s, the interval of heartbeats. Only ages count, and beyond 15 s all are alike: so there is no last
-//! moment, and the states are finite. Three commits at most. That the properties can fail is shown by taking rules out.
+//! Time goes in ticks of 5 s, the interval of heartbeats. Only ages count, and beyond 15 s all are
+//! alike: so there is no last moment, and the states are finite. Three commits at most. That the
+//! properties can fail is shown by taking rules out.
 
 use std::collections::BTreeSet;
 
@@ -172,7 +174,8 @@ impl Room {
         let member = &mut self.members[usize::from(index)];
         (member.at, member.silence, member.rival) = (to, 0, None);
         if next.keeper != before && next.keeper != index {
-            // What the keeper before proved is nothing of this one, which said something when it was with us at best.
+            // What the keeper before proved is nothing of this one, which said something when it
+            // was with us at best.
             member.proof = member.proof.max(next.age);
         }
         member.knows_ban |= banned;
@@ -196,7 +199,8 @@ impl Room {
         let (before, gone) = (self.epoch(member.at).keeper, member.silence >= SILENT);
         epoch.parent == Some(member.at)
             && index != epoch.keeper
-            // The keeper's own; a takeover that the keeper hears of; or one of a keeper that is gone.
+            // The keeper's own; a takeover that the keeper hears of; or one of a keeper that is
+            // gone.
             && (epoch.keeper == before || before == index || gone || member.rival == Some(epoch.keeper))
     }
 
@@ -265,7 +269,8 @@ impl Room {
                 if by != to && room.keeps(by) && room.member(by).rival.is_none() {
                     let behind = room.member(to).at;
                     room.hear(to, at, 0);
-                    // Others went on from its epoch without it: it parts, so that they do not take it for their past.
+                    // Others went on from its epoch without it: it parts, so that they do not take
+                    // it for their past.
                     if room.keeps(to) && to < by && room.descends(at, behind) {
                         room.begin(to, false);
                     }
@@ -434,8 +439,8 @@ pub const STOPS: &str =
 pub const BANNED: &str = "who knows of a ban never again sends to the banned";
 const HEALS: &str = "with a relay that delivers, all are in one epoch within 90 s";
 
-/// Looks at every state, and panics if something is not as it must be. Returns how many states there are, and how many
-/// steps between them.
+/// Looks at every state, and panics if something is not as it must be. Returns how many states
+/// there are, and how many steps between them.
 pub fn look_at_all() -> (usize, usize) {
     let checker = Rules::All.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     checker.assert_properties();

@@ -1,4 +1,5 @@
-//! The keeper, withholding and forks as a model, looked at in every state that a relay can bring about: `crates/room-model`.
+//! The keeper, withholding and forks as a model, looked at in every state that a relay can bring
+//! about: `crates/room-model`.
 
 use room_model::{BANNED, Rules, STOPS, look_at_all, way_to_break};
 

@@ -1,4 +1,5 @@
-//! How long a banned member still hears: from the moderator's tap until the last speaker has changed keys.
+//! How long a banned member still hears: from the moderator's tap until the last speaker has
+//! changed keys.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,8 @@ use sottovoce::{
 
 use crate::net::{Net, options};
 
-/// The times of so many bans, in order, in rooms of 12 with 50 ms of network each way and `loss` percent lost; and what must not be.
+/// The times of so many bans, in order, in rooms of 12 with 50 ms of network each way and `loss`
+/// percent lost; and what must not be.
 pub fn times(seed: u64, loss: u32, bans: usize) -> (Vec<Duration>, Vec<String>) {
     let mut times = Vec::new();
     let mut violations = Vec::new();

@@ -1,11 +1,12 @@
-//! Storms with insiders: some of the members are hostile, work together, and have the relay on their side.
+//! Storms with insiders: some of the members are hostile, work together, and have the relay on
+//! their side.
 //!
 //! ```text
 //! all are in > a friend of the insiders is banned > scene > scene ... > calm: the relay behaves, the insiders do not
 //! ```
 //!
-//! The [`Guard`] looks at every honest member after every step. At the end of each storm everybody who was not put out
-//! has to be back and heard within [`HEALS_WITHIN`], while the insiders go on.
+//! The [`Guard`] looks at every honest member after every step. At the end of each storm everybody
+//! who was not put out has to be back and heard within [`HEALS_WITHIN`], while the insiders go on.
 #![allow(dead_code, reason = "each program uses its own part")]
 
 use std::{
@@ -449,7 +450,8 @@ pub const WORST: Duration = Duration::from_millis(60);
 pub const UNATTENDED: Duration = Duration::from_secs(60);
 /// What the room of one honest member may hold, in bytes, whatever was thrown at it.
 pub const HEAVIEST: i64 = 4 << 20;
-/// How long after the relay has come to behave every honest member must be heard by every other, whatever insiders do.
+/// How long after the relay has come to behave every honest member must be heard by every other,
+/// whatever insiders do.
 pub const HEALS_WITHIN: Duration = Duration::from_secs(120);
 /// How long it is counted afterwards who sends.
 const AFTERWARDS: Duration = Duration::from_secs(20);

@@ -46,7 +46,8 @@ pub struct Member {
     pub told: Option<(u64, Instant)>,
     /// The last change of epoch was a commit, by whom.
     pub committed: Option<(MemberId, Vec<MemberId>, Vec<MemberId>)>,
-    /// The newest message of somebody of rank that came, by when it was sent; or when its user was there.
+    /// The newest message of somebody of rank that came, by when it was sent; or when its user was
+    /// there.
     pub rank_heard: Option<Instant>,
     pub commits: VecDeque<(Instant, MemberId)>,
     pub takeovers: VecDeque<(Instant, MemberId)>,

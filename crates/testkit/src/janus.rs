@@ -23,7 +23,8 @@ pub struct Janus {
 }
 
 impl Janus {
-    /// Starts one. `None`, loudly, where none is installed; with SOTTOVOCE_REQUIRE_RELAYS set that is a failure.
+    /// Starts one. `None`, loudly, where none is installed; with SOTTOVOCE_REQUIRE_RELAYS set that
+    /// is a failure.
     pub fn start() -> Option<Self> {
         Self::start_with(false)
     }
@@ -42,7 +43,8 @@ impl Janus {
             println!("\n*** skipped: janus: {error}\n*** Nothing was tried with a real Janus.\n");
             return None;
         }
-        // Somebody else may take a port that was free a moment ago; the server ends then, and another one is tried.
+        // Somebody else may take a port that was free a moment ago; the server ends then, and
+        // another one is tried.
         for _ in 0..5 {
             let mut relay = Self::spawn(tls);
             if relay.answers() {

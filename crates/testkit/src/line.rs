@@ -1,4 +1,5 @@
-//! Speakers, a network with seeded faults and one listener, on virtual time, with real seals between them.
+//! Speakers, a network with seeded faults and one listener, on virtual time, with real seals
+//! between them.
 //!
 //! ```text
 //! track > Sender > Sealer > delay, jitter, loss > Opener > Receiver > heard        one step a millisecond
@@ -272,7 +273,8 @@ pub fn noise(seed: u64, amplitude: f32, seconds: usize) -> Vec<f32> {
     (0..seconds * 48_000).map(|_| amplitude * (rng.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0)).collect()
 }
 
-/// By how many samples `heard` is later than `said`, by the best match of their loudness over 2 ms, then of samples.
+/// By how many samples `heard` is later than `said`, by the best match of their loudness over 2 ms,
+/// then of samples.
 pub fn delay(said: &[f32], heard: &[f32], most: usize) -> usize {
     let envelope = |samples: &[f32]| -> Vec<f32> {
         samples.chunks(96).map(|chunk| chunk.iter().map(|s| s * s).sum::<f32>().sqrt()).collect()

@@ -43,7 +43,8 @@ pub struct Setup<'a> {
 }
 
 impl Moq {
-    /// Starts one. `None`, loudly, where none is built; with SOTTOVOCE_REQUIRE_RELAYS set that is a failure.
+    /// Starts one. `None`, loudly, where none is built; with SOTTOVOCE_REQUIRE_RELAYS set that is a
+    /// failure.
     pub fn start(kind: Kind) -> Option<Self> {
         Self::start_with(kind, &Setup::default())
     }
@@ -59,7 +60,8 @@ impl Moq {
             );
             return None;
         }
-        // Somebody else may take a port that was free a moment ago; the server ends then, and another one is tried.
+        // Somebody else may take a port that was free a moment ago; the server ends then, and
+        // another one is tried.
         for _ in 0..5 {
             let mut relay = Self::spawn(kind, &program, setup);
             if relay.answers() {

@@ -1,12 +1,12 @@
 //! A network of its own for a part of a test, and a capture of all that happens in it.
 //!
-//! The test binary is started again in there, and runs one test, which is ignored otherwise; the part stands in
-//! SOTTOVOCE_PART.
+//! The test binary is started again in there, and runs one test, which is ignored otherwise; the
+//! part stands in SOTTOVOCE_PART.
 
 use std::{env, fs, process::Command};
 
-/// Captures whatever leaves any interface, as long as the command in its arguments runs: what stays on the
-/// loopback interface into one file, everything else into another.
+/// Captures whatever leaves any interface, as long as the command in its arguments runs: what stays
+/// on the loopback interface into one file, everything else into another.
 const CAPTURE: &str = r#"
 import socket, struct, subprocess, sys, threading, time
 inside, outside = (open(path, "wb") for path in sys.argv[1:3])
@@ -39,7 +39,8 @@ outside.close()
 sys.exit(status)
 "#;
 
-/// A network in which everything but the relay, on loopback, is behind a router that answers nothing and hears all.
+/// A network in which everything but the relay, on loopback, is behind a router that answers
+/// nothing and hears all.
 const NETWORK: &str = "set -e
 echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6 || true
 ip link set lo up
@@ -51,8 +52,8 @@ ip neigh add 198.18.0.2 lladdr 02:00:00:00:00:02 dev out0
 ip route add default via 198.18.0.2
 exec \"$@\"";
 
-/// Has the test called `name` of this binary play `part` in such a network. What was captured inside and outside; `None` if it cannot
-/// be had here.
+/// Has the test called `name` of this binary play `part` in such a network. What was captured
+/// inside and outside; `None` if it cannot be had here.
 pub fn captured(name: &str, part: &str) -> Option<[Vec<u8>; 2]> {
     let skip = |why: &str| {
         println!("\n*** skipped: {why}\n*** No real traffic was captured.\n");

@@ -5,8 +5,8 @@
 //! Room, Sealer ── media: delayed, lost, doubled, reordered ─┴─ everybody else's Room, Opener
 //! ```
 //!
-//! Nothing here sleeps or reads a clock. A run is a function of its seed, which is printed when a test
-//! fails; `NET_SEED=n cargo test name` runs the same again.
+//! Nothing here sleeps or reads a clock. A run is a function of its seed, which is printed when a
+//! test fails; `NET_SEED=n cargo test name` runs the same again.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -29,7 +29,8 @@ use sottovoce::{
 #[derive(Clone, Debug)]
 pub struct Lane {
     pub delay: Range<Duration>,
-    /// Percent of packets that never arrive. What the control lane loses is sent again, until it arrives.
+    /// Percent of packets that never arrive. What the control lane loses is sent again, until it
+    /// arrives.
     pub loss: u32,
     /// Percent of packets that arrive twice.
     pub doubled: u32,
@@ -103,7 +104,8 @@ pub struct Device {
     pub is_insider: bool,
     /// What its room says of its own accord is dropped.
     pub holds_its_tongue: bool,
-    /// When the newest control message that reached it was sent, by what it can know: it cannot know of anything later.
+    /// When the newest control message that reached it was sent, by what it can know: it cannot
+    /// know of anything later.
     pub news: Instant,
     speaks_at: Option<Instant>,
 }
@@ -173,7 +175,8 @@ impl Net {
             relay_log: Vec::new(),
             devices: Vec::new(),
             began: now,
-            // The hour is real, since MLS looks at it; the rest of the time is not, or a seed would not be all.
+            // The hour is real, since MLS looks at it; the rest of the time is not, or a seed would
+            // not be all.
             unix: UnixTime(UnixTime::from(std::time::SystemTime::now()).0 / 3_600 * 3_600),
             rng: StdRng::seed_from_u64(seed),
             arrivals: BTreeMap::new(),
@@ -305,7 +308,8 @@ impl Net {
         self.withheld.clear();
     }
 
-    /// Divides the network: nothing passes between the two sides, on either lane, and what is sent is lost.
+    /// Divides the network: nothing passes between the two sides, on either lane, and what is sent
+    /// is lost.
     pub fn divide(&mut self, one: &[Peer], other: &[Peer]) {
         for (a, b) in one.iter().flat_map(|a| other.iter().map(move |b| (*a, *b))) {
             self.cut.extend([(a, b), (b, a)]);
@@ -432,7 +436,8 @@ impl Net {
         self.devices[peer.0].room.status() == Status::Present
     }
 
-    /// Two rooms in one epoch agree on everything, and one of them is no better informed than another.
+    /// Two rooms in one epoch agree on everything, and one of them is no better informed than
+    /// another.
     pub fn check_agreement(&self) {
         let mut by_epoch: HashMap<_, (usize, Vec<_>, String)> = HashMap::new();
         for (peer, device) in self.devices.iter().enumerate() {
@@ -627,7 +632,8 @@ impl Net {
         bytes.into()
     }
 
-    /// How old what has come is at least: by the message of that sender that took the least time, were clocks to drift.
+    /// How old what has come is at least: by the message of that sender that took the least time,
+    /// were clocks to drift.
     fn note_news(&mut self, from: Peer, to: Peer, sent: Instant) {
         let (took, now) = (self.now - sent, self.now);
         let (least, at) = self.shortest.entry((from, to)).or_insert((took, now));
@@ -644,7 +650,8 @@ impl Net {
 
     fn say(&mut self, from: Peer) {
         let mut buffer = [0; HEADROOM + 1000 + TAILROOM];
-        // Twenty milliseconds of stereo CELT, code 0 (RFC 6716 section 3.2.2), with a payload of noise.
+        // Twenty milliseconds of stereo CELT, code 0 (RFC 6716 section 3.2.2), with a payload of
+        // noise.
         let len = 100;
         buffer[HEADROOM] = 0xfc;
         self.rng.fill_bytes(&mut buffer[HEADROOM + 1..HEADROOM + len]);
@@ -676,7 +683,8 @@ impl Net {
         }
     }
 
-    /// Notes a packet that was sealed, and returns who may open it: the roster that its sender saw at that moment.
+    /// Notes a packet that was sealed, and returns who may open it: the roster that its sender saw
+    /// at that moment.
     fn watch_sealed(&mut self, from: Peer, packet: &[u8]) -> Rc<[MemberId]> {
         let device = &self.devices[from.0];
         let silence = self.now.saturating_duration_since(device.news);
@@ -725,8 +733,9 @@ impl Net {
     }
 }
 
-/// How long a proof of life lets a member send, and how much older it may be than the member can know: nobody can tell a slow
-/// way from a message that was made later, before a faster one has come.
+/// How long a proof of life lets a member send, and how much older it may be than the member can
+/// know: nobody can tell a slow way from a message that was made later, before a faster one has
+/// come.
 const PROOF_HOLDS: Duration = Duration::from_millis(15_000 + 1_500);
 /// How often it is looked whether a device that sleeps is awake.
 const A_MOMENT: Duration = Duration::from_millis(500);

@@ -1,4 +1,5 @@
-//! Whoever runs a Janus: has it send on, as plain RTP, what it has of a room once SRTP is taken off.
+//! Whoever runs a Janus: has it send on, as plain RTP, what it has of a room once SRTP is taken
+//! off.
 
 use std::{
     collections::HashSet,
@@ -22,7 +23,8 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Sends on what everybody in the room says, to a port of this machine, from when they begin to speak.
+    /// Sends on what everybody in the room says, to a port of this machine, from when they begin to
+    /// speak.
     pub fn start(janus: u16, handle: RoomHandle, to: u16) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);

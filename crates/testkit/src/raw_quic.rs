@@ -1,4 +1,5 @@
-//! QUIC spelled out: a client that need not keep to any rule, and a server that need not be a relay.
+//! QUIC spelled out: a client that need not keep to any rule, and a server that need not be a
+//! relay.
 
 use std::{
     net::UdpSocket,
@@ -108,7 +109,8 @@ impl Raw {
         raw
     }
 
-    /// Goes on from another port, as when an address translator forgets or a telephone changes networks.
+    /// Goes on from another port, as when an address translator forgets or a telephone changes
+    /// networks.
     pub fn move_elsewhere(&mut self) {
         self.socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     }
@@ -224,8 +226,8 @@ pub struct Impostor {
 }
 
 impl Impostor {
-    /// Shows a certificate, signs with a key that need not be the one of that certificate, speaks that ALPN, and
-    /// says nothing on any stream.
+    /// Shows a certificate, signs with a key that need not be the one of that certificate, speaks
+    /// that ALPN, and says nothing on any stream.
     pub fn start(certificate: Vec<u8>, key: Vec<u8>, alpn: &[u8]) -> Self {
         let provider = default_provider();
         let key = provider.key_provider.load_private_key(PrivateKeyDer::try_from(key).unwrap()).unwrap();

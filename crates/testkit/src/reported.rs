@@ -1,6 +1,8 @@
-//! What the fuzzer drives for reports, and what replays its corpus: the file of SPEC section 12.3, written on `ring`.
+//! What the fuzzer drives for reports, and what replays its corpus: the file of SPEC section 12.3,
+//! written on `ring`.
 //!
-//! The first byte says what the rest is: a file, the inside of one, or what a speaker says about itself, validly signed.
+//! The first byte says what the rest is: a file, the inside of one, or what a speaker says about
+//! itself, validly signed.
 
 use openmls_rust_crypto::RustCrypto;
 use openmls_traits::{
@@ -21,8 +23,8 @@ const NOW: u64 = 1_790_000_000;
 const SIZE: usize = 90;
 const GROUP_ID: &[u8] = &[0x46; 32];
 
-/// Any bytes as a report: a typed refusal or a report whose parts agree, and what a speaker signed is judged by its numbers and
-/// its form.
+/// Any bytes as a report: a typed refusal or a report whose parts agree, and what a speaker signed
+/// is judged by its numbers and its form.
 pub fn report(data: &[u8]) {
     let Some((mode, data)) = data.split_first() else { return };
     match mode % 3 {
@@ -112,7 +114,8 @@ impl Frame {
     fn new(bytes: &[u8]) -> Self {
         let &[what, high, low, form] = bytes else { unreachable!("chunks of four") };
         let counter = u16::from_be_bytes([high, low]);
-        // Code 3, padded: a count, a padding length that leaves two bytes for frames of one packet, tail and filler.
+        // Code 3, padded: a count, a padding length that leaves two bytes for frames of one packet,
+        // tail and filler.
         let mut body = vec![0x78 | 3, 0x41, (SIZE - 3 - 2) as u8];
         body.resize(SIZE - 73, 1);
         body[1] = if form == 0 { 0x40 } else { 0x41 };

@@ -16,13 +16,15 @@ pub struct Rtpengine {
 }
 
 impl Rtpengine {
-    /// Starts one. `None`, loudly, where none is installed; with SOTTOVOCE_REQUIRE_RELAYS set that is a failure.
+    /// Starts one. `None`, loudly, where none is installed; with SOTTOVOCE_REQUIRE_RELAYS set that
+    /// is a failure.
     pub fn start() -> Option<Self> {
         Self::start_with(&[])
     }
 
     pub fn start_with(more: &[&str]) -> Option<Self> {
-        // Somebody else may take a port that was free a moment ago; the daemon ends then, and another one is tried.
+        // Somebody else may take a port that was free a moment ago; the daemon ends then, and
+        // another one is tried.
         for _ in 0..5 {
             match Self::spawn(more) {
                 Ok(mut relay) => {

@@ -90,7 +90,8 @@ impl Gang<'_> {
     }
 
     pub fn idle(&mut self) {
-        // An insider of rank keeps while the host is away; the honest moderator bans an insider without rank.
+        // An insider of rank keeps while the host is away; the honest moderator bans an insider
+        // without rank.
         let ranked = self.book.borrow().ranked_insiders.clone();
         let by = self.insiders.iter().copied().find(|peer| ranked.contains(&self.net.id(*peer)));
         let moderator = Peer(1);
@@ -176,7 +177,8 @@ impl Gang<'_> {
     }
 
     pub fn refuse(&mut self) {
-        // Nobody of rank is there, and an insider lets its turn go by; then it says that it keeps, and lets nobody back.
+        // Nobody of rank is there, and an insider lets its turn go by; then it says that it keeps,
+        // and lets nobody back.
         let Some(target) = self.follower() else { return };
         let ranks = self.book.borrow().ranked.clone();
         let ranked: Vec<Peer> =
@@ -271,11 +273,13 @@ impl Gang<'_> {
     }
 
     pub fn succession(&mut self) {
-        // Nobody is heard by the target but an insider, whose words it has had up to now; then that one keeps.
+        // Nobody is heard by the target but an insider, whose words it has had up to now; then that
+        // one keeps.
         let Some(target) = self.follower() else { return };
         let by = self.some_insider();
         let honest: Vec<Peer> = self.others(target).into_iter().filter(|peer| *peer != by).collect();
-        // What the insider says comes late, its takeover too: it was made when the keeper was there.
+        // What the insider says comes late, its takeover too: it was made when the keeper was
+        // there.
         self.hold(vec![by], target, None, Some(Duration::from_millis(21_500)));
         let messages = self.insider(by, |insider| {
             insider.commit(Forced { takes_over: true, law: ForcedLaw::Epochs, ..Forced::default() })

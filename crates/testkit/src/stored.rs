@@ -1,7 +1,8 @@
-//! What the fuzzer drives for the store, and what replays its corpus: files of SPEC section 11.1, sealed on `ring`.
+//! What the fuzzer drives for the store, and what replays its corpus: files of SPEC section 11.1,
+//! sealed on `ring`.
 //!
-//! The first byte says what the rest is: a record's file or the index's, or what is sealed in one of them, or the content
-//! of a record of the library's own.
+//! The first byte says what the rest is: a record's file or the index's, or what is sealed in one
+//! of them, or the content of a record of the library's own.
 
 use std::{env, fs, path::PathBuf, process, sync::OnceLock};
 
@@ -19,8 +20,8 @@ use sottovoce::{
 
 const KEY: [u8; 32] = [42; 32];
 
-/// Any bytes in a store's directory: a typed error, or records within their bounds, which can be read, replaced and
-/// deleted and are the same for whoever opens the store next.
+/// Any bytes in a store's directory: a typed error, or records within their bounds, which can be
+/// read, replaced and deleted and are the same for whoever opens the store next.
 pub fn store(data: &[u8]) {
     let Some((mode, data)) = data.split_first() else { return };
     let directory = directory();

@@ -145,7 +145,8 @@ impl<'a> Storm<'a> {
         }
         let there = self.present();
         let Some(first) = there.first().copied() else {
-            // All were away at one time: what they had of the room was gone with them (SPEC section 7.10).
+            // All were away at one time: what they had of the room was gone with them (SPEC section
+            // 7.10).
             outcome.gone = true;
             return;
         };
@@ -322,8 +323,8 @@ impl<'a> Storm<'a> {
         })
     }
 
-    /// Nobody can let it in: it knocks, and nobody who is there may admit, or it comes back, and knows nobody who is there
-    /// (SPEC section 7.10).
+    /// Nobody can let it in: it knocks, and nobody who is there may admit, or it comes back, and
+    /// knows nobody who is there (SPEC section 7.10).
     fn is_shut_out(&self, peer: Peer) -> bool {
         let there = || self.peers.iter().filter(|other| self.net.is_present(**other));
         match self.net.devices[peer.0].room.status() {

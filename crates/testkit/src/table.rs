@@ -1,4 +1,5 @@
-//! Rooms round one table: every control message arrives at once, and every packet at everybody for whom it is not lost.
+//! Rooms round one table: every control message arrives at once, and every packet at everybody for
+//! whom it is not lost.
 //!
 //! Each member has a recorder, and a decoder for what it plays.
 
@@ -19,7 +20,8 @@ use sottovoce::{
 
 use crate::checkout;
 
-/// When every table here begins: now, because MLS holds the lifetimes of leaves against the system's clock.
+/// When every table here begins: now, because MLS holds the lifetimes of leaves against the
+/// system's clock.
 pub static BEGAN: LazyLock<UnixTime> = LazyLock::new(|| UnixTime::from(SystemTime::now()));
 pub const FRAME: Duration = Duration::from_millis(40);
 
@@ -36,7 +38,8 @@ pub struct Seated {
     pub opener: Opener,
     pub recorder: Option<Recorder>,
     pub events: Vec<Event>,
-    /// What this member plays of each speaker: what it opened and kept, through a decoder of its own.
+    /// What this member plays of each speaker: what it opened and kept, through a decoder of its
+    /// own.
     pub played: HashMap<MemberId, Played>,
     pub refused: Vec<Refusal>,
     pub not_kept: Vec<NotKept>,
@@ -158,7 +161,8 @@ impl Table {
         self.carry(from, &packet, lost_for);
     }
 
-    /// Speaks a recording at 48 kHz in packets of 40 ms; `each` comes before the packet with that number.
+    /// Speaks a recording at 48 kHz in packets of 40 ms; `each` comes before the packet with that
+    /// number.
     pub fn speak(&mut self, from: usize, pcm: &[i16], mut each: impl FnMut(&mut Self, usize) -> Vec<usize>) {
         let mut encoder = encoder();
         for (index, block) in pcm.chunks_exact(Frame::Ms40.samples()).enumerate() {
@@ -247,7 +251,8 @@ pub fn speech() -> Vec<i16> {
     let spec = reader.spec();
     let samples: Vec<i16> = reader.samples().map(Result::unwrap).collect();
     let mono: Vec<i16> = samples.chunks(spec.channels.into()).map(|frame| frame[0]).collect();
-    // Each sample for as long as it lasts: what matters here is that it is speech, not how it sounds.
+    // Each sample for as long as it lasts: what matters here is that it is speech, not how it
+    // sounds.
     let times = sottovoce::codec::SAMPLE_RATE / spec.sample_rate;
     mono.into_iter().flat_map(|sample| std::iter::repeat_n(sample, times as usize)).collect()
 }

@@ -1,4 +1,5 @@
-//! The fuzz target `voice`: a member seals whatever it likes, at whatever time, and a listener plays it.
+//! The fuzz target `voice`: a member seals whatever it likes, at whatever time, and a listener
+//! plays it.
 //!
 //! ```text
 //! input    [ what | length | packet ] ...       what: how time goes on, what the stamp says

@@ -1,4 +1,5 @@
-//! Misuse of the media plane that must not compile. A crate of its own: trybuild builds all that its crate depends on once more.
+//! Misuse of the media plane that must not compile. A crate of its own: trybuild builds all that
+//! its crate depends on once more.
 
 #[test]
 fn misuse_does_not_compile() {

@@ -9,7 +9,8 @@ use crate::transport::quic::{Pin, tls};
 
 /// A certificate, what vouches for it, and its private key.
 ///
-/// One that is pinned may be self-signed. It is then as good as the invite that names it, and never runs out.
+/// One that is pinned may be self-signed. It is then as good as the invite that names it, and never
+/// runs out.
 pub struct Certificate {
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,

@@ -513,7 +513,8 @@ const CHUNK: usize = 16 * 1024;
 const PACKETS_WAITING: usize = 64 * 1024;
 /// What a packet counts for above its own bytes.
 const OVERHEAD: usize = 64;
-/// Bytes of packets that the connection has at a time, which it sends in the order in which they came.
+/// Bytes of packets that the connection has at a time, which it sends in the order in which they
+/// came.
 const HANDED_OVER: usize = 4 * 1024;
 /// How often the rooms are told that a member is there, at most.
 const SIGNS_OF_LIFE: Duration = Duration::from_secs(1);

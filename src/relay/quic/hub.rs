@@ -60,7 +60,8 @@ impl Hub {
         self.awake.store(true, Ordering::SeqCst);
     }
 
-    /// Has a packet copied to these members. Too many at once push out the oldest of who sent most of them.
+    /// Has a packet copied to these members. Too many at once push out the oldest of who sent most
+    /// of them.
     pub(in crate::relay) fn forward(&self, from: Connection, packet: &[u8], to: &[Connection]) {
         if to.is_empty() {
             return;

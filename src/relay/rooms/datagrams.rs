@@ -113,8 +113,9 @@ impl Rooms {
         Some(from)
     }
 
-    /// An address is bound only for the holder of a ticket, and only after it proved by a cookie that it
-    /// receives what is sent there: otherwise a member could aim a room's packets at a bystander.
+    /// An address is bound only for the holder of a ticket, and only after it proved by a cookie
+    /// that it receives what is sent there: otherwise a member could aim a room's packets at a
+    /// bystander.
     fn handle_bind(
         &mut self,
         source: SocketAddr,
@@ -152,7 +153,8 @@ impl Rooms {
         }
     }
 
-    /// The sender of a datagram, if there is one and it keeps to its rate and its share of the room.
+    /// The sender of a datagram, if there is one and it keeps to its rate and its share of the
+    /// room.
     fn hear(
         &mut self,
         from: Option<Connection>,
@@ -204,7 +206,8 @@ mod tests {
         relay.join(ROOM, 1).unwrap();
         assert!(relay.bind(1_000, 9, Cookie::NONE).is_none());
         let Some(Datagram::Challenge(_, cookie)) = relay.bind(1_000, 1, Cookie::NONE) else { panic!() };
-        // Asked again, the relay repeats itself; a cookie seen at one address is worth nothing at another.
+        // Asked again, the relay repeats itself; a cookie seen at one address is worth nothing at
+        // another.
         assert!(relay.bind(1_000, 1, Cookie::NONE) == Some(Datagram::Challenge(Ticket([1; 16]), cookie)));
         assert!(matches!(relay.bind(2_000, 1, cookie), Some(Datagram::Challenge(..))));
         assert!(matches!(relay.bind(1_000, 1, cookie), Some(Datagram::Challenge(..))));
@@ -281,7 +284,8 @@ mod tests {
             assert_eq!(quic(&mut relay, forbidden), None);
         }
         assert_eq!(relay.rooms.counts.malformed, 3);
-        // A message of one reaches the outboxes of both kinds, and rings for those that nobody waits at.
+        // A message of one reaches the outboxes of both kinds, and rings for those that nobody
+        // waits at.
         assert!(relay.rooms.handle_control(ada.0, b"hello", relay.now).is_some());
         assert_eq!((ben.1.poll(), ada.1.poll()), (wire::frame(b"hello"), None));
         assert_eq!(rung.load(Ordering::Relaxed), 3);

@@ -6,8 +6,9 @@
 //! member: that price * members that are busy                 = the price of what the member sends
 //! ```
 //!
-//! Busy is who has yet to pay for what it sent. Somebody who uses less than its share is busy only for a part of the time, so what it
-//! leaves goes to the others, and the shares of all together are the whole.
+//! Busy is who has yet to pay for what it sent. Somebody who uses less than its share is busy only
+//! for a part of the time, so what it leaves goes to the others, and the shares of all together are
+//! the whole.
 
 use std::{
     collections::HashMap,
@@ -59,7 +60,8 @@ pub(super) struct Room {
 struct Use {
     /// Pays for the copies that went out.
     copies: Bucket,
-    /// What its members have between them in a second: bytes that are taken from them, and bytes of each copy.
+    /// What its members have between them in a second: bytes that are taken from them, and bytes of
+    /// each copy.
     rate: u32,
     copy_rate: u32,
     /// How many of them are busy.
@@ -187,7 +189,8 @@ impl Account {
         Self { bucket: Bucket::new(now), counted: false }
     }
 
-    /// Spends in any case, and tells how long the member is to wait. `least` is the price at the member's own rate.
+    /// Spends in any case, and tells how long the member is to wait. `least` is the price at the
+    /// member's own rate.
     pub(super) fn spend(
         &mut self,
         room: &mut Room,
@@ -228,7 +231,8 @@ impl Account {
 
 /// What a datagram counts for above its own bytes on a receiver's line.
 const HEADERS: usize = 64;
-/// What one copy of a datagram counts for above its own bytes: a system call costs as much as some hundred bytes.
+/// What one copy of a datagram counts for above its own bytes: a system call costs as much as some
+/// hundred bytes.
 const COPYING: usize = 320;
 /// How often the shares are found out.
 const REFRESH: Duration = Duration::from_millis(20);

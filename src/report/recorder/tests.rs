@@ -70,7 +70,8 @@ fn what_is_kept_is_what_was_opened() {
 #[test]
 fn the_window_passes_over_what_is_old_and_leaves_zeros() {
     let (mut recorder, now) = recorder(10, 3);
-    // Four times round the ring, so that it wraps, and the others' rings are looked after on the way.
+    // Four times round the ring, so that it wraps, and the others' rings are looked after on the
+    // way.
     recorder.record(&opened(&packet(0xee), 9, 256), now).unwrap();
     for tick in 0..400u32 {
         let at = now + Duration::from_millis(100) * tick;

@@ -1,4 +1,5 @@
-//! For how long a member who keeps, or a relay, can hold up a room (SECURITY.md, and SPEC section 7.19).
+//! For how long a member who keeps, or a relay, can hold up a room (SECURITY.md, and SPEC section
+//! 7.19).
 
 use super::*;
 

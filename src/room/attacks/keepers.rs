@@ -7,8 +7,8 @@ use crate::{
     mls::forge::{Forgery, Spoil},
 };
 
-/// The host's device dies, and the second of the others comes to keep the room, because the first, a
-/// rebel, does not take over. Returns the rebel, the keeper and somebody else.
+/// The host's device dies, and the second of the others comes to keep the room, because the first,
+/// a rebel, does not take over. Returns the rebel, the keeper and somebody else.
 fn a_room_without_rank() -> (Party, usize, usize, usize) {
     let mut party = Party::new(4);
     let order = party.order();

@@ -6,8 +6,8 @@ use crate::mls::forge;
 /// A point of small order: X25519 with it gives no secret, so nothing can be sealed to it.
 const NO_KEY: [u8; 32] = [0; 32];
 
-/// Member `who` asks the host for its place with a KeyPackage that shows these keys instead of its own: the
-/// init key, the key of the leaf.
+/// Member `who` asks the host for its place with a KeyPackage that shows these keys instead of its
+/// own: the init key, the key of the leaf.
 fn come_back_with(party: &mut Party, who: usize, seed: u8, keys: [Option<Vec<u8>>; 2]) {
     let now = party.now;
     let made_ms = party.rooms[0].out.clock.unix_ms(now);

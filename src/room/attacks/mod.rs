@@ -1,7 +1,8 @@
-//! Members who break the rules, with the keys of a member: no relay and no outsider can do these things.
+//! Members who break the rules, with the keys of a member: no relay and no outsider can do these
+//! things.
 //!
-//! Rooms stand in one process on virtual time. A rebel's room hears everything and says nothing of its
-//! own accord; the test speaks in its name, with its keys.
+//! Rooms stand in one process on virtual time. A rebel's room hears everything and says nothing of
+//! its own accord; the test speaks in its name, with its keys.
 
 mod beats;
 mod bounds;
@@ -202,8 +203,8 @@ impl Party {
         Message::Heartbeat(Heartbeat::new(beat, doors, &out.identity, &group_id, &salt, &mut out.rng))
     }
 
-    /// Standings of a room of rank, Unbans and Bans in two registers of `tags` tags that nobody has, as they
-    /// are shown.
+    /// Standings of a room of rank, Unbans and Bans in two registers of `tags` tags that nobody
+    /// has, as they are shown.
     fn words_about_nobody(&mut self, who: usize, tags: u16) -> Vec<Vec<u8>> {
         let own = IdentityKey::from_bytes(*self.rooms[who].out.identity.public());
         let law = self.memory(who).store.law();
@@ -267,7 +268,8 @@ impl Party {
         others
     }
 
-    /// The seconds in which a member may not send, of `seconds` during which `each` happens once a second.
+    /// The seconds in which a member may not send, of `seconds` during which `each` happens once a
+    /// second.
     fn silent_seconds(
         &mut self,
         who: usize,
@@ -289,7 +291,8 @@ impl Party {
         Message::decode(&whole).ok()
     }
 
-    /// How many messages of a kind the relay has seen from a room since the log had `since` entries.
+    /// How many messages of a kind the relay has seen from a room since the log had `since`
+    /// entries.
     fn count(&self, who: usize, since: usize, is_kind: impl Fn(&Message) -> bool) -> usize {
         let of_room = self.log.iter().skip(since).filter(|(from, _)| *from == who);
         of_room.filter_map(|(_, envelope)| self.read(envelope)).filter(is_kind).count()

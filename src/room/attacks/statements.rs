@@ -17,7 +17,8 @@ fn a_ban_is_shown_at_once_though_it_was_shown_before_with_a_false_signature() {
     party.deliver();
     party.pass(10 * SECOND);
     party.rebel(rebel);
-    // What the moderator will say, as anybody can tell who knows the law, under a signature of nobody.
+    // What the moderator will say, as anybody can tell who knows the law, under a signature of
+    // nobody.
     let key = IdentityKey::from_bytes(*party.rooms[moderator].out.identity.public());
     let about = {
         let own = IdentityKey::from_bytes(*party.rooms[rebel].out.identity.public());

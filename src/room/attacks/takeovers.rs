@@ -14,7 +14,8 @@ impl Party {
         self.deliver();
     }
 
-    /// A member that kept the room merges the takeover of another one at once, as no honest one does.
+    /// A member that kept the room merges the takeover of another one at once, as no honest one
+    /// does.
     fn give_way(&mut self, who: usize) {
         let now = self.now;
         let (out, memory, seat) = self.rooms[who].present().unwrap();
@@ -43,7 +44,8 @@ fn members_who_take_over_from_each_other_do_not_make_everybody_return_when_a_mod
     for rebel in rebels {
         party.rebel(*rebel);
     }
-    // Who has committed as often as members merge counts as silent: the next one takes over at once.
+    // Who has committed as often as members merge counts as silent: the next one takes over at
+    // once.
     for rebel in rebels.iter().chain(rebels) {
         if !party.seat(*rebel).keeps() {
             party.commit(*rebel, false);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Admitted, Doors};
 use crate::{
-    law::{Law, Rank, Register, Store},
+    law::Store,
     room::{
         answering::send_answer,
         outbox::{Outbox, own_key},
@@ -12,7 +12,6 @@ use crate::{
     },
     wire::{
         answer::{AnswerContent, Receipt, RefuseReason, Refused},
-        door::Badge,
         signed::Signed,
     },
 };
@@ -82,19 +81,3 @@ impl Doors {
         send_answer(out, store, self.key_exchange, one_use, reference, content);
     }
 }
-
-/// Signs the badge of a door, as the host.
-pub(in crate::room) fn badge(out: &Outbox, store: &Store, answer_key: [u8; 32]) -> Signed<Badge> {
-    let law = store.law();
-    let badge = Badge { answer_key, office: law.office().0, no: law.table_no().unwrap_or(0) };
-    Signed::badge(badge, &out.identity, &store.known().group_id().0)
-}
-
-/// Whether an open door may sign one more admission: it leaves words to its user (D4). The host has tables.
-pub(in crate::room) fn has_spare_words(law: &Law, out: &Outbox) -> bool {
-    let own = own_key(out);
-    law.rank_of(&own) == Rank::Host || law.spoken(&own, Register::Role) < OPEN_DOOR_WORDS
-}
-
-/// About so many tags a moderator has said roles when its open door asks its user instead.
-const OPEN_DOOR_WORDS: usize = 192;

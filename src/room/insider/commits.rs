@@ -120,8 +120,8 @@ impl Insider<'_> {
         commit.map_or_else(Vec::new, |commit| self.send(&Message::Mls(commit)))
     }
 
-    /// A commit of its own that this member merges: as the keeper another one of its chain, otherwise a takeover. What it
-    /// says leaves the room in the ordinary way.
+    /// A commit of its own that this member merges: as the keeper another one of its chain,
+    /// otherwise a takeover. What it says leaves the room in the ordinary way.
     pub fn commit_and_merge(&mut self, removes: &[MemberId]) {
         let now = self.now;
         let Ok((out, memory, seat)) = self.room.present() else { return };
@@ -130,8 +130,8 @@ impl Insider<'_> {
         let _ = seat.commit(out, memory, Work { removes, adds: Vec::new(), renews: true }, now);
     }
 
-    /// A group that this member makes up, with an old law, a friend who is out, and everybody whose KeyPackage it has: the
-    /// Welcome into it.
+    /// A group that this member makes up, with an old law, a friend who is out, and everybody whose
+    /// KeyPackage it has: the Welcome into it.
     ///
     /// `how` chooses: an older law, a law under another hash, or all that is known.
     pub fn made_up_welcome(&mut self, how: usize) -> Vec<Bytes> {

@@ -57,7 +57,8 @@ impl Insider<'_> {
         self.send(&Message::Mls(message))
     }
 
-    /// Asks the keeper for its place though it has one, with a KeyPackage that is so many milliseconds ahead.
+    /// Asks the keeper for its place though it has one, with a KeyPackage that is so many
+    /// milliseconds ahead.
     pub fn own_return(&mut self, ahead_ms: u64) -> Vec<Bytes> {
         let made_ms = self.room.out.stamp_ms(self.now).saturating_add(ahead_ms);
         let key_package = (|| {

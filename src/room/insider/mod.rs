@@ -41,7 +41,8 @@ use crate::{
 pub struct Loot {
     /// Laws that were known once, the oldest first.
     laws: Vec<LiveSet>,
-    /// KeyPackages of others: whose, and whether the owner waits for a Welcome by a return or by a knock.
+    /// KeyPackages of others: whose, and whether the owner waits for a Welcome by a return or by a
+    /// knock.
     packages: VecDeque<Package>,
     /// Keys of doors that false heartbeats showed, the newest last.
     doors: VecDeque<SealingSecret>,

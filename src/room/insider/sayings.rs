@@ -1,4 +1,5 @@
-//! What a hostile member says: false beats and words, statements of others' names, and its own at the edges.
+//! What a hostile member says: false beats and words, statements of others' names, and its own at
+//! the edges.
 
 use bytes::Bytes;
 
@@ -85,7 +86,8 @@ impl Insider<'_> {
         self.show(vec![written])
     }
 
-    /// A standing of this member, which counts if it has rank, with a number so far above the greatest that counts.
+    /// A standing of this member, which counts if it has rank, with a number so far above the
+    /// greatest that counts.
     pub fn standing(&mut self, about: MemberId, word: u8, above: u32) -> Vec<Bytes> {
         let own = self.room.out.id();
         let Some(said) = self.draft(own, about, word, above) else { return Vec::new() };

@@ -29,7 +29,8 @@ impl<'a> Witness<'a> {
         Some(self.0.seat()?.group.branch())
     }
 
-    /// Whether the law in the context of the epoch is the one that the member counts as the epoch's.
+    /// Whether the law in the context of the epoch is the one that the member counts as the
+    /// epoch's.
     pub fn agrees_with_its_context(&self) -> bool {
         self.0.seat().is_none_or(|seat| seat.group.context().law == seat.epoch_law.hash())
     }
@@ -111,7 +112,8 @@ impl<'a> Witness<'a> {
         self.0.seat().is_some_and(|seat| seat.returning.is_some())
     }
 
-    /// Everything that the member wants to be called for, and in how long; what is due has no time left.
+    /// Everything that the member wants to be called for, and in how long; what is due has no time
+    /// left.
     pub fn agenda(&self, now: Instant) -> Vec<(&'static str, Duration)> {
         let Some((memory, seat)) = self.0.memory().zip(self.0.seat()) else { return Vec::new() };
         let view = seat.view(memory, now);

@@ -1,5 +1,5 @@
-//! Our own speaker keys and their end: announced anew while they are in use, published when their time is over
-//! (SPEC sections 12.2 and 12.6).
+//! Our own speaker keys and their end: announced anew while they are in use, published when their
+//! time is over (SPEC sections 12.2 and 12.6).
 //!
 //! ```text
 //! epoch begins ── announced ── every 5 min ── epoch ends ── 30 min or as set ── published, wiped
@@ -19,7 +19,8 @@ use crate::{
 
 /// What we still have to say about our speaker keys. No clock: every moment is told.
 pub(in crate::room) struct Expiry {
-    /// For epochs that are to begin: seconds after an epoch in which its key stays private, 0 for ever.
+    /// For epochs that are to begin: seconds after an epoch in which its key stays private, 0 for
+    /// ever.
     holds: u32,
     /// The key of the present epoch.
     present: Option<Present>,
@@ -42,7 +43,8 @@ impl Expiry {
             after.map_or(0, |after| u32::try_from(after.as_secs()).unwrap_or(u32::MAX).max(MIN_HOLDS));
     }
 
-    /// An epoch begins in which we speak with the key of `seed`. Returns what the announcement has to promise.
+    /// An epoch begins in which we speak with the key of `seed`. Returns what the announcement has
+    /// to promise.
     pub(in crate::room) fn begin_epoch(&mut self, seed: Seed, now: Instant) -> u32 {
         let seed = (self.holds != 0).then_some(seed);
         self.present = Some(Present { holds: self.holds, seed, announced_at: now, renew_at: now + RENEW });

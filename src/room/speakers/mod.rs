@@ -1,5 +1,5 @@
-//! Speaker keys: announcing ours, believing those of others, asking for what is lacking, publishing what is
-//! over, making reports (SPEC section 12).
+//! Speaker keys: announcing ours, believing those of others, asking for what is lacking, publishing
+//! what is over, making reports (SPEC section 12).
 
 pub(super) mod announcing;
 mod asking;

@@ -1,5 +1,5 @@
-//! Where a room and reports meet: announcing, believing announcements, publishing keys, making a report
-//! (SPEC section 12).
+//! Where a room and reports meet: announcing, believing announcements, publishing keys, making a
+//! report (SPEC section 12).
 
 use std::{
     fmt,
@@ -24,17 +24,18 @@ use crate::{
 };
 
 impl Room {
-    /// A recorder for this room, to be owned by the audio thread; `None` until we are in, and in rooms whose
-    /// packets are not signed.
+    /// A recorder for this room, to be owned by the audio thread; `None` until we are in, and in
+    /// rooms whose packets are not signed.
     pub fn recorder(&self, keep: Keep, now: Instant) -> Option<Recorder> {
         let terms = self.memory()?.store.known().terms();
         (terms.authenticity == Authenticity::Signed).then(|| Recorder::new(keep, terms.packet_size, now))
     }
 
-    /// Makes a report of what a recorder of this room kept: a file that only the moderator can read.
+    /// Makes a report of what a recorder of this room kept: a file that only the moderator can
+    /// read.
     ///
-    /// It can be made for as long as the recorder keeps what it shows, also by somebody who was removed; not by
-    /// somebody who left, or when the room was closed.
+    /// It can be made for as long as the recorder keeps what it shows, also by somebody who was
+    /// removed; not by somebody who left, or when the room was closed.
     ///
     /// # Errors
     /// See [`ReportError`].
@@ -76,19 +77,21 @@ impl Room {
         to.seal(&plain).map_err(|failure| ReportError::Hpke(failure.0))
     }
 
-    /// How long after an epoch our speaker key of it is published, from the next epoch on; half an hour until
-    /// this is called, and never less. `None` is never.
+    /// How long after an epoch our speaker key of it is published, from the next epoch on; half an
+    /// hour until this is called, and never less. `None` is never.
     ///
-    /// After that, nobody can prove to outsiders what we said: anybody can have made it up. Others keep to it
-    /// only while this value lives and is asked for what it has to send, also when the room is over for us.
+    /// After that, nobody can prove to outsiders what we said: anybody can have made it up. Others
+    /// keep to it only while this value lives and is asked for what it has to send, also when the
+    /// room is over for us.
     pub fn publish_speaker_keys(&mut self, after: Option<Duration>) {
         self.out.reports.expiry.set(after);
     }
 
-    /// The private halves of speaker keys that were published in this room when their time was over, ours
-    /// included; the newest 1,024.
+    /// The private halves of speaker keys that were published in this room when their time was
+    /// over, ours included; the newest 1,024.
     ///
-    /// A speaker who publishes its key before that is not heard under it from then on, and takes nothing back.
+    /// A speaker who publishes its key before that is not heard under it from then on, and takes
+    /// nothing back.
     ///
     /// The further they are known, the less anybody proves with what was recorded.
     pub fn published_keys(&self) -> impl Iterator<Item = PublishedKey> + '_ {
@@ -144,8 +147,8 @@ impl Seat {
 }
 
 impl Room {
-    /// Takes private halves of speaker keys that a member publishes. Each proves itself: its public half was
-    /// announced.
+    /// Takes private halves of speaker keys that a member publishes. Each proves itself: its public
+    /// half was announced.
     ///
     /// One that is published before its time silences its speaker and is not counted as published.
     pub(in crate::room) fn hear_spent(
@@ -230,7 +233,8 @@ pub enum ReportError {
     Excerpt(ExcerptError),
     /// There is nothing in the excerpt.
     Empty,
-    /// What binds these packets to an identity is not here: they are from another room, too old, or we left.
+    /// What binds these packets to an identity is not here: they are from another room, too old, or
+    /// we left.
     Unvouched,
     /// It would have more than 33,001 packets or 255 epochs: take a shorter window.
     TooLarge,

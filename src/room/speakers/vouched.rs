@@ -1,4 +1,5 @@
-//! What others' leaves said of their speaker keys, for as long as a report may need it (SPEC section 12.2).
+//! What others' leaves said of their speaker keys, for as long as a report may need it (SPEC
+//! section 12.2).
 //!
 //! ```text
 //! announcement > signature, time > heard for 15 minutes > announced again, or not heard any more
@@ -166,8 +167,8 @@ impl Vouched {
             .collect()
     }
 
-    /// Whether a leaf need not be asked for its key: it announced one in the present epoch not too long ago, or
-    /// published it.
+    /// Whether a leaf need not be asked for its key: it announced one in the present epoch not too
+    /// long ago, or published it.
     pub(in crate::room) fn hears(&self, leaf: Leaf) -> bool {
         let mut present = self.entries.iter().rev().take_while(|entry| entry.ended.is_none());
         let published =
@@ -217,7 +218,8 @@ impl Vouched {
 
     /// The private half of a key is out. From now on nobody is heard under it.
     ///
-    /// Before its time the publication counts for nothing else: packets that were heard can still be reported.
+    /// Before its time the publication counts for nothing else: packets that were heard can still
+    /// be reported.
     pub(in crate::room) fn publish(&mut self, public: &[u8; 32], unix: UnixTime) -> Publication {
         let Some(known) = self.known.get_mut(public) else { return Publication::Unknown };
         known.published = true;

@@ -15,8 +15,8 @@ use bytes::Bytes;
 
 use crate::transport::{Dice, Inbound, RelayName, RoomHandle, Transport, TransportError};
 
-/// What a hostile middle does. On the control lane, which is reliable, it adds and holds back; on the media lane
-/// it takes away as well.
+/// What a hostile middle does. On the control lane, which is reliable, it adds and holds back; on
+/// the media lane it takes away as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Attack {

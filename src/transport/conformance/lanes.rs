@@ -317,7 +317,8 @@ fn back_pressure<T: Transport>(stage: &Stage<T>) -> Outcome {
         ada.send_media(&[8; MAX_MEDIA]).map_err(|error| format!("a packet was not taken: {error}"))?;
     }
     require(start.elapsed() < stage.options.patience, || "sending packets waited".to_owned())?;
-    // What the deaf one has is the beginning, without a hole; after it the connection may have ended.
+    // What the deaf one has is the beginning, without a hole; after it the connection may have
+    // ended.
     let mut next = 0;
     let until = deaf.now() + stage.options.patience;
     while next < MESSAGES {
@@ -413,7 +414,8 @@ fn reconnect<T: Transport>(stage: &Stage<T>) -> Outcome {
             say(&mut ada, "to nobody")?;
         }
         block_on(ben.connect(stage.room)).map_err(|error| format!("cannot connect again: {error}"))?;
-        // What was said before may still be on its way to a relay that keeps it; what comes now must come.
+        // What was said before may still be on its way to a relay that keeps it; what comes now
+        // must come.
         say(&mut ada, welcome)?;
         let until = Instant::now() + stage.options.patience;
         while stage.control(&mut ben)? != welcome {

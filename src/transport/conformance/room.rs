@@ -1,4 +1,5 @@
-//! A room through a hostile middle, one attack after the other, and what must be so whatever the middle does.
+//! A room through a hostile middle, one attack after the other, and what must be so whatever the
+//! middle does.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -180,7 +181,8 @@ impl<T: Transport> Play<T> {
         }
     }
 
-    /// Goes on, without any attack, until all who are there are in one epoch, see each other and hear each other.
+    /// Goes on, without any attack, until all who are there are in one epoch, see each other and
+    /// hear each other.
     fn settle(&mut self, when: &str) -> Outcome {
         self.middle.attack(Attack::None);
         let deadline = Instant::now() + self.patience;
@@ -278,8 +280,9 @@ fn calm<T: Transport>(stage: &Stage<T>) -> Outcome {
     play.settle("after two commits")
 }
 
-/// What was heard must have been sealed, once, by who is named: [`Play::take`] sees to that all the time. Here the
-/// attack is given a chance, and the room has to go on meanwhile, if it can, and afterwards in any case.
+/// What was heard must have been sealed, once, by who is named: [`Play::take`] sees to that all the
+/// time. Here the attack is given a chance, and the room has to go on meanwhile, if it can, and
+/// afterwards in any case.
 fn attacked<T: Transport>(stage: &Stage<T>, attack: Attack) -> Outcome {
     let middle = Middle::new(stage.options.seed);
     if attack == Attack::CrossRooms {

@@ -1,4 +1,5 @@
-//! Time for the tasks of a connection: they ask to be woken, the thread of the connection tells what time it is.
+//! Time for the tasks of a connection: they ask to be woken, the thread of the connection tells
+//! what time it is.
 
 use std::{
     cell::{Cell, RefCell},

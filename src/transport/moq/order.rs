@@ -1,4 +1,5 @@
-//! What a member says, put into the order in which it said it, and each thing taken once (SPEC section 8.8).
+//! What a member says, put into the order in which it said it, and each thing taken once (SPEC
+//! section 8.8).
 
 use std::{
     collections::BTreeMap,

@@ -22,7 +22,8 @@ impl Place {
         Self { room, own }
     }
 
-    /// Whether that is the path of another connection in the room: what else a relay announces there is not one of ours.
+    /// Whether that is the path of another connection in the room: what else a relay announces
+    /// there is not one of ours.
     pub(super) fn is_of_another(&self, path: &str) -> bool {
         let member = path.strip_prefix(self.room.as_str()).and_then(|rest| rest.strip_prefix('/'));
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);

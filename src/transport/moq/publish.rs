@@ -102,9 +102,11 @@ pub(super) fn mouth() -> (origin::Producer, origin::Driver) {
     origin::Producer::new(config)
 }
 
-/// Up to which age messages are asked for by whoever comes in: with time to spare before they are gone.
+/// Up to which age messages are asked for by whoever comes in: with time to spare before they are
+/// gone.
 const RECENT: Duration = Duration::from_secs(5);
-/// Bytes of messages that may be sent at once, and in each second after that; each counts for more than its length.
+/// Bytes of messages that may be sent at once, and in each second after that; each counts for more
+/// than its length.
 const BURST: f64 = 1024.0 * 1024.0;
 const RATE: f64 = 256.0 * 1024.0;
 const OVERHEAD: usize = 66;

@@ -64,8 +64,9 @@ struct Heard {
 }
 
 struct Presence {
-    /// Since when it is no longer announced. What is known of its messages is kept for a while: a relay that takes another way to it
-    /// may withdraw it first, and nothing of what it says meanwhile may be passed over.
+    /// Since when it is no longer announced. What is known of its messages is kept for a while: a
+    /// relay that takes another way to it may withdraw it first, and nothing of what it says
+    /// meanwhile may be passed over.
     gone: Option<Instant>,
     /// Tasks that hear it.
     tasks: u8,
@@ -101,7 +102,8 @@ impl Others {
         Self { heard: Rc::new(heard), lanes, announced, tasks: Tasks::new(), place: place.clone() }
     }
 
-    /// Does what can be done now. Fails when a message is lost, or the relay brings more members than a room has.
+    /// Does what can be done now. Fails when a message is lost, or the relay brings more members
+    /// than a room has.
     pub(super) fn poll(&mut self, waiter: &Waiter) -> Result<(), Lost> {
         while let Poll::Ready(update) = self.announced.poll_next(waiter) {
             let update = update.ok_or(Lost)?;
@@ -357,7 +359,8 @@ async fn hear_packets(heard: &Heard, path: &str, window: &mut Window, failures: 
     }
 }
 
-/// What the others have said and was not read, in bytes. Above it the oldest is lost, and with it the connection.
+/// What the others have said and was not read, in bytes. Above it the oldest is lost, and with it
+/// the connection.
 const HEARD: u64 = 8 * 1024 * 1024;
 /// Bytes of messages that wait for an earlier one of their member, of all members together.
 const HELD: usize = 4 * 1024 * 1024;

@@ -5,7 +5,8 @@
 //! thread of the connection -> Link::handle_events -> wakers    (what came in wakes who waits for it)
 //! ```
 //!
-//! Everything happens on the thread of the connection; the lock is there because `moq-net` wants to be able to move a session.
+//! Everything happens on the thread of the connection; the lock is there because `moq-net` wants to
+//! be able to move a session.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -16,7 +16,8 @@ use super::session::{Link, lock, park};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Codes {
     Plain,
-    /// In the space of HTTP/3, where WebTransport has them: relays are about that end a session over others, without WebTransport too.
+    /// In the space of HTTP/3, where WebTransport has them: relays are about that end a session
+    /// over others, without WebTransport too.
     WebTransport,
 }
 

@@ -1,4 +1,5 @@
-//! QUIC and TLS as a member speaks them to a MoQ relay: who is believed, and what is agreed upon (SPEC section 8.8).
+//! QUIC and TLS as a member speaks them to a MoQ relay: who is believed, and what is agreed upon
+//! (SPEC section 8.8).
 
 use std::{sync::Arc, time::Duration};
 

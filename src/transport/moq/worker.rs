@@ -1,4 +1,5 @@
-//! The thread of a connection: time, a socket, QUIC, MoQ and the room, each of which only does something when it is polled.
+//! The thread of a connection: time, a socket, QUIC, MoQ and the room, each of which only does
+//! something when it is polled.
 
 use std::{
     collections::VecDeque,
@@ -209,8 +210,8 @@ impl Worker {
             let said = joined.say(&self.line, &mut self.packets, datagrams, now);
             if said? && end == End::Finish {
                 let since = *joined.finished.get_or_insert(now);
-                // What has arrived at a relay is not yet read there, and is lost with the connection; and a track that is ended
-                // at once leaves groups behind.
+                // What has arrived at a relay is not yet read there, and is lost with the
+                // connection; and a track that is ended at once leaves groups behind.
                 let wait = if joined.voice.is_heard() { ON_ITS_WAY } else { UNHEARD };
                 self.leave_at = Some((since + wait).max(now + LOOK_AGAIN));
                 if now >= since + wait && lock(&self.link).has_arrived() {

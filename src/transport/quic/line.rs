@@ -57,7 +57,8 @@ impl Line {
         }
     }
 
-    // ---- the application's side ------------------------------------------------------------------------
+    // ---- the application's side
+    // ------------------------------------------------------------------------
 
     /// Queues a frame, waiting for room.
     pub(in crate::transport) fn send_control(&self, frame: Bytes) -> Result<(), TransportError> {
@@ -125,7 +126,8 @@ impl Line {
         let _ = self.waker.wake();
     }
 
-    // ---- the thread's side -----------------------------------------------------------------------------
+    // ---- the thread's side
+    // -----------------------------------------------------------------------------
 
     /// The next frame to write.
     pub(in crate::transport) fn next_control(&self) -> Option<Bytes> {
@@ -145,7 +147,8 @@ impl Line {
         self.lock().end
     }
 
-    /// Hands a message to the application; gives it back if there is no room, and then there will be a wake.
+    /// Hands a message to the application; gives it back if there is no room, and then there will
+    /// be a wake.
     pub(in crate::transport) fn deliver(&self, message: Bytes) -> Result<(), Bytes> {
         let message = match self.inbox.try_push_control(message) {
             Ok(()) => return Ok(()),

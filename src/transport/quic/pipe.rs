@@ -42,7 +42,8 @@ impl Pipe {
         let socket = Socket::bind(any, BATCH).map_err(|_| TransportError::Exhausted)?;
         let mut endpoint = Endpoint::new(Arc::new(EndpointConfig::default()), None, true, None);
         let connected = endpoint.connect(Instant::now(), config, remote, host);
-        // The host is no name that a certificate could be for, or the address none that could be reached.
+        // The host is no name that a certificate could be for, or the address none that could be
+        // reached.
         let (handle, connection) = connected.map_err(|_| TransportError::Unreachable)?;
         let probe = Probe::of_member(gate, Instant::now());
         Ok((Self { socket, endpoint, handle, probe, transmit: Vec::new() }, connection))
@@ -105,8 +106,8 @@ impl Pipe {
     }
 }
 
-/// What a connection that was lost before the relay let the member in means to whoever wanted it. `rejected` if the relay's
-/// certificate was not the right one.
+/// What a connection that was lost before the relay let the member in means to whoever wanted it.
+/// `rejected` if the relay's certificate was not the right one.
 pub(in crate::transport) fn why(reason: &ConnectionError, rejected: bool) -> TransportError {
     match reason {
         _ if rejected => TransportError::WrongCertificate,

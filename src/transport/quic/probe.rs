@@ -1,8 +1,10 @@
-//! Two packets a second to a side that does not answer, however much is on its way to it (SPEC section 8.2.8).
+//! Two packets a second to a side that does not answer, however much is on its way to it (SPEC
+//! section 8.2.8).
 //!
-//! QUIC doubles the time between two probes for as long as nothing is acknowledged (RFC 9002 section 6.2.1), and sends nothing
-//! else while the congestion window is full. After an outage of 25 seconds the next probe can be 25 seconds away, and with it the
-//! end of the outage. Here it is half a second at most.
+//! QUIC doubles the time between two probes for as long as nothing is acknowledged (RFC 9002
+//! section 6.2.1), and sends nothing else while the congestion window is full. After an outage of
+//! 25 seconds the next probe can be 25 seconds away, and with it the end of the outage. Here it is
+//! half a second at most.
 
 use std::{
     any::Any,
@@ -151,7 +153,8 @@ impl Controller for Gated<Box<dyn Controller>> {
     }
 }
 
-/// How long something may wait for an acknowledgement before a probe is sent, and between two of them.
+/// How long something may wait for an acknowledgement before a probe is sent, and between two of
+/// them.
 const UNANSWERED: Duration = Duration::from_millis(500);
 /// The same for a member while it has nothing to say.
 const SILENT: Duration = Duration::from_secs(1);

@@ -20,7 +20,8 @@ pub(crate) struct Arrived {
     pub(crate) bytes: BytesMut,
 }
 
-/// Reads many datagrams a system call where the system can, and never waits but in [`Socket::wait`].
+/// Reads many datagrams a system call where the system can, and never waits but in
+/// [`Socket::wait`].
 pub(crate) struct Socket {
     socket: mio::net::UdpSocket,
     state: UdpSocketState,

@@ -1,5 +1,5 @@
-//! TLS and QUIC as the relay and its members speak it: who is believed, and nothing by which two connections of
-//! one member could be told to be one's (SPEC section 8.2.8).
+//! TLS and QUIC as the relay and its members speak it: who is believed, and nothing by which two
+//! connections of one member could be told to be one's (SPEC section 8.2.8).
 
 use std::{
     sync::{Arc, atomic::AtomicBool},
@@ -95,8 +95,8 @@ fn transport(gate: &Gate) -> TransportConfig {
     transport
 }
 
-/// A relay sends each member far more packets than it needs to hear of at once: acknowledging each costs both
-/// sides more than the packets themselves.
+/// A relay sends each member far more packets than it needs to hear of at once: acknowledging each
+/// costs both sides more than the packets themselves.
 fn fewer_answers() -> AckFrequencyConfig {
     let mut frequency = AckFrequencyConfig::default();
     frequency.ack_eliciting_threshold(VarInt::from_u32(10)).max_ack_delay(Some(Duration::from_millis(100)));

@@ -60,7 +60,8 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    /// Prepares to reach the relay, and sends nothing yet. `opening` is the first that the relay is told.
+    /// Prepares to reach the relay, and sends nothing yet. `opening` is the first that the relay is
+    /// told.
     pub(super) fn new(
         remote: SocketAddr,
         host: &str,

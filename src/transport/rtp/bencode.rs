@@ -1,4 +1,5 @@
-//! Reading bencoded answers. They come from a relay, so nothing in them is believed to be well-formed.
+//! Reading bencoded answers. They come from a relay, so nothing in them is believed to be
+//! well-formed.
 
 /// A value in an answer.
 #[derive(Debug, PartialEq, Eq)]

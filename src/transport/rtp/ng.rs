@@ -1,4 +1,5 @@
-//! rtpengine's control protocol: a cookie and a bencoded dictionary in a datagram, and the answer likewise.
+//! rtpengine's control protocol: a cookie and a bencoded dictionary in a datagram, and the answer
+//! likewise.
 
 use std::{
     io::ErrorKind,
@@ -28,7 +29,8 @@ pub(super) enum NgError {
 }
 
 impl Ng {
-    /// Talks to this address and hears nobody else. `random` keeps the answers of two members apart.
+    /// Talks to this address and hears nobody else. `random` keeps the answers of two members
+    /// apart.
     pub(super) fn new(relay: SocketAddr, local: SocketAddr, random: [u8; 8]) -> std::io::Result<Self> {
         let socket = UdpSocket::bind(local)?;
         socket.connect(relay)?;

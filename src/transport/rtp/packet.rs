@@ -1,4 +1,5 @@
-//! The RTP header around a sealed packet (RFC 3550 section 5.1). Nothing above depends on what it says.
+//! The RTP header around a sealed packet (RFC 3550 section 5.1). Nothing above depends on what it
+//! says.
 
 use crate::transport::MAX_MEDIA;
 
@@ -36,7 +37,8 @@ impl Stream {
     }
 }
 
-/// The sealed packet in an RTP packet; `None` if that is none, or nothing but padding, or longer than one may be.
+/// The sealed packet in an RTP packet; `None` if that is none, or nothing but padding, or longer
+/// than one may be.
 pub(super) fn payload(packet: &[u8]) -> Option<&[u8]> {
     let (header, mut rest) = packet.split_at_checked(HEADER)?;
     let first = header.first()?;

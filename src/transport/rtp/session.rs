@@ -1,4 +1,5 @@
-//! Finding the others by the slots of a room, and holding one while there is something to send (SPEC section 8.7).
+//! Finding the others by the slots of a room, and holding one while there is something to send
+//! (SPEC section 8.7).
 
 use std::{
     net::SocketAddr,
@@ -103,7 +104,8 @@ impl Session {
         Ok(())
     }
 
-    // ---- the slot of this member -----------------------------------------------------------------------
+    // ---- the slot of this member
+    // -----------------------------------------------------------------------
 
     fn hold_a_slot(&mut self) -> Result<(), NgError> {
         let mut lost = None;
@@ -120,7 +122,8 @@ impl Session {
                         self.let_go(slot);
                         lost = Some(slot);
                     }
-                    // Ours was deleted. If there is another call in its place, that one is all right.
+                    // Ours was deleted. If there is another call in its place, that one is all
+                    // right.
                     _ => self.release(),
                 }
             }
@@ -154,8 +157,9 @@ impl Session {
         self.lane.outgoing().to = None;
     }
 
-    /// Has the call of a slot deleted. One at which two have published is of no use to either: a relay goes on listening to
-    /// one, and names the other. So whoever sees it ends it and goes elsewhere, and the other begins anew.
+    /// Has the call of a slot deleted. One at which two have published is of no use to either: a
+    /// relay goes on listening to one, and names the other. So whoever sees it ends it and goes
+    /// elsewhere, and the other begins anew.
     fn let_go(&mut self, slot: Slot) {
         self.release();
         let call = self.call(slot);
@@ -165,7 +169,8 @@ impl Session {
         let _ = self.ng.ask("delete", &arguments, BRIEFLY, |_| Some(()));
     }
 
-    /// The address that the slot's speaker has given, if there is a speaker, and the port where it is published.
+    /// The address that the slot's speaker has given, if there is a speaker, and the port where it
+    /// is published.
     fn holder(&mut self, slot: Slot) -> Result<Option<(SocketAddr, u16)>, NgError> {
         let call = self.call(slot);
         let arguments = [("call-id", call.as_str()), ("from-tag", PUBLISHER)];
@@ -193,7 +198,8 @@ impl Session {
         self.allowed(address)
     }
 
-    // ---- the others ------------------------------------------------------------------------------------
+    // ---- the others
+    // ------------------------------------------------------------------------------------
 
     fn look_for_others(&mut self) -> Result<(), NgError> {
         self.drop_the_gone()?;

@@ -86,14 +86,16 @@ pub(super) const PACE: Pace = Pace {
     silence_timeout: Duration::from_secs(35),
 };
 
-/// Fills the inbox from the media lane until the inbox is closed or the relay is silent for too long.
+/// Fills the inbox from the media lane until the inbox is closed or the relay is silent for too
+/// long.
 pub(super) fn read(media: &UdpSocket, ticket: Ticket, inbox: &Inbox, pace: &Pace) {
     let mut binding = Binding { ticket, cookie: Cookie::NONE };
     let mut buffer = [0; MAX_MEDIA + 1];
     let (mut asked, mut confirmed) = (Instant::now(), Instant::now());
     let mut proved = false;
     while !inbox.is_closed() && confirmed.elapsed() < pace.silence_timeout {
-        // Keeps the way through any address translation open, and finds out within a second or two if it has moved.
+        // Keeps the way through any address translation open, and finds out within a second or two
+        // if it has moved.
         let pause = if confirmed >= asked { pace.keep_alive } else { pace.retry };
         if asked.elapsed() >= pause {
             (asked, proved) = (Instant::now(), false);
@@ -124,8 +126,9 @@ pub(super) fn read(media: &UdpSocket, ticket: Ticket, inbox: &Inbox, pace: &Pace
     }
 }
 
-/// How long a full send buffer may hold up `send_media`, before the packet is dropped: the shortest that
-/// works everywhere. A socket that another thread reads from cannot be made non-blocking for sends alone.
+/// How long a full send buffer may hold up `send_media`, before the packet is dropped: the shortest
+/// that works everywhere. A socket that another thread reads from cannot be made non-blocking for
+/// sends alone.
 const SEND_TIMEOUT: Duration = Duration::from_millis(1);
 /// Between two requests while not yet bound, and how many there are.
 const BIND_INTERVAL: Duration = Duration::from_millis(200);
@@ -147,7 +150,8 @@ mod tests {
     }
 
     /// Lets `relay` play the relay's part against a lane that is already bound, then ends the lane.
-    /// `relay` is given its socket, the lane's inbox, and what tells whether the lane has ended by itself.
+    /// `relay` is given its socket, the lane's inbox, and what tells whether the lane has ended by
+    /// itself.
     fn against(pace: &Pace, relay: impl FnOnce(&UdpSocket, &Inbox, &dyn Fn() -> bool)) {
         let [ours, theirs] = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
         ours.connect(theirs.local_addr().unwrap()).unwrap();

@@ -66,7 +66,8 @@ impl Feeds {
         self.0.iter().find(|(_, known)| known.handle == Some(handle)).map(|(feed, _)| *feed)
     }
 
-    /// Begins anew a little later: those who have just begun to speak may not be there for Janus yet.
+    /// Begins anew a little later: those who have just begun to speak may not be there for Janus
+    /// yet.
     pub(super) fn retry(&mut self, feed: u64, link: &mut Link, now: Instant) {
         let Some(known) = self.0.get_mut(&feed) else { return };
         known.let_go(link, now);

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::{keys::derive::hkdf_sha256, transport::RoomHandle};
 
-/// What a room is called, and what lets in and ends it. All of it comes from the handle, so that only who has that can
-/// join, and none of it tells the handle.
+/// What a room is called, and what lets in and ends it. All of it comes from the handle, so that
+/// only who has that can join, and none of it tells the handle.
 pub(super) struct Room {
     number: u64,
     pin: String,

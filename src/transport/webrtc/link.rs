@@ -111,8 +111,8 @@ impl Link {
     }
 }
 
-/// A description of a peer connection, without this member's addresses: Janus learns where it is from the first datagram, and
-/// need not know what it is called in a network of its own.
+/// A description of a peer connection, without this member's addresses: Janus learns where it is
+/// from the first datagram, and need not know what it is called in a network of its own.
 pub(super) fn jsep(kind: &str, sdp: &str) -> Value {
     let sdp: String = sdp.split_inclusive('\n').filter(|line| !line.starts_with("a=candidate:")).collect();
     json!({ "type": kind, "sdp": sdp, "e2ee": true, "trickle": true })

@@ -55,7 +55,8 @@ impl Peer {
         let mid = changes.add_media(MediaKind::Audio, Direction::SendOnly, name.clone(), name, None);
         let (offer, pending) = changes.apply()?;
         let [a, b, time @ ..] = random;
-        // Below half, so that it does not wrap while the other side may have missed the first packets.
+        // Below half, so that it does not wrap while the other side may have missed the first
+        // packets.
         let sequence = u64::from(u16::from_be_bytes([a, b]) >> 1);
         let time = u32::from_be_bytes(time);
         peer.sends = Some(Stream { mid, pending: Some(pending), sequence, time });

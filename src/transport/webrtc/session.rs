@@ -1,4 +1,5 @@
-//! A member's part in a VideoRoom: coming in, hearing who speaks, speaking, leaving (SPEC section 8.9). It opens no socket.
+//! A member's part in a VideoRoom: coming in, hearing who speaks, speaking, leaving (SPEC section
+//! 8.9). It opens no socket.
 
 use std::{
     net::SocketAddr,
@@ -217,7 +218,8 @@ impl Session {
         }
     }
 
-    // ---- speaking --------------------------------------------------------------------------------------
+    // ---- speaking
+    // --------------------------------------------------------------------------------------
 
     /// Sends a sealed packet, or begins to speak and drops it.
     pub(super) fn send(&mut self, packet: &[u8], now: Instant, take: impl FnMut(Brought<'_>)) {
@@ -269,7 +271,8 @@ impl Session {
         self.speaking = Speaking::No;
     }
 
-    // ---- time and datagrams ----------------------------------------------------------------------------
+    // ---- time and datagrams
+    // ----------------------------------------------------------------------------
 
     pub(super) fn handle_datagram(
         &mut self,
@@ -315,7 +318,8 @@ impl Session {
         self.feeds.handle_timeout(&mut self.link, now, take);
     }
 
-    // ---- the end ---------------------------------------------------------------------------------------
+    // ---- the end
+    // ---------------------------------------------------------------------------------------
 
     /// Leaves the room, and has Janus end it if nobody is left.
     pub(super) fn leave(&mut self, now: Instant, take: impl FnMut(Brought<'_>)) {

@@ -101,8 +101,9 @@ fn a_welcome_survives_replays_and_ten_thousand_forged_fragments_of_holders_of_th
     let welcome = scene.message(500_000);
     let envelopes = scene.seal(&welcome);
     assert_eq!(envelopes.len(), 32);
-    // Most of the forged fragments begin messages of their own; the others carry the nonce, the length and
-    // the index of the Welcome, which all who hold the lane key can read, and a path that they made up.
+    // Most of the forged fragments begin messages of their own; the others carry the nonce, the
+    // length and the index of the Welcome, which all who hold the lane key can read, and a path
+    // that they made up.
     let fields = {
         let content = scene.lane.open(&envelopes[1]).unwrap();
         let mut reader = Reader::new(&content[1..]);
@@ -135,7 +136,8 @@ fn a_welcome_survives_replays_and_ten_thousand_forged_fragments_of_holders_of_th
 #[test]
 fn long_messages_that_crawl_do_not_keep_others_out() {
     let mut scene = Scene::new();
-    // Messages of eight parts fill the inbox, and each moves on once in nine seconds: 116 kB in a second.
+    // Messages of eight parts fill the inbox, and each moves on once in nine seconds: 116 kB in a
+    // second.
     let long: Vec<Vec<Bytes>> = (0..64)
         .map(|_| {
             let message = scene.message(20 * PART);
@@ -174,7 +176,8 @@ fn a_flood_that_begins_before_a_message_does_not_keep_it_out() {
 #[test]
 fn messages_that_a_stranger_begins_and_keeps_moving_keep_no_message_out() {
     let mut scene = Scene::new();
-    // Each has more parts than an honest one when it begins, and gets another before it stands still.
+    // Each has more parts than an honest one when it begins, and gets another before it stands
+    // still.
     let mut begun: Vec<_> = (0..85).map(|_| scene.begun(MAX_MESSAGE, 14)).collect();
     for begun in &mut begun {
         let first: Vec<_> = begun.drain(..6).collect();

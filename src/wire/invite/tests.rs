@@ -135,7 +135,8 @@ fn a_link_with_eight_long_relays_fits() {
 #[test]
 fn a_qr_code_is_of_a_version_that_phones_read_with_ease() {
     let pinned = format!("quic:203.0.113.7:4434#{}", "x".repeat(43));
-    // How many characters of its alphanumeric mode a code holds at error correction M (ISO/IEC 18004 table 7).
+    // How many characters of its alphanumeric mode a code holds at error correction M (ISO/IEC
+    // 18004 table 7).
     let (version_10, version_11, version_13) = (311, 366, 483);
     for (relays, holds) in [
         (&["relay.example:443"][..], version_10),

@@ -1,7 +1,8 @@
-//! davey 0.2 as a contestant of `cargo bench --bench packet`, behind the protocol of benches/peers/README.md.
+//! davey 0.2 as a contestant of `cargo bench --bench packet`, behind the protocol of
+//! benches/peers/README.md.
 //!
-//! Two sessions of a group of two, made the way a voice gateway makes one: it proposes to add the second
-//! member, the first commits, the second takes the welcome. Then batches on request.
+//! Two sessions of a group of two, made the way a voice gateway makes one: it proposes to add the
+//! second member, the first commits, the second takes the welcome. Then batches on request.
 
 use std::{
     error::Error,

@@ -240,7 +240,8 @@ fn percent(value: &OsStr) -> Result<f64, String> {
     number.ok_or_else(|| format!("a percentage from {} to {}", LOSS.start(), LOSS.end()))
 }
 
-/// A host, a speaker, one to be banned and one who comes late, up to what one machine plays in real time.
+/// A host, a speaker, one to be banned and one who comes late, up to what one machine plays in real
+/// time.
 const MEMBERS: RangeInclusive<usize> = 5..=64;
 /// Long enough for a ban half way, short enough to keep every recording in memory.
 const SECONDS: RangeInclusive<u32> = 4..=600;

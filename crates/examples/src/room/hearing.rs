@@ -1,4 +1,5 @@
-//! From packets to sound, twice: as they came out of the seal, and as they were before they went in.
+//! From packets to sound, twice: as they came out of the seal, and as they were before they went
+//! in.
 
 use std::collections::HashMap;
 
@@ -17,9 +18,11 @@ pub struct Hearing {
     pub different: u64,
 }
 
-/// Decodes what `listener` opened, and beside it the same packets as they were before they were sealed.
+/// Decodes what `listener` opened, and beside it the same packets as they were before they were
+/// sealed.
 ///
-/// Both decoders conceal the same packets, namely those that did not come, so every difference is the seal's.
+/// Both decoders conceal the same packets, namely those that did not come, so every difference is
+/// the seal's.
 pub fn listen(listener: &Outcome, speakers: &[&Outcome], samples: usize) -> Result<Hearing, String> {
     let mut mix = vec![0i32; samples];
     let mut hearing = Hearing { mix: Vec::new(), compared: 0, different: 0 };
@@ -44,7 +47,8 @@ pub fn listen(listener: &Outcome, speakers: &[&Outcome], samples: usize) -> Resu
     Ok(hearing)
 }
 
-/// What somebody hears who takes bytes for Opus packets of 40 ms: silence where the decoder refuses.
+/// What somebody hears who takes bytes for Opus packets of 40 ms: silence where the decoder
+/// refuses.
 pub fn play(packets: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Result<Vec<i16>, String> {
     let mut ear = Ear::new()?;
     let mut sound = Vec::new();

@@ -1,4 +1,5 @@
-//! One member of the room, on a thread of its own: it joins, speaks on a fixed tick if it may, and keeps what it hears.
+//! One member of the room, on a thread of its own: it joins, speaks on a fixed tick if it may, and
+//! keeps what it hears.
 //!
 //! ```text
 //! story > orders > member > news > story        when it is over: Outcome
@@ -312,8 +313,9 @@ impl Member {
 
 /// Knocks like a guest, and from the ban on tries everything it has on every packet.
 ///
-/// It does not run the library's loop but one of its own, which drops the commit that removes it, so that its
-/// room goes on ratcheting the keys of the epoch it was in, and which never gives a key away.
+/// It does not run the library's loop but one of its own, which drops the commit that removes it,
+/// so that its room goes on ratcheting the keys of the epoch it was in, and which never gives a key
+/// away.
 pub fn rebel(
     person: &Person,
     relay: &RelayName,
@@ -394,7 +396,8 @@ fn keep(opener: &mut Opener, rekey: OpenRekey) {
     drop(opener.install(rekey));
 }
 
-/// Refusals by reason, without the packets that were refused as early, held, and opened when their key came.
+/// Refusals by reason, without the packets that were refused as early, held, and opened when their
+/// key came.
 fn for_good(received: u64, opened: u64, refusals: &[(Refusal, u64)]) -> BTreeMap<String, u64> {
     let refused: u64 = refusals.iter().map(|(_, count)| count).sum();
     let mut held = (opened + refused).saturating_sub(received);

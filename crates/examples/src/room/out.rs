@@ -12,7 +12,8 @@ pub struct Dir {
 }
 
 impl Dir {
-    /// Makes the directory with its parents where it is missing, and tries that a file can be made in it.
+    /// Makes the directory with its parents where it is missing, and tries that a file can be made
+    /// in it.
     ///
     /// # Errors
     /// [`Error`], before any work is done that would be lost.

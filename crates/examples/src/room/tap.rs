@@ -1,4 +1,5 @@
-//! The plain relay's client with a counter on it: what went out and how much came in, for the report.
+//! The plain relay's client with a counter on it: what went out and how much came in, for the
+//! report.
 //!
 //! It is also what a transport of one's own looks like: six methods, here all handed on.
 

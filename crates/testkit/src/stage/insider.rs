@@ -1,8 +1,9 @@
-//! What a member of the room can do who does not use this library: the derivations of RFC 9605 and SPEC
-//! sections 4 and 5 once more, on `ring`'s HKDF, with every key in hand.
+//! What a member of the room can do who does not use this library: the derivations of RFC 9605 and
+//! SPEC sections 4 and 5 once more, on `ring`'s HKDF, with every key in hand.
 //!
-//! It seals any bytes under anybody's key, which is what a hostile member can do and the library's own
-//! sealer cannot. It is also the attacker who holds the epoch secret but no speaker key but his own.
+//! It seals any bytes under anybody's key, which is what a hostile member can do and the library's
+//! own sealer cannot. It is also the attacker who holds the epoch secret but no speaker key but his
+//! own.
 
 use ring::{
     aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey},
@@ -98,8 +99,8 @@ impl Insider {
         Keys { step, kid, key, salt, content_key }
     }
 
-    /// Signs what a packet of `leaf` says, with whatever speaker key the insider has, and returns the
-    /// plaintext: `body` and the signature.
+    /// Signs what a packet of `leaf` says, with whatever speaker key the insider has, and returns
+    /// the plaintext: `body` and the signature.
     pub fn signed(&self, seed: &[u8; 32], leaf: Leaf, keys: &Keys, counter: u64, body: &[u8]) -> Vec<u8> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).unwrap();
         let speaker = sha256(&[
@@ -175,7 +176,8 @@ pub fn header(kid: u64, counter: u64) -> Vec<u8> {
     out
 }
 
-/// KID, CTR and length of the header that a frame starts with, unless it is cut short or not the shortest.
+/// KID, CTR and length of the header that a frame starts with, unless it is cut short or not the
+/// shortest.
 pub fn decode(frame: &[u8]) -> Option<(u64, u64, usize)> {
     let config = usize::from(*frame.first()?);
     let mut at = 1;

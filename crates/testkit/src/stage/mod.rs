@@ -1,7 +1,9 @@
-//! A stage for the tests of the media plane: members who share epoch secrets, on virtual time, without MLS.
+//! A stage for the tests of the media plane: members who share epoch secrets, on virtual time,
+//! without MLS.
 //!
-//! Every member has a schedule, a sealer and an opener of its own, and they meet only through sealed bytes
-//! and announced speaker keys. [`insider`] is the member who does not play by the rules.
+//! Every member has a schedule, a sealer and an opener of its own, and they meet only through
+//! sealed bytes and announced speaker keys. [`insider`] is the member who does not play by the
+//! rules.
 
 pub mod insider;
 pub mod opus;
@@ -112,7 +114,8 @@ impl Stage {
         self.members.values().map(|m| Seat { leaf: m.leaf, id: m.id, speaks: m.speaks }).collect()
     }
 
-    /// Begins the next epoch and announces all speaker keys; who is left behind comes back as they were.
+    /// Begins the next epoch and announces all speaker keys; who is left behind comes back as they
+    /// were.
     pub fn enter(&mut self, seats: &[Seat], removed: &[Leaf]) -> BTreeMap<Leaf, Member> {
         let left = self.enter_unannounced(seats, removed);
         self.announce();

@@ -1,12 +1,13 @@
-//! Opus packets to seal, and a reader of their frames that shares nothing with the library's parser.
+//! Opus packets to seal, and a reader of their frames that shares nothing with the library's
+//! parser.
 
 /// A packet of 20 ms (code 0) whose frame has these bytes.
 pub fn packet(frame: &[u8]) -> Vec<u8> {
     [&[0x78], frame].concat()
 }
 
-/// A signed packet of `size` bytes without its signature: one frame of 20 ms, filler, and the tail's first nine
-/// bytes, all in the padding (SPEC section 5.2).
+/// A signed packet of `size` bytes without its signature: one frame of 20 ms, filler, and the
+/// tail's first nine bytes, all in the padding (SPEC section 5.2).
 pub fn untailed(frame: &[u8], size: usize) -> Vec<u8> {
     let padding = u8::try_from(size - 3 - frame.len()).expect("one byte says how long the padding is");
     let filler = vec![0x01; usize::from(padding) - 73];

@@ -1,7 +1,8 @@
-//! What the fuzzer drives: one function a target. `tests/media/corpus.rs` replays the corpus through the
-//! same functions, so that whatever the fuzzer has found stays found without it.
+//! What the fuzzer drives: one function a target. `tests/media/corpus.rs` replays the corpus
+//! through the same functions, so that whatever the fuzzer has found stays found without it.
 //!
-//! Each function takes any bytes, panics when a rule is broken, and starts from the same state every time.
+//! Each function takes any bytes, panics when a rule is broken, and starts from the same state
+//! every time.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -40,8 +41,9 @@ pub fn header(data: &[u8]) {
     assert_eq!(frame, data, "a refusal before the tag leaves the frame alone");
 }
 
-/// Any bytes as an Opus packet: taken exactly when a second parser takes them, and then sealed at one size
-/// and opened with every frame as it was. First two bytes: signature or none, and the room's size.
+/// Any bytes as an Opus packet: taken exactly when a second parser takes them, and then sealed at
+/// one size and opened with every frame as it was. First two bytes: signature or none, and the
+/// room's size.
 pub fn opus(data: &[u8]) {
     let Some(([a, b], packet)) = data.split_first_chunk() else { return };
     let size = 16 + u16::from_be_bytes([*a, *b]) % 985;
@@ -69,7 +71,8 @@ pub fn opus(data: &[u8]) {
     }
 }
 
-/// A relay that holds no key: it makes up frames, alters, repeats and delays real ones while time passes.
+/// A relay that holds no key: it makes up frames, alters, repeats and delays real ones while time
+/// passes.
 ///
 /// Nothing but what was sealed opens, that once, and nobody's next packet suffers.
 pub fn opener(data: &[u8]) {
@@ -127,8 +130,8 @@ pub fn opener(data: &[u8]) {
     }
 }
 
-/// A member with every key in hand but, unless the first byte says so, the speaker's own: any plaintext,
-/// sealed validly, so that the fuzzer gets past authentication.
+/// A member with every key in hand but, unless the first byte says so, the speaker's own: any
+/// plaintext, sealed validly, so that the fuzzer gets past authentication.
 pub fn insider(data: &[u8]) {
     let Some(([flags, a, b, c], text)) = data.split_first_chunk() else { return };
     let profile = if flags & 1 == 0 { group() } else { signed() };
@@ -181,7 +184,8 @@ fn sign_or_not(
 
 /// The buffer of early packets against a plain queue of them.
 ///
-/// Two openers look into it: one without keys, one that knows the speaker at leaf 0 but not the one at leaf 1.
+/// Two openers look into it: one without keys, one that knows the speaker at leaf 0 but not the one
+/// at leaf 1.
 pub fn early(data: &[u8]) {
     let mut data = data.iter().copied();
     let Some(first) = data.next() else { return };

@@ -1,4 +1,5 @@
-//! The MoQ relay that the tests run against: `moq-relay` as it is, in one version, with the crates that it was tried with.
+//! The MoQ relay that the tests run against: `moq-relay` as it is, in one version, with the crates
+//! that it was tried with.
 //!
 //! Plain QUIC only: no discovery of others on the network, no WebSocket, no iroh.
 
