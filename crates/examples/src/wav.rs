@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use sottovoce::voice::Channels;
 
-/// The rate that [`write`] gives its files, in Hz.
+/// The rate that [`write()`] gives its files, in Hz.
 pub const WRITTEN_RATE: u32 = 48_000;
 
 /// A recording as it was in its file, of which one channel is taken.

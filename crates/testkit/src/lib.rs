@@ -7,8 +7,8 @@
 //! | [`storm`], [`deaf`] | seeded runs of such a network |
 //! | [`gang`], [`scenes`], [`schemes`], [`devices`] | storms with insiders, and what they and devices do |
 //! | [`book`], [`guard`] | what is known of each room after each step, and what must hold of it |
-//! | [`line`], [`table`] | voice endpoints; a room whose members report |
-//! | [`quic`], [`rtpengine`], [`janus`], [`moq`] | real relays on this machine |
+//! | [`mod@line`], [`table`] | voice endpoints; a room whose members report |
+//! | `quic`, `rtpengine`, `janus`, `moq` | real relays on this machine |
 //! | [`reported`], [`stored`], [`invited`], [`voiced`] | fuzz targets, with those of [`stage::targets`] |
 
 use std::path::{Path, PathBuf};
