@@ -1,5 +1,5 @@
-//! `cargo bench --features quic,rtp,webrtc,moq --bench relay`: what a relay costs for each packet
-//! that it delivers.
+//! `cargo bench --features quic,rtpengine,janus,moq --bench relay`: what a relay costs for each
+//! packet that it delivers.
 //!
 //! ```text
 //! speaker > relay, a process of its own > 10, 100, 300, 1000 receivers      25 and 50 packets a second
@@ -21,7 +21,7 @@ mod support {
     pub use sottovoce_measure::{alloc, batch};
 
     pub mod arena;
-    #[cfg(any(feature = "moq", feature = "webrtc"))]
+    #[cfg(any(feature = "moq", feature = "janus"))]
     pub mod clients;
     pub mod contest;
     pub mod crowd;
@@ -39,7 +39,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-#[cfg(feature = "webrtc")]
+#[cfg(feature = "janus")]
 use sottovoce_testkit::janus;
 #[cfg(feature = "moq")]
 use sottovoce_testkit::moq;
@@ -135,28 +135,28 @@ fn main() {
 }
 
 /// The ways that are gone by the library's own adapters.
-#[cfg(any(feature = "moq", feature = "webrtc"))]
+#[cfg(any(feature = "moq", feature = "janus"))]
 fn others(receivers: usize) -> Vec<Box<dyn Way>> {
     use support::clients::Clients;
     let mut ways: Vec<Box<dyn Way>> = Vec::new();
-    #[cfg(feature = "webrtc")]
+    #[cfg(feature = "janus")]
     if let Some(relay) = janus::Janus::start() {
         // What runs is a shell that has become Janus.
         let (name, pid) = (relay.name(), relay.pid());
-        let member = move || sottovoce::transport::webrtc::Client::new(name.clone()).expect("a name");
+        let member = move || sottovoce::transport::janus::JanusClient::new(name.clone()).expect("a name");
         ways.push(Box::new(Clients::gather("Janus", pid, Box::new(relay), receivers, member)));
     }
     #[cfg(feature = "moq")]
     if let Some(relay) = moq::Moq::start(moq::Kind::Lite) {
         let (name, pid) = (relay.name(), relay.pid());
-        let member = move || sottovoce::transport::moq::Client::new(name.clone()).expect("a name");
+        let member = move || sottovoce::transport::moq::MoqClient::new(name.clone()).expect("a name");
         ways.push(Box::new(Clients::gather("moq-relay", pid, Box::new(relay), receivers, member)));
     }
     ways
 }
 
 /// Without them there are none.
-#[cfg(not(any(feature = "moq", feature = "webrtc")))]
+#[cfg(not(any(feature = "moq", feature = "janus")))]
 fn others(_: usize) -> Vec<Box<dyn Way>> {
     Vec::new()
 }

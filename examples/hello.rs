@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration, time::SystemTime};
 
-use sottovoce::driver::{Call, Next};
+use sottovoce::driver::{Next, Session};
 use sottovoce::group::{Identity, Name, Role};
 use sottovoce::room::{Event, InviteOptions, RoomOptions, UnixTime};
 use sottovoce::transport::{block_on, loopback::Hub};
@@ -17,13 +17,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let unix = UnixTime::from(SystemTime::now());
     let ada = Identity::from_seed(rand::random(), Name::new("Ada")?);
-    let mut ada = block_on(Call::host(hub.member(), ada, options, Seed::generate()?, unix))?;
+    let mut ada = block_on(Session::create(hub.client(), ada, options, Seed::generate()?, unix))?;
     let now = ada.now();
     let link = ada.room_mut().invite(InviteOptions::default(), now)?.to_string();
 
     // The link reaches Ben some other way: a chat, a QR code.
     let ben = Identity::from_seed(rand::random(), Name::new("Ben")?);
-    let mut ben = block_on(Call::join(hub.member(), ben, link.parse()?, Seed::generate()?, unix))?;
+    let mut ben = block_on(Session::join(hub.client(), ben, link.parse()?, Seed::generate()?, unix))?;
 
     let opus = [0xfc, 0xff, 0xfe]; // what your encoder gives; here 20 ms of silence
     loop {
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let soon = ben.now() + Duration::from_millis(20);
         match block_on(ben.next(soon))? {
             Next::Event(event) => println!("Ben: {event:?}"),
-            Next::Heard(heard) => {
+            Next::Packet(heard) => {
                 let from = ben.room().roster().iter().find(|member| member.id == heard.member);
                 let name = from.map(|member| member.name.as_str()).ok_or("not on the roster")?;
                 println!("Ben: {name} said {} bytes, {:?}", heard.packet.len(), heard.proof);

@@ -29,7 +29,7 @@ use std::{
 };
 
 use signal_hook::consts::{SIGINT, SIGTERM};
-use sottovoce::relay::{Options, Relay, log};
+use sottovoce::relay::{Relay, RelayOptions, log};
 
 fn main() -> ExitCode {
     if std::env::args().any(|argument| argument == "--help" || argument == "-h") {
@@ -50,7 +50,7 @@ struct Wanted {
     listen: SocketAddr,
     metrics: Option<SocketAddr>,
     drain: Duration,
-    options: Options,
+    options: RelayOptions,
 }
 
 /// Serves until a signal comes, and prints what happened every ten seconds if anything did.
@@ -134,7 +134,7 @@ fn say(line: &str) {
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
     let listen = SocketAddr::from(([127, 0, 0, 1], 4433));
     let mut wanted =
-        Wanted { listen, metrics: None, drain: Duration::from_secs(20), options: Options::default() };
+        Wanted { listen, metrics: None, drain: Duration::from_secs(20), options: RelayOptions::default() };
     let options = &mut wanted.options;
     let mut quic = Quic::default();
     while let Some(name) = arguments.next() {
@@ -174,7 +174,7 @@ struct Quic {
 
 impl Quic {
     #[cfg(feature = "quic")]
-    fn put_into(self, options: &mut Options) -> Result<(), String> {
+    fn put_into(self, options: &mut RelayOptions) -> Result<(), String> {
         use sottovoce::relay::quic::{Certificate, Listen};
 
         let Some(address) = self.listen else { return Ok(()) };
@@ -194,7 +194,7 @@ impl Quic {
     }
 
     #[cfg(not(feature = "quic"))]
-    fn put_into(self, _: &mut Options) -> Result<(), String> {
+    fn put_into(self, _: &mut RelayOptions) -> Result<(), String> {
         let asked = self.listen.is_some() || self.certificate.is_some() || self.key.is_some();
         if asked { Err("this relay was built without the feature quic".to_owned()) } else { Ok(()) }
     }

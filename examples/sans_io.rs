@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let invite = ada.room.invite(InviteOptions::default(), now)?;
 
     let guest = Identity::from_seed(rand::random(), Name::new("Ben")?);
-    let mut ben = Peer::new(Room::knock(guest, invite, Seed::generate()?, now, unix)?);
+    let mut ben = Peer::new(Room::join(guest, invite, Seed::generate()?, now, unix)?);
 
     // The control lane: whatever one side has to send, the other takes, until Ben is in.
     let (mut from_ada, mut from_ben) = (Vec::new(), Vec::new());

@@ -38,10 +38,10 @@ use signal_hook::{
 };
 use sottovoce::{
     SealError, Seed, codec,
-    driver::{Call, Next, SpeakError},
+    driver::{Next, Session, SpeakError},
     group::{Invite, Name, Role},
     room::{Event, InviteOptions, Room, RoomOptions, UnixTime},
-    transport::{block_on, socket::Client},
+    transport::{block_on, tcp_udp::TcpUdpClient},
     voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
 use sottovoce_examples::{resample, wav};
@@ -75,8 +75,8 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
         Part::Host(relay) => {
             let mut options = RoomOptions::new(Name::new("Talk")?, [relay.clone()]);
             options.default_role = Role::Speaker;
-            let client = Client::new(relay.clone());
-            let mut call = block_on(Call::host(client, identity, options, Seed::generate()?, unix()))?;
+            let client = TcpUdpClient::new(relay.clone());
+            let mut call = block_on(Session::create(client, identity, options, Seed::generate()?, unix()))?;
             let now = call.now();
             println!("{}", call.room_mut().invite(InviteOptions::default(), now)?);
             call
@@ -84,12 +84,18 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
         Part::Join(invite) => {
             let invite: Invite = invite.parse()?;
             let relay = invite.relays().first().ok_or("the invite names no relay")?.clone();
-            block_on(Call::join(Client::new(relay), identity, invite, Seed::generate()?, unix()))?
+            block_on(Session::join(TcpUdpClient::new(relay), identity, invite, Seed::generate()?, unix()))?
         }
         Part::Back => {
             let membership = kept.membership()?.ok_or("there is no room to go back to")?;
             let relay = membership.relays().first().ok_or("the room names no relay")?.clone();
-            block_on(Call::resume(Client::new(relay), identity, &membership, Seed::generate()?, unix()))?
+            block_on(Session::resume(
+                TcpUdpClient::new(relay),
+                identity,
+                &membership,
+                Seed::generate()?,
+                unix(),
+            ))?
         }
     };
     kept.keep(call.room())?;
@@ -154,7 +160,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
             }
             let tick = speaker.as_ref().and_then(Sender::poll_timeout).unwrap_or(now + PACE);
             match block_on(call.next(tick.min(now + PACE)))? {
-                Next::Heard(heard) => {
+                Next::Packet(heard) => {
                     if let Ok(packet) = Frame::try_from(&heard) {
                         // More talk than there are places: the loudest are heard.
                         let _ = listener.hear(packet, call.now());
@@ -187,7 +193,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
 
 /// Answers the room; `false` when it is over.
 fn handle(
-    call: &mut Call<Client>,
+    call: &mut Session<TcpUdpClient>,
     speaker: &mut Option<Sender>,
     event: Event,
 ) -> Result<bool, Box<dyn Error>> {
@@ -221,7 +227,7 @@ fn handle(
 /// If no speech fits them.
 fn sender(room: &Room, (rate, channels): (u32, u16)) -> Result<Option<Sender>, Box<dyn Error>> {
     let (Some(size), Some(authenticity)) = (room.packet_size(), room.authenticity()) else { return Ok(None) };
-    let Some(frame) = codec::Frame::of_room(size, authenticity) else {
+    let Some(frame) = codec::FrameLength::of_room(size, authenticity) else {
         return Err("the room's packets are too small for speech".into());
     };
     let mut options = SenderOptions::default();
@@ -231,7 +237,7 @@ fn sender(room: &Room, (rate, channels): (u32, u16)) -> Result<Option<Sender>, B
 }
 
 /// Packets leave while somebody else is there.
-fn set_live(call: &Call<Client>, speaker: &mut Option<Sender>) {
+fn set_live(call: &Session<TcpUdpClient>, speaker: &mut Option<Sender>) {
     if let Some(speaker) = speaker {
         speaker.set_live(call.room().roster().len() > 1, call.now(), unix_ms());
     }
@@ -263,7 +269,7 @@ impl Lost {
 }
 
 /// Who is heard, how loud, and how late.
-fn show(call: &Call<Client>, listener: &Receiver) {
+fn show(call: &Session<TcpUdpClient>, listener: &Receiver) {
     for talker in listener.talkers() {
         let name = call.room().roster().iter().find(|member| member.id == talker.member);
         println!(

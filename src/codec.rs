@@ -17,7 +17,7 @@ pub const SAMPLE_RATE: u32 = 48_000;
 
 /// How much audio one packet holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Frame {
+pub enum FrameLength {
     /// 20 ms: less delay, and twice the overhead.
     Ms20,
     /// 40 ms: a signed packet then costs what an unsigned one of 20 ms does.
@@ -27,7 +27,7 @@ pub enum Frame {
     Ms60,
 }
 
-impl Frame {
+impl FrameLength {
     /// The frame for a room: 40 ms, or 20 ms where that fills no packet at 6 kbit/s. `None` if
     /// neither does.
     pub fn of_room(size: PacketSize, authenticity: Authenticity) -> Option<Self> {
@@ -58,7 +58,7 @@ impl Frame {
 /// Encodes mono speech at 48 kHz into Opus packets of one length.
 pub struct Encoder {
     inner: opus::Encoder,
-    frame: Frame,
+    frame: FrameLength,
     len: usize,
 }
 
@@ -68,7 +68,7 @@ impl Encoder {
     /// # Errors
     /// [`CodecError::Size`] if the room's packets are too small for Opus (6 kbit/s) at this frame
     /// length.
-    pub fn new(frame: Frame, size: PacketSize, authenticity: Authenticity) -> Result<Self, CodecError> {
+    pub fn new(frame: FrameLength, size: PacketSize, authenticity: Authenticity) -> Result<Self, CodecError> {
         let len = capacity(size, authenticity).min(frame.bytes_at(MOST_BITS));
         if len < frame.bytes_at(LEAST_BITS) {
             return Err(CodecError::Size);
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn speech_silence_and_noise_give_packets_of_one_length_that_decode_to_the_same_state() {
-        for (frame, size) in [(Frame::Ms20, 160), (Frame::Ms40, 240), (Frame::Ms60, 300)] {
+        for (frame, size) in [(FrameLength::Ms20, 160), (FrameLength::Ms40, 240), (FrameLength::Ms60, 300)] {
             let size = PacketSize::new(size).unwrap();
             let mut encoder = Encoder::new(frame, size, Authenticity::Signed).unwrap();
             let mut decoder = Decoder::new().unwrap();
@@ -266,7 +266,7 @@ mod tests {
     #[test]
     fn protection_against_loss_changes_no_length_and_brings_a_lost_packet_back() {
         let size = PacketSize::default();
-        let mut encoder = Encoder::new(Frame::Ms40, size, Authenticity::Signed).unwrap();
+        let mut encoder = Encoder::new(FrameLength::Ms40, size, Authenticity::Signed).unwrap();
         let mut packets = Vec::new();
         let mut sounds = Vec::new();
         for block in 0..60_usize {
@@ -322,11 +322,14 @@ mod tests {
     #[test]
     fn bad_input_is_a_typed_error() {
         let size = PacketSize::default();
-        let mut encoder = Encoder::new(Frame::Ms40, size, Authenticity::Signed).unwrap();
+        let mut encoder = Encoder::new(FrameLength::Ms40, size, Authenticity::Signed).unwrap();
         assert_eq!(encoder.encode(&[0; 5], &mut [0; 400]), Err(CodecError::Frame));
         assert_eq!(encoder.encode(&[0; 1_920], &mut [0; 4]), Err(CodecError::Size));
         let small = PacketSize::new(80).unwrap();
-        assert_eq!(Encoder::new(Frame::Ms40, small, Authenticity::Signed).err(), Some(CodecError::Size));
+        assert_eq!(
+            Encoder::new(FrameLength::Ms40, small, Authenticity::Signed).err(),
+            Some(CodecError::Size)
+        );
         let broken = OpusPacket::parse(&[0x83, 0x02, 1, 2, 3, 4]).unwrap();
         let mut pcm = [0; 10];
         assert_eq!(Decoder::new().unwrap().decode(broken, &mut pcm), Err(CodecError::Codec));
@@ -345,7 +348,7 @@ mod tests {
         for authenticity in [Authenticity::Signed, Authenticity::Group] {
             for bytes in PacketSize::MIN..=PacketSize::MAX {
                 let size = PacketSize::new(bytes).unwrap();
-                let frame = Frame::of_room(size, authenticity);
+                let frame = FrameLength::of_room(size, authenticity);
                 if let Some(frame) = frame {
                     let encoder = Encoder::new(frame, size, authenticity).unwrap();
                     assert!(encoder.packet_len() <= capacity(size, authenticity), "{size:?}");

@@ -33,7 +33,7 @@
 
 #[cfg(feature = "room")]
 mod base41;
-#[cfg(any(feature = "room", feature = "quic", feature = "webrtc"))]
+#[cfg(any(feature = "room", feature = "quic", feature = "janus"))]
 mod base64url;
 #[cfg(feature = "codec")]
 pub mod codec;
@@ -69,7 +69,9 @@ pub(crate) mod wire;
 
 pub use id::{CaptureTime, Counter, Epoch, IdentityKey, KeyId, Leaf, MemberId, Step};
 pub use keys::{EpochSecret, EpochStart, Rekey, Schedule, Speaker, Suite};
-pub use media::{Authenticity, Opened, Opener, PacketSize, Refusal, SealError, Sealer, Silence, Stamp};
+pub use media::{
+    Authenticity, OpenError, Opened, Opener, PacketSize, SealError, Sealer, SilenceReason, Stamp,
+};
 #[cfg(feature = "room")]
 pub use random::{NoRandomness, Seed};
 

@@ -119,7 +119,7 @@ fn identity(n: u8) -> Identity {
 #[inline(never)]
 fn knock(masked: &[u8; 32], invite: &str, now: Instant, unix: UnixTime) -> Room {
     let seed = Seed::from_bytes(&mut unmasked(masked));
-    Room::knock(identity(2), invite.parse().unwrap(), seed, now, unix).unwrap()
+    Room::join(identity(2), invite.parse().unwrap(), seed, now, unix).unwrap()
 }
 
 /// A room, its keys, and whatever opens and seals with them.

@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, hint::black_box, ops::Range, time::Instant};
 
 use sottovoce::{
-    Leaf, Opener, Refusal, Rekey, Schedule, Sealer,
+    Leaf, OpenError, Opener, Rekey, Schedule, Sealer,
     keys::{OpenRekey, Retired, STEP, SealRekey},
     media::{HEADROOM, Reused},
 };
@@ -164,7 +164,7 @@ impl Contestant for UnknownKid {
                 buffer[frame.start + 3] = buffer[frame.start + 3].wrapping_add(1);
             }
         }
-        let open = refused(arena, count, &mut self.opener, frame, Refusal::UnknownKey);
+        let open = refused(arena, count, &mut self.opener, frame, OpenError::UnknownKey);
         Batch { seal: None, open: Some(open) }
     }
 }
@@ -214,7 +214,7 @@ impl Contestant for FarAhead {
         for buffer in arena.batch(count) {
             assert!(seal(&mut self.speaker.sealer, buffer, self.opus), "a packet was not sealed");
         }
-        let open = refused(arena, count, &mut self.opener, unpadded(self.opus), Refusal::UnknownKey);
+        let open = refused(arena, count, &mut self.opener, unpadded(self.opus), OpenError::UnknownKey);
         Batch { seal: None, open: Some(open) }
     }
 }

@@ -7,9 +7,9 @@ use std::{
 };
 
 use sottovoce::{
-    Authenticity, Opener, PacketSize, Refusal, Sealer, Stamp, Suite,
+    Authenticity, OpenError, Opener, PacketSize, Sealer, Stamp, Suite,
     media::{HEADROOM, Proof},
-    report::{Keep, Recorder},
+    report::{Buffer, Retention},
 };
 
 use super::{
@@ -35,7 +35,7 @@ pub struct Ours {
     /// Who seals which packet of a batch.
     turns: Vec<usize>,
     /// What keeps the last minute, and the time that it is told, a packet of 20 ms at a time.
-    recorder: Option<(Recorder, Instant)>,
+    recorder: Option<(Buffer, Instant)>,
 }
 
 /// What becomes of the packets.
@@ -82,7 +82,7 @@ impl Ours {
         let ours = Self::signed(opus);
         let size = PacketSize::new((opus + TAIL) as u16).expect("a size that a room can have");
         let now = Instant::now();
-        let recorder = Some((Recorder::new(Keep::default(), size, now), now));
+        let recorder = Some((Buffer::new(Retention::default(), size, now), now));
         Self { name: Self::RECORDED, against: &[Self::SIGNED], recorder, ..ours }
     }
 
@@ -191,7 +191,7 @@ impl Contestant for Ours {
             }
             (Outcome::Forged, _) => {
                 arena.batch(count).for_each(|buffer| buffer[sealed.end - 1] ^= 1);
-                Batch { seal: None, open: Some(refused(arena, count, opener, sealed, Refusal::Forged)) }
+                Batch { seal: None, open: Some(refused(arena, count, opener, sealed, OpenError::Forged)) }
             }
         }
     }
@@ -203,7 +203,7 @@ pub fn refused(
     count: usize,
     opener: &mut Opener,
     frame: Range<usize>,
-    reason: Refusal,
+    reason: OpenError,
 ) -> Sample {
     time(arena.batch(count), |buffer| black_box(opener.open(&mut buffer[frame.clone()])) == Err(reason))
 }

@@ -171,8 +171,7 @@ impl Party {
         self.next += 1;
         let (identity, invite) = (identity(number)?, self.invite.parse()?);
         let start = spent();
-        let room =
-            Room::knock(identity, invite, Seed::from_bytes(&mut seed(number, 1)), self.now, self.unix)?;
+        let room = Room::join(identity, invite, Seed::from_bytes(&mut seed(number, 1)), self.now, self.unix)?;
         let knocked = spent() - start;
         // Only the newest hears.
         for (number, member) in &mut self.members {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use sottovoce::relay::{
-    Limits, Options, Relay,
+    Limits, Relay, RelayOptions,
     quic::{Certificate, Listen},
 };
 
@@ -51,8 +51,8 @@ pub fn serve(role: &str) {
     match role {
         "bare" => bare(),
         "udp" => {
-            let relay =
-                Relay::start(here, Options { limits: limits(), ..Options::default() }).expect("a relay");
+            let relay = Relay::start(here, RelayOptions { limits: limits(), ..RelayOptions::default() })
+                .expect("a relay");
             say(&[relay.address()]);
             wait();
         }
@@ -61,8 +61,9 @@ pub fn serve(role: &str) {
             let key = made.signing_key.serialize_der();
             let certificate = Certificate::from_der(vec![made.cert.der().to_vec()], key).expect("it fits");
             let quic = Some(Listen { address: here, certificate });
-            let relay = Relay::start(here, Options { limits: limits(), quic, ..Options::default() })
-                .expect("a relay");
+            let relay =
+                Relay::start(here, RelayOptions { limits: limits(), quic, ..RelayOptions::default() })
+                    .expect("a relay");
             say(&[relay.quic_address().expect("it was asked for")]);
             wait();
         }

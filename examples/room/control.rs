@@ -8,7 +8,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use sottovoce::transport::socket::Client;
+use sottovoce::transport::tcp_udp::TcpUdpClient;
 use sottovoce::transport::{RelayName, RoomHandle, Transport, TransportError, block_on};
 
 use sottovoce_examples::room::member::{FRAME, FRAME_TIME};
@@ -21,7 +21,7 @@ pub fn send_in_clear(
     announcements: &[String],
 ) -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
     let handle = RoomHandle::from_bytes(*b"room in the open");
-    let (mut speaker, mut listener) = (Client::new(relay.clone()), Client::new(relay.clone()));
+    let (mut speaker, mut listener) = (TcpUdpClient::new(relay.clone()), TcpUdpClient::new(relay.clone()));
     block_on(speaker.connect(handle))?;
     block_on(listener.connect(handle))?;
     for announcement in announcements {
@@ -56,11 +56,11 @@ pub fn send_in_clear(
 }
 
 /// Takes what has come, so that the relay does not hold the listener for slow.
-fn drain(listener: &mut Client) -> Result<(), TransportError> {
+fn drain(listener: &mut TcpUdpClient) -> Result<(), TransportError> {
     drain_for(listener, Duration::ZERO)
 }
 
-fn drain_for(listener: &mut Client, time: Duration) -> Result<(), TransportError> {
+fn drain_for(listener: &mut TcpUdpClient, time: Duration) -> Result<(), TransportError> {
     let until = Instant::now() + time;
     while block_on(listener.receive(until))? != sottovoce::transport::Inbound::Idle {}
     Ok(())

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use sottovoce::codec::SAMPLE_RATE;
-use sottovoce::relay::log::{Lane, Reader, Record};
+use sottovoce::relay::log::{Lane, LogRecord, Reader};
 use sottovoce::report::ModerationSecret;
 use sottovoce::room::UnixTime;
 use sottovoce_examples::room::args::{self, Command, Options};
@@ -128,7 +128,7 @@ fn examine(
     let search = Search::new(&needles(speech, told)?)?;
     let found = search.run_on_file(&dir.file(story::SEALED_LOG))?;
     let found_control = search.run_on_file(&dir.file(story::CONTROL_LOG))?;
-    let media = |records: &[Record]| -> Vec<Vec<u8>> {
+    let media = |records: &[LogRecord]| -> Vec<Vec<u8>> {
         records
             .iter()
             .filter(|record| record.lane == Lane::Media)
@@ -220,7 +220,7 @@ fn needles(speech: &[i16], told: &Told) -> Result<Vec<Needle>, Box<dyn Error>> {
     Ok(needles)
 }
 
-fn read_log(dir: &Dir, name: &str) -> Result<Vec<Record>, Box<dyn Error>> {
+fn read_log(dir: &Dir, name: &str) -> Result<Vec<LogRecord>, Box<dyn Error>> {
     let reader = Reader::new(std::io::BufReader::new(File::open(dir.file(name))?))?;
     Ok(reader.collect::<Result<_, _>>()?)
 }
@@ -231,7 +231,7 @@ fn as_pcm(packets: &[Vec<u8>]) -> Vec<i16> {
     bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect()
 }
 
-fn seen(records: &[Record], start: Duration) -> Vec<Seen> {
+fn seen(records: &[LogRecord], start: Duration) -> Vec<Seen> {
     let media = records.iter().filter(|record| record.lane == Lane::Media && record.at >= start);
     media
         .map(|record| Seen { at: record.at - start, from: record.connection.0, bytes: record.bytes.len() })

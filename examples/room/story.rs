@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use sottovoce::codec::SAMPLE_RATE;
 use sottovoce::group::{Name, Role};
-use sottovoce::relay::{Options as RelayOptions, Relay, log};
+use sottovoce::relay::{Relay, RelayOptions, log};
 use sottovoce::report::ModerationKey;
 use sottovoce::room::RoomOptions;
 use sottovoce::transport::{Percent, RelayName};

@@ -26,9 +26,9 @@ use crate::{
     id::{Counter, Epoch, Leaf, MemberId, Step},
     keys::Rekey,
     media::{Early, HEADROOM, Opened, Opener, PacketSize, Proof, SealError, Sealer, Stamp, TAILROOM},
-    report::{Excerpt, Keep, ModerationKey, Recorder},
+    report::{Buffer, Excerpt, ModerationKey, Retention},
     room::{
-        ControlError, CreateError, Ending, Event, KnockError, Membership, ReportError, ResumeError, Room,
+        ControlError, CreateError, Ending, Event, JoinError, Membership, ReportError, ResumeError, Room,
         RoomOptions, UnixTime,
     },
     transport::{Inbound, RelayName, Transport, TransportError},
@@ -49,12 +49,12 @@ use crate::{
 /// let hub = Hub::new("loopback".parse()?);
 /// let options = RoomOptions::new(Name::new("tea")?, ["loopback".parse()?]);
 /// let hedy = Identity::from_seed(seed(1), Name::new("Hedy")?);
-/// let mut host = block_on(Call::host(hub.member(), hedy, options, Seed::from_bytes(&mut seed(2)), unix))?;
+/// let mut host = block_on(Session::create(hub.client(), hedy, options, Seed::from_bytes(&mut seed(2)), unix))?;
 /// let now = host.now();
 /// let link = host.room_mut().invite(InviteOptions::default(), now)?.to_string();
 ///
 /// let ada = Identity::from_seed(seed(3), Name::new("Ada")?);
-/// let mut guest = block_on(Call::join(hub.member(), ada, link.parse()?, Seed::from_bytes(&mut seed(4)), unix))?;
+/// let mut guest = block_on(Session::join(hub.client(), ada, link.parse()?, Seed::from_bytes(&mut seed(4)), unix))?;
 /// loop {
 ///     let soon = host.now() + std::time::Duration::from_millis(10);
 ///     if let Next::Event(Event::Knocked { knock, .. }) = block_on(host.next(soon))? {
@@ -68,18 +68,18 @@ use crate::{
 /// assert_eq!(guest.room().roster().len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Call<T> {
+pub struct Session<T> {
     transport: T,
     room: Room,
     sealer: Sealer,
     opener: Opener,
     early: Early,
-    keep: Keep,
+    keep: Retention,
     /// `None` until we are in, and in rooms whose packets prove nothing.
-    recorder: Option<Recorder>,
+    recorder: Option<Buffer>,
     not_kept: u64,
     /// What was opened and not handed out yet.
-    heard: VecDeque<Heard>,
+    heard: VecDeque<ReceivedPacket>,
     /// A control message that is being sent: it survives a cancelled send and a lost connection.
     unsent: Option<Bytes>,
     control_dropped: u64,
@@ -96,13 +96,13 @@ struct Clocks {
     unix: UnixTime,
 }
 
-/// What [`Call::next`] came back with.
+/// What [`Session::next`] came back with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Something to tell the user, or to answer.
     Event(Event),
     /// Somebody's audio.
-    Heard(Heard),
+    Packet(ReceivedPacket),
     /// The time is up.
     Idle,
 }
@@ -110,7 +110,7 @@ pub enum Next {
 /// One opened packet of somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Heard {
+pub struct ReceivedPacket {
     /// Whose it is.
     pub member: MemberId,
     /// The member's leaf in `epoch`.
@@ -127,21 +127,22 @@ pub struct Heard {
     pub packet: Bytes,
 }
 
-impl<T: Transport> Call<T> {
+impl<T: Transport> Session<T> {
     /// Makes a room and connects to it.
     ///
     /// `seed` is fresh ([`Seed::generate`]); `unix` is the time now. An identity that is lent can
     /// be used for another attempt when this one fails.
     ///
     /// # Errors
-    /// [`CallError::RelayNotAllowed`] before anything is contacted; see [`CallError`] for the rest.
-    pub async fn host(
+    /// [`SessionError::RelayNotAllowed`] before anything is contacted; see [`SessionError`] for the
+    /// rest.
+    pub async fn create(
         mut transport: T,
         identity: impl Borrow<Identity>,
         options: RoomOptions,
         seed: Seed,
         unix: UnixTime,
-    ) -> Result<Self, CallError> {
+    ) -> Result<Self, SessionError> {
         check_relays(&transport, &options.relays)?;
         let clocks = Clocks::of(&transport, unix);
         let room = Room::create(identity, options, seed, clocks.now, unix)?;
@@ -151,21 +152,21 @@ impl<T: Transport> Call<T> {
 
     /// Connects to a room and knocks. [`next`](Self::next) says when there is an answer.
     ///
-    /// `seed` and `unix` are as for [`host`](Self::host).
+    /// `seed` and `unix` are as for [`create`](Self::create).
     ///
     /// # Errors
-    /// As [`host`](Self::host).
+    /// As [`create`](Self::create).
     pub async fn join(
         mut transport: T,
         identity: impl Borrow<Identity>,
         invite: Invite,
         seed: Seed,
         unix: UnixTime,
-    ) -> Result<Self, CallError> {
+    ) -> Result<Self, SessionError> {
         // All that can be checked here is checked before anybody is contacted.
         check_relays(&transport, invite.relays())?;
         let clocks = Clocks::of(&transport, unix);
-        let room = Room::knock(identity, invite, seed, clocks.now, unix)?;
+        let room = Room::join(identity, invite, seed, clocks.now, unix)?;
         transport.connect(room.handle()).await?;
         Ok(Self::new(transport, room, clocks))
     }
@@ -173,17 +174,17 @@ impl<T: Transport> Call<T> {
     /// Connects to a room that we were in before a restart, and comes in again: [`Event::Returned`]
     /// says when.
     ///
-    /// `seed` and `unix` are as for [`host`](Self::host).
+    /// `seed` and `unix` are as for [`create`](Self::create).
     ///
     /// # Errors
-    /// As [`host`](Self::host).
+    /// As [`create`](Self::create).
     pub async fn resume(
         mut transport: T,
         identity: impl Borrow<Identity>,
         membership: &Membership,
         seed: Seed,
         unix: UnixTime,
-    ) -> Result<Self, CallError> {
+    ) -> Result<Self, SessionError> {
         let clocks = Clocks::of(&transport, unix);
         let room = Room::resume(identity, membership, seed, clocks.now, unix)?;
         check_relays(&transport, room.relays())?;
@@ -206,7 +207,7 @@ impl<T: Transport> Call<T> {
                 return Ok(Next::Event(event));
             }
             if let Some(heard) = self.heard.pop_front() {
-                return Ok(Next::Heard(heard));
+                return Ok(Next::Packet(heard));
             }
             let wake = self.room.poll_timeout().map_or(until, |at| at.min(until));
             match self.transport.receive(wake).await? {
@@ -280,7 +281,7 @@ impl<T: Transport> Call<T> {
 
     /// How much of what is heard from now on is kept for a report; the last minute until this is
     /// called. What was kept is gone.
-    pub fn keep(&mut self, keep: Keep) {
+    pub fn keep(&mut self, keep: Retention) {
         self.keep = keep;
         self.recorder = None;
     }
@@ -332,7 +333,7 @@ impl<T: Transport> Call<T> {
             sealer: Sealer::new(),
             opener: Opener::new(),
             early: Early::new(EARLY),
-            keep: Keep::default(),
+            keep: Retention::default(),
             recorder: None,
             not_kept: 0,
             heard: VecDeque::new(),
@@ -455,19 +456,19 @@ impl Clocks {
 
 /// Hands out an opened packet, if it can be reported or nothing is kept.
 fn hear(
-    recorder: &mut Option<Recorder>,
-    heard: &mut VecDeque<Heard>,
+    recorder: &mut Option<Buffer>,
+    heard: &mut VecDeque<ReceivedPacket>,
     not_kept: &mut u64,
     opened: Opened<'_>,
     now: Instant,
 ) {
     match recorder.as_mut().map_or(Ok(()), |recorder| recorder.record(&opened, now)) {
-        Ok(()) => heard.push_back(Heard::from(opened)),
+        Ok(()) => heard.push_back(ReceivedPacket::from(opened)),
         Err(_) => *not_kept += 1,
     }
 }
 
-impl From<Opened<'_>> for Heard {
+impl From<Opened<'_>> for ReceivedPacket {
     fn from(opened: Opened<'_>) -> Self {
         Self {
             member: opened.member,
@@ -481,7 +482,7 @@ impl From<Opened<'_>> for Heard {
     }
 }
 
-impl<T> fmt::Debug for Call<T> {
+impl<T> fmt::Debug for Session<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Call({:?})", self.room.status())
     }
@@ -490,13 +491,13 @@ impl<T> fmt::Debug for Call<T> {
 /// Why there is no call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CallError {
+pub enum SessionError {
     /// A relay of the transport is not on the room's list. Nothing was contacted.
     RelayNotAllowed(RelayName),
     /// There is no room.
     Create(CreateError),
     /// There is no knock.
-    Knock(KnockError),
+    Join(JoinError),
     /// There is no room to go on with.
     Resume(ResumeError),
     /// The relay could not be used; another of the list may.
@@ -513,36 +514,36 @@ pub enum SpeakError {
     Transport(TransportError),
 }
 
-impl From<CreateError> for CallError {
+impl From<CreateError> for SessionError {
     fn from(error: CreateError) -> Self {
         Self::Create(error)
     }
 }
 
-impl From<KnockError> for CallError {
-    fn from(error: KnockError) -> Self {
-        Self::Knock(error)
+impl From<JoinError> for SessionError {
+    fn from(error: JoinError) -> Self {
+        Self::Join(error)
     }
 }
 
-impl From<ResumeError> for CallError {
+impl From<ResumeError> for SessionError {
     fn from(error: ResumeError) -> Self {
         Self::Resume(error)
     }
 }
 
-impl From<TransportError> for CallError {
+impl From<TransportError> for SessionError {
     fn from(error: TransportError) -> Self {
         Self::Transport(error)
     }
 }
 
-impl fmt::Display for CallError {
+impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RelayNotAllowed(relay) => write!(f, "the room does not allow the relay {relay}"),
             Self::Create(error) => error.fmt(f),
-            Self::Knock(error) => error.fmt(f),
+            Self::Join(error) => error.fmt(f),
             Self::Resume(error) => error.fmt(f),
             Self::Transport(error) => error.fmt(f),
         }
@@ -558,12 +559,12 @@ impl fmt::Display for SpeakError {
     }
 }
 
-impl Error for CallError {
+impl Error for SessionError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::RelayNotAllowed(_) => None,
             Self::Create(error) => Some(error),
-            Self::Knock(error) => Some(error),
+            Self::Join(error) => Some(error),
             Self::Resume(error) => Some(error),
             Self::Transport(error) => Some(error),
         }
@@ -579,9 +580,9 @@ impl Error for SpeakError {
     }
 }
 
-fn check_relays(transport: &impl Transport, allowed: &[RelayName]) -> Result<(), CallError> {
+fn check_relays(transport: &impl Transport, allowed: &[RelayName]) -> Result<(), SessionError> {
     match transport.relays().into_iter().find(|relay| !allowed.contains(relay)) {
-        Some(relay) => Err(CallError::RelayNotAllowed(relay.clone())),
+        Some(relay) => Err(SessionError::RelayNotAllowed(relay.clone())),
         None => Ok(()),
     }
 }

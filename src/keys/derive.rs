@@ -77,7 +77,7 @@ pub(crate) fn sha256(parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// HKDF-SHA-256, both halves, for derivations outside the media plane.
-#[cfg(any(feature = "moq", feature = "room", feature = "rtp", feature = "webrtc"))]
+#[cfg(any(feature = "moq", feature = "room", feature = "rtpengine", feature = "janus"))]
 pub(crate) fn hkdf_sha256(salt: &[u8], ikm: &[u8], info: &[&[u8]], out: &mut [u8]) {
     Prk::extract(Suite::Aes128Gcm, salt, ikm).expand(info, out);
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     id::{Epoch, KeyId, Leaf, MemberId, Step},
-    media::{Authenticity, PacketSize, SenderStats, replay::Window},
+    media::{Authenticity, PacketSize, SpeakerStats, replay::Window},
 };
 
 /// One epoch as an opener sees it.
@@ -118,7 +118,7 @@ pub(crate) struct Sender {
     /// The announced speaker key and the hash that its signatures are bound to.
     pub(crate) key: [u8; 32],
     pub(crate) context: [u8; 32],
-    pub(crate) stats: SenderStats,
+    pub(crate) stats: SpeakerStats,
 }
 
 /// What an opener does with a sender's packets.

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     id::{Epoch, KeyId, Leaf, Step},
-    media::{PacketSize, Silence},
+    media::{PacketSize, SilenceReason},
 };
 
 /// A change of keys, for the sealer or for the opener.
@@ -28,9 +28,9 @@ pub struct SealRekey(pub(crate) SealChange);
 
 pub(crate) enum SealChange {
     Key(Box<SealKey>),
-    Pause(Silence),
+    Pause(SilenceReason),
     Resume,
-    Stop(Silence),
+    Stop(SilenceReason),
 }
 
 /// The key of one step of our own, and what goes around a packet.
@@ -48,7 +48,7 @@ pub(crate) struct SealKey {
 
 impl SealRekey {
     /// Stops sealing until [`SealRekey::resume`], and keeps the key and its counter.
-    pub fn pause(reason: Silence) -> Self {
+    pub fn pause(reason: SilenceReason) -> Self {
         Self(SealChange::Pause(reason))
     }
 
@@ -59,7 +59,7 @@ impl SealRekey {
 
     /// Stops sealing and takes the key out. Only another key ends this; [`SealRekey::resume`] does
     /// not.
-    pub fn stop(reason: Silence) -> Self {
+    pub fn stop(reason: SilenceReason) -> Self {
         Self(SealChange::Stop(reason))
     }
 }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     id::{Epoch, Leaf, MemberId, Step},
-    media::{Authenticity, PacketSize, SenderStats, Silence},
+    media::{Authenticity, PacketSize, SilenceReason, SpeakerStats},
 };
 
 /// How long a step lasts.
@@ -204,7 +204,7 @@ impl Schedule {
 
     /// Silences a leaf from now on, for the rest of the epoch.
     ///
-    /// Its packets are refused as [`Refusal::Muted`](crate::Refusal::Muted), those of the epoch
+    /// Its packets are refused as [`OpenError::Muted`](crate::OpenError::Muted), those of the epoch
     /// before as well; if it is our own, the sealer is stopped.
     pub fn mute(&mut self, leaf: Leaf) {
         let mut queued = false;
@@ -225,7 +225,7 @@ impl Schedule {
             self.signer = None;
             self.next_key = None;
             self.rekeys.retain(|rekey| matches!(rekey, Rekey::Open(_)));
-            self.rekeys.push_front(Rekey::Seal(SealRekey::stop(Silence::Muted)));
+            self.rekeys.push_front(Rekey::Seal(SealRekey::stop(SilenceReason::Muted)));
         }
     }
 
@@ -278,7 +278,7 @@ impl Schedule {
         }
         if self.step == LAST_STEP && !self.exhausted {
             self.exhausted = true;
-            self.rekeys.push_back(Rekey::Seal(SealRekey::stop(Silence::EpochTooOld)));
+            self.rekeys.push_back(Rekey::Seal(SealRekey::stop(SilenceReason::EpochTooOld)));
         }
     }
 
@@ -360,7 +360,7 @@ impl Schedule {
             member: speaker.member,
             key: [0; 32],
             context: [0; 32],
-            stats: SenderStats::default(),
+            stats: SpeakerStats::default(),
         }
     }
 
@@ -405,7 +405,7 @@ impl std::error::Error for ScheduleError {}
 fn seal(key: Option<Box<SealKey>>) -> Rekey {
     Rekey::Seal(match key {
         Some(key) => SealRekey(SealChange::Key(key)),
-        None => SealRekey::stop(Silence::NotASpeaker),
+        None => SealRekey::stop(SilenceReason::NotASpeaker),
     })
 }
 
@@ -450,7 +450,7 @@ mod tests {
         };
         assert_eq!(seal_in(LAST_STEP.0 - 2).0, Ok(263));
         assert_eq!(seal_in(LAST_STEP.0 - 1), (Ok(263), Some(now + STEP * (LAST_STEP.0 - 1) + GRACE)));
-        let over = Err(SealError::Silent(Silence::EpochTooOld));
+        let over = Err(SealError::Silent(SilenceReason::EpochTooOld));
         assert_eq!(seal_in(LAST_STEP.0).0, over);
         // The grace of the step before is the last thing that falls due.
         assert_eq!(seal_in(LAST_STEP.0 + 1), (over, None));

@@ -3,8 +3,8 @@
 
 use super::open::{MAX_FRAME, Opener};
 
-/// Holds packets that were refused as [early](crate::Refusal::is_early), to try them after the next
-/// rekey.
+/// Holds packets that were refused as [early](crate::OpenError::is_early), to try them after the
+/// next rekey.
 ///
 /// Bounded: a full ring forgets its oldest packet. All memory is taken when it is made.
 pub struct Early {

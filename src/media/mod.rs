@@ -21,9 +21,9 @@ mod stats;
 mod vectors;
 
 pub use early::Early;
-pub use open::{Opened, Opener, Proof, Refusal};
+pub use open::{OpenError, Opened, Opener, Proof};
 pub use opus::{MalformedOpus, OpusPacket};
-pub use profile::{Authenticity, PacketSize, PacketSizeError, Silence, capacity};
+pub use profile::{Authenticity, PacketSize, PacketSizeError, SilenceReason, capacity};
 pub use seal::{HEADROOM, Reused, SealError, Sealer, TAILROOM};
 pub use stamp::{Level, Loss, Notes, Stamp};
-pub use stats::{OpenStats, SenderStats};
+pub use stats::{OpenStats, SpeakerStats};

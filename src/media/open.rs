@@ -15,7 +15,7 @@ use super::{
     profile::{Authenticity, PacketSize},
     replay::Stale,
     stamp::{self, Evidence, Signatory, Stamp, Unfit},
-    stats::{OpenStats, SenderStats},
+    stats::{OpenStats, SpeakerStats},
 };
 use crate::{
     id::{Counter, Epoch, KeyId, Leaf, MemberId, Step},
@@ -107,11 +107,11 @@ impl Opener {
     ///
     /// On success the Opus packet is in `frame`, behind the header, and [`Opened`] borrows it. A
     /// refusal before the tag is checked leaves `frame` as it was, so that it can be tried again
-    /// ([`Refusal::is_early`]); one after it leaves bytes without meaning.
+    /// ([`OpenError::is_early`]); one after it leaves bytes without meaning.
     ///
     /// # Errors
-    /// [`Refusal`], by reason. Only the counts in [`stats`](Self::stats) change then.
-    pub fn open<'b>(&mut self, frame: &'b mut [u8]) -> Result<Opened<'b>, Refusal> {
+    /// [`OpenError`], by reason. Only the counts in [`stats`](Self::stats) change then.
+    pub fn open<'b>(&mut self, frame: &'b mut [u8]) -> Result<Opened<'b>, OpenError> {
         let opened = self.try_open(frame);
         match &opened {
             Ok(_) => self.stats.note_opened(),
@@ -134,17 +134,17 @@ impl Opener {
     }
 
     /// Counts of one sender since the present epoch began.
-    pub fn sender_stats(&self, leaf: Leaf) -> Option<SenderStats> {
+    pub fn sender_stats(&self, leaf: Leaf) -> Option<SpeakerStats> {
         self.current.as_ref()?.sender(leaf).map(|sender| sender.stats)
     }
 
     #[inline]
-    fn try_open<'b>(&mut self, frame: &'b mut [u8]) -> Result<Opened<'b>, Refusal> {
+    fn try_open<'b>(&mut self, frame: &'b mut [u8]) -> Result<Opened<'b>, OpenError> {
         if frame.len() > MAX_FRAME {
-            return Err(Refusal::TooLarge);
+            return Err(OpenError::TooLarge);
         }
-        let (header, header_len) = Header::of_packet(frame).map_err(|_| Refusal::Malformed)?;
-        let mut place = self.find(header.kid).ok_or(Refusal::UnknownKey)?;
+        let (header, header_len) = Header::of_packet(frame).map_err(|_| OpenError::Malformed)?;
+        let mut place = self.find(header.kid).ok_or(OpenError::UnknownKey)?;
         let opened = place.open(frame, header, header_len);
         match &opened {
             Ok(_) => place.sender.stats.note_opened(),
@@ -223,33 +223,33 @@ impl<'a> Place<'a> {
         frame: &'b mut [u8],
         header: Header,
         header_len: usize,
-    ) -> Result<Opened<'b>, Refusal> {
+    ) -> Result<Opened<'b>, OpenError> {
         let sender = &*self.sender;
         match sender.standing {
-            _ if self.gone => return Err(Refusal::Removed),
+            _ if self.gone => return Err(OpenError::Removed),
             Standing::Ready => {}
-            Standing::Unannounced => return Err(Refusal::UnknownSpeaker),
-            Standing::Own => return Err(Refusal::Own),
-            Standing::Muted => return Err(Refusal::Muted),
+            Standing::Unannounced => return Err(OpenError::UnknownSpeaker),
+            Standing::Own => return Err(OpenError::Own),
+            Standing::Muted => return Err(OpenError::Muted),
         }
-        let (head, rest) = frame.split_at_mut_checked(header_len).ok_or(Refusal::Malformed)?;
-        let (packet, tag) = rest.split_last_chunk_mut().ok_or(Refusal::Malformed)?;
+        let (head, rest) = frame.split_at_mut_checked(header_len).ok_or(OpenError::Malformed)?;
+        let (packet, tag) = rest.split_last_chunk_mut().ok_or(OpenError::Malformed)?;
         let step = self.ring.step;
-        let (key, window, failures) = self.ring.slot(header.kid, self.slot).ok_or(Refusal::Busy)?;
+        let (key, window, failures) = self.ring.slot(header.kid, self.slot).ok_or(OpenError::Busy)?;
         window.screen(header.counter).map_err(|stale| match stale {
-            Stale::Replayed => Refusal::Replayed,
-            Stale::TooOld => Refusal::TooOld,
+            Stale::Replayed => OpenError::Replayed,
+            Stale::TooOld => OpenError::TooOld,
         })?;
         if *failures >= MAX_FAILURES {
-            return Err(Refusal::Exhausted);
+            return Err(OpenError::Exhausted);
         }
         if key.open(header.counter, head, packet, *tag).is_err() {
             *failures += 1;
-            return Err(Refusal::Forged);
+            return Err(OpenError::Forged);
         }
         let (packet, proof, evidence) = match self.authenticity {
             Authenticity::Group => {
-                let packet = OpusPacket::parse(packet).map_err(|_| Refusal::NotOpus)?;
+                let packet = OpusPacket::parse(packet).map_err(|_| OpenError::NotOpus)?;
                 (packet, Proof::Group, None)
             }
             Authenticity::Signed => {
@@ -307,7 +307,7 @@ pub struct Opened<'a> {
     pub proof: Proof,
     /// The Opus packet, padding included: any decoder plays it as it is.
     pub packet: OpusPacket<'a>,
-    /// What a [`Recorder`](crate::report::Recorder) keeps besides, if the packet is signed.
+    /// What a [`Buffer`](crate::report::Buffer) keeps besides, if the packet is signed.
     pub(crate) evidence: Option<Evidence>,
 }
 
@@ -324,7 +324,7 @@ pub enum Proof {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
-pub enum Refusal {
+pub enum OpenError {
     /// The header is cut short or not in its shortest form, or no key may use the counter.
     Malformed,
     /// The packet is larger than any that this library seals.
@@ -359,7 +359,7 @@ pub enum Refusal {
 }
 
 /// The order of the checks is that of [`stamp::accept`]. The counter was looked at before the tag.
-impl From<Unfit> for Refusal {
+impl From<Unfit> for OpenError {
     fn from(unfit: Unfit) -> Self {
         match unfit {
             Unfit::Counter => Self::Malformed,
@@ -370,7 +370,7 @@ impl From<Unfit> for Refusal {
     }
 }
 
-impl Refusal {
+impl OpenError {
     /// Every reason, in the order of their numbers.
     pub const ALL: [Self; 15] = [
         Self::Malformed,
@@ -418,13 +418,13 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for OpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for OpenError {}
 
 /// In place of the key of a sender that has announced none: it has a small order, so nobody can.
 const UNKNOWN: [u8; 32] = [0; 32];

@@ -78,7 +78,7 @@ impl std::error::Error for PacketSizeError {}
 /// Why a sealer seals nothing just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Silence {
+pub enum SilenceReason {
     /// No key has been installed yet.
     NotYet,
     /// Our role does not let us speak.
@@ -109,7 +109,7 @@ pub enum Silence {
     Closed,
 }
 
-impl fmt::Display for Silence {
+impl fmt::Display for SilenceReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NotYet => "no key has been installed yet",

@@ -6,7 +6,7 @@ use std::{fmt, mem};
 use super::{
     header::{FIRST_COUNTER, HEADER, Header, LAST_COUNTER},
     opus::{OpusPacket, Shape, duration_of},
-    profile::{PacketSize, Silence},
+    profile::{PacketSize, SilenceReason},
     stamp::{self, FILLER, Stamp, TAIL},
 };
 use crate::{
@@ -34,7 +34,7 @@ pub const TAILROOM: usize = 16;
 /// ```
 pub struct Sealer {
     state: State,
-    paused: Option<Silence>,
+    paused: Option<SilenceReason>,
     /// The counter of the next packet under the present key.
     counter: u64,
     /// When the last packet was captured, and when its audio ended, through all keys; `None` before
@@ -54,7 +54,7 @@ struct Captured {
 
 enum State {
     Speaking(Box<SealKey>),
-    Silent(Silence),
+    Silent(SilenceReason),
 }
 
 /// Keys are remembered for at least ten minutes of steps.
@@ -64,7 +64,7 @@ impl Sealer {
     /// A sealer without a key: it seals nothing until one is installed.
     pub fn new() -> Self {
         Self {
-            state: State::Silent(Silence::NotYet),
+            state: State::Silent(SilenceReason::NotYet),
             paused: None,
             counter: FIRST_COUNTER,
             last: None,
@@ -243,7 +243,7 @@ impl fmt::Debug for Sealer {
 #[non_exhaustive]
 pub enum SealError {
     /// There is no key to seal with just now. Drop the audio and tell the user.
-    Silent(Silence),
+    Silent(SilenceReason),
     /// The key has sealed all the packets it may (65,280 in ten seconds). Wait for the next step.
     Exhausted,
     /// The Opus packet, with stamp and signature where the room has them, exceeds the room's packet

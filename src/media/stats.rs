@@ -1,12 +1,12 @@
 //! What happened to packets, by reason and by sender: counters that the app may read at any time.
 
-use super::open::Refusal;
+use super::open::OpenError;
 
 /// Counts of one opener since it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OpenStats {
     opened: u64,
-    refused: [u64; Refusal::ALL.len()],
+    refused: [u64; OpenError::ALL.len()],
 }
 
 impl OpenStats {
@@ -16,13 +16,13 @@ impl OpenStats {
     }
 
     /// Packets refused for this reason.
-    pub fn refused(&self, reason: Refusal) -> u64 {
+    pub fn refused(&self, reason: OpenError) -> u64 {
         self.refused.get(reason as usize).copied().unwrap_or(0)
     }
 
     /// Every reason that has occurred, with its count.
-    pub fn refusals(&self) -> impl Iterator<Item = (Refusal, u64)> + '_ {
-        Refusal::ALL.iter().map(|reason| (*reason, self.refused(*reason))).filter(|(_, count)| *count > 0)
+    pub fn refusals(&self) -> impl Iterator<Item = (OpenError, u64)> + '_ {
+        OpenError::ALL.iter().map(|reason| (*reason, self.refused(*reason))).filter(|(_, count)| *count > 0)
     }
 
     #[inline]
@@ -31,7 +31,7 @@ impl OpenStats {
     }
 
     #[inline]
-    pub(crate) fn note_refused(&mut self, reason: Refusal) {
+    pub(crate) fn note_refused(&mut self, reason: OpenError) {
         if let Some(count) = self.refused.get_mut(reason as usize) {
             *count += 1;
         }
@@ -43,7 +43,7 @@ impl OpenStats {
 /// A refused packet is counted under the sender that its header *claims*: a relay can make these
 /// grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SenderStats {
+pub struct SpeakerStats {
     /// Packets opened.
     pub opened: u32,
     /// Packets seen before, or too old to tell.
@@ -54,16 +54,16 @@ pub struct SenderStats {
     pub refused: u32,
 }
 
-impl SenderStats {
+impl SpeakerStats {
     #[inline]
     pub(crate) fn note_opened(&mut self) {
         self.opened = self.opened.saturating_add(1);
     }
 
-    pub(crate) fn note_refused(&mut self, reason: Refusal) {
+    pub(crate) fn note_refused(&mut self, reason: OpenError) {
         let count = match reason {
-            Refusal::Replayed | Refusal::TooOld => &mut self.replayed,
-            Refusal::Forged | Refusal::Unsigned => &mut self.forged,
+            OpenError::Replayed | OpenError::TooOld => &mut self.replayed,
+            OpenError::Forged | OpenError::Unsigned => &mut self.forged,
             _ => &mut self.refused,
         };
         *count = count.saturating_add(1);

@@ -125,17 +125,17 @@ impl Applicant {
     ///
     /// The applicant stays as it was, whatever comes of it: a false Welcome does not use its keys
     /// up.
-    pub(crate) fn open(&self, welcome: &[u8]) -> Result<Entry, JoinError> {
-        let welcome = parse_welcome(welcome).ok_or(JoinError::Malformed)?;
+    pub(crate) fn open(&self, welcome: &[u8]) -> Result<Entry, EntryError> {
+        let welcome = parse_welcome(welcome).ok_or(EntryError::Malformed)?;
         if !welcome.secrets().iter().any(|secret| secret.new_member().as_slice() == self.reference) {
-            return Err(JoinError::NotForUs);
+            return Err(EntryError::NotForUs);
         }
         // openmls takes the keys out of storage even for a Welcome that it refuses, so it gets a
         // storage of its own.
         let provider = Provider::new(self.provider.seed());
-        provider.storage().write_key_package(&self.kept_under, &self.bundle).map_err(JoinError::mls)?;
+        provider.storage().write_key_package(&self.kept_under, &self.bundle).map_err(EntryError::mls)?;
         let builder = StagedWelcome::build_from_welcome(&provider, &join_config(), welcome)
-            .map_err(JoinError::mls)?
+            .map_err(EntryError::mls)?
             // How old a leaf may be is for the law, and leaves that are in the tree were judged
             // when they came.
             .skip_lifetime_validation();
@@ -143,13 +143,13 @@ impl Applicant {
         let mls_id = self.read_mls_id(info)?;
         // What is read here is believed once `build` has checked the signature over it.
         let law = read_law(info)?;
-        let staged = builder.build().map_err(JoinError::mls)?;
+        let staged = builder.build().map_err(EntryError::mls)?;
         let sender = Leaf(staged.welcome_sender_index().u32());
-        let mls = staged.into_group(&provider).map_err(JoinError::mls)?;
-        let context = inspect::read_context(mls.extensions()).map_err(JoinError::Form)?;
+        let mls = staged.into_group(&provider).map_err(EntryError::mls)?;
+        let context = inspect::read_context(mls.extensions()).map_err(EntryError::Form)?;
         let roster = self.read_roster(&mls)?;
         let sender = roster.iter().find(|occupant| occupant.leaf == sender).map(|occupant| occupant.key);
-        let sender = sender.ok_or(JoinError::Form(Violation::UnknownLeaf))?;
+        let sender = sender.ok_or(EntryError::Form(Violation::UnknownLeaf))?;
         let epoch = Epoch(mls.epoch().as_u64());
         let reference = self.reference;
         Ok(Entry { sender, roster, context, epoch, mls_id, law, reference, mls, provider })
@@ -169,36 +169,36 @@ impl Applicant {
     }
 
     /// The group id in MLS, if it is one of this room and the cipher suite is the room's.
-    fn read_mls_id(&self, info: &VerifiableGroupInfo) -> Result<[u8; 48], JoinError> {
-        let mls_id: [u8; 48] = info.group_id().as_slice().try_into().map_err(|_| JoinError::OtherGroup)?;
+    fn read_mls_id(&self, info: &VerifiableGroupInfo) -> Result<[u8; 48], EntryError> {
+        let mls_id: [u8; 48] = info.group_id().as_slice().try_into().map_err(|_| EntryError::OtherGroup)?;
         let ours = mls_id.starts_with(&self.group_id) && info.ciphersuite() == ciphersuite(self.key_exchange);
-        if ours { Ok(mls_id) } else { Err(JoinError::OtherGroup) }
+        if ours { Ok(mls_id) } else { Err(EntryError::OtherGroup) }
     }
 
     /// The leaves of the tree, each checked by itself, no identity twice, and ours where it
     /// belongs.
-    fn read_roster(&self, mls: &MlsGroup) -> Result<Vec<Occupant>, JoinError> {
+    fn read_roster(&self, mls: &MlsGroup) -> Result<Vec<Occupant>, EntryError> {
         let own_leaf = mls.own_leaf_index();
         let mut roster = Vec::new();
         for (index, leaf) in mls.treesync().full_leaves() {
             if roster.len() == MAX_MEMBERS {
-                return Err(JoinError::Form(Violation::TooMany));
+                return Err(EntryError::Form(Violation::TooMany));
             }
             let (credential, leaf_key) =
-                inspect::read_leaf(leaf, mls.ciphersuite(), &self.group_id).map_err(JoinError::Form)?;
+                inspect::read_leaf(leaf, mls.ciphersuite(), &self.group_id).map_err(EntryError::Form)?;
             roster.push(Occupant::new(Leaf(index.u32()), credential, leaf_key, index == own_leaf));
         }
         if has_duplicate(roster.iter().map(|occupant| occupant.key)) {
-            return Err(JoinError::Form(Violation::Duplicate));
+            return Err(EntryError::Form(Violation::Duplicate));
         }
         let ours = mls.own_leaf_node() == Some(self.bundle.key_package().leaf_node());
-        if ours { Ok(roster) } else { Err(JoinError::OtherLeaf) }
+        if ours { Ok(roster) } else { Err(EntryError::OtherLeaf) }
     }
 }
 
 /// The law for newcomers in the GroupInfo of a Welcome, beside which the GroupInfo has nothing but
 /// the tree.
-fn read_law(info: &VerifiableGroupInfo) -> Result<Vec<u8>, JoinError> {
+fn read_law(info: &VerifiableGroupInfo) -> Result<Vec<u8>, EntryError> {
     let mut law = None;
     for extension in info.extensions().iter() {
         match extension {
@@ -206,16 +206,16 @@ fn read_law(info: &VerifiableGroupInfo) -> Result<Vec<u8>, JoinError> {
             Extension::Unknown(LAW_EXTENSION, UnknownExtension(bytes)) if bytes.len() <= MAX_LAW => {
                 law = Some(bytes.clone());
             }
-            Extension::Unknown(LAW_EXTENSION, _) => return Err(JoinError::Law),
-            _ => return Err(JoinError::Form(Violation::ForeignExtension)),
+            Extension::Unknown(LAW_EXTENSION, _) => return Err(EntryError::Law),
+            _ => return Err(EntryError::Form(Violation::ForeignExtension)),
         }
     }
-    law.ok_or(JoinError::Law)
+    law.ok_or(EntryError::Law)
 }
 
 /// Why a Welcome is not entered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum JoinError {
+pub(crate) enum EntryError {
     /// The bytes are not a Welcome.
     Malformed,
     /// The Welcome names other KeyPackages than ours.
@@ -232,7 +232,7 @@ pub(crate) enum JoinError {
     Mls(Failure),
 }
 
-impl JoinError {
+impl EntryError {
     fn mls(error: impl std::fmt::Display) -> Self {
         Self::Mls(Failure::of(error))
     }

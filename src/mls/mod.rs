@@ -43,7 +43,7 @@ pub(crate) use commit::{CommitError, Draft, Summary};
 pub(crate) use context::{Aad, Context};
 pub(crate) use credential::Credential;
 pub(crate) use hpke::{Purpose, Sealed, SealingKey, SealingSecret};
-pub(crate) use join::{Applicant, Candidate, Entry, JoinError};
+pub(crate) use join::{Applicant, Candidate, Entry, EntryError};
 pub(crate) use leaf::LeafKey;
 pub(crate) use process::{Incoming, ProcessError, Staged};
 pub(crate) use violation::Violation;

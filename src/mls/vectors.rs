@@ -9,7 +9,7 @@ use openmls::prelude::{KeyPackageVerifyError, MlsMessageBodyIn, MlsMessageIn, Pr
 use tls_codec::{DeserializeBytes, Serialize};
 
 use super::{
-    Aad, Applicant, Credential, Group, Incoming, JoinError, ProcessError, Violation, ciphersuite, inspect,
+    Aad, Applicant, Credential, EntryError, Group, Incoming, ProcessError, Violation, ciphersuite, inspect,
     provider::Crypto,
 };
 use crate::{
@@ -194,13 +194,13 @@ fn welcomes_that_are_not_entered() {
     assert_eq!(damaged.len(), 43);
     for case in damaged {
         let error = match bob.open(&case.bytes("message")).err().expect("the Welcome is refused") {
-            JoinError::Malformed => "Malformed",
-            JoinError::NotForUs => "NotForUs",
-            JoinError::OtherGroup => "OtherGroup",
-            JoinError::Law => "Law",
-            JoinError::OtherLeaf => "OtherLeaf",
-            JoinError::Mls(_) => "Mls",
-            JoinError::Form(violation) => name_of(violation),
+            EntryError::Malformed => "Malformed",
+            EntryError::NotForUs => "NotForUs",
+            EntryError::OtherGroup => "OtherGroup",
+            EntryError::Law => "Law",
+            EntryError::OtherLeaf => "OtherLeaf",
+            EntryError::Mls(_) => "Mls",
+            EntryError::Form(violation) => name_of(violation),
         };
         assert_eq!(error, case.text("error"), "{}", case.text("why"));
     }

@@ -19,7 +19,7 @@ use super::{
     rooms::Way,
     timed_out,
     token::{Revocation, Token},
-    wire::{self, FrameTooLong, Frames, Hello, Refusal, Ticket},
+    wire::{self, FrameTooLong, Frames, Hello, Rejection, Ticket},
 };
 use crate::transport::RoomHandle;
 
@@ -131,7 +131,7 @@ fn handle_hello(hello: Hello, stream: &Arc<TcpStream>, shared: &Arc<Shared>) {
     let refusal = match hello {
         // Without random numbers there are no tickets, so there is no place.
         Hello::Room(room, token) => match random()
-            .ok_or(Refusal::Connections)
+            .ok_or(Rejection::Connections)
             .and_then(|ticket| join(room, token.as_ref(), Way::Tcp(Ticket(ticket)), shared))
         {
             Ok((connection, outbox)) => {
@@ -150,7 +150,7 @@ fn handle_hello(hello: Hello, stream: &Arc<TcpStream>, shared: &Arc<Shared>) {
             }
             Err(refusal) => refusal,
         },
-        Hello::OtherVersion => Refusal::Version,
+        Hello::OtherVersion => Rejection::Version,
         // No word to what does not speak our protocol.
         Hello::Garbage => return shared.rooms().counts.refuse(|refusals| &mut refusals.garbage),
         Hello::Partial(_) => return shared.rooms().counts.refuse(|refusals| &mut refusals.no_hello),
@@ -166,23 +166,23 @@ pub(super) fn join(
     token: Option<&Token>,
     way: Way,
     shared: &Shared,
-) -> Result<(Connection, Arc<Outbox>), Refusal> {
+) -> Result<(Connection, Arc<Outbox>), Rejection> {
     let serial = match (shared.issuer, token) {
         (None, _) => None,
         (Some(issuer), Some(token)) if issuer.verify(token, room, unix_now()) => Some(token.serial()),
-        (Some(_), _) => return Err(Refusal::Token),
+        (Some(_), _) => return Err(Rejection::Token),
     };
     shared.rooms().join(room, way, serial, Instant::now())
 }
 
 /// Takes a token back, if its issuer says so.
-pub(super) fn revoke(revocation: &Revocation, shared: &Shared) -> Result<(), Refusal> {
-    let issuer = shared.issuer.ok_or(Refusal::Version)?;
+pub(super) fn revoke(revocation: &Revocation, shared: &Shared) -> Result<(), Rejection> {
+    let issuer = shared.issuer.ok_or(Rejection::Version)?;
     if !issuer.verify_revocation(revocation) {
-        return Err(Refusal::Token);
+        return Err(Rejection::Token);
     }
     let remembered = shared.rooms().revoke(revocation.serial(), revocation.expiry(), unix_now());
-    if remembered { Ok(()) } else { Err(Refusal::Connections) }
+    if remembered { Ok(()) } else { Err(Rejection::Connections) }
 }
 
 /// Seconds since 1970-01-01 UTC. A clock set before then lets tokens live longer, as any wrong

@@ -76,13 +76,13 @@ impl Counts {
 }
 
 impl Refusals {
-    pub(super) fn of(&mut self, refusal: wire::Refusal) -> &mut u64 {
+    pub(super) fn of(&mut self, refusal: wire::Rejection) -> &mut u64 {
         match refusal {
-            wire::Refusal::Version => &mut self.version,
-            wire::Refusal::Connections => &mut self.relay_full,
-            wire::Refusal::Rooms => &mut self.rooms_full,
-            wire::Refusal::Members => &mut self.room_full,
-            wire::Refusal::Token => &mut self.token,
+            wire::Rejection::Version => &mut self.version,
+            wire::Rejection::Connections => &mut self.relay_full,
+            wire::Rejection::Rooms => &mut self.rooms_full,
+            wire::Rejection::Members => &mut self.room_full,
+            wire::Rejection::Token => &mut self.token,
         }
     }
 }

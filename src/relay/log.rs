@@ -80,7 +80,7 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// Reads a log from the start, one [`Record`] after the other.
+/// Reads a log from the start, one [`LogRecord`] after the other.
 ///
 /// A relay that was killed leaves a log whose last record is cut: all records before it are read,
 /// then comes [`ReadError::Truncated`], then nothing.
@@ -104,7 +104,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    fn read(&mut self) -> Result<Option<Record>, ReadError> {
+    fn read(&mut self) -> Result<Option<LogRecord>, ReadError> {
         let Some(time) = self.first_field()? else { return Ok(None) };
         let at = Duration::from_micros(u64::from_le_bytes(time));
         let [lane] = self.field()?;
@@ -114,7 +114,7 @@ impl<R: Read> Reader<R> {
         let length = usize::try_from(length).ok().filter(|length| *length <= MAX_CONTROL);
         let mut bytes = vec![0; length.ok_or(ReadError::Length)?];
         self.input.read_exact(&mut bytes).map_err(ReadError::in_record)?;
-        Ok(Some(Record { at, lane, connection, bytes }))
+        Ok(Some(LogRecord { at, lane, connection, bytes }))
     }
 
     /// The first field of a record, or `None` at the end of the input.
@@ -137,7 +137,7 @@ impl<R: Read> Reader<R> {
 }
 
 impl<R: Read> Iterator for Reader<R> {
-    type Item = Result<Record, ReadError>;
+    type Item = Result<LogRecord, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.ended {
@@ -151,7 +151,7 @@ impl<R: Read> Iterator for Reader<R> {
 
 /// Something that came in at the relay.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct LogRecord {
     /// When, since the log was started.
     pub at: Duration,
     /// What it was.

@@ -76,10 +76,11 @@ impl Relay {
     ///
     /// # Errors
     /// Whatever the operating system says about the sockets and threads.
-    pub fn start(address: SocketAddr, options: Options) -> io::Result<Self> {
+    pub fn start(address: SocketAddr, options: RelayOptions) -> io::Result<Self> {
         let (listener, media) = listen(address)?;
         #[cfg(feature = "quic")]
-        let quic = options.quic.map(|listen| quic::Door::new(listen, options.limits.pending)).transpose()?;
+        let quic =
+            options.quic.map(|listen| quic::Listener::new(listen, options.limits.pending)).transpose()?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             rooms: Mutex::new(Rooms::new(options.limits, options.media_loss, options.seed, Instant::now())),
@@ -224,7 +225,7 @@ impl fmt::Debug for Relay {
 
 /// How a relay is to behave.
 #[derive(Debug, Default)]
-pub struct Options {
+pub struct RelayOptions {
     /// What members may use.
     pub limits: Limits,
     /// The share of packet copies to lose on purpose, for demonstrations.

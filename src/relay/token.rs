@@ -17,7 +17,7 @@ use zeroize::Zeroize;
 use crate::transport::quic;
 use crate::{
     keys::{ed25519, secret::Secret},
-    transport::{RelayName, RoomHandle, TransportError, socket},
+    transport::{RelayName, RoomHandle, TransportError, tcp_udp},
 };
 
 /// What a backend mints tokens with. Its seed is wiped on drop.
@@ -58,13 +58,13 @@ impl Issuer {
     /// it must not be derived from an account.
     pub fn mint(&self, handle: RoomHandle, serial: [u8; 16], expiry: u64) -> Token {
         let signature = self.sign(&join_message(handle, &serial, expiry));
-        Token(Order { serial, expiry, signature })
+        Token(Claims { serial, expiry, signature })
     }
 
     /// Takes a token back, by its serial and its expiry.
     pub fn revoke(&self, serial: [u8; 16], expiry: u64) -> Revocation {
         let signature = self.sign(&revoke_message(&serial, expiry));
-        Revocation(Order { serial, expiry, signature })
+        Revocation(Claims { serial, expiry, signature })
     }
 
     fn sign(&self, message: &[u8]) -> [u8; 64] {
@@ -86,13 +86,13 @@ impl IssuerKey {
 
     /// Whether `token` lets into the room of `handle` at `now`, in seconds since 1970-01-01 UTC.
     pub fn verify(&self, token: &Token, handle: RoomHandle, now: u64) -> bool {
-        let Order { serial, expiry, signature } = &token.0;
+        let Claims { serial, expiry, signature } = &token.0;
         now < *expiry && self.signed(&join_message(handle, serial, *expiry), signature)
     }
 
     /// Whether the issuer takes that token back.
     pub(super) fn verify_revocation(&self, revocation: &Revocation) -> bool {
-        let Order { serial, expiry, signature } = &revocation.0;
+        let Claims { serial, expiry, signature } = &revocation.0;
         self.signed(&revoke_message(serial, *expiry), signature)
     }
 
@@ -138,15 +138,15 @@ impl Error for InvalidIssuerKey {}
 /// Lets one holder, or as many as share it, into one room at a relay. Whoever has the bytes can use
 /// them, so `Debug` does not show them.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(Order);
+pub struct Token(Claims);
 
 /// Makes a relay cut off whoever came with a token, and let nobody in with it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Revocation(Order);
+pub struct Revocation(Claims);
 
 /// The form that both have on the wire.
 #[derive(Clone, PartialEq, Eq)]
-struct Order {
+struct Claims {
     serial: [u8; 16],
     expiry: u64,
     signature: [u8; 64],
@@ -156,7 +156,7 @@ impl Token {
     /// Takes the bytes that a backend has handed out. Whether they are worth anything is for the
     /// relay to say.
     pub fn from_bytes(bytes: [u8; ORDER_LEN]) -> Self {
-        Self(Order::from_bytes(&bytes))
+        Self(Claims::from_bytes(&bytes))
     }
 
     /// The bytes to hand out: serial, expiry, signature.
@@ -172,7 +172,7 @@ impl Token {
 impl Revocation {
     /// Takes bytes as they are on the wire.
     pub fn from_bytes(bytes: [u8; ORDER_LEN]) -> Self {
-        Self(Order::from_bytes(&bytes))
+        Self(Claims::from_bytes(&bytes))
     }
 
     /// The bytes on the wire: serial, expiry, signature.
@@ -191,7 +191,7 @@ impl Revocation {
         if quic::is_name(relay) {
             return quic::revoke(relay, self);
         }
-        socket::revoke(relay, self)
+        tcp_udp::revoke(relay, self)
     }
 
     pub(super) fn serial(&self) -> Serial {
@@ -203,7 +203,7 @@ impl Revocation {
     }
 }
 
-impl Order {
+impl Claims {
     fn from_bytes(bytes: &[u8; ORDER_LEN]) -> Self {
         let (mut serial, mut expiry, mut signature) = ([0; 16], [0; 8], [0; 64]);
         let (head, tail) = bytes.split_at(24);

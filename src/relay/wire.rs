@@ -28,7 +28,7 @@ pub(crate) struct Cookie(pub(crate) [u8; 16]);
 
 /// Why a relay has no place for a member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub(crate) enum Rejection {
     Version,
     Connections,
     Rooms,
@@ -36,7 +36,7 @@ pub(crate) enum Refusal {
     Token,
 }
 
-impl Refusal {
+impl Rejection {
     const ALL: [Self; 5] = [Self::Version, Self::Connections, Self::Rooms, Self::Members, Self::Token];
 
     fn status(self) -> u8 {
@@ -115,18 +115,18 @@ pub(crate) fn revoked() -> Bytes {
 }
 
 /// Reads the answer to a [`revoke`], all 9 bytes of it.
-pub(crate) fn parse_revoked(bytes: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn parse_revoked(bytes: &[u8]) -> Result<(), Rejection> {
     if bytes == revoked() {
         return Ok(());
     }
     match parse_answer(bytes) {
         Some(Err(refusal)) => Err(refusal),
-        _ => Err(Refusal::Version),
+        _ => Err(Rejection::Version),
     }
 }
 
 /// The relay's answer to a [`hello`].
-pub(crate) fn answer(answer: Result<Ticket, Refusal>) -> Bytes {
+pub(crate) fn answer(answer: Result<Ticket, Rejection>) -> Bytes {
     match answer {
         Ok(Ticket(ticket)) => [&GREETING, &[WELCOME][..], &ticket].concat().into(),
         Err(refusal) => [GREETING.as_slice(), &[refusal.status()]].concat().into(),
@@ -143,13 +143,13 @@ pub(crate) fn admitted() -> Bytes {
 /// # Errors
 /// As [`parse_answer`].
 #[cfg(feature = "quic")]
-pub(crate) fn parse_admitted(bytes: &[u8]) -> Result<(), Refusal> {
+pub(crate) fn parse_admitted(bytes: &[u8]) -> Result<(), Rejection> {
     if bytes == admitted() {
         return Ok(());
     }
     match parse_answer(bytes) {
         Some(Err(refusal)) => Err(refusal),
-        _ => Err(Refusal::Version),
+        _ => Err(Rejection::Version),
     }
 }
 
@@ -157,16 +157,16 @@ pub(crate) fn parse_admitted(bytes: &[u8]) -> Result<(), Refusal> {
 ///
 /// # Errors
 /// The relay's reason. What is not an answer at all counts as another version.
-pub(crate) fn parse_answer(bytes: &[u8]) -> Option<Result<Ticket, Refusal>> {
+pub(crate) fn parse_answer(bytes: &[u8]) -> Option<Result<Ticket, Rejection>> {
     let (greeting, rest) = bytes.split_at(bytes.len().min(GREETING.len()));
     if greeting.iter().zip(&GREETING).any(|(given, expected)| given != expected) {
-        return Some(Err(Refusal::Version));
+        return Some(Err(Rejection::Version));
     }
     match rest.split_first()? {
         (&WELCOME, ticket) => ticket.first_chunk().map(|ticket| Ok(Ticket(*ticket))),
         (status, _) => {
-            let refusal = Refusal::ALL.into_iter().find(|refusal| refusal.status() == *status);
-            Some(Err(refusal.unwrap_or(Refusal::Version)))
+            let refusal = Rejection::ALL.into_iter().find(|refusal| refusal.status() == *status);
+            Some(Err(refusal.unwrap_or(Rejection::Version)))
         }
     }
 }
@@ -316,7 +316,7 @@ mod tests {
         assert_eq!(hex(&revoke(&revocation)), format!("737672656c617903{order}"));
         assert_eq!(hex(&revoked()), "737672656c61790106");
         assert_eq!(hex(&answer(Ok(TICKET))), format!("737672656c61790100{}", tens("2")));
-        assert_eq!(hex(&answer(Err(Refusal::Members))), "737672656c61790104");
+        assert_eq!(hex(&answer(Err(Rejection::Members))), "737672656c61790104");
         assert_eq!(hex(&admitted()), "737672656c61790100");
         assert_eq!((admitted().len(), revoked().len()), (SHORT_ANSWER_LEN, SHORT_ANSWER_LEN));
         assert_eq!(hex(&frame(b"abc").unwrap()), "0003616263");
@@ -350,12 +350,12 @@ mod tests {
 
     #[test]
     fn answers_come_back_and_anything_else_is_another_version() {
-        for given in Refusal::ALL.map(Err).into_iter().chain([Ok(TICKET)]) {
+        for given in Rejection::ALL.map(Err).into_iter().chain([Ok(TICKET)]) {
             let bytes = answer(given);
             assert!(parse_answer(&bytes) == Some(given));
             assert!((0..bytes.len()).all(|length| parse_answer(&bytes[..length]).is_none()));
         }
-        assert!(parse_answer(b"HTTP/1.1") == Some(Err(Refusal::Version)));
+        assert!(parse_answer(b"HTTP/1.1") == Some(Err(Rejection::Version)));
     }
 
     #[test]

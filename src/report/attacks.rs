@@ -565,7 +565,7 @@ fn logs_name_nobody() {
     assert_eq!(format!("{report:?}"), "Report(8 packets)");
     assert_eq!(format!("{:?}", moderator()), "ModerationSecret(..)");
     let (mut opener, now) = (Opener::new(), Instant::now());
-    let mut recorder = Recorder::new(Keep::default(), PacketSize::default(), now);
+    let mut recorder = Buffer::new(Retention::default(), PacketSize::default(), now);
     assert_eq!(format!("{recorder:?} {:?}", Excerpt::new(&recorder)), "Recorder(0 frames) Excerpt(0 frames)");
     recorder.handle_timeout(now);
     assert!(opener.open(&mut []).is_err());

@@ -42,7 +42,7 @@ const NOW: UnixTime = UnixTime(1_790_000_000);
 struct Stage {
     key: Box<SealKey>,
     opener: Opener,
-    recorder: Recorder,
+    recorder: Buffer,
     now: Instant,
     part: Part,
 }
@@ -92,7 +92,7 @@ impl Stage {
             frames: Vec::new(),
         };
         part.announce(NOW, MIN_HOLDS);
-        let recorder = Recorder::new(Keep::default(), size, now);
+        let recorder = Buffer::new(Retention::default(), size, now);
         Self { key: key.unwrap(), opener, recorder, now, part }
     }
 
@@ -281,9 +281,9 @@ fn two_packets_of_one_capture_time_are_both_played_and_both_proved() {
 fn what_the_longest_window_holds_fits_into_one_report() {
     assert_eq!(MAX_FILE, 33_951_241, "as SPEC section 12.3 says");
     for packet in [Duration::from_micros(2_500), Duration::from_millis(5), Duration::from_millis(20)] {
-        let keep = Keep { window: 300 * SECOND, packet, speakers: 1 };
+        let keep = Retention { window: 300 * SECOND, packet, speakers: 1 };
         let size = PacketSize::new(PacketSize::MAX).unwrap();
-        let recorder = Recorder::new(keep, size, Instant::now());
+        let recorder = Buffer::new(keep, size, Instant::now());
         let depth = recorder.reserved() / (68 + usize::from(PacketSize::MAX));
         assert!(depth <= file::MAX_FRAMES, "{depth} frames of {packet:?}");
         assert!(recorder.window() >= 75 * SECOND);

@@ -55,7 +55,7 @@ mod verify;
 
 #[cfg(feature = "room")]
 pub(crate) use self::file::{Draft, Part, Taken};
-pub use self::recorder::{Excerpt, ExcerptError, Keep, NotKept, Recorder};
+pub use self::recorder::{Buffer, Excerpt, ExcerptError, NotKept, Retention};
 #[cfg(feature = "room")]
 pub use self::{
     compare::{Comparison, Equivocation},

@@ -6,7 +6,7 @@ use super::violation::Violation;
 use crate::{
     id::MemberId,
     law::ActError,
-    mls::{Failure, JoinError, ProcessError},
+    mls::{EntryError, Failure, ProcessError},
     wire::envelope::EnvelopeError,
 };
 
@@ -28,7 +28,7 @@ pub enum CreateError {
 /// Why there was no knock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum KnockError {
+pub enum JoinError {
     /// The invite has expired. Ask for another.
     Expired,
     /// The invite is our own: the host is in already.
@@ -188,7 +188,7 @@ impl From<Failure> for CreateError {
     }
 }
 
-impl From<Failure> for KnockError {
+impl From<Failure> for JoinError {
     fn from(failure: Failure) -> Self {
         Self::Mls(failure.0)
     }
@@ -227,15 +227,15 @@ impl ControlError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum WelcomeError {
     /// MLS or the form of the room refuses it.
-    Join(JoinError),
+    Join(EntryError),
     /// A rule of the room refuses it.
     Rule(Violation),
     /// No receipt of somebody of rank goes with it.
     NoReceipt,
 }
 
-impl From<JoinError> for WelcomeError {
-    fn from(error: JoinError) -> Self {
+impl From<EntryError> for WelcomeError {
+    fn from(error: EntryError) -> Self {
         Self::Join(error)
     }
 }
@@ -243,9 +243,9 @@ impl From<JoinError> for WelcomeError {
 impl From<WelcomeError> for ControlError {
     fn from(error: WelcomeError) -> Self {
         match error {
-            WelcomeError::Join(JoinError::OtherGroup) => Self::OtherGroup,
-            WelcomeError::Join(JoinError::Form(violation)) => Self::Welcome(violation.into()),
-            WelcomeError::Join(JoinError::Mls(_)) => Self::Undecryptable,
+            WelcomeError::Join(EntryError::OtherGroup) => Self::OtherGroup,
+            WelcomeError::Join(EntryError::Form(violation)) => Self::Welcome(violation.into()),
+            WelcomeError::Join(EntryError::Mls(_)) => Self::Undecryptable,
             WelcomeError::Join(_) => Self::Malformed,
             WelcomeError::Rule(violation) => Self::Welcome(violation),
             WelcomeError::NoReceipt => Self::NoReceipt,
@@ -264,7 +264,7 @@ impl fmt::Display for CreateError {
     }
 }
 
-impl fmt::Display for KnockError {
+impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Expired => f.write_str("the invite has expired"),
@@ -337,7 +337,7 @@ impl fmt::Display for ControlError {
 }
 
 impl Error for CreateError {}
-impl Error for KnockError {}
+impl Error for JoinError {}
 impl Error for ResumeError {}
 
 impl Error for CommandError {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     group::{Name, Role},
     id::{Epoch, MemberId},
-    media::Silence,
+    media::SilenceReason,
     room::{RefuseReason, Violation},
 };
 
@@ -150,7 +150,7 @@ pub enum Event {
     /// Sending stopped: the sealer is paused.
     Silent {
         /// Why.
-        reason: Silence,
+        reason: SilenceReason,
     },
     /// Sending may go on.
     Audible,

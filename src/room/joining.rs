@@ -22,7 +22,7 @@ use crate::{
         self, Anchor, GroupId, Law, LiveSet, Office, Pins, Rank, Statement, Store, Terms,
         statement::Content as _,
     },
-    mls::{Entry, Failure, JoinError, Purpose, SealingKey, SealingSecret},
+    mls::{Entry, EntryError, Failure, Purpose, SealingKey, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent, Receipt, RefuseReason},
         door::{Door, door_name},
@@ -408,11 +408,11 @@ pub(super) fn read_law(
     group_id: &[u8; 32],
     own: IdentityKey,
 ) -> Result<(Arc<Terms>, LiveSet), WelcomeError> {
-    let malformed = |Malformed| WelcomeError::Join(JoinError::Malformed);
+    let malformed = |Malformed| WelcomeError::Join(EntryError::Malformed);
     let mut reader = Reader::new(&entry.law);
     let terms = reader.vec16(MAX_TERMS).and_then(Terms::decode).map_err(malformed)?;
     if terms.group_id().0 != *group_id {
-        return Err(WelcomeError::Join(JoinError::OtherGroup));
+        return Err(WelcomeError::Join(EntryError::OtherGroup));
     }
     let terms = Arc::new(terms);
     let shown = reader.rest();

@@ -11,7 +11,7 @@ use crate::{
     defence::{Defence, holds},
     id::MemberId,
     law::Rank,
-    media::Silence,
+    media::SilenceReason,
     mls::Occupant,
 };
 
@@ -130,7 +130,7 @@ impl Liveness {
     }
 
     /// Why we do not send; `None` while we may.
-    pub(super) fn silence(&self, view: &View<'_>) -> Option<Silence> {
+    pub(super) fn silence(&self, view: &View<'_>) -> Option<SilenceReason> {
         self.deadlines(view).into_iter().find(|(at, _)| *at <= view.now).map(|(_, silence)| silence)
     }
 
@@ -140,20 +140,20 @@ impl Liveness {
     }
 
     /// When each rule stops us, the most telling reason first.
-    fn deadlines(&self, view: &View<'_>) -> Vec<(Instant, Silence)> {
+    fn deadlines(&self, view: &View<'_>) -> Vec<(Instant, SilenceReason)> {
         let mut deadlines = Vec::new();
         if let Some(at) = self.out_since()
             && holds(Defence::Removal)
         {
-            deadlines.push((at + A_SECOND, Silence::AwaitingRemoval));
+            deadlines.push((at + A_SECOND, SilenceReason::AwaitingRemoval));
         }
         if let Some((_, since)) = self.behind
             && holds(Defence::Withheld)
         {
-            deadlines.push((since + LACKING, Silence::CommitWithheld));
+            deadlines.push((since + LACKING, SilenceReason::CommitWithheld));
         }
         if view.group.roster().len() > 1 && holds(Defence::Proof) {
-            let reason = if view.keeps() { Silence::NobodyHears } else { Silence::NoProofOfLife };
+            let reason = if view.keeps() { SilenceReason::NobodyHears } else { SilenceReason::NoProofOfLife };
             deadlines.push((self.proof + PROOF_HOLDS, reason));
         }
         if let Some(own) = view.own()
@@ -162,7 +162,7 @@ impl Liveness {
         {
             let unattended = Duration::from_secs(view.terms().unattended.seconds().into());
             let most = if self.rank_left { unattended * 6 } else { unattended };
-            deadlines.push((self.rank_heard + most, Silence::Unattended));
+            deadlines.push((self.rank_heard + most, SilenceReason::Unattended));
         }
         deadlines
     }

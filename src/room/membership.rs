@@ -59,7 +59,7 @@ impl Membership {
     }
 
     /// The relays that the room allows, best first: a transport to one of them, or to two, is what
-    /// [`Call::resume`](crate::driver::Call::resume) needs.
+    /// [`Session::resume`](crate::driver::Session::resume) needs.
     pub fn relays(&self) -> Vec<RelayName> {
         // Its bytes were read when it was made.
         self.parse().map(|(_, record)| record.relays).unwrap_or_default()

@@ -125,7 +125,7 @@ use crate::{
 
 pub use self::{
     commands::InviteState,
-    error::{CommandError, ControlError, CreateError, KnockError, ResumeError},
+    error::{CommandError, ControlError, CreateError, JoinError, ResumeError},
     event::{Ending, Event, KnockId},
     membership::{Membership, MembershipError},
     options::{Admission, InviteOptions, RoomOptions},
@@ -139,7 +139,7 @@ pub use crate::{
 
 /// One member's view of a room.
 ///
-/// Made by [`Room::create`], [`Room::knock`] or [`Room::resume`]. Sans-IO: see the [module](self)
+/// Made by [`Room::create`], [`Room::join`] or [`Room::resume`]. Sans-IO: see the [module](self)
 /// for the loop around it, and [`driver`](crate::driver) for one that is written already. Dropping
 /// it wipes its keys; the sealer and the opener keep theirs until they are dropped or told to stop.
 pub struct Room {
@@ -221,20 +221,20 @@ impl Room {
     /// `seed`, `now` and `unix` are as for [`Room::create`].
     ///
     /// # Errors
-    /// See [`KnockError`].
-    pub fn knock(
+    /// See [`JoinError`].
+    pub fn join(
         identity: impl Borrow<Identity>,
         invite: Invite,
         seed: Seed,
         now: Instant,
         unix: UnixTime,
-    ) -> Result<Self, KnockError> {
+    ) -> Result<Self, JoinError> {
         let identity = identity.borrow().copy();
         if unix >= invite.expires {
-            return Err(KnockError::Expired);
+            return Err(JoinError::Expired);
         }
         if *identity.public() == *invite.host.as_bytes() {
-            return Err(KnockError::OwnRoom);
+            return Err(JoinError::OwnRoom);
         }
         let (lane, relays) = (invite.lane.copy(), invite.relays.clone());
         let mut out = Outbox::new(identity, lane, relays, Generator::new(seed), Clock { began: now, unix });

@@ -17,7 +17,7 @@ use crate::{
     group::Identity,
     id::{IdentityKey, MemberId},
     keys::{OpenRekey, Rekey, SealRekey},
-    media::Silence,
+    media::SilenceReason,
     random::Generator,
     transport::RelayName,
     wire::{envelope::LaneKey, message::Message},
@@ -40,7 +40,7 @@ pub(super) struct Outbox {
     pub(super) admission: Admission,
     rekeys: VecDeque<Rekey>,
     /// Why the sealer is paused at the moment.
-    silence: Option<Silence>,
+    silence: Option<SilenceReason>,
     stamped_ms: u64,
     /// The times that our own KeyPackages said, so that nobody else's device is thought to be
     /// behind one.
@@ -131,7 +131,7 @@ impl Outbox {
     }
 
     /// Pauses or resumes the sealer, if that is a change. Keys stay where they are.
-    pub(super) fn set_silence(&mut self, silence: Option<Silence>) {
+    pub(super) fn set_silence(&mut self, silence: Option<SilenceReason>) {
         if self.silence == silence {
             return;
         }
@@ -149,7 +149,7 @@ impl Outbox {
     }
 
     /// Takes every key away from the sealer and the opener.
-    pub(super) fn stop(&mut self, reason: Silence) {
+    pub(super) fn stop(&mut self, reason: SilenceReason) {
         self.silence = None;
         self.rekeys.clear();
         self.rekeys.push_back(Rekey::Seal(SealRekey::stop(reason)));

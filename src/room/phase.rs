@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{
     id::IdentityKey,
-    media::Silence,
-    mls::{Context, Failure, Group, JoinError},
+    media::SilenceReason,
+    mls::{Context, EntryError, Failure, Group},
     wire::{
         answer::{Answer, AnswerContent},
         message::Message,
@@ -208,7 +208,7 @@ impl Room {
         let own = IdentityKey::from_bytes(*self.out.identity.public());
         let (entry, entered) = match joining.check(welcome, own) {
             Ok(entered) => entered,
-            Err(WelcomeError::Join(JoinError::NotForUs)) => return Ok(()),
+            Err(WelcomeError::Join(EntryError::NotForUs)) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let Phase::Joining(joining) = std::mem::replace(&mut self.phase, Phase::Over) else { return Ok(()) };
@@ -239,7 +239,7 @@ impl Room {
         };
         let (entry, epoch_law) = match checked {
             Ok(checked) => checked,
-            Err(WelcomeError::Join(JoinError::NotForUs)) => return Ok(()),
+            Err(WelcomeError::Join(EntryError::NotForUs)) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
         let (mut memory, returning, held, past, newest, rank_heard) =
@@ -334,7 +334,7 @@ impl Room {
                     || Returning::new(memory.store.known().terms().key_exchange, now, now),
                     |returning| *returning,
                 );
-                self.out.stop(Silence::Returning);
+                self.out.stop(SilenceReason::Returning);
                 let absent = Absent::with(
                     memory,
                     returning,
@@ -366,9 +366,9 @@ impl Room {
         self.out.end_reports(&ending);
         self.out.stop(match ending {
             Ending::Removed { .. } | Ending::Refused(_) | Ending::Expired | Ending::TakenOver => {
-                Silence::Removed
+                SilenceReason::Removed
             }
-            Ending::Closed | Ending::Left | Ending::Broken(_) => Silence::Closed,
+            Ending::Closed | Ending::Left | Ending::Broken(_) => SilenceReason::Closed,
         });
         self.out.tell(Event::Over(ending));
     }

@@ -18,7 +18,7 @@ use crate::{
     group::KeyExchange,
     id::{IdentityKey, MemberId},
     law::{LiveSet, Store},
-    mls::{Entry, Failure, JoinError, Purpose, SealingKey},
+    mls::{Entry, EntryError, Failure, Purpose, SealingKey},
     wire::{
         door::door_name,
         heartbeat::Beat,
@@ -218,7 +218,7 @@ impl Returning {
         store: &Store,
         own: IdentityKey,
     ) -> Result<(Entry, LiveSet), WelcomeError> {
-        let Some(asking) = &self.asking else { return Err(JoinError::NotForUs.into()) };
+        let Some(asking) = &self.asking else { return Err(EntryError::NotForUs.into()) };
         let entry = asking.petition.applicant.open(welcome)?;
         let (_, epoch_law) = read_law(&entry, &store.known().group_id().0, own)?;
         if !store.pins().is_contained_in(epoch_law.law()) {

@@ -54,7 +54,7 @@ pub use memory::MemoryStore;
 /// // In a room: `store.keep(call.room())` on every event. After a restart, for each room:
 /// for room in store.rooms()? {
 ///     if let Some(membership) = store.membership(room)? {
-///         // Call::resume(transport, identity, &membership, ..)
+///         // Session::resume(transport, identity, &membership, ..)
 ///     }
 /// }
 /// # Ok(()) }

@@ -15,7 +15,7 @@ pub(super) fn host(host_and_port: &str) -> Option<&str> {
 
 /// What stands before the first slash, and the path that begins there, empty if there is none.
 /// `None` if there is a slash but no path.
-#[cfg(any(feature = "moq", feature = "webrtc"))]
+#[cfg(any(feature = "moq", feature = "janus"))]
 pub(super) fn split_path(rest: &str) -> Option<(&str, &str)> {
     let Some(slash) = rest.find('/') else { return Some((rest, "")) };
     let (before, path) = rest.split_at(slash);

@@ -136,7 +136,7 @@ const MOST: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    #[cfg(any(feature = "quic", feature = "rtp"))]
+    #[cfg(any(feature = "quic", feature = "rtpengine"))]
     use std::net::UdpSocket;
     use std::net::{TcpListener, TcpStream};
 
@@ -158,7 +158,7 @@ mod tests {
         format!("{scheme}{TWO_ADDRESSES}{}{rest}", address.port()).parse().unwrap()
     }
 
-    #[cfg(any(feature = "quic", feature = "rtp"))]
+    #[cfg(any(feature = "quic", feature = "rtpengine"))]
     /// Somebody who takes datagrams at the silent address and says nothing.
     fn deaf(address: SocketAddr) -> UdpSocket {
         UdpSocket::bind((SILENT, address.port())).unwrap()
@@ -185,13 +185,16 @@ mod tests {
     fn the_client_of_the_relay_passes_over_a_silent_address() {
         let relay = crate::relay::Relay::start(([127, 0, 0, 1], 0).into(), Default::default()).unwrap();
         let _full = full(relay.address());
-        assert_eq!(decided(crate::transport::socket::Client::new(name("", relay.address(), ""))), Ok(()));
+        assert_eq!(
+            decided(crate::transport::tcp_udp::TcpUdpClient::new(name("", relay.address(), ""))),
+            Ok(())
+        );
     }
 
     #[cfg(feature = "quic")]
     fn quic_relay() -> (crate::relay::Relay, SocketAddr, String) {
         use crate::relay::{
-            Options, Relay,
+            Relay, RelayOptions,
             quic::{Certificate, Listen},
         };
         let here = ([127, 0, 0, 1], 0).into();
@@ -200,7 +203,7 @@ mod tests {
         let certificate = Certificate::from_der(vec![made.cert.der().to_vec()], key).unwrap();
         let pin = format!("#{}", certificate.pin());
         let quic = Some(Listen { address: here, certificate });
-        let relay = Relay::start(here, Options { quic, ..Options::default() }).unwrap();
+        let relay = Relay::start(here, RelayOptions { quic, ..RelayOptions::default() }).unwrap();
         let address = relay.quic_address().unwrap();
         (relay, address, pin)
     }
@@ -210,7 +213,7 @@ mod tests {
     fn the_client_over_quic_passes_over_a_silent_address() {
         let (relay, address, pin) = quic_relay();
         let _deaf = deaf(address);
-        let client = crate::transport::quic::Client::new(name("quic:", address, &pin)).unwrap();
+        let client = crate::transport::quic::QuicClient::new(name("quic:", address, &pin)).unwrap();
         assert_eq!(decided(client), Ok(()));
         assert_eq!(relay.counts().connections, 1);
     }
@@ -221,11 +224,11 @@ mod tests {
         // What answers is no MoQ relay, and says so at once.
         let (_relay, address, pin) = quic_relay();
         let _deaf = deaf(address);
-        let client = crate::transport::moq::Client::new(name("moq:", address, &pin)).unwrap();
+        let client = crate::transport::moq::MoqClient::new(name("moq:", address, &pin)).unwrap();
         assert_eq!(decided(client), Err(TransportError::Refused));
     }
 
-    #[cfg(feature = "webrtc")]
+    #[cfg(feature = "janus")]
     #[test]
     fn the_webrtc_client_passes_over_a_silent_address() {
         use std::io::Write;
@@ -238,11 +241,11 @@ mod tests {
             stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n").unwrap();
             thread::sleep(DEADLINE);
         });
-        let client = crate::transport::webrtc::Client::new(name("janus:", address, "")).unwrap();
+        let client = crate::transport::janus::JanusClient::new(name("janus:", address, "")).unwrap();
         assert_eq!(decided(client), Err(TransportError::Refused));
     }
 
-    #[cfg(feature = "rtp")]
+    #[cfg(feature = "rtpengine")]
     #[test]
     fn the_rtp_client_passes_over_a_silent_address() {
         let rtpengine = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -258,7 +261,7 @@ mod tests {
                 rtpengine.send_to(&[cookie, answer].concat(), from).unwrap();
             }
         });
-        let client = crate::transport::rtp::Client::new(name("rtp:", address, "")).unwrap();
+        let client = crate::transport::rtpengine::RtpengineClient::new(name("rtp:", address, "")).unwrap();
         assert_eq!(decided(client), Ok(()));
     }
 

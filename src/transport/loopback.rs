@@ -20,13 +20,13 @@ use super::{
     check_length,
 };
 
-/// Carries bytes between the [`Member`]s of this process. Clones are the same hub.
+/// Carries bytes between the [`LoopbackClient`]s of this process. Clones are the same hub.
 ///
 /// ```
 /// use sottovoce::transport::{Inbound, RoomHandle, Transport, block_on, loopback::Hub};
 ///
 /// let hub = Hub::new("loopback".parse()?);
-/// let (mut ada, mut ben) = (hub.member(), hub.member());
+/// let (mut ada, mut ben) = (hub.client(), hub.client());
 /// let room = RoomHandle::from_bytes([7; 16]);
 /// block_on(ada.connect(room))?;
 /// block_on(ben.connect(room))?;
@@ -64,12 +64,12 @@ impl Hub {
     }
 
     /// A new member, not yet connected. Members are numbered in the order of these calls.
-    pub fn member(&self) -> Member {
+    pub fn client(&self) -> LoopbackClient {
         let mut net = self.shared.lock();
         let id = net.members;
         net.members += 1;
         net.mailboxes.insert(id, Mailbox::default());
-        Member { shared: Arc::clone(&self.shared), id }
+        LoopbackClient { shared: Arc::clone(&self.shared), id }
     }
 
     /// Ends all connections, as a relay that is restarted does. What members have not received by
@@ -108,12 +108,12 @@ pub struct Faults {
 /// A member that lets 4 MiB of control messages wait is cut off, as at a real relay; packets beyond
 /// 1,024 are dropped.
 #[derive(Debug)]
-pub struct Member {
+pub struct LoopbackClient {
     shared: Arc<Shared>,
     id: u64,
 }
 
-impl Transport for Member {
+impl Transport for LoopbackClient {
     fn relays(&self) -> Vec<&RelayName> {
         vec![&self.shared.relay]
     }
@@ -153,7 +153,7 @@ impl Transport for Member {
     }
 }
 
-impl Member {
+impl LoopbackClient {
     /// Has something delivered to each of the others in the room.
     fn send(&self, mut deliver: impl FnMut(&mut Net, u64, Instant)) -> Result<(), TransportError> {
         let mut net = self.shared.lock();
@@ -174,7 +174,7 @@ impl Member {
     }
 }
 
-impl Drop for Member {
+impl Drop for LoopbackClient {
     fn drop(&mut self) {
         self.shared.leave(self.id);
     }

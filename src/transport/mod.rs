@@ -10,21 +10,21 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "janus")]
+pub mod janus;
 pub mod loopback;
 #[cfg(feature = "moq")]
 pub mod moq;
 #[cfg(feature = "quic")]
 pub mod quic;
-#[cfg(feature = "rtp")]
-pub mod rtp;
-pub mod socket;
-#[cfg(feature = "webrtc")]
-pub mod webrtc;
+#[cfg(feature = "rtpengine")]
+pub mod rtpengine;
+pub mod tcp_udp;
 
-#[cfg(any(feature = "quic", feature = "webrtc"))]
+#[cfg(any(feature = "quic", feature = "janus"))]
 mod address;
 mod attempts;
-#[cfg(any(feature = "quic", feature = "webrtc"))]
+#[cfg(any(feature = "quic", feature = "janus"))]
 mod certificate;
 mod faults;
 mod inbox;

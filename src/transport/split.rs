@@ -26,7 +26,7 @@ use super::{
 /// ```
 /// use sottovoce::transport::{RelayName, Split, Transport, loopback::Hub};
 /// let (backend, vendor) = (Hub::new("backend:1".parse()?), Hub::new("vendor:2".parse()?));
-/// let member = Split::new(backend.member(), vendor.member());
+/// let member = Split::new(backend.client(), vendor.client());
 /// assert_eq!(member.relays().len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

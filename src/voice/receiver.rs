@@ -88,10 +88,10 @@ impl<'a> From<&Opened<'a>> for Frame<'a> {
 }
 
 #[cfg(feature = "room")]
-impl<'a> TryFrom<&'a driver::Heard> for Frame<'a> {
+impl<'a> TryFrom<&'a driver::ReceivedPacket> for Frame<'a> {
     type Error = MalformedOpus;
 
-    fn try_from(heard: &'a driver::Heard) -> Result<Self, MalformedOpus> {
+    fn try_from(heard: &'a driver::ReceivedPacket) -> Result<Self, MalformedOpus> {
         let place = (heard.epoch, heard.step, heard.counter);
         let packet = OpusPacket::parse(&heard.packet)?;
         Ok(Self { member: heard.member, place, proof: heard.proof, packet })

@@ -13,7 +13,7 @@ use std::{
 
 use super::{VoiceError, channels::Channels, check_format, converter::Converter, level::Meter, stretch};
 use crate::{
-    codec::{Encoder, Frame, MAX_SAMPLES},
+    codec::{Encoder, FrameLength, MAX_SAMPLES},
     id::CaptureTime,
     media::{Authenticity, HEADROOM, Level, Loss, Notes, PacketSize, SealError, Sealer, Stamp, TAILROOM},
 };
@@ -23,7 +23,7 @@ use crate::{
 #[non_exhaustive]
 pub struct SenderOptions {
     /// How much audio a packet holds, 40 ms by default.
-    pub frame: Frame,
+    pub frame: FrameLength,
     /// The room's packet size.
     pub size: PacketSize,
     /// Whether the room's packets are signed.
@@ -37,7 +37,7 @@ pub struct SenderOptions {
 impl Default for SenderOptions {
     fn default() -> Self {
         Self {
-            frame: Frame::default(),
+            frame: FrameLength::default(),
             size: PacketSize::default(),
             authenticity: Authenticity::default(),
             rate: 48_000,
@@ -53,7 +53,7 @@ impl Default for SenderOptions {
 /// everybody sees that.
 pub struct Sender {
     encoder: Encoder,
-    frame: Frame,
+    frame: FrameLength,
     channels: usize,
     rate: usize,
     voice: Channels,
@@ -282,8 +282,8 @@ impl Sender {
         Some(live.since + self.length() * u32::try_from(live.ticks).ok()?)
     }
 
-    /// The packet whose tick has come, for a sealer or [`Call::speak`](crate::driver::Call::speak).
-    /// Call it until there is none.
+    /// The packet whose tick has come, for a sealer or
+    /// [`Session::speak`](crate::driver::Session::speak). Call it until there is none.
     ///
     /// If the microphone is late it holds what there is, stretched, or silence. After more than
     /// three ticks without a call the missed ones are skipped.

@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, hint::black_box, time::Duration};
 
 use crate::{BYTES, CALLS};
 use sottovoce::{
-    Authenticity, CaptureTime, Leaf, Opener, PacketSize, Refusal, Rekey, Schedule, SealError, Sealer,
-    Silence, Stamp,
+    Authenticity, CaptureTime, Leaf, OpenError, Opener, PacketSize, Rekey, Schedule, SealError, Sealer,
+    SilenceReason, Stamp,
     keys::{OpenRekey, Retired, SealRekey},
     media::{Early, HEADROOM, Level, Loss, Notes},
-    report::{Excerpt, Keep, NotKept, Recorder},
+    report::{Buffer, Excerpt, NotKept, Retention},
 };
 use sottovoce_testkit::stage::{
     GROUP_ID, Profile, Seat, Stage, group, insider, name,
@@ -79,9 +79,9 @@ fn sealing_and_opening_never_touch_the_allocator() {
 fn recording_and_taking_an_excerpt_never_touch_the_allocator() {
     let mut stage = Stage::of(4, signed());
     let mut now = stage.now;
-    let mut keep = Keep::default();
+    let mut keep = Retention::default();
     (keep.window, keep.speakers) = (Duration::from_secs(6), 2);
-    let mut recorder = Recorder::new(keep, PacketSize::new(signed().size).unwrap(), now);
+    let mut recorder = Buffer::new(keep, PacketSize::new(signed().size).unwrap(), now);
     let mut excerpt = Excerpt::new(&recorder);
     let mut listener = stage.members.remove(&Leaf(3)).unwrap().opener;
     let mut buffer = [0; 300];
@@ -163,9 +163,9 @@ fn taking_a_change_of_keys_is_a_swap() {
         }
         assert!(!reused.is_empty());
         audio("the others", || {
-            retired.push(sealer.install(SealRekey::pause(Silence::Forked)).unwrap());
+            retired.push(sealer.install(SealRekey::pause(SilenceReason::Forked)).unwrap());
             retired.push(sealer.install(SealRekey::resume()).unwrap());
-            retired.push(sealer.install(SealRekey::stop(Silence::Closed)).unwrap());
+            retired.push(sealer.install(SealRekey::stop(SilenceReason::Closed)).unwrap());
             retired.push(opener.install(OpenRekey::close()));
         });
         assert!(retired.len() < retired.capacity());
@@ -175,7 +175,7 @@ fn taking_a_change_of_keys_is_a_swap() {
 #[test]
 fn no_refusal_touches_the_allocator() {
     let mut seen = BTreeSet::new();
-    let mut refuse = |opener: &mut Opener, expected: Refusal, frame: &[u8]| {
+    let mut refuse = |opener: &mut Opener, expected: OpenError, frame: &[u8]| {
         let mut frame = frame.to_vec();
         let why = audio(expected.name(), || opener.open(&mut frame).map(|_| ()));
         assert_eq!(why, Err(expected));
@@ -190,40 +190,40 @@ fn no_refusal_touches_the_allocator() {
     let mut early: Vec<Vec<u8>> = (0..1_100).map(|_| stage.say(0, &packet(b"x"))).collect();
     let last = early.pop().unwrap();
     let opener = &mut stage.member(1).opener;
-    refuse(opener, Refusal::Malformed, &[]);
-    refuse(opener, Refusal::Malformed, &[0x80, 1]);
-    refuse(opener, Refusal::Malformed, &insider::header(keys.kid, 1 << 40));
-    refuse(opener, Refusal::Malformed, &insider::header(keys.kid, 0x100));
-    refuse(opener, Refusal::TooLarge, &[0; 2_000]);
-    refuse(opener, Refusal::UnknownKey, &insider::header(0x1234, 0x100));
-    refuse(opener, Refusal::Own, &mine);
-    refuse(opener, Refusal::Forged, &[&last[..100], &[0; 83]].concat());
-    refuse(opener, Refusal::Unsigned, &keys.seal(0x9000, &packet(&[0; 150])));
+    refuse(opener, OpenError::Malformed, &[]);
+    refuse(opener, OpenError::Malformed, &[0x80, 1]);
+    refuse(opener, OpenError::Malformed, &insider::header(keys.kid, 1 << 40));
+    refuse(opener, OpenError::Malformed, &insider::header(keys.kid, 0x100));
+    refuse(opener, OpenError::TooLarge, &[0; 2_000]);
+    refuse(opener, OpenError::UnknownKey, &insider::header(0x1234, 0x100));
+    refuse(opener, OpenError::Own, &mine);
+    refuse(opener, OpenError::Forged, &[&last[..100], &[0; 83]].concat());
+    refuse(opener, OpenError::Unsigned, &keys.seal(0x9000, &packet(&[0; 150])));
     let body = opus::untailed(b"a byte too many", 161);
     let other_size = insider.signed(&seed, Leaf(0), &keys, 0x9001, &body);
-    refuse(opener, Refusal::WrongSize, &keys.seal(0x9001, &other_size));
+    refuse(opener, OpenError::WrongSize, &keys.seal(0x9001, &other_size));
     let mut text = last.clone();
     audio("an honest packet", || opener.open(&mut text).map(|_| ())).unwrap();
-    refuse(opener, Refusal::Replayed, &last);
-    refuse(opener, Refusal::TooOld, &early[0]);
+    refuse(opener, OpenError::Replayed, &last);
+    refuse(opener, OpenError::TooOld, &early[0]);
 
     let seats: Vec<Seat> = stage.seats().into_iter().take(2).collect();
     stage.enter_unannounced(&seats, &[Leaf(2)]);
     let frame = stage.say(0, &packet(b"new"));
     let opener = &mut stage.member(1).opener;
-    refuse(opener, Refusal::Removed, &before_the_ban);
-    refuse(opener, Refusal::UnknownSpeaker, &frame);
+    refuse(opener, OpenError::Removed, &before_the_ban);
+    refuse(opener, OpenError::UnknownSpeaker, &frame);
 
     let mut stage = Stage::of(2, group());
     let keys = stage.insider().keys(Leaf(0), 0);
-    refuse(&mut stage.member(1).opener, Refusal::NotOpus, &keys.seal(0x100, &[]));
+    refuse(&mut stage.member(1).opener, OpenError::NotOpus, &keys.seal(0x100, &[]));
     let forged = [insider::header(keys.kid, 0x100), vec![0; 60]].concat();
     let mut frame = forged.clone();
     for _ in 0..(1 << 20) {
         frame.copy_from_slice(&forged);
         let _ = black_box(stage.member(1).opener.open(&mut frame));
     }
-    refuse(&mut stage.member(1).opener, Refusal::Exhausted, &forged);
+    refuse(&mut stage.member(1).opener, OpenError::Exhausted, &forged);
 
     // One opener of a room of 130, which has room for 128 at a time.
     let stage = Stage::of(2, group());
@@ -236,7 +236,7 @@ fn no_refusal_touches_the_allocator() {
         let mut frame = insider.keys(Leaf(leaf), 0).seal(0x100, &packet(b"x"));
         audio("the first packet of a sender", || opener.open(&mut frame).map(|_| ())).unwrap();
     }
-    refuse(&mut opener, Refusal::Busy, &insider.keys(Leaf(128), 0).seal(0x100, &packet(b"x")));
+    refuse(&mut opener, OpenError::Busy, &insider.keys(Leaf(128), 0).seal(0x100, &packet(b"x")));
 
     // Somebody who was silenced and seals all the same.
     let mut stage = Stage::of(2, group());
@@ -246,9 +246,9 @@ fn no_refusal_touches_the_allocator() {
     schedule.mute(Leaf(0));
     open_rekeys(schedule).for_each(|rekey| drop(opener.install(rekey)));
     let insider = stage.insider_of(seats.iter().map(|seat| seat.leaf).collect());
-    refuse(&mut opener, Refusal::Muted, &insider.keys(Leaf(0), 0).seal(0x100, &packet(b"x")));
+    refuse(&mut opener, OpenError::Muted, &insider.keys(Leaf(0), 0).seal(0x100, &packet(b"x")));
 
-    let all: BTreeSet<_> = Refusal::ALL.iter().map(|reason| reason.name()).collect();
+    let all: BTreeSet<_> = OpenError::ALL.iter().map(|reason| reason.name()).collect();
     assert_eq!(seen, all, "every reason");
     stage.pass(Duration::ZERO);
 }
@@ -268,7 +268,7 @@ fn no_error_of_the_sealer_touches_the_allocator() {
         let why = audio("an error", || sealer.seal(buffer, length, STAMP).map(|_| ()));
         assert_eq!(why, Err(expected));
     };
-    fails(&mut Sealer::new(), SealError::Silent(Silence::NotYet), 1, &mut buffer);
+    fails(&mut Sealer::new(), SealError::Silent(SilenceReason::NotYet), 1, &mut buffer);
     let sealer = &mut stage.member(0).sealer;
     fails(sealer, SealError::NotOpus, 0, &mut buffer);
     fails(sealer, SealError::TooLarge, 170, &mut buffer);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use sottovoce::Refusal;
+use sottovoce::OpenError;
 use sottovoce_testkit::stage::{Stage, signed};
 
 const TICK: Duration = Duration::from_millis(200);
@@ -39,7 +39,7 @@ fn a_device_seized_later_opens_nothing_older_than_twelve_seconds() {
                     assert!(age <= Duration::from_secs(12), "a packet {age:?} old opened");
                 }
                 Err(refusal) => {
-                    assert_eq!(refusal, Refusal::UnknownKey, "at {at:?}");
+                    assert_eq!(refusal, OpenError::UnknownKey, "at {at:?}");
                 }
             }
         }
@@ -54,7 +54,7 @@ fn a_device_seized_after_a_commit_opens_nothing_of_the_epoch_before_once_the_gra
     let stored = archive(&mut stage, 9);
     stage.ban(2);
     stage.pass(Duration::from_millis(2_000));
-    assert!(stored.iter().all(|(_, packet)| stage.hear(1, packet) == Err(Refusal::UnknownKey)));
+    assert!(stored.iter().all(|(_, packet)| stage.hear(1, packet) == Err(OpenError::UnknownKey)));
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Packets that come before their key: held for a moment, opened once it is there (SPEC section
 //! 5.6).
 
-use sottovoce::{Leaf, Opener, Refusal, media::Early};
+use sottovoce::{Leaf, OpenError, Opener, media::Early};
 use sottovoce_testkit::stage::{Heard, Profile, Stage, opus::packet, signed};
 
 /// What a receiver does with whatever arrives.
-fn receive(opener: &mut Opener, early: &mut Early, frame: &[u8]) -> Result<Heard, Refusal> {
+fn receive(opener: &mut Opener, early: &mut Early, frame: &[u8]) -> Result<Heard, OpenError> {
     let mut copy = frame.to_vec();
     let heard = opener.open(&mut copy).map(Heard::from);
     if let Err(why) = heard
@@ -18,7 +18,7 @@ fn receive(opener: &mut Opener, early: &mut Early, frame: &[u8]) -> Result<Heard
 }
 
 /// What it does after every change of keys.
-fn catch_up(opener: &mut Opener, early: &mut Early) -> Vec<Result<Heard, Refusal>> {
+fn catch_up(opener: &mut Opener, early: &mut Early) -> Vec<Result<Heard, OpenError>> {
     let mut heard = Vec::new();
     while let Some(frame) = early.next_known(opener) {
         heard.push(opener.open(frame).map(Heard::from));
@@ -36,7 +36,7 @@ fn packets_of_an_epoch_that_has_not_been_merged_here_open_in_order_once_it_is() 
         stage.enter(&stage.seats(), &[]);
         let frames: Vec<_> = (0..5).map(|n| stage.say(n % 2, &packet(&[n as u8; 3]))).collect();
         for frame in &frames {
-            assert_eq!(receive(&mut slow, &mut early, frame), Err(Refusal::UnknownKey));
+            assert_eq!(receive(&mut slow, &mut early, frame), Err(OpenError::UnknownKey));
         }
         assert_eq!(catch_up(&mut slow, &mut early), []);
         // The commit arrives, and the announcements with it.
@@ -59,7 +59,7 @@ fn packets_of_an_epoch_that_has_not_been_merged_here_open_in_order_once_it_is() 
         );
         assert_eq!(catch_up(&mut slow, &mut early), [], "and each of them once");
         for frame in &frames {
-            assert_eq!(receive(&mut slow, &mut early, frame), Err(Refusal::Replayed));
+            assert_eq!(receive(&mut slow, &mut early, frame), Err(OpenError::Replayed));
         }
     }
 }
@@ -72,7 +72,7 @@ fn packets_of_a_speaker_whose_key_is_on_its_way_wait_and_others_do_not_wait_for_
     let frames: Vec<_> = (0..4).map(|n| stage.say(n % 2, &packet(b"x"))).collect();
     for frame in &frames {
         let why = receive(&mut stage.member(2).opener, &mut early, frame);
-        assert_eq!(why, Err(Refusal::UnknownSpeaker));
+        assert_eq!(why, Err(OpenError::UnknownSpeaker));
     }
     for leaf in [1, 0] {
         stage.announce_one(Leaf(leaf));
@@ -91,7 +91,7 @@ fn a_flood_of_unknown_packets_pushes_out_the_oldest_and_nothing_else() {
     for n in 0..10_000u32 {
         let junk = [&[0xb9, 0x80], n.to_be_bytes().as_slice(), &[0; 90]].concat();
         let why = receive(opener, &mut early, &junk).unwrap_err();
-        assert!([Refusal::UnknownKey, Refusal::Malformed].contains(&why));
+        assert!([OpenError::UnknownKey, OpenError::Malformed].contains(&why));
     }
     let mut frames: Vec<_> = (0..20).map(|_| stage.say(0, &packet(b"x"))).collect();
     frames.push([0; 1_101].to_vec());
@@ -118,7 +118,7 @@ fn what_is_forgotten_and_what_turns_out_to_be_forged_is_not_heard() {
     early.hold(&[]);
     stage.announce();
     let opener = &mut stage.member(1).opener;
-    assert_eq!(catch_up(opener, &mut early), [Err(Refusal::Forged)]);
+    assert_eq!(catch_up(opener, &mut early), [Err(OpenError::Forged)]);
     let mut none = Early::new(0);
     none.hold(&frame);
     assert_eq!(catch_up(opener, &mut none), []);

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
-use sottovoce::{Leaf, Refusal, Rekey, Sealer, keys::ScheduleError, media::Proof};
+use sottovoce::{Leaf, OpenError, Rekey, Sealer, keys::ScheduleError, media::Proof};
 use sottovoce_testkit::stage::{
     GROUP_ID, Member, Profile, STAMP, Seat, Stage, group, insider, name,
     opus::{packet, untailed},
@@ -35,7 +35,7 @@ fn a_listener_who_seals_in_a_speakers_voice_is_refused() {
         match stage.hear(1, &forged) {
             Ok(heard) => assert_eq!(heard.proof, Proof::Group, "and says that it proves nothing"),
             Err(why) => {
-                assert_eq!(why, Refusal::Unsigned);
+                assert_eq!(why, OpenError::Unsigned);
                 let genuine = stage.say(0, &packet(b"my voice"));
                 assert_eq!(stage.hear(1, &genuine).unwrap().proof, Proof::Signed(STAMP));
             }
@@ -69,9 +69,9 @@ fn content_swapped_under_the_same_gcm_tag_is_refused() {
         match stage.hear(1, &swapped) {
             Ok(heard) => assert_eq!(heard.proof, Proof::Group),
             Err(why) => {
-                assert_eq!(why, Refusal::Unsigned);
+                assert_eq!(why, OpenError::Unsigned);
                 stage.hear(1, &genuine).unwrap();
-                assert_eq!(stage.hear(1, &swapped), Err(Refusal::Replayed));
+                assert_eq!(stage.hear(1, &swapped), Err(OpenError::Replayed));
             }
         }
     }
@@ -113,19 +113,23 @@ fn a_captured_signed_packet_does_not_open_under_another_counter_step_or_leaf() {
     let keys = insider.keys(Leaf(0), 0);
     let plaintext = keys.open(&genuine).unwrap();
     for counter in [0, 1, 0xff, 0x1_0000] {
-        assert_eq!(stage.hear(1, &keys.seal(counter, &plaintext)), Err(Refusal::Malformed), "CTR {counter}");
+        assert_eq!(
+            stage.hear(1, &keys.seal(counter, &plaintext)),
+            Err(OpenError::Malformed),
+            "CTR {counter}"
+        );
     }
     for counter in [0x101, 0x200, 0x1000, 0xffff] {
-        assert_eq!(stage.hear(1, &keys.seal(counter, &plaintext)), Err(Refusal::Unsigned), "CTR {counter}");
+        assert_eq!(stage.hear(1, &keys.seal(counter, &plaintext)), Err(OpenError::Unsigned), "CTR {counter}");
     }
     let next_step = insider.keys(Leaf(0), 1);
-    assert_eq!(stage.hear(1, &next_step.seal(0x100, &plaintext)), Err(Refusal::Unsigned));
+    assert_eq!(stage.hear(1, &next_step.seal(0x100, &plaintext)), Err(OpenError::Unsigned));
     // Nor as the insider's own words.
-    assert_eq!(stage.hear(1, &insider.keys(Leaf(2), 0).seal(0x100, &plaintext)), Err(Refusal::Unsigned));
+    assert_eq!(stage.hear(1, &insider.keys(Leaf(2), 0).seal(0x100, &plaintext)), Err(OpenError::Unsigned));
     // Sealed exactly as it was, it is the same packet.
     assert_eq!(keys.seal(0x100, &plaintext), genuine);
     stage.hear(1, &genuine).unwrap();
-    assert_eq!(stage.hear(1, &genuine), Err(Refusal::Replayed));
+    assert_eq!(stage.hear(1, &genuine), Err(OpenError::Replayed));
 }
 
 #[test]
@@ -146,7 +150,7 @@ fn a_captured_signed_packet_does_not_open_in_another_epoch_or_room_even_under_th
         room.member(1).take_keys();
         let insider = room.insider();
         let keys = insider.keys(Leaf(0), 0);
-        assert_eq!(room.hear(1, &keys.seal(0x100, &plaintext)), Err(Refusal::Unsigned));
+        assert_eq!(room.hear(1, &keys.seal(0x100, &plaintext)), Err(OpenError::Unsigned));
         // What the victim signs here and now does open.
         let now = insider.signed(&seed, Leaf(0), &keys, 0x100, &plaintext[..plaintext.len() - 64]);
         room.hear(1, &keys.seal(0x100, &now)).unwrap();
@@ -162,10 +166,10 @@ fn every_altered_bit_of_a_signed_plaintext_is_refused() {
     for bit in 0..plaintext.len() * 8 {
         let mut altered = plaintext.clone();
         altered[bit / 8] ^= 1 << (bit % 8);
-        assert_eq!(stage.hear(1, &keys.seal(0x100, &altered)), Err(Refusal::Unsigned), "bit {bit}");
+        assert_eq!(stage.hear(1, &keys.seal(0x100, &altered)), Err(OpenError::Unsigned), "bit {bit}");
     }
     for length in 0..plaintext.len() {
-        assert_eq!(stage.hear(1, &keys.seal(0x100, &plaintext[..length])), Err(Refusal::Unsigned));
+        assert_eq!(stage.hear(1, &keys.seal(0x100, &plaintext[..length])), Err(OpenError::Unsigned));
     }
     stage.hear(1, &genuine).unwrap();
 }
@@ -175,7 +179,7 @@ fn a_packet_without_a_signature_is_refused_in_a_room_that_has_them() {
     let mut stage = Stage::of(2, signed());
     let keys = stage.insider().keys(Leaf(0), 0);
     for plaintext in [packet(&[]), packet(&[0; 100]), [packet(b"x"), vec![0xc2; 73]].concat(), vec![]] {
-        assert_eq!(stage.hear(1, &keys.seal(0x100, &plaintext)), Err(Refusal::Unsigned));
+        assert_eq!(stage.hear(1, &keys.seal(0x100, &plaintext)), Err(OpenError::Unsigned));
     }
 }
 
@@ -187,7 +191,7 @@ fn packets_in_the_victims_name_neither_burn_its_counters_nor_push_its_window_on(
     stage.hear(1, &first).unwrap();
     for counter in (0x100..0x200).chain(0xff00..=0xffff) {
         let forged = keys.seal(counter, &packet(&[0x5a; 140]));
-        let expected = if counter == 0x100 { Refusal::Replayed } else { Refusal::Unsigned };
+        let expected = if counter == 0x100 { OpenError::Replayed } else { OpenError::Unsigned };
         assert_eq!(stage.hear(1, &forged), Err(expected));
     }
     stage.hear(1, &second).unwrap();
@@ -216,8 +220,8 @@ fn a_tail_outside_the_padding_or_a_packet_of_another_size_is_refused_though_the_
         edit(&|body| body[2] = 72),
     ];
     let other_size = [untailed(b"said", size - 1), untailed(b"said", size + 1)];
-    let expected = outside.map(|body| (body, Refusal::Unsigned)).into_iter();
-    let expected = expected.chain(other_size.map(|body| (body, Refusal::WrongSize)));
+    let expected = outside.map(|body| (body, OpenError::Unsigned)).into_iter();
+    let expected = expected.chain(other_size.map(|body| (body, OpenError::WrongSize)));
     for (counter, (body, why)) in (0x200..).zip(expected) {
         let plaintext = insider.signed(&seed, Leaf(0), &keys, counter, &body);
         assert_eq!(stage.hear(1, &keys.seal(counter, &plaintext)), Err(why), "{body:02x?}");
@@ -234,7 +238,7 @@ fn a_valid_seal_around_broken_opus_is_refused_and_the_counter_stays_free() {
     let mut stage = Stage::of(2, group());
     let keys = stage.insider().keys(Leaf(0), 0);
     for plaintext in broken {
-        assert_eq!(stage.hear(1, &keys.seal(0x100, plaintext)), Err(Refusal::NotOpus), "{plaintext:02x?}");
+        assert_eq!(stage.hear(1, &keys.seal(0x100, plaintext)), Err(OpenError::NotOpus), "{plaintext:02x?}");
     }
     let honest = stage.say(0, &packet(b"fine"));
     stage.hear(1, &honest).unwrap();
@@ -246,7 +250,7 @@ fn a_valid_seal_around_broken_opus_is_refused_and_the_counter_stays_free() {
     for front in [[0x79].as_slice(), &[0x7a, 252, 255], &[0x7b, 0], &[0x7b, 7], &[0x7b, 0x41, 254]] {
         let body = [front, &[0xc2, 0, 0, 0, 0, 0, 0, 0, 0]].concat();
         let plaintext = insider.signed(&stage.seed(Leaf(0)), Leaf(0), &keys, 0x100, &body);
-        assert_eq!(stage.hear(1, &keys.seal(0x100, &plaintext)), Err(Refusal::NotOpus), "{front:02x?}");
+        assert_eq!(stage.hear(1, &keys.seal(0x100, &plaintext)), Err(OpenError::NotOpus), "{front:02x?}");
     }
     let honest = stage.say(0, &packet(b"fine"));
     stage.hear(1, &honest).unwrap();
@@ -267,7 +271,7 @@ fn an_announcement_cannot_be_changed_within_an_epoch() {
         let (_, counter, _) = insider::decode(&genuine).unwrap();
         let body = &keys.open(&genuine).unwrap()[..160 - 64];
         let other = keys.seal(counter, &insider.signed(&second_seed, Leaf(0), &keys, counter, body));
-        assert_eq!(stage.hear(1, &other), Err(Refusal::Unsigned));
+        assert_eq!(stage.hear(1, &other), Err(OpenError::Unsigned));
         stage.hear(1, &genuine).unwrap();
     }
 }
@@ -295,7 +299,7 @@ fn a_key_that_another_speaker_has_announced_gives_nobody_that_speakers_words() {
     let insider = stage.insider();
     let genuine = stage.say(0, &packet(b"mine"));
     let plaintext = insider.keys(Leaf(0), 0).open(&genuine).unwrap();
-    assert_eq!(stage.hear(2, &insider.keys(Leaf(1), 0).seal(0x100, &plaintext)), Err(Refusal::Unsigned));
+    assert_eq!(stage.hear(2, &insider.keys(Leaf(1), 0).seal(0x100, &plaintext)), Err(OpenError::Unsigned));
     assert_eq!(stage.hear(2, &genuine).unwrap().leaf, Leaf(0));
 }
 
@@ -333,7 +337,7 @@ fn speaker_keys_under_which_anybody_could_sign_are_refused() {
     assert!(verified > 64, "signatures by nobody verify under such keys: {verified}");
     stage.member(1).take_keys();
     let frame = stage.say(0, &packet(b"still unannounced"));
-    assert_eq!(stage.hear(1, &frame), Err(Refusal::UnknownSpeaker));
+    assert_eq!(stage.hear(1, &frame), Err(OpenError::UnknownSpeaker));
     stage.announce();
     stage.hear(1, &frame).unwrap();
 }
@@ -345,14 +349,16 @@ fn a_removed_leaf_is_deaf_and_dumb_from_the_commit_on_and_the_stayers_late_packe
         let (late, last) = (stage.say(0, &packet(b"late")), stage.say(2, &packet(b"before the ban")));
         let old_insider = stage.insider();
         let mut banned = stage.ban(2);
-        assert_eq!(stage.hear(1, &last), Err(Refusal::Removed), "not even what was sealed before the ban");
+        assert_eq!(stage.hear(1, &last), Err(OpenError::Removed), "not even what was sealed before the ban");
         let grace = banned.seal(&packet(b"in the grace time")).unwrap();
-        assert_eq!(stage.hear(1, &grace), Err(Refusal::Removed));
+        assert_eq!(stage.hear(1, &grace), Err(OpenError::Removed));
         stage.hear(1, &late).unwrap();
         // In the old epoch's keys it may still try another voice; only signatures stop that.
         let as_another = old_insider.keys(Leaf(0), 0).seal(0x4000, &packet(&[0; 150]));
         match profile.authenticity {
-            sottovoce::Authenticity::Signed => assert_eq!(stage.hear(1, &as_another), Err(Refusal::Unsigned)),
+            sottovoce::Authenticity::Signed => {
+                assert_eq!(stage.hear(1, &as_another), Err(OpenError::Unsigned))
+            }
             sottovoce::Authenticity::Group => assert_eq!(stage.hear(1, &as_another).unwrap().leaf, Leaf(0)),
         }
         for _ in 0..50 {
@@ -360,14 +366,14 @@ fn a_removed_leaf_is_deaf_and_dumb_from_the_commit_on_and_the_stayers_late_packe
             let frame = stage.say(0, &packet(b"without you"));
             banned.schedule.handle_timeout(stage.now);
             banned.take_keys();
-            assert_eq!(banned.open(&frame), Err(Refusal::UnknownKey));
+            assert_eq!(banned.open(&frame), Err(OpenError::UnknownKey));
             let frame = banned.seal(&packet(b"hello?")).unwrap();
             let expected = stage.hear(1, &frame).unwrap_err();
-            assert!([Refusal::Removed, Refusal::UnknownKey].contains(&expected));
+            assert!([OpenError::Removed, OpenError::UnknownKey].contains(&expected));
         }
         assert_eq!(
             stage.hear(1, &old_insider.keys(Leaf(0), 0).seal(0x4001, &packet(b"x"))),
-            Err(Refusal::UnknownKey)
+            Err(OpenError::UnknownKey)
         );
     }
 }
@@ -381,7 +387,7 @@ fn the_grace_time_of_an_epoch_ends_after_two_seconds() {
     stage.pass(Duration::from_millis(1_999));
     stage.hear(1, &frames[1]).unwrap();
     stage.pass(Duration::from_millis(1));
-    assert_eq!(stage.hear(1, &frames[2]), Err(Refusal::UnknownKey));
+    assert_eq!(stage.hear(1, &frames[2]), Err(OpenError::UnknownKey));
 }
 
 #[test]
@@ -392,7 +398,7 @@ fn a_demoted_speaker_is_refused_in_the_grace_time_and_after_it() {
         let mut seats = stage.seats();
         seats[2].speaks = false;
         stage.enter(&seats, &[]);
-        assert_eq!(stage.hear(1, &before), Err(Refusal::Removed));
+        assert_eq!(stage.hear(1, &before), Err(OpenError::Removed));
         assert!(stage.member(2).seal(&packet(b"silenced here")).is_err());
         let heard = stage.say(0, &packet(b"and still listening"));
         stage.hear(2, &heard).unwrap();
@@ -409,9 +415,9 @@ fn a_leaf_that_somebody_else_got_opens_nothing_of_its_former_member() {
             seats[2] = Seat { id: name(77), ..seats[2] };
             let mut left = stage.enter(&seats, &removed);
             let former: &mut Member = left.get_mut(&Leaf(2)).unwrap();
-            assert_eq!(stage.hear(1, &before), Err(Refusal::Removed));
+            assert_eq!(stage.hear(1, &before), Err(OpenError::Removed));
             let after = former.seal(&packet(b"of the former member")).unwrap();
-            assert_eq!(stage.hear(1, &after), Err(Refusal::Removed));
+            assert_eq!(stage.hear(1, &after), Err(OpenError::Removed));
             let new = stage.say(2, &packet(b"of the new member"));
             assert_eq!(stage.hear(1, &new).unwrap().member, name(77));
         }
@@ -423,7 +429,7 @@ fn a_member_who_was_removed_and_came_back_to_the_same_leaf_has_no_grace_for_what
     let mut stage = Stage::of(3, signed());
     let before = stage.say(2, &packet(b"before"));
     stage.enter(&stage.seats(), &[Leaf(2)]);
-    assert_eq!(stage.hear(1, &before), Err(Refusal::Removed));
+    assert_eq!(stage.hear(1, &before), Err(OpenError::Removed));
     let after = stage.say(2, &packet(b"after"));
     stage.hear(1, &after).unwrap();
 }

@@ -9,7 +9,7 @@ use sframe::{
     frame::{EncryptedFrameView, MediaFrame, MonotonicCounter},
     key::{DecryptionKey, EncryptionKey},
 };
-use sottovoce::{Authenticity, Leaf, Refusal, Suite};
+use sottovoce::{Authenticity, Leaf, OpenError, Suite};
 use sottovoce_testkit::stage::{Profile, Stage, opus};
 
 fn theirs(suite: Suite) -> CipherSuite {
@@ -68,12 +68,12 @@ fn what_is_sealed_there_opens_here_from_counter_256_on() {
                 let frame = MediaFrame::try_new(&mut counter, &plaintext).unwrap().encrypt(&key).unwrap();
                 let frame = frame.sframe_cipher_text();
                 if !(256..=65_535).contains(&number) {
-                    assert_eq!(stage.hear(1, frame), Err(Refusal::Malformed), "CTR {number}");
+                    assert_eq!(stage.hear(1, frame), Err(OpenError::Malformed), "CTR {number}");
                     continue;
                 }
                 let heard = stage.hear(1, frame).unwrap();
                 assert_eq!((heard.counter.0, heard.leaf, heard.packet), (number, Leaf(0), plaintext));
-                assert_eq!(stage.hear(1, frame), Err(Refusal::Replayed));
+                assert_eq!(stage.hear(1, frame), Err(OpenError::Replayed));
             }
         }
     }

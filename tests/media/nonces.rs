@@ -7,7 +7,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use sottovoce::{
-    Leaf, Rekey, Schedule, SealError, Sealer, Silence,
+    Leaf, Rekey, Schedule, SealError, Sealer, SilenceReason,
     keys::{Retired, SealRekey},
     media::Reused,
 };
@@ -67,13 +67,13 @@ fn nonces_never_repeat_across_steps_epochs_and_pauses() {
             for second in 0..25 {
                 oracle.watch_many(&mut stage.member(0).sealer, 5);
                 let sealer = &mut stage.member(0).sealer;
-                drop(sealer.install(SealRekey::pause(Silence::NoProofOfLife)).unwrap());
-                assert_eq!(oracle.watch(sealer), Err(SealError::Silent(Silence::NoProofOfLife)));
+                drop(sealer.install(SealRekey::pause(SilenceReason::NoProofOfLife)).unwrap());
+                assert_eq!(oracle.watch(sealer), Err(SealError::Silent(SilenceReason::NoProofOfLife)));
                 stage.pass(Duration::from_secs(1));
                 // The pause outlasts a change of step, and a second pause is as good as one.
                 let sealer = &mut stage.member(0).sealer;
-                assert_eq!(oracle.watch(sealer), Err(SealError::Silent(Silence::NoProofOfLife)));
-                drop(sealer.install(SealRekey::pause(Silence::Forked)).unwrap());
+                assert_eq!(oracle.watch(sealer), Err(SealError::Silent(SilenceReason::NoProofOfLife)));
+                drop(sealer.install(SealRekey::pause(SilenceReason::Forked)).unwrap());
                 drop(sealer.install(SealRekey::resume()).unwrap());
                 oracle.watch_many(sealer, 5);
                 drop(sealer.install(SealRekey::resume()).unwrap());
@@ -128,16 +128,16 @@ fn a_key_that_was_replaced_or_stopped_never_comes_back() {
     let mut again = stage.schedule_again(0);
     let sealer = &mut stage.member(0).sealer;
     oracle.watch_many(sealer, 4);
-    drop(sealer.install(SealRekey::stop(Silence::Closed)).unwrap());
-    assert_eq!(oracle.watch(sealer), Err(SealError::Silent(Silence::Closed)));
+    drop(sealer.install(SealRekey::stop(SilenceReason::Closed)).unwrap());
+    assert_eq!(oracle.watch(sealer), Err(SealError::Silent(SilenceReason::Closed)));
     for key in seal_rekeys(&mut again) {
         assert!(sealer.install(key).is_err());
-        assert_eq!(oracle.watch(sealer), Err(SealError::Silent(Silence::Closed)));
+        assert_eq!(oracle.watch(sealer), Err(SealError::Silent(SilenceReason::Closed)));
     }
     drop(sealer.install(SealRekey::resume()).unwrap());
     assert_eq!(
         oracle.watch(sealer),
-        Err(SealError::Silent(Silence::Closed)),
+        Err(SealError::Silent(SilenceReason::Closed)),
         "a resume does not undo a stop"
     );
     assert_eq!((sealer.remaining(), sealer.position(), sealer.sealed_size()), (0, None, None));
@@ -162,7 +162,7 @@ fn a_key_seals_65280_packets_and_then_refuses_until_the_next_step() {
     let sealer = &mut stage.member(0).sealer;
     install(sealer, &mut again);
     assert_eq!(oracle.watch(sealer), Err(SealError::Exhausted));
-    drop(sealer.install(SealRekey::pause(Silence::Forked)).unwrap());
+    drop(sealer.install(SealRekey::pause(SilenceReason::Forked)).unwrap());
     drop(sealer.install(SealRekey::resume()).unwrap());
     assert_eq!(oracle.watch(sealer), Err(SealError::Exhausted));
 

@@ -8,7 +8,7 @@ use std::{
 
 use proptest::prelude::*;
 use sottovoce::{
-    Authenticity, Epoch, Leaf, PacketSize, Refusal, SealError, Suite,
+    Authenticity, Epoch, Leaf, OpenError, PacketSize, SealError, Suite,
     media::{Proof, capacity},
 };
 use sottovoce_testkit::stage::{Profile, STAMP, Stage, name, opus, signed};
@@ -110,7 +110,7 @@ impl Room {
     }
 
     /// What must become of a packet that arrives now.
-    fn expected(&self, sent: &Sent) -> Result<(), Refusal> {
+    fn expected(&self, sent: &Sent) -> Result<(), OpenError> {
         let (epoch, began) = (self.epoch(), self.began[self.epoch() as usize]);
         let live = if sent.epoch == epoch {
             let before = self.step().checked_sub(1).filter(|_| (self.now - began) % 10_000 < 2_000);
@@ -125,17 +125,17 @@ impl Room {
             0
         };
         if live == 0 {
-            return Err(Refusal::UnknownKey);
+            return Err(OpenError::UnknownKey);
         }
         if !self.speaks[sent.leaf as usize] {
-            return Err(if sent.epoch == epoch { Refusal::UnknownKey } else { Refusal::Removed });
+            return Err(if sent.epoch == epoch { OpenError::UnknownKey } else { OpenError::Removed });
         }
         let key = (sent.leaf, sent.epoch, sent.step);
         let highest =
             self.opened.range((key.0, key.1, key.2, 0)..=(key.0, key.1, key.2, u64::MAX)).next_back();
         match highest {
-            Some(highest) if highest.3 >= sent.counter + 1_024 => Err(Refusal::TooOld),
-            _ if self.opened.contains(&(key.0, key.1, key.2, sent.counter)) => Err(Refusal::Replayed),
+            Some(highest) if highest.3 >= sent.counter + 1_024 => Err(OpenError::TooOld),
+            _ if self.opened.contains(&(key.0, key.1, key.2, sent.counter)) => Err(OpenError::Replayed),
             _ => Ok(()),
         }
     }
@@ -204,7 +204,7 @@ impl Room {
 }
 
 fn silent() -> SealError {
-    SealError::Silent(sottovoce::Silence::NotASpeaker)
+    SealError::Silent(sottovoce::SilenceReason::NotASpeaker)
 }
 
 /// 96 cases, or what PROPTEST_CASES asks for in proportion: each is a whole room.
@@ -305,7 +305,7 @@ fn a_device_that_slept_takes_part_again_at_once() {
         stage.now = now;
         let after = stage.say(0, &opus::packet(b"after"));
         assert_eq!(u64::from(stage.hear(1, &after).unwrap().step.0), asleep.as_secs() / 10);
-        assert_eq!(stage.hear(1, &before), Err(Refusal::UnknownKey));
+        assert_eq!(stage.hear(1, &before), Err(OpenError::UnknownKey));
     }
 }
 

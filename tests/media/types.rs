@@ -4,9 +4,9 @@
 use std::fmt::Debug;
 
 use sottovoce::{
-    EpochSecret, EpochStart, Leaf, Opened, Opener, Rekey, Schedule, Sealer, Silence,
+    EpochSecret, EpochStart, Leaf, Opened, Opener, Rekey, Schedule, Sealer, SilenceReason,
     keys::{OpenRekey, Retired, SealRekey},
-    media::{Early, OpenStats, OpusPacket, Reused, SenderStats},
+    media::{Early, OpenStats, OpusPacket, Reused, SpeakerStats},
 };
 use sottovoce_testkit::stage::{Profile, Stage, group, opus::packet, signed};
 
@@ -155,12 +155,12 @@ fn debug_of_what_holds_no_keys_is_as_short() {
     let nothing = [].as_slice();
     assert_eq!(shown(&Sealer::new(), nothing), "Sealer(silent: no key has been installed yet)");
     assert_eq!(shown(&Opener::new(), nothing), "Opener(no keys)");
-    assert_eq!(shown(&SealRekey::pause(Silence::Forked), nothing), "SealRekey::Pause(Forked)");
+    assert_eq!(shown(&SealRekey::pause(SilenceReason::Forked), nothing), "SealRekey::Pause(Forked)");
     assert_eq!(shown(&SealRekey::resume(), nothing), "SealRekey::Resume");
-    assert_eq!(shown(&SealRekey::stop(Silence::Closed), nothing), "SealRekey::Stop(Closed)");
+    assert_eq!(shown(&SealRekey::stop(SilenceReason::Closed), nothing), "SealRekey::Stop(Closed)");
     assert_eq!(shown(&OpenRekey::close(), nothing), "OpenRekey::Close");
     assert_eq!(shown(&OpusPacket::parse(&[0x78, 1, 2]).unwrap(), nothing), "OpusPacket(3 bytes)");
-    assert_eq!(shown(&(OpenStats::default().opened(), SenderStats::default().opened), nothing), "(0, 0)");
+    assert_eq!(shown(&(OpenStats::default().opened(), SpeakerStats::default().opened), nothing), "(0, 0)");
 
     let mut stage = Stage::of(2, group());
     let mut again = stage.schedule_again(0);
@@ -172,7 +172,7 @@ fn debug_of_what_holds_no_keys_is_as_short() {
     let old = stage.member(1).opener.install(OpenRekey::close());
     assert_eq!(shown(&old, &canaries), "Retired");
     let mut stage = Stage::of(1, signed());
-    let old = stage.member(0).sealer.install(SealRekey::stop(Silence::Removed)).unwrap();
+    let old = stage.member(0).sealer.install(SealRekey::stop(SilenceReason::Removed)).unwrap();
     assert_eq!(shown(&old, &canaries), "Retired");
     assert_eq!(shown(&stage.member(0).sealer, &canaries), "Sealer(silent: we were removed from the room)");
 }

@@ -13,15 +13,15 @@ use std::{
 use etherparse::PacketBuilder;
 use sottovoce::{
     Authenticity, PacketSize, Seed, Stamp,
-    codec::{Encoder, Frame},
-    driver::{Call, Next},
+    codec::{Encoder, FrameLength},
+    driver::{Next, Session},
     group::{Identity, Invite, Name, Role},
     relay::{
-        Options, Relay,
-        log::{Lane, Reader, Record, Writer},
+        Relay, RelayOptions,
+        log::{Lane, LogRecord, Reader, Writer},
     },
     room::{Admission, InviteOptions, RoomOptions, UnixTime},
-    transport::{RelayName, RoomHandle, Transport, block_on, socket::Client},
+    transport::{RelayName, RoomHandle, Transport, block_on, tcp_udp::TcpUdpClient},
 };
 use sottovoce_audit::capture;
 use sottovoce_examples::base64;
@@ -50,14 +50,14 @@ fn file(name: &str) -> PathBuf {
 
 fn relay_with_log(log: &Path) -> Relay {
     let log = Some(Writer::new(fs::File::create(log).unwrap()).unwrap());
-    Relay::start(([127, 0, 0, 1], 0).into(), Options { log, ..Options::default() }).unwrap()
+    Relay::start(([127, 0, 0, 1], 0).into(), RelayOptions { log, ..RelayOptions::default() }).unwrap()
 }
 
 /// A tone of 40 ms that is another one each time, as Opus.
 fn opus(encoder: &mut Encoder, number: usize) -> Vec<u8> {
     let pitch = 0.01 + 0.002 * ((number * 7) % 23) as f32;
     let pcm: Vec<i16> =
-        (0..Frame::Ms40.samples()).map(|i| ((i as f32 * pitch).sin() * 9_000.0) as i16).collect();
+        (0..FrameLength::Ms40.samples()).map(|i| ((i as f32 * pitch).sin() * 9_000.0) as i16).collect();
     let mut packet = vec![0; encoder.packet_len()];
     let length = encoder.encode(&pcm, &mut packet).unwrap();
     packet.truncate(length);
@@ -65,17 +65,17 @@ fn opus(encoder: &mut Encoder, number: usize) -> Vec<u8> {
 }
 
 fn encoder() -> Encoder {
-    Encoder::new(Frame::Ms40, PacketSize::default(), Authenticity::Signed).unwrap()
+    Encoder::new(FrameLength::Ms40, PacketSize::default(), Authenticity::Signed).unwrap()
 }
 
 /// Takes part until the time is up, and says whether anything was heard.
-fn take_part(mut call: Call<Client>, speaks: bool, until: Instant) -> u64 {
+fn take_part(mut call: Session<TcpUdpClient>, speaks: bool, until: Instant) -> u64 {
     let (mut encoder, mut said, mut heard) = (encoder(), 0, 0);
     let start = Instant::now();
     while Instant::now() < until {
         let tick = start + Duration::from_millis(40) * said as u32;
         match block_on(call.next(tick.min(until))).unwrap() {
-            Next::Heard(_) => heard += 1,
+            Next::Packet(_) => heard += 1,
             Next::Idle => {
                 if speaks {
                     // Nobody is admitted to speak before the room has said so.
@@ -97,14 +97,21 @@ fn sealed_room(relay: &RelayName, lasts: Duration) {
     let identity = |n: usize| Identity::from_seed([n as u8 + 1; 32], Name::new(NAMES[n]).unwrap());
     let mut options = RoomOptions::new(Name::new(ROOM_NAME).unwrap(), [relay.clone()]);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let host = Call::host(Client::new(relay.clone()), identity(0), options, Seed::generate().unwrap(), unix);
+    let host = Session::create(
+        TcpUdpClient::new(relay.clone()),
+        identity(0),
+        options,
+        Seed::generate().unwrap(),
+        unix,
+    );
     let mut host = block_on(host).unwrap();
     let now = host.now();
     let invite: Invite = host.room_mut().invite(InviteOptions::default(), now).unwrap();
     let guests = [1, 2].map(|n| {
         let (relay, invite) = (relay.clone(), invite.to_string().parse().unwrap());
         thread::spawn(move || {
-            let call = Call::join(Client::new(relay), identity(n), invite, Seed::generate().unwrap(), unix);
+            let call =
+                Session::join(TcpUdpClient::new(relay), identity(n), invite, Seed::generate().unwrap(), unix);
             take_part(block_on(call).unwrap(), n == 1, until)
         })
     });
@@ -125,7 +132,7 @@ enum Open {
 /// The same without sealing.
 fn open_room(relay: &RelayName, how: Open) {
     let handle = RoomHandle::from_bytes(*b"room in the open");
-    let (mut speaker, mut listener) = (Client::new(relay.clone()), Client::new(relay.clone()));
+    let (mut speaker, mut listener) = (TcpUdpClient::new(relay.clone()), TcpUdpClient::new(relay.clone()));
     block_on(speaker.connect(handle)).unwrap();
     block_on(listener.connect(handle)).unwrap();
     for name in NAMES {
@@ -190,7 +197,7 @@ fn a_sealed_room_is_clean_by_the_log_and_by_captures_made_of_it() {
     for clear in ["hello: handle of the room", "bind:", "SFrame header: configuration b9, KID, CTR"] {
         assert!(report.text.contains(clear), "{clear} is missing:\n{report}");
     }
-    let records: Vec<Record> = Reader::new(&log[..]).unwrap().collect::<Result<_, _>>().unwrap();
+    let records: Vec<LogRecord> = Reader::new(&log[..]).unwrap().collect::<Result<_, _>>().unwrap();
     for (kind, write) in [("pcap", pcap as fn(&[Captured]) -> Vec<u8>), ("pcapng", pcapng)] {
         // TCP segments in order, and late, twice and out of order.
         for disorder in [false, true] {
@@ -220,7 +227,7 @@ fn a_room_in_the_open_is_caught_however_it_is_disguised() {
 #[test]
 fn a_canary_is_found_in_every_form_even_where_all_else_is_sealed() {
     let log = sealed_log();
-    let records: Vec<Record> = Reader::new(&log[..]).unwrap().collect::<Result<_, _>>().unwrap();
+    let records: Vec<LogRecord> = Reader::new(&log[..]).unwrap().collect::<Result<_, _>>().unwrap();
     let name = NAMES[0];
     let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
     let forms = [
@@ -266,7 +273,7 @@ fn tcp_segment(at: Duration, from: ([u8; 4], u16), sequence: u32, syn: bool, pay
 }
 
 /// What the members sent, as frames on an Ethernet.
-fn frames(records: &[Record], disorder: bool) -> Vec<Captured> {
+fn frames(records: &[LogRecord], disorder: bool) -> Vec<Captured> {
     let mut frames = Vec::new();
     let mut next = std::collections::HashMap::new();
     for record in records {

@@ -7,27 +7,27 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-#[cfg(feature = "webrtc")]
-use sottovoce::transport::webrtc;
+#[cfg(feature = "janus")]
+use sottovoce::transport::janus::JanusClient;
 use sottovoce::{
     Authenticity, PacketSize, Seed, Stamp,
-    codec::{Encoder, Frame},
-    driver::{Call, Next},
+    codec::{Encoder, FrameLength},
+    driver::{Next, Session},
     group::{Identity, Invite, Name, Role},
-    relay::Options,
+    relay::RelayOptions,
     room::{Admission, InviteOptions, RoomOptions, UnixTime},
     transport::{
-        RelayName, RoomHandle, Split, Transport, block_on, quic::Client as Quic, rtp::Client as Rtp,
-        socket::Client as Socket,
+        RelayName, RoomHandle, Split, Transport, block_on, quic::QuicClient as Quic,
+        rtpengine::RtpengineClient as Rtp, tcp_udp::TcpUdpClient as Socket,
     },
 };
 use sottovoce_audit::{capture, report};
 #[cfg(feature = "moq")]
 use sottovoce_testkit::moq as moq_relay;
-#[cfg(any(feature = "moq", feature = "webrtc"))]
+#[cfg(any(feature = "moq", feature = "janus"))]
 use sottovoce_testkit::watched;
-#[cfg(feature = "webrtc")]
-use sottovoce_testkit::{janus, operator};
+#[cfg(feature = "janus")]
+use sottovoce_testkit::{janus::Janus, operator};
 use sottovoce_testkit::{namespace, quic, rtpengine::Rtpengine};
 
 /// What is started again in a network of its own.
@@ -44,19 +44,19 @@ fn canaries() -> Vec<String> {
 // -------------------------------------------------------------------------------------------
 
 /// Takes part until the time is up, and says how much was heard.
-fn take_part<T: Transport>(mut call: Call<T>, speaks: bool, until: Instant) -> u64 {
-    let mut encoder = Encoder::new(Frame::Ms40, PacketSize::default(), Authenticity::Signed).unwrap();
+fn take_part<T: Transport>(mut call: Session<T>, speaks: bool, until: Instant) -> u64 {
+    let mut encoder = Encoder::new(FrameLength::Ms40, PacketSize::default(), Authenticity::Signed).unwrap();
     let (mut said, mut heard) = (0usize, 0);
     let start = Instant::now();
     while Instant::now() < until {
         let tick = start + Duration::from_millis(40) * said as u32;
         match block_on(call.next(tick.min(until))).unwrap() {
-            Next::Heard(_) => heard += 1,
+            Next::Packet(_) => heard += 1,
             Next::Idle => {
                 if speaks {
                     let pitch = 0.01 + 0.002 * ((said * 7) % 23) as f32;
                     let wave =
-                        (0..Frame::Ms40.samples()).map(|i| ((i as f32 * pitch).sin() * 9_000.0) as i16);
+                        (0..FrameLength::Ms40.samples()).map(|i| ((i as f32 * pitch).sin() * 9_000.0) as i16);
                     let mut opus = vec![0; encoder.packet_len()];
                     let length = encoder.encode(&wave.collect::<Vec<_>>(), &mut opus).unwrap();
                     // Nobody is admitted to speak before the room has said so.
@@ -78,14 +78,14 @@ fn sealed_room<T: Transport + 'static>(relays: Vec<RelayName>, member: impl Fn()
     let identity = |n: usize| Identity::from_seed([n as u8 + 1; 32], Name::new(NAMES[n]).unwrap());
     let mut options = RoomOptions::new(Name::new(ROOM_NAME).unwrap(), relays);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let host = Call::host(member(), identity(0), options, Seed::generate().unwrap(), unix);
+    let host = Session::create(member(), identity(0), options, Seed::generate().unwrap(), unix);
     let mut host = block_on(host).unwrap();
     let now = host.now();
     let invite: Invite = host.room_mut().invite(InviteOptions::default(), now).unwrap();
     let guests = [1, 2].map(|n| {
         let (transport, invite) = (member(), invite.to_string().parse().unwrap());
         thread::spawn(move || {
-            let call = Call::join(transport, identity(n), invite, Seed::generate().unwrap(), unix);
+            let call = Session::join(transport, identity(n), invite, Seed::generate().unwrap(), unix);
             take_part(block_on(call).unwrap(), n == 1, until)
         })
     });
@@ -97,7 +97,7 @@ fn sealed_room<T: Transport + 'static>(relays: Vec<RelayName>, member: impl Fn()
 #[test]
 #[ignore = "run by the tests below, in a network namespace"]
 fn plays_its_part_in_a_network_of_its_own() {
-    let relay = quic::relay(Options::default());
+    let relay = quic::relay(RelayOptions::default());
     match env::var("SOTTOVOCE_PART").as_deref() {
         Ok("quic") => {
             let name = relay.quic_name().unwrap();
@@ -113,10 +113,10 @@ fn plays_its_part_in_a_network_of_its_own() {
         #[cfg(feature = "moq")]
         Ok("moq") => {
             let relay = moq_relay::Moq::start(moq_relay::Kind::Lite).unwrap();
-            let member = || sottovoce::transport::moq::Client::new(relay.name()).unwrap();
+            let member = || sottovoce::transport::moq::MoqClient::new(relay.name()).unwrap();
             sealed_room(vec![relay.name()], member, Duration::from_secs(6));
         }
-        #[cfg(feature = "webrtc")]
+        #[cfg(feature = "janus")]
         Ok(part) if part.starts_with("janus") => through_janus(part, &relay.name()),
         Ok("rtp in the open") => {
             let rtpengine = Rtpengine::start().unwrap();
@@ -149,12 +149,12 @@ fn in_the_open(relay: &RelayName) {
 fn held_by_a_moq_relay(
     play: impl FnOnce(&RelayName, &std::sync::Arc<std::sync::Mutex<Vec<RoomHandle>>>),
 ) -> Vec<u8> {
-    use sottovoce::transport::{Inbound, TransportError, moq::Client};
+    use sottovoce::transport::{Inbound, TransportError, moq::MoqClient};
     use std::sync::{Arc, Mutex};
     let relay = moq_relay::Moq::start(moq_relay::Kind::Lite).unwrap();
     let handles = Arc::new(Mutex::new(Vec::<RoomHandle>::new()));
     let watching = Arc::clone(&handles);
-    let mut operator = Client::new(relay.name()).unwrap();
+    let mut operator = MoqClient::new(relay.name()).unwrap();
     let subscribed = thread::spawn(move || {
         let handle = loop {
             if let Some(handle) = watching.lock().unwrap().first() {
@@ -189,7 +189,7 @@ fn held_by_a_moq_relay(
     subscribed.join().unwrap()
 }
 
-#[cfg(feature = "webrtc")]
+#[cfg(feature = "janus")]
 fn through_janus(part: &str, relay: &RelayName) {
     use operator::Operator;
     use std::{
@@ -197,8 +197,8 @@ fn through_janus(part: &str, relay: &RelayName) {
         sync::{Arc, Mutex},
     };
     let janus = match part {
-        "janus over TLS" => janus::Janus::start_with_tls(),
-        _ => janus::Janus::start(),
+        "janus over TLS" => Janus::start_with_tls(),
+        _ => Janus::start(),
     };
     let janus = janus.unwrap();
     let sink = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -206,7 +206,7 @@ fn through_janus(part: &str, relay: &RelayName) {
     let handles = Arc::new(Mutex::new(Vec::new()));
     let names = [relay.clone(), janus.name()];
     let member = || {
-        let media = webrtc::Client::new(names[1].clone()).unwrap();
+        let media = JanusClient::new(names[1].clone()).unwrap();
         Split::new(Socket::new(names[0].clone()), watched::Watched::new(media, Arc::clone(&handles)))
     };
     match part {
@@ -231,7 +231,7 @@ fn through_janus(part: &str, relay: &RelayName) {
         }
         "janus in the open" => {
             let handle = RoomHandle::from_bytes(*b"room in the open");
-            let mut speaker = webrtc::Client::new(names[1].clone()).unwrap();
+            let mut speaker = JanusClient::new(names[1].clone()).unwrap();
             block_on(speaker.connect(handle)).unwrap();
             let operator = Operator::start(janus.port(), handle, to);
             for number in 0..150u8 {
@@ -301,11 +301,11 @@ fn through_rtpengine_nothing_is_readable_and_nobody_but_the_two_relays_is_contac
     assert!(report.readable.iter().any(|said| said.contains("Canary Leopold")), "{report}");
 }
 
-#[cfg(feature = "webrtc")]
+#[cfg(feature = "janus")]
 #[test]
 fn through_janus_nothing_is_readable_and_nobody_but_the_two_relays_is_contacted() {
     // Without it nothing could play its part.
-    if janus::Janus::start().is_none() {
+    if Janus::start().is_none() {
         return;
     }
     for (part, signalling) in [("janus over TLS", "TLS"), ("janus", "Janus, signalling")] {
@@ -320,10 +320,10 @@ fn through_janus_nothing_is_readable_and_nobody_but_the_two_relays_is_contacted(
     }
 }
 
-#[cfg(feature = "webrtc")]
+#[cfg(feature = "janus")]
 #[test]
 fn what_a_janus_has_once_srtp_is_taken_off_is_sealed_packets() {
-    if janus::Janus::start().is_none() {
+    if Janus::start().is_none() {
         return;
     }
     let Some([inside, outside]) = namespace::captured(PART, "janus and its operator") else { return };
@@ -358,13 +358,13 @@ fn through_moq_nothing_is_readable_and_nobody_but_the_relay_is_contacted() {
 #[cfg(feature = "moq")]
 #[test]
 fn what_a_moq_relay_has_once_quic_is_taken_off_is_sealed() {
-    use sottovoce::transport::moq::Client;
+    use sottovoce::transport::moq::MoqClient;
     if moq_relay::Moq::start(moq_relay::Kind::Lite).is_none() {
         return;
     }
     let log = held_by_a_moq_relay(|relay, handles| {
         let member =
-            || watched::Watched::new(Client::new(relay.clone()).unwrap(), std::sync::Arc::clone(handles));
+            || watched::Watched::new(MoqClient::new(relay.clone()).unwrap(), std::sync::Arc::clone(handles));
         sealed_room(vec![relay.clone()], member, Duration::from_secs(5));
     });
     let report = report::audit(&log, &canaries()).unwrap();
@@ -374,7 +374,7 @@ fn what_a_moq_relay_has_once_quic_is_taken_off_is_sealed() {
     let log = held_by_a_moq_relay(|relay, handles| {
         let handle = RoomHandle::from_bytes(*b"room in the open");
         handles.lock().unwrap().push(handle);
-        let mut speaker = Client::new(relay.clone()).unwrap();
+        let mut speaker = MoqClient::new(relay.clone()).unwrap();
         block_on(speaker.connect(handle)).unwrap();
         for number in 0..150u8 {
             let said = [NAMES[usize::from(number) % 3].as_bytes(), &[number; 100]].concat();

@@ -15,8 +15,8 @@ use std::{
 };
 
 use sottovoce::{
-    relay::{Limits, Options, Relay},
-    transport::{Inbound, MAX_CONTROL, MAX_MEDIA, RoomHandle, Transport, block_on, quic, socket},
+    relay::{Limits, Relay, RelayOptions},
+    transport::{Inbound, MAX_CONTROL, MAX_MEDIA, RoomHandle, Transport, block_on, quic, tcp_udp},
 };
 use sottovoce_testkit::quic as support;
 
@@ -221,7 +221,7 @@ fn sprays(relay: SocketAddr, length: usize, until: Instant) {
 }
 
 /// Floods both lanes by QUIC.
-fn floods_by_quic(mut client: quic::Client, until: Instant) {
+fn floods_by_quic(mut client: quic::QuicClient, until: Instant) {
     ticking(until, |_| {
         for _ in 0..20 {
             let _ = client.send_media(&[0xb0; MAX_MEDIA]);
@@ -232,8 +232,8 @@ fn floods_by_quic(mut client: quic::Client, until: Instant) {
     });
 }
 
-fn by_quic(relay: &Relay) -> quic::Client {
-    let mut client = quic::Client::new(relay.quic_name().unwrap()).unwrap();
+fn by_quic(relay: &Relay) -> quic::QuicClient {
+    let mut client = quic::QuicClient::new(relay.quic_name().unwrap()).unwrap();
     block_on(client.connect(ROOM)).unwrap();
     client
 }
@@ -282,7 +282,7 @@ fn assert_undisturbed(relay: &Relay, members: &[Heard]) {
 
 #[test]
 fn ten_strangers_by_tcp_udp_and_quic_disturb_no_member() {
-    let relay = support::relay(Options::default());
+    let relay = support::relay(RelayOptions::default());
     let quic: Vec<_> = (0..3).map(|_| by_quic(&relay)).collect();
     let members = members_among(&relay, |address, until| {
         for length in [MAX_CONTROL, MAX_CONTROL, 1_000, 1, 0] {
@@ -300,7 +300,7 @@ fn ten_strangers_by_tcp_udp_and_quic_disturb_no_member() {
 
 #[test]
 fn a_member_that_hardly_reads_does_not_silence_the_others() {
-    let relay = support::relay(Options::default());
+    let relay = support::relay(RelayOptions::default());
     // It reads just enough not to be hung up on at once, and what there is to read comes from
     // strangers.
     let stop = Arc::new(AtomicBool::new(false));
@@ -329,10 +329,10 @@ fn a_member_that_hardly_reads_does_not_silence_the_others() {
 #[test]
 fn a_room_that_is_flooded_takes_nothing_from_another_room() {
     let limits = Limits { copy_rate: 4 * 1024 * 1024, ..Limits::default() };
-    let relay = support::relay(Options { limits, ..Options::default() });
+    let relay = support::relay(RelayOptions { limits, ..RelayOptions::default() });
     let address = relay.address();
     let mut quiet = [(); 2].map(|()| {
-        let mut client = socket::Client::new(relay.name());
+        let mut client = tcp_udp::TcpUdpClient::new(relay.name());
         block_on(client.connect(RoomHandle::from_bytes([2; 16]))).unwrap();
         client
     });
@@ -372,7 +372,7 @@ fn a_room_that_is_flooded_takes_nothing_from_another_room() {
 
 #[test]
 fn connections_that_say_nothing_keep_nobody_out() {
-    let relay = support::relay(Options::default());
+    let relay = support::relay(RelayOptions::default());
     let address = relay.address();
     let until = Instant::now() + LASTS;
     let flood = thread::spawn(move || {
@@ -386,8 +386,8 @@ fn connections_that_say_nothing_keep_nobody_out() {
     while Instant::now() < until {
         for name in [relay.name(), relay.quic_name().unwrap()] {
             let connected = match name.as_str().starts_with("quic:") {
-                true => block_on(quic::Client::new(name).unwrap().connect(ROOM)),
-                false => block_on(socket::Client::new(name).connect(ROOM)),
+                true => block_on(quic::QuicClient::new(name).unwrap().connect(ROOM)),
+                false => block_on(tcp_udp::TcpUdpClient::new(name).connect(ROOM)),
             };
             assert_eq!(connected, Ok(()), "after {joined}: {:?}", relay.counts());
             joined += 1;
@@ -400,7 +400,7 @@ fn connections_that_say_nothing_keep_nobody_out() {
 
 #[test]
 fn an_empty_datagram_goes_nowhere() {
-    let relay = support::relay(Options::default());
+    let relay = support::relay(RelayOptions::default());
     let (ada, ben) = (Plain::join(relay.address()), Plain::join(relay.address()));
     let mut cem = by_quic(&relay);
     ada.media.send(&[]).unwrap();

@@ -2,7 +2,7 @@
 
 #[cfg(all(feature = "room", feature = "codec"))]
 mod audit;
-#[cfg(all(feature = "room", feature = "codec", feature = "quic", feature = "rtp"))]
+#[cfg(all(feature = "room", feature = "codec", feature = "quic", feature = "rtpengine"))]
 mod audit_adapters;
 #[cfg(feature = "quic")]
 mod floods;

@@ -12,10 +12,12 @@ use std::{
 use bytes::Bytes;
 use sottovoce::{
     relay::{
-        Counts, Limits, Options, Relay,
+        Counts, Limits, Relay, RelayOptions,
         token::{Issuer, Token},
     },
-    transport::{Inbound, MAX_CONTROL, RoomHandle, Transport, TransportError, block_on, socket::Client},
+    transport::{
+        Inbound, MAX_CONTROL, RoomHandle, Transport, TransportError, block_on, tcp_udp::TcpUdpClient,
+    },
 };
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
@@ -24,7 +26,7 @@ const OTHER_ROOM: RoomHandle = RoomHandle::from_bytes([2; 16]);
 /// Long enough for any machine; nothing that works waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-fn start(options: Options) -> Relay {
+fn start(options: RelayOptions) -> Relay {
     Relay::start(([127, 0, 0, 1], 0).into(), options).unwrap()
 }
 
@@ -33,24 +35,24 @@ fn issuer() -> Issuer {
 }
 
 fn asking_for_tokens() -> Relay {
-    start(Options { issuer: Some(issuer().key()), ..Options::default() })
+    start(RelayOptions { issuer: Some(issuer().key()), ..RelayOptions::default() })
 }
 
 fn in_an_hour() -> u64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 3_600
 }
 
-fn connect(relay: &Relay, token: Option<Token>) -> Result<Client, TransportError> {
-    let client = Client::new(relay.name());
-    let mut client = token.map_or(Client::new(relay.name()), |token| client.with_token(token));
+fn connect(relay: &Relay, token: Option<Token>) -> Result<TcpUdpClient, TransportError> {
+    let client = TcpUdpClient::new(relay.name());
+    let mut client = token.map_or(TcpUdpClient::new(relay.name()), |token| client.with_token(token));
     block_on(client.connect(ROOM)).map(|()| client)
 }
 
-fn say(client: &mut Client, message: impl Into<Bytes>) {
+fn say(client: &mut TcpUdpClient, message: impl Into<Bytes>) {
     block_on(client.send_control(message.into())).unwrap();
 }
 
-fn receive(client: &mut Client) -> Result<Inbound, TransportError> {
+fn receive(client: &mut TcpUdpClient) -> Result<Inbound, TransportError> {
     block_on(client.receive(Instant::now() + PATIENCE))
 }
 
@@ -95,7 +97,7 @@ fn a_relay_that_asks_for_tokens_lets_in_nobody_without_a_good_one() {
 
 #[test]
 fn a_relay_that_asks_for_none_takes_a_token_for_nothing_and_no_revocation() {
-    let relay = start(Options::default());
+    let relay = start(RelayOptions::default());
     let token = issuer().mint(ROOM, [1; 16], 0);
     let [mut ada, mut ben] = [Some(token), None].map(|token| connect(&relay, token).unwrap());
     let refused = issuer().revoke([1; 16], in_an_hour()).send(&relay.name());
@@ -154,7 +156,7 @@ fn what_follows_a_hello_with_a_token_is_not_lost() {
 #[test]
 fn revocations_that_come_in_pieces_or_are_garbage_disturb_nobody() {
     let limits = Limits { hello_timeout: Duration::from_millis(300), ..Limits::default() };
-    let relay = start(Options { issuer: Some(issuer().key()), limits, ..Options::default() });
+    let relay = start(RelayOptions { issuer: Some(issuer().key()), limits, ..RelayOptions::default() });
     let mut ada = connect(&relay, Some(issuer().mint(ROOM, [1; 16], in_an_hour()))).unwrap();
     let mut ben = connect(&relay, Some(issuer().mint(ROOM, [2; 16], in_an_hour()))).unwrap();
     let whole = [&b"svrelay\x03"[..], &issuer().revoke([2; 16], in_an_hour()).to_bytes()].concat();
@@ -185,9 +187,9 @@ fn revocations_that_come_in_pieces_or_are_garbage_disturb_nobody() {
 
 #[test]
 fn a_relay_that_drains_lets_nobody_in_and_everything_out() {
-    let relay = start(Options {
+    let relay = start(RelayOptions {
         limits: Limits { control_rate: u32::MAX, ..Limits::default() },
-        ..Options::default()
+        ..RelayOptions::default()
     });
     let address = relay.address();
     let [mut ada, mut ben] = [(); 2].map(|()| connect(&relay, None).unwrap());
@@ -219,10 +221,10 @@ fn a_relay_that_drains_lets_nobody_in_and_everything_out() {
 #[test]
 fn a_relay_that_is_empty_drains_at_once_and_one_with_a_deaf_member_in_bounded_time() {
     let start_time = Instant::now();
-    start(Options::default()).drain(Duration::from_secs(3_600)).unwrap();
+    start(RelayOptions::default()).drain(Duration::from_secs(3_600)).unwrap();
     let limits =
         Limits { write_timeout: Duration::from_millis(300), control_rate: u32::MAX, ..Limits::default() };
-    let relay = start(Options { limits, ..Options::default() });
+    let relay = start(RelayOptions { limits, ..RelayOptions::default() });
     let mut ada = connect(&relay, None).unwrap();
     // Says hello, and reads nothing ever after.
     let mut deaf = TcpStream::connect(relay.address()).unwrap();
@@ -259,7 +261,8 @@ fn parse(text: &str) -> HashMap<String, (String, u64)> {
 
 #[test]
 fn metrics_count_bytes_packets_members_rooms_and_refusals_and_nothing_about_people() {
-    let relay = start(Options { limits: Limits { members: 2, ..Limits::default() }, ..Options::default() });
+    let relay =
+        start(RelayOptions { limits: Limits { members: 2, ..Limits::default() }, ..RelayOptions::default() });
     let [mut ada, mut ben] = [(); 2].map(|()| connect(&relay, None).unwrap());
     assert_eq!(connect(&relay, None).map(drop), Err(TransportError::Busy));
     let mut stranger = TcpStream::connect(relay.address()).unwrap();

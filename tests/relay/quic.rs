@@ -12,15 +12,15 @@ use bytes::Bytes;
 use quinn_proto::{ConnectionError, TransportErrorCode};
 use sottovoce::{
     relay::{
-        Counts, Limits, Options, Relay,
-        log::{Lane, Reader, Record, Writer},
+        Counts, Limits, Relay, RelayOptions,
+        log::{Lane, LogRecord, Reader, Writer},
         quic::{Certificate, InvalidCertificate},
         token::Issuer,
     },
     transport::{
         Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
-        quic::{Client, Pin},
-        socket,
+        quic::{Pin, QuicClient},
+        tcp_udp,
     },
 };
 
@@ -32,15 +32,15 @@ const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start(limits: Limits) -> Relay {
-    support::relay(Options { limits, ..Options::default() })
+    support::relay(RelayOptions { limits, ..RelayOptions::default() })
 }
 
-fn connect(relay: &Relay) -> Result<Client, TransportError> {
-    let mut client = Client::new(relay.quic_name().unwrap()).unwrap();
+fn connect(relay: &Relay) -> Result<QuicClient, TransportError> {
+    let mut client = QuicClient::new(relay.quic_name().unwrap()).unwrap();
     block_on(client.connect(ROOM)).map(|()| client)
 }
 
-fn join(relay: &Relay) -> Client {
+fn join(relay: &Relay) -> QuicClient {
     connect(relay).unwrap()
 }
 
@@ -85,13 +85,13 @@ fn raw_member(relay: &Relay) -> Raw {
 
 /// Two members, one of each kind, who must be able to talk whatever others do.
 struct Pair {
-    ada: Client,
-    ben: socket::Client,
+    ada: QuicClient,
+    ben: tcp_udp::TcpUdpClient,
 }
 
 impl Pair {
     fn join(relay: &Relay) -> Self {
-        let mut ben = socket::Client::new(relay.name());
+        let mut ben = tcp_udp::TcpUdpClient::new(relay.name());
         block_on(ben.connect(ROOM)).unwrap();
         Self { ada: join(relay), ben }
     }
@@ -116,7 +116,7 @@ fn members_by_quic_and_members_by_tcp_and_udp_meet_in_one_room() {
     let path =
         std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("quic-{}.log", std::process::id()));
     let log = Some(Writer::new(std::fs::File::create(&path).unwrap()).unwrap());
-    let relay = support::relay(Options { log, ..Options::default() });
+    let relay = support::relay(RelayOptions { log, ..RelayOptions::default() });
     let mut pair = Pair::join(&relay);
     let mut cem = join(&relay);
     pair.talk();
@@ -137,7 +137,7 @@ fn members_by_quic_and_members_by_tcp_and_udp_meet_in_one_room() {
     assert_eq!((counts.control, counts.control_copies, counts.media, counts.copies), (3, 6, 3, 6));
     // The log has what they sent, whichever way it came.
     let records = Reader::new(std::fs::File::open(&path).unwrap()).unwrap();
-    let records: Vec<Record> = records.collect::<Result<_, _>>().unwrap();
+    let records: Vec<LogRecord> = records.collect::<Result<_, _>>().unwrap();
     std::fs::remove_file(path).unwrap();
     let count = |lane| records.iter().filter(|record| record.lane == lane).count();
     assert_eq!((count(Lane::Hello), count(Lane::Control), count(Lane::Media)), (3, 3, 3));
@@ -165,11 +165,11 @@ fn a_member_whose_address_changes_stays_in_the_room_with_both_lanes() {
 #[test]
 fn tokens_and_their_revocation_hold_for_members_by_quic() {
     let issuer = Issuer::from_seed([7; 32]);
-    let relay = support::relay(Options { issuer: Some(issuer.key()), ..Options::default() });
+    let relay = support::relay(RelayOptions { issuer: Some(issuer.key()), ..RelayOptions::default() });
     let expiry = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 3_600;
     assert_eq!(connect(&relay).map(drop), Err(TransportError::Refused));
     let [mut ada, mut banned] = [[1; 16], [2; 16]].map(|serial| {
-        let client = Client::new(relay.quic_name().unwrap()).unwrap();
+        let client = QuicClient::new(relay.quic_name().unwrap()).unwrap();
         let mut client = client.with_token(issuer.mint(ROOM, serial, expiry));
         block_on(client.connect(ROOM)).unwrap();
         client
@@ -196,7 +196,7 @@ fn a_relay_that_drains_lets_nobody_in_by_quic_and_everything_out() {
     wait_for(&relay, |counts| counts.control == 60);
     let draining = thread::spawn(move || relay.drain(Duration::from_millis(600)));
     thread::sleep(Duration::from_millis(100));
-    let mut late = Client::new(name).unwrap();
+    let mut late = QuicClient::new(name).unwrap();
     assert_eq!(block_on(late.connect(ROOM)), Err(TransportError::Busy));
     say(&mut pair.ada, "meanwhile");
     assert_eq!(heard(&mut pair.ben), "meanwhile");
@@ -225,7 +225,7 @@ fn a_relay_that_stops_hangs_up_and_a_member_connects_to_the_next_one() {
 fn whoever_has_another_certificate_than_the_pinned_one_is_told_apart() {
     let relay = start(Limits::default());
     let here = relay.quic_address().unwrap().to_string();
-    let connect = |name: RelayName| block_on(Client::new(name).unwrap().connect(ROOM));
+    let connect = |name: RelayName| block_on(QuicClient::new(name).unwrap().connect(ROOM));
     let other = support::certificate("relay.example").pin();
     assert_eq!(connect(other.name(&here).unwrap()), Err(TransportError::WrongCertificate));
     // Nobody whom the Web PKI trusts has vouched for this one.
@@ -251,7 +251,7 @@ fn nobody_at_all_and_whoever_says_nothing_are_unreachable_in_bounded_time() {
     let deaf = UdpSocket::bind("127.0.0.1:0").unwrap();
     let places = [silent.address, deaf.local_addr().unwrap()].map(|place| place.to_string());
     let clients = places.into_iter().map(|place| {
-        let mut client = Client::new(pin.name(&place).unwrap()).unwrap();
+        let mut client = QuicClient::new(pin.name(&place).unwrap()).unwrap();
         thread::spawn(move || block_on(client.connect(ROOM)))
     });
     for client in clients.collect::<Vec<_>>() {
@@ -372,7 +372,7 @@ fn a_member_is_told_which_limit_is_reached() {
     };
     let _pair = Pair::join(&relay);
     assert_eq!(refusal(1), b"svrelay\x01\x04");
-    let mut other = Client::new(relay.quic_name().unwrap()).unwrap();
+    let mut other = QuicClient::new(relay.quic_name().unwrap()).unwrap();
     block_on(other.connect(RoomHandle::from_bytes([2; 16]))).unwrap();
     assert_eq!(refusal(2), b"svrelay\x01\x02");
     assert_eq!(connect(&relay).map(drop), Err(TransportError::Busy));
@@ -384,7 +384,7 @@ fn a_flood_of_rooms_is_bounded_and_disturbs_nobody() {
     let mut pair = Pair::join(&relay);
     let mut held = Vec::new();
     for number in 10..30 {
-        let mut client = Client::new(relay.quic_name().unwrap()).unwrap();
+        let mut client = QuicClient::new(relay.quic_name().unwrap()).unwrap();
         match block_on(client.connect(RoomHandle::from_bytes([number; 16]))) {
             Ok(()) => held.push(client),
             Err(error) => assert_eq!(error, TransportError::Busy),

@@ -15,8 +15,8 @@ use proptest::{
 };
 use sottovoce::{
     relay::{
-        Counts, Limits, Options, Relay,
-        log::{Connection, Lane, Reader, Record, Writer},
+        Counts, Limits, Relay, RelayOptions,
+        log::{Connection, Lane, LogRecord, Reader, Writer},
     },
     transport::Percent,
 };
@@ -30,10 +30,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const MOMENT: Duration = Duration::from_millis(100);
 
 fn start(limits: Limits) -> Relay {
-    start_with(Options { limits, ..Options::default() })
+    start_with(RelayOptions { limits, ..RelayOptions::default() })
 }
 
-fn start_with(options: Options) -> Relay {
+fn start_with(options: RelayOptions) -> Relay {
     Relay::start(([127, 0, 0, 1], 0).into(), options).unwrap()
 }
 
@@ -404,7 +404,7 @@ fn losses_on_purpose_follow_from_the_seed() {
     let run = |seed| {
         let media_loss = Percent::new(30.0).unwrap();
         let limits = Limits { media_rate: u32::MAX, ..Limits::default() };
-        let relay = start_with(Options { media_loss, seed, limits, ..Options::default() });
+        let relay = start_with(RelayOptions { media_loss, seed, limits, ..RelayOptions::default() });
         let speakers = [Member::join(&relay, ROOM), Member::join(&relay, ROOM)];
         let listener = Member::join(&relay, ROOM);
         let mut heard = Vec::new();
@@ -445,7 +445,7 @@ impl Write for Buffer {
 fn the_log_holds_exactly_what_the_members_sent() {
     let buffer = Buffer::default();
     let log = Some(Writer::new(buffer.clone()).unwrap());
-    let relay = start_with(Options { log, ..Options::default() });
+    let relay = start_with(RelayOptions { log, ..RelayOptions::default() });
     let mut pair = Pair::join(&relay);
     let mut sent = Vec::new();
     for number in 0..20u8 {
@@ -465,7 +465,7 @@ fn the_log_holds_exactly_what_the_members_sent() {
     assert_eq!((counts.connections, counts.control, counts.media, counts.copies), (2, 20, 20, 20));
 
     let bytes = buffer.0.lock().unwrap().clone();
-    let records: Vec<Record> = Reader::new(&bytes[..]).unwrap().collect::<Result<_, _>>().unwrap();
+    let records: Vec<LogRecord> = Reader::new(&bytes[..]).unwrap().collect::<Result<_, _>>().unwrap();
     assert!(records.is_sorted_by_key(|record| record.at));
     let of = |lanes: &[Lane]| -> Vec<(Lane, u16, Vec<u8>)> {
         let records = records.iter().filter(|record| lanes.contains(&record.lane));
@@ -498,7 +498,7 @@ fn a_log_that_cannot_be_written_shows_at_once_and_when_the_relay_stops() {
         }
     }
     let log = Some(Writer::new(Full(false)).unwrap());
-    let relay = start_with(Options { log, ..Options::default() });
+    let relay = start_with(RelayOptions { log, ..RelayOptions::default() });
     assert_eq!(relay.log_error(), None);
     let mut pair = Pair::join(&relay);
     let deadline = Instant::now() + PATIENCE;
@@ -523,7 +523,7 @@ fn stopping_hangs_up_on_everybody_and_frees_the_port() {
     half_open.write_all(b"svrelay").unwrap();
     thread::sleep(MOMENT);
     pair.talk();
-    assert_eq!(Relay::start(address, Options::default()).unwrap_err().kind(), ErrorKind::AddrInUse);
+    assert_eq!(Relay::start(address, RelayOptions::default()).unwrap_err().kind(), ErrorKind::AddrInUse);
     let start = Instant::now();
     relay.stop().unwrap();
     assert!(start.elapsed() < Duration::from_secs(3));
@@ -531,7 +531,7 @@ fn stopping_hangs_up_on_everybody_and_frees_the_port() {
         assert_eq!(read_to_end(stream), b"");
     }
     UdpSocket::bind(address).unwrap();
-    let again = Relay::start(address, Options::default()).unwrap();
+    let again = Relay::start(address, RelayOptions::default()).unwrap();
     Pair::join(&again).talk();
     drop(again);
     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);

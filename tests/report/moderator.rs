@@ -8,9 +8,9 @@ use std::{
 };
 
 use sottovoce::{
-    Refusal,
-    codec::Frame,
-    report::{Equivocation, ExcerptError, Gap, Keep, ModerationSecret, NotKept, Rejected, Report},
+    OpenError,
+    codec::FrameLength,
+    report::{Equivocation, ExcerptError, Gap, ModerationSecret, NotKept, Rejected, Report, Retention},
     room::{Ending, Event, ReportError, UnixTime},
 };
 use sottovoce_examples::verify_report::{Outcome, run};
@@ -78,7 +78,7 @@ fn what_the_moderator_hears_is_what_the_reporter_heard_to_the_bit() {
         }
         Vec::new()
     });
-    speech.truncate(speech.len() / Frame::Ms40.samples() * Frame::Ms40.samples());
+    speech.truncate(speech.len() / FrameLength::Ms40.samples() * FrameLength::Ms40.samples());
     let ada = table.id(ADA);
     let heard = table.members[BEN].played[&ada].sound.clone();
     assert_eq!(heard.len(), speech.len(), "Ben heard all of it");
@@ -130,7 +130,7 @@ fn what_was_lost_is_silent_and_what_follows_is_as_it_was_heard() {
         assert!(outcome.text.contains(said), "{}", outcome.text);
     }
     let (said, mut heard) = (samples(Path::new(&wav)), table.members[BEN].played[&ada].sound.clone());
-    let frame = Frame::Ms40.samples();
+    let frame = FrameLength::Ms40.samples();
     assert!(
         heard[50 * frame..52 * frame].iter().any(|sample| *sample != 0),
         "a player invents something there"
@@ -145,7 +145,7 @@ fn a_report_holds_one_speaker_and_nobody_else() {
     let mut table = Table::of(&["Ada", "Ben", "Cem"]);
     let speech = speech();
     let (mut of_ada, mut of_cem) = (encoder(), encoder());
-    for block in speech.chunks_exact(Frame::Ms40.samples()).take(150) {
+    for block in speech.chunks_exact(FrameLength::Ms40.samples()).take(150) {
         let mut opus = vec![0; of_ada.packet_len()];
         of_ada.encode(block, &mut opus).unwrap();
         table.say(ADA, &opus, &[]);
@@ -225,14 +225,14 @@ fn somebody_who_is_removed_can_still_report_and_somebody_who_left_cannot() {
 
 #[test]
 fn a_speaker_who_sends_too_much_erases_nothing_and_is_not_heard_beyond_what_is_kept() {
-    let mut keep = Keep::default();
+    let mut keep = Retention::default();
     keep.packet = FRAME;
     let mut table = Table::with(&["Ada", "Ben", "Cem"], keep, |_| {});
     table.speak(ADA, &speech()[..48_000 * 6], |_, _| vec![]);
     let abuse = table.report(BEN, ADA, 20, &moderator().key()).unwrap();
     // Now she sends as much as her keys allow.
     let mut opus = vec![0; encoder().packet_len()];
-    encoder().encode(&[0; Frame::Ms40.samples()], &mut opus).unwrap();
+    encoder().encode(&[0; FrameLength::Ms40.samples()], &mut opus).unwrap();
     for _ in 0..3_000 {
         table.say(ADA, &opus, &[]);
     }
@@ -250,14 +250,14 @@ fn a_speaker_who_sends_too_much_erases_nothing_and_is_not_heard_beyond_what_is_k
 
 #[test]
 fn nothing_is_kept_where_nothing_is_to_be_kept() {
-    let mut table = Table::with(&["Ada", "Ben"], Keep::NOTHING, |_| {});
+    let mut table = Table::with(&["Ada", "Ben"], Retention::NOTHING, |_| {});
     table.speak(ADA, &speech()[..48_000 * 6], |_, _| vec![]);
     assert_eq!(table.members[BEN].recorder.as_ref().unwrap().reserved(), 0);
     assert!(table.members[BEN].not_kept.is_empty(), "all of it is played");
     let nothing = ReportError::Excerpt(ExcerptError::NothingHeard);
     assert_eq!(table.report(BEN, ADA, 10, &moderator().key()), Err(nothing));
 
-    let unsigned = Table::with(&["Ada", "Ben"], Keep::default(), |options| {
+    let unsigned = Table::with(&["Ada", "Ben"], Retention::default(), |options| {
         options.authenticity = sottovoce::Authenticity::Group;
     });
     assert!(unsigned.members[BEN].recorder.is_none(), "without signatures nothing can be proved");
@@ -267,7 +267,7 @@ fn nothing_is_kept_where_nothing_is_to_be_kept() {
 fn an_excerpt_of_one_room_is_no_report_in_another() {
     let mut table = Table::of(&["Ada", "Ben"]);
     table.speak(ADA, &speech()[..48_000 * 6], |_, _| vec![]);
-    let mut other = Table::seeded(7, &["Ada", "Ben"], Keep::default(), |_| {});
+    let mut other = Table::seeded(7, &["Ada", "Ben"], Retention::default(), |_| {});
     other.speak(ADA, &speech()[..48_000], |_, _| vec![]);
     let excerpt = table.members[BEN].excerpt(table.id(ADA), table.now, 10).unwrap();
     let refused = other.members[BEN].room.report(&excerpt, &moderator().key()).map(|_| ());
@@ -285,7 +285,7 @@ fn a_second_version_under_one_number_is_not_heard_and_convicts_whoever_made_it()
     twin.speak(ADA, &speech[..48_000 * 3], |_, _| vec![]);
     let mut opus = vec![0; encoder().packet_len()];
     let [first, second] = [(&mut table, 3), (&mut twin, 7)].map(|(table, at)| {
-        let block = &speech[48_000 * at..48_000 * at + Frame::Ms40.samples()];
+        let block = &speech[48_000 * at..48_000 * at + FrameLength::Ms40.samples()];
         encoder().encode(block, &mut opus).unwrap();
         table.seal(ADA, &opus)
     });
@@ -293,7 +293,11 @@ fn a_second_version_under_one_number_is_not_heard_and_convicts_whoever_made_it()
     table.carry(ADA, &first, &[CEM]);
     table.carry(ADA, &second, &[BEN]);
     table.carry(ADA, &second, &[CEM]);
-    assert_eq!(table.members[BEN].refused, [Refusal::Replayed], "Ben hears one version, the first that came");
+    assert_eq!(
+        table.members[BEN].refused,
+        [OpenError::Replayed],
+        "Ben hears one version, the first that came"
+    );
     table.pass(FRAME);
     table.speak(ADA, &speech[48_000 * 4..48_000 * 7], |_, _| vec![]);
 

@@ -182,8 +182,8 @@ fn invites_of_other_rooms_expired_and_used_up_ones_let_nobody_in() {
     net.run_for(SECOND);
     let (identity, seed, unix) = (net.identity("later"), net.bytes(), net.unix_now());
     let expired =
-        Room::knock(identity, short.parse().unwrap(), Seed::from_bytes(&mut { seed }), net.now, unix);
-    assert_eq!(expired.unwrap_err(), sottovoce::room::KnockError::Expired);
+        Room::join(identity, short.parse().unwrap(), Seed::from_bytes(&mut { seed }), net.now, unix);
+    assert_eq!(expired.unwrap_err(), sottovoce::room::JoinError::Expired);
     assert_eq!(net.room(host).roster().len(), 2);
 }
 

@@ -10,14 +10,14 @@ use std::{
 
 use bytes::Bytes;
 use sottovoce::{
-    MemberId, Opener, Rekey, SealError, Sealer, Seed, Silence, Stamp,
-    driver::{Call, Next, SpeakError},
+    MemberId, Opener, Rekey, SealError, Sealer, Seed, SilenceReason, Stamp,
+    driver::{Next, Session, SpeakError},
     group::{Identity, Name, Role},
     media::{HEADROOM, TAILROOM},
     room::{Admission, Ending, Event, InviteOptions, RefuseReason, Room, RoomOptions, Status, UnixTime},
     transport::{
         Inbound, RelayName, RoomHandle, Transport, TransportError, block_on,
-        loopback::{Hub, Member},
+        loopback::{Hub, LoopbackClient},
     },
 };
 
@@ -59,7 +59,7 @@ impl World {
         for n in 1..names {
             let unix = world.unix(clocks.get(n).copied().unwrap_or(0));
             let now = world.now;
-            world.add(Room::knock(identity(n), invite.parse().unwrap(), seed(n), now, unix).unwrap());
+            world.add(Room::join(identity(n), invite.parse().unwrap(), seed(n), now, unix).unwrap());
             world.run(3 * SECOND);
         }
         world
@@ -200,7 +200,7 @@ fn a_device_that_slept_through_a_ban_sends_nothing_to_the_banned() {
         let slept = |event: &Event| matches!(event, Event::Slept { lasted } if *lasted >= time);
         world.drain(sleeper);
         assert!(world.saw(sleeper, slept));
-        assert_eq!(world.seal(sleeper).unwrap_err(), SealError::Silent(Silence::NoProofOfLife));
+        assert_eq!(world.seal(sleeper).unwrap_err(), SealError::Silent(SilenceReason::NoProofOfLife));
         world.take_waiting(sleeper);
         while world.devices[sleeper].room.status() != Status::Present || world.seal(sleeper).is_err() {
             assert!(world.now < woke + 20 * SECOND, "asleep for {time:?}: it does not come back");
@@ -275,7 +275,7 @@ fn a_newcomer_whose_clock_is_in_1970_is_told_and_so_is_the_door() {
     let mut world = World::new(2, &[]);
     let now = world.now;
     let invite = world.devices[0].room.invite(InviteOptions::default(), now).unwrap().to_string();
-    world.add(Room::knock(identity(2), invite.parse().unwrap(), seed(2), now, UnixTime(3)).unwrap());
+    world.add(Room::join(identity(2), invite.parse().unwrap(), seed(2), now, UnixTime(3)).unwrap());
     world.run(20 * SECOND);
     let refused = Ending::Refused(RefuseReason::Clock);
     assert_eq!(world.devices[2].events.last(), Some(&Event::Over(refused)));
@@ -284,7 +284,7 @@ fn a_newcomer_whose_clock_is_in_1970_is_told_and_so_is_the_door() {
 
     // Of a clock that is minutes off it is known whose it is.
     let (now, unix) = (world.now, world.unix(120));
-    world.add(Room::knock(identity(3), invite.parse().unwrap(), seed(3), now, unix).unwrap());
+    world.add(Room::join(identity(3), invite.parse().unwrap(), seed(3), now, unix).unwrap());
     world.run(20 * SECOND);
     assert_eq!(world.devices[3].events.last(), Some(&Event::Over(Ending::Refused(RefuseReason::Clock))));
     let (member, name) = (Some(world.id(3)), Some(Name::new("member 3").unwrap()));
@@ -297,7 +297,7 @@ fn a_newcomer_whose_clock_is_in_1970_is_told_and_so_is_the_door() {
 
 /// A device whose clock goes on while its `Instant` stands still.
 struct Sleeper {
-    inner: Member,
+    inner: LoopbackClient,
     began: (Instant, SystemTime),
     slept: Arc<Mutex<Duration>>,
 }
@@ -343,12 +343,13 @@ fn the_driver_compares_both_clocks_before_a_packet_is_sealed() {
     let unix = UnixTime(noon());
     let mut options = RoomOptions::new(Name::new("call").unwrap(), [relay]);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let mut host = block_on(Call::host(hub.member(), identity(0), options, seed(0), unix)).unwrap();
+    let mut host = block_on(Session::create(hub.client(), identity(0), options, seed(0), unix)).unwrap();
     let now = host.now();
     let link = host.room_mut().invite(InviteOptions::default(), now).unwrap().to_string();
-    let (inner, slept) = (hub.member(), Arc::new(Mutex::new(Duration::ZERO)));
+    let (inner, slept) = (hub.client(), Arc::new(Mutex::new(Duration::ZERO)));
     let guest = Sleeper { began: (inner.now(), SystemTime::now()), inner, slept: slept.clone() };
-    let mut guest = block_on(Call::join(guest, identity(1), link.parse().unwrap(), seed(1), unix)).unwrap();
+    let mut guest =
+        block_on(Session::join(guest, identity(1), link.parse().unwrap(), seed(1), unix)).unwrap();
     let (mut opus, stamp) = ([0x55; 60], Stamp::default());
     opus[0] = 0xf8;
     while guest.speak(&opus, stamp).is_err() {
@@ -359,7 +360,7 @@ fn the_driver_compares_both_clocks_before_a_packet_is_sealed() {
     // It sleeps for a minute, and wakes with a packet of its microphone in hand.
     *slept.lock().unwrap() += MINUTE;
     let silent = guest.speak(&opus, stamp).unwrap_err();
-    assert!(matches!(silent, SpeakError::Seal(SealError::Silent(Silence::NoProofOfLife))), "{silent}");
+    assert!(matches!(silent, SpeakError::Seal(SealError::Silent(SilenceReason::NoProofOfLife))), "{silent}");
     let mut events = std::iter::from_fn(|| match block_on(guest.next(guest.now())).unwrap() {
         Next::Event(event) => Some(event),
         _ => None,
@@ -375,8 +376,8 @@ fn what_an_attempt_that_fails_was_lent_is_there_for_the_next() {
     let link = world.devices[0].room.invite(InviteOptions::lasting(MINUTE), now).unwrap();
     let guest = identity(1);
     let late = UnixTime(unix.0 + 120);
-    assert!(Room::knock(&guest, link.copy(), seed(1), now, late).is_err(), "it has expired by then");
-    let room = Room::knock(&guest, link.copy(), seed(1), now, unix).unwrap();
+    assert!(Room::join(&guest, link.copy(), seed(1), now, late).is_err(), "it has expired by then");
+    let room = Room::join(&guest, link.copy(), seed(1), now, unix).unwrap();
     assert_eq!(room.id(), guest.id());
     let text = format!("{:#}", guest.id());
     assert_eq!(text.parse(), Ok(guest.id()), "a fingerprint parses back");

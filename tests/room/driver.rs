@@ -8,14 +8,14 @@ use std::{
 };
 
 use sottovoce::{
-    MemberId, SealError, Seed, Silence, Stamp,
-    driver::{Call, Next, SpeakError},
+    MemberId, SealError, Seed, SilenceReason, Stamp,
+    driver::{Next, Session, SpeakError},
     group::{Identity, Name, Role},
     report::ModerationSecret,
     room::{Ending, Event, InviteOptions, ReportError, RoomOptions, UnixTime},
     transport::{
         RelayName, block_on,
-        loopback::{Faults, Hub, Member},
+        loopback::{Faults, Hub, LoopbackClient},
     },
 };
 
@@ -44,7 +44,7 @@ struct Heard {
 }
 
 /// Listens until the room is over and `lingers` has passed.
-fn listen(mut call: Call<Member>, lingers: Duration) -> (Heard, Call<Member>) {
+fn listen(mut call: Session<LoopbackClient>, lingers: Duration) -> (Heard, Session<LoopbackClient>) {
     let mut heard = Heard::default();
     let mut end = None;
     loop {
@@ -55,7 +55,7 @@ fn listen(mut call: Call<Member>, lingers: Duration) -> (Heard, Call<Member>) {
                 end = Some(call.now() + lingers);
             }
             Next::Event(_) => {}
-            Next::Heard(audio) => heard.packets.push((audio.member, audio.packet.to_vec())),
+            Next::Packet(audio) => heard.packets.push((audio.member, audio.packet.to_vec())),
             Next::Idle if end.is_some() => return (heard, call),
             Next::Idle => {}
         }
@@ -67,13 +67,13 @@ fn a_call_is_heard_until_the_ban_and_closed_at_the_end() {
     let relay = RelayName::new("hub").unwrap();
     let hub = Hub::simulated(relay.clone(), Faults::default(), 1);
     let unix = UnixTime::from(SystemTime::now());
-    let (host_end, guest_end, banned_end) = (hub.member(), hub.member(), hub.member());
+    let (host_end, guest_end, banned_end) = (hub.client(), hub.client(), hub.client());
     let (to_guest, guest_link) = mpsc::channel::<String>();
     let (to_banned, banned_link) = mpsc::channel::<String>();
 
     let host = thread::spawn(move || {
         let options = RoomOptions::new(Name::new("call").unwrap(), [relay]);
-        let mut call = block_on(Call::host(
+        let mut call = block_on(Session::create(
             host_end,
             identity(1, "host"),
             options,
@@ -111,15 +111,15 @@ fn a_call_is_heard_until_the_ban_and_closed_at_the_end() {
         }
         block_on(call.next(call.now())).unwrap();
         let silent = call.speak(&opus(0), Stamp::default());
-        assert_eq!(silent, Err(SpeakError::Seal(SealError::Silent(Silence::Closed))));
+        assert_eq!(silent, Err(SpeakError::Seal(SealError::Silent(SilenceReason::Closed))));
         block_on(call.close()).unwrap();
         sent
     });
 
-    let member = move |end: Member, n: u8, link: mpsc::Receiver<String>, lingers: Duration| {
+    let member = move |end: LoopbackClient, n: u8, link: mpsc::Receiver<String>, lingers: Duration| {
         let invite = link.recv().unwrap().parse().unwrap();
         let call =
-            block_on(Call::join(end, identity(n, "member"), invite, Seed::from_bytes(&mut [n; 32]), unix))
+            block_on(Session::join(end, identity(n, "member"), invite, Seed::from_bytes(&mut [n; 32]), unix))
                 .unwrap();
         let (heard, mut call) = listen(call, lingers);
         let key = ModerationSecret::from_seed([9; 32]).unwrap().key();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sottovoce::{
-    Silence,
+    SilenceReason,
     group::Role,
     room::{Admission, CommandError, Ending, Event, InviteOptions, RefuseReason, Status},
 };
@@ -195,8 +195,8 @@ fn who_is_alone_is_told_so_and_not_that_the_keeper_is_silent() {
     net.switch_off(b);
     net.run_for(20 * SECOND);
     assert_eq!(told(&mut net, host, &Event::Alone), 1);
-    assert_eq!(told(&mut net, host, &Event::Silent { reason: Silence::NobodyHears }), 1);
-    let blamed = Event::Silent { reason: Silence::NoProofOfLife };
+    assert_eq!(told(&mut net, host, &Event::Silent { reason: SilenceReason::NobodyHears }), 1);
+    let blamed = Event::Silent { reason: SilenceReason::NoProofOfLife };
     assert_eq!(told(&mut net, host, &blamed), 0, "it keeps the room itself");
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sottovoce::{
-    Refusal, Silence,
+    OpenError, SilenceReason,
     group::Role,
     room::{Admission, CommandError, Ending, Event, RefuseReason, Status},
 };
@@ -306,7 +306,7 @@ fn without_proof_of_life_sending_stops_within_fifteen_seconds_and_resumes_with_i
     net.with(host, |room, now| room.set_role(id, Role::Speaker, now)).unwrap();
     net.speak(speaker, true);
     net.run_for(60 * SECOND);
-    assert!(!net.device(speaker).events.contains(&Event::Silent { reason: Silence::NoProofOfLife }));
+    assert!(!net.device(speaker).events.contains(&Event::Silent { reason: SilenceReason::NoProofOfLife }));
 
     // Whoever is cut off goes on in a branch of its own.
     net.forks = true;
@@ -326,7 +326,7 @@ fn without_proof_of_life_sending_stops_within_fifteen_seconds_and_resumes_with_i
     assert!(last_sent - cut <= 15 * SECOND + Duration::from_millis(100), "sent for {:?}", last_sent - cut);
     assert!(last_sent - cut >= 9 * SECOND, "a missed heartbeat or two are no alarm");
     // Meanwhile the speaker has taken the keeping over, in a branch where nobody follows it.
-    assert!(net.device(speaker).events.contains(&Event::Silent { reason: Silence::NobodyHears }));
+    assert!(net.device(speaker).events.contains(&Event::Silent { reason: SilenceReason::NobodyHears }));
 
     net.withhold(host, speaker, false);
     net.run_for(6 * SECOND);
@@ -350,5 +350,5 @@ fn a_withheld_ban_deafens_the_banned_all_the_same() {
     net.run_for(20 * SECOND);
     assert_eq!(net.heard_since(banned, host, ban), 0, "the sender switched with its own commit");
     assert!(net.heard_since(listener, host, ban) > 450);
-    assert!(net.device(banned).refused[&Refusal::UnknownKey] > 400);
+    assert!(net.device(banned).refused[&OpenError::UnknownKey] > 400);
 }

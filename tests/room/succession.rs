@@ -6,7 +6,7 @@ use std::{
 };
 
 use sottovoce::{
-    Seed, Silence,
+    Seed, SilenceReason,
     group::{Identity, Name, Role},
     room::{
         Admission, CommandError, Ending, Event, Membership, MembershipError, RefuseReason, ResumeError, Room,
@@ -340,7 +340,7 @@ fn who_lacks_a_commit_comes_back_by_itself_and_does_not_send_meanwhile() {
     let healed = net.now;
     net.forks = true;
     net.run_until("a heartbeat told of it three seconds ago", |net| {
-        net.device(speaker).events.contains(&Event::Silent { reason: Silence::CommitWithheld })
+        net.device(speaker).events.contains(&Event::Silent { reason: SilenceReason::CommitWithheld })
     });
     assert!(net.now - healed >= 3 * SECOND, "what is slow may still come");
     assert!(net.now - healed <= 9 * SECOND, "it sent for too long without the commit");
@@ -370,7 +370,7 @@ fn a_keeper_that_is_cut_off_stops_sending_and_follows_when_it_hears_again() {
     net.withhold(listener, host, true);
     // Nobody is gone, and nobody else takes over: they hear the host.
     net.run_for(25 * SECOND);
-    assert!(net.device(host).events.contains(&Event::Silent { reason: Silence::NobodyHears }));
+    assert!(net.device(host).events.contains(&Event::Silent { reason: SilenceReason::NobodyHears }));
     assert!(net.device(host).events.contains(&Event::Alone));
     let id = net.id(host);
     assert_eq!(net.room(listener).keeper(), Some(id));

@@ -8,38 +8,38 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(feature = "janus")]
+use sottovoce::transport::janus;
 #[cfg(feature = "moq")]
 use sottovoce::transport::moq;
 #[cfg(feature = "quic")]
 use sottovoce::transport::quic;
-#[cfg(feature = "rtp")]
-use sottovoce::transport::rtp;
-#[cfg(feature = "webrtc")]
-use sottovoce::transport::webrtc;
+#[cfg(feature = "rtpengine")]
+use sottovoce::transport::rtpengine;
 use sottovoce::{
-    relay::{Options as RelayOptions, Relay},
+    relay::{Relay, RelayOptions},
     transport::{
         Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Split, Transport, TransportError,
-        conformance::{self, Cut, Options, Report},
-        loopback::{Hub, Member},
-        socket::Client,
+        conformance::{self, Cut, KitOptions, KitReport},
+        loopback::{Hub, LoopbackClient},
+        tcp_udp::TcpUdpClient,
     },
 };
-#[cfg(feature = "webrtc")]
-use sottovoce_testkit::janus;
+#[cfg(feature = "janus")]
+use sottovoce_testkit::janus::Janus;
 #[cfg(feature = "moq")]
 use sottovoce_testkit::moq as moq_relay;
 #[cfg(feature = "quic")]
 use sottovoce_testkit::quic as support;
-#[cfg(feature = "rtp")]
-use sottovoce_testkit::rtpengine;
+#[cfg(feature = "rtpengine")]
+use sottovoce_testkit::rtpengine::Rtpengine;
 
 fn name(name: &str) -> RelayName {
     name.parse().unwrap()
 }
 
-fn hub() -> (Hub, Options) {
-    (Hub::new(name("loopback")), Options::new([name("loopback")]))
+fn hub() -> (Hub, KitOptions) {
+    (Hub::new(name("loopback")), KitOptions::new([name("loopback")]))
 }
 
 fn relay() -> Relay {
@@ -47,7 +47,7 @@ fn relay() -> Relay {
 }
 
 #[track_caller]
-fn assert_passed(report: &Report) {
+fn assert_passed(report: &KitReport) {
     println!("{report}");
     assert!(report.passed(), "{report}");
     assert_eq!(report.checks.len() + report.untried.len(), 27);
@@ -83,8 +83,8 @@ fn addresses(relay: &Relay) -> Addresses {
 fn the_loopback_hub_conforms() {
     let (hub, options) = hub();
     let cut = hub.clone();
-    let options = Options { cut: Some(Cut::new(move || cut.cut())), ..options };
-    let report = conformance::run(move || hub.member(), &options);
+    let options = KitOptions { cut: Some(Cut::new(move || cut.cut())), ..options };
+    let report = conformance::run(move || hub.client(), &options);
     assert_passed(&report);
     assert!(report.untried.is_empty());
 }
@@ -93,8 +93,8 @@ fn the_loopback_hub_conforms() {
 fn the_client_of_the_reference_relay_conforms() {
     let relay = relay();
     let name = relay.name();
-    let options = Options::new([name.clone()]);
-    let report = conformance::run(move || Client::new(name.clone()), &options);
+    let options = KitOptions::new([name.clone()]);
+    let report = conformance::run(move || TcpUdpClient::new(name.clone()), &options);
     assert_passed(&report);
     assert_eq!(report.untried, ["lost"]);
     assert_eq!(relay.counts().malformed, 0);
@@ -107,8 +107,8 @@ fn a_relay_that_is_lost_is_noticed() {
         Relay::start(address, RelayOptions::default()).unwrap()
     });
     let name = relay.lock().unwrap().as_ref().unwrap().name();
-    let options = Options { cut: Some(cut), ..Options::new([name.clone()]) };
-    assert_noticed(&conformance::lanes(move || Client::new(name.clone()), &options));
+    let options = KitOptions { cut: Some(cut), ..KitOptions::new([name.clone()]) };
+    assert_noticed(&conformance::lanes(move || TcpUdpClient::new(name.clone()), &options));
 }
 
 #[cfg(feature = "quic")]
@@ -126,12 +126,12 @@ fn a_relay_that_is_lost_is_noticed_over_quic() {
         Relay::start(plain, RelayOptions { quic, ..RelayOptions::default() }).unwrap()
     });
     let name = relay.lock().unwrap().as_ref().unwrap().quic_name().unwrap();
-    let options = Options { cut: Some(cut), ..Options::new([name.clone()]) };
-    assert_noticed(&conformance::lanes(move || quic::Client::new(name.clone()).unwrap(), &options));
+    let options = KitOptions { cut: Some(cut), ..KitOptions::new([name.clone()]) };
+    assert_noticed(&conformance::lanes(move || quic::QuicClient::new(name.clone()).unwrap(), &options));
 }
 
 #[track_caller]
-fn assert_noticed(report: &Report) {
+fn assert_noticed(report: &KitReport) {
     assert!(report.untried.is_empty());
     let lost = report.checks.iter().find(|check| check.name == "lost").unwrap();
     assert_eq!(lost.result, Ok(()), "{report}");
@@ -142,32 +142,37 @@ fn assert_noticed(report: &Report) {
 fn the_client_of_the_reference_relay_over_quic_conforms() {
     let relay = support::relay(RelayOptions::default());
     let name = relay.quic_name().unwrap();
-    let options = Options::new([name.clone()]);
-    assert_passed(&conformance::run(move || quic::Client::new(name.clone()).unwrap(), &options));
+    let options = KitOptions::new([name.clone()]);
+    assert_passed(&conformance::run(move || quic::QuicClient::new(name.clone()).unwrap(), &options));
     assert_eq!(relay.counts().malformed, 0);
 }
 
-#[cfg(feature = "rtp")]
+#[cfg(feature = "rtpengine")]
 #[test]
 fn media_through_rtpengine_with_control_over_the_reference_relay_conforms() {
-    let Some(rtpengine) = rtpengine::Rtpengine::start() else { return };
+    let Some(rtpengine) = Rtpengine::start() else { return };
     let relay = relay();
     let names = [relay.name(), rtpengine.name()];
-    let options = Options::new(names.clone());
-    let members =
-        move || Split::new(Client::new(names[0].clone()), rtp::Client::new(names[1].clone()).unwrap());
+    let options = KitOptions::new(names.clone());
+    let members = move || {
+        Split::new(
+            TcpUdpClient::new(names[0].clone()),
+            rtpengine::RtpengineClient::new(names[1].clone()).unwrap(),
+        )
+    };
     assert_passed(&conformance::run(members, &options));
 }
 
-#[cfg(feature = "webrtc")]
+#[cfg(feature = "janus")]
 #[test]
 fn media_through_janus_with_control_over_the_reference_relay_conforms() {
-    let Some(janus) = janus::Janus::start() else { return };
+    let Some(janus) = Janus::start() else { return };
     let relay = relay();
     let names = [relay.name(), janus.name()];
-    let options = Options::new(names.clone());
-    let members =
-        move || Split::new(Client::new(names[0].clone()), webrtc::Client::new(names[1].clone()).unwrap());
+    let options = KitOptions::new(names.clone());
+    let members = move || {
+        Split::new(TcpUdpClient::new(names[0].clone()), janus::JanusClient::new(names[1].clone()).unwrap())
+    };
     assert_passed(&conformance::run(members, &options));
 }
 
@@ -176,8 +181,8 @@ fn media_through_janus_with_control_over_the_reference_relay_conforms() {
 fn both_lanes_through_moq_relay_conform() {
     let Some(relay) = moq_relay::Moq::start(moq_relay::Kind::Lite) else { return };
     let name = relay.name();
-    let options = Options::new([name.clone()]);
-    assert_passed(&conformance::run(move || moq::Client::new(name.clone()).unwrap(), &options));
+    let options = KitOptions::new([name.clone()]);
+    assert_passed(&conformance::run(move || moq::MoqClient::new(name.clone()).unwrap(), &options));
 }
 
 #[cfg(feature = "moq")]
@@ -185,8 +190,8 @@ fn both_lanes_through_moq_relay_conform() {
 fn both_lanes_through_moq_relay_on_streams_conform() {
     let Some(relay) = moq_relay::Moq::start(moq_relay::Kind::Lite) else { return };
     let name = relay.name();
-    let options = Options::new([name.clone()]);
-    let members = move || moq::Client::new(name.clone()).unwrap().on_streams();
+    let options = KitOptions::new([name.clone()]);
+    let members = move || moq::MoqClient::new(name.clone()).unwrap().on_streams();
     assert_passed(&conformance::run(members, &options));
 }
 
@@ -196,9 +201,10 @@ fn media_through_an_ietf_moq_relay_with_control_over_the_reference_relay_conform
     let Some(ietf) = moq_relay::Moq::start(moq_relay::Kind::Ietf) else { return };
     let relay = relay();
     let names = [relay.name(), ietf.name()];
-    let options = Options::new(names.clone());
-    let members =
-        move || Split::new(Client::new(names[0].clone()), moq::Client::new(names[1].clone()).unwrap());
+    let options = KitOptions::new(names.clone());
+    let members = move || {
+        Split::new(TcpUdpClient::new(names[0].clone()), moq::MoqClient::new(names[1].clone()).unwrap())
+    };
     assert_passed(&conformance::run(members, &options));
 }
 
@@ -206,16 +212,16 @@ fn media_through_an_ietf_moq_relay_with_control_over_the_reference_relay_conform
 fn a_split_over_two_relays_conforms_whichever_lane_is_where() {
     let relay = relay();
     let (hub, _) = hub();
-    let options = Options::new([relay.name(), name("loopback")]);
+    let options = KitOptions::new([relay.name(), name("loopback")]);
     let (first, second) = ((hub.clone(), relay.name()), (hub, relay.name()));
-    let backend = move || Split::new(Client::new(first.1.clone()), first.0.member());
+    let backend = move || Split::new(TcpUdpClient::new(first.1.clone()), first.0.client());
     assert_passed(&conformance::run(backend, &options));
-    let vendor = move || Split::new(second.0.member(), Client::new(second.1.clone()));
+    let vendor = move || Split::new(second.0.client(), TcpUdpClient::new(second.1.clone()));
     assert_passed(&conformance::run(vendor, &options));
     // One of two names on the list is not enough.
     let (hub, _) = self::hub();
-    let only = Options::new([name("loopback")]);
-    let split = move || Split::new(hub.member(), Client::new(relay.name()));
+    let only = KitOptions::new([name("loopback")]);
+    let split = move || Split::new(hub.client(), TcpUdpClient::new(relay.name()));
     assert_failed(&conformance::lanes(split, &only), "allow-list", "is not allowed");
 }
 
@@ -246,7 +252,7 @@ enum Fault {
 
 /// The loopback hub, broken in one way.
 struct Broken {
-    inner: Member,
+    inner: LoopbackClient,
     fault: Fault,
     names: [RelayName; 2],
     connects: u32,
@@ -261,7 +267,7 @@ impl Broken {
     fn new(hub: &Hub, fault: Fault) -> Self {
         let names = [name("loopback"), name("elsewhere")];
         let (kept, echo) = (VecDeque::new(), VecDeque::new());
-        Self { inner: hub.member(), fault, names, connects: 0, connected: false, kept, echo }
+        Self { inner: hub.client(), fault, names, connects: 0, connected: false, kept, echo }
     }
 }
 
@@ -373,14 +379,14 @@ impl Transport for Broken {
     }
 }
 
-fn broken(fault: Fault) -> (impl Fn() -> Broken + Send + Sync + 'static, Options) {
+fn broken(fault: Fault) -> (impl Fn() -> Broken + Send + Sync + 'static, KitOptions) {
     let (hub, options) = hub();
     let (patience, limit) = (Duration::from_millis(700), Duration::from_secs(10));
-    (move || Broken::new(&hub, fault), Options { patience, limit, ..options })
+    (move || Broken::new(&hub, fault), KitOptions { patience, limit, ..options })
 }
 
 #[track_caller]
-fn assert_failed(report: &Report, check: &str, why: &str) {
+fn assert_failed(report: &KitReport, check: &str, why: &str) {
     let failed = report.failed().find(|failed| failed.name == check);
     let said = failed.and_then(|failed| failed.result.clone().err());
     assert!(said.as_ref().is_some_and(|said| said.contains(why)), "{check}: {said:?}\n{report}");
@@ -415,7 +421,7 @@ fn a_transport_that_never_says_that_its_connection_is_lost_fails() {
     let cut = hub.clone();
     let cut = Some(Cut::new(move || cut.cut()));
     let (patience, limit) = (Duration::from_millis(700), Duration::from_secs(10));
-    let options = Options { patience, limit, cut, ..options };
+    let options = KitOptions { patience, limit, cut, ..options };
     let report = conformance::lanes(move || Broken::new(&hub, Fault::NeverCloses), &options);
     assert_failed(&report, "lost", "gave nothing, not Closed");
 }
@@ -427,7 +433,7 @@ fn a_transport_that_hangs_or_panics_fails_and_the_kit_goes_on() {
     assert_failed(&report, "delivery", "it panicked");
     assert_eq!(report.checks.len(), 13);
     let (members, options) = broken(Fault::Hangs);
-    let report = conformance::lanes(members, &Options { limit: Duration::from_millis(200), ..options });
+    let report = conformance::lanes(members, &KitOptions { limit: Duration::from_millis(200), ..options });
     assert_failed(&report, "order", "not done after");
     // What needs no connection is not held up by it.
     assert!(report.checks.iter().any(|check| check.name == "unconnected" && check.result.is_ok()));

@@ -2,6 +2,10 @@
 
 #[cfg(feature = "conformance")]
 mod conformance;
+#[cfg(feature = "janus")]
+mod janus;
+#[cfg(feature = "janus")]
+mod janus_attacks;
 #[cfg(feature = "moq")]
 mod moq;
 #[cfg(feature = "moq")]
@@ -9,9 +13,5 @@ mod moq_attacks;
 #[cfg(feature = "quic")]
 mod networks;
 mod promises;
-#[cfg(feature = "rtp")]
-mod rtp;
-#[cfg(feature = "webrtc")]
-mod webrtc;
-#[cfg(feature = "webrtc")]
-mod webrtc_attacks;
+#[cfg(feature = "rtpengine")]
+mod rtpengine;

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use sottovoce::transport::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
-    moq::{Client, room_path},
+    moq::{MoqClient, room_path},
 };
 use sottovoce_testkit::moq::{Kind, Moq, Setup};
 
@@ -25,27 +25,27 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Long enough for a packet that should not come to come.
 const MOMENT: Duration = Duration::from_millis(300);
 
-fn member(relay: &RelayName) -> Client {
-    let mut client = Client::new(relay.clone()).unwrap();
+fn member(relay: &RelayName) -> MoqClient {
+    let mut client = MoqClient::new(relay.clone()).unwrap();
     block_on(client.connect(ROOM)).unwrap();
     client
 }
 
-fn next(member: &mut Client, patience: Duration) -> Result<Inbound, TransportError> {
+fn next(member: &mut MoqClient, patience: Duration) -> Result<Inbound, TransportError> {
     block_on(member.receive(Instant::now() + patience))
 }
 
 /// What comes until nothing comes for a moment.
-fn all(member: &mut Client) -> Vec<Inbound> {
+fn all(member: &mut MoqClient) -> Vec<Inbound> {
     std::iter::from_fn(|| next(member, MOMENT).ok().filter(|next| *next != Inbound::Idle)).collect()
 }
 
-fn say(member: &mut Client, message: &[u8]) {
+fn say(member: &mut MoqClient, message: &[u8]) {
     block_on(member.send_control(Bytes::copy_from_slice(message))).unwrap();
 }
 
 /// One speaks until these all have heard it.
-fn hear(speaker: &mut Client, listeners: &mut [&mut Client], packet: &[u8]) {
+fn hear(speaker: &mut MoqClient, listeners: &mut [&mut MoqClient], packet: &[u8]) {
     let deadline = Instant::now() + PATIENCE;
     let mut deaf: Vec<_> = (0..listeners.len()).collect();
     while !deaf.is_empty() {
@@ -65,10 +65,10 @@ fn hear(speaker: &mut Client, listeners: &mut [&mut Client], packet: &[u8]) {
 }
 
 /// A relay of each kind that there is, and members who send packets in datagrams, and on streams.
-fn each(try_it: impl Fn(&str, &dyn Fn() -> Client)) {
+fn each(try_it: impl Fn(&str, &dyn Fn() -> MoqClient)) {
     for kind in [Kind::Lite, Kind::Ietf] {
         let Some(relay) = Moq::start(kind) else { continue };
-        let client = || Client::new(relay.name()).unwrap();
+        let client = || MoqClient::new(relay.name()).unwrap();
         try_it(&format!("{kind:?}, datagrams"), &client);
         try_it(&format!("{kind:?}, streams"), &|| client().on_streams());
     }
@@ -78,7 +78,7 @@ fn each(try_it: impl Fn(&str, &dyn Fn() -> Client)) {
 fn both_lanes_reach_every_other_member_as_they_are_and_never_the_sender() {
     each(|which, client| {
         println!("{which}");
-        let mut members: Vec<Client> = (0..3)
+        let mut members: Vec<MoqClient> = (0..3)
             .map(|_| {
                 let mut client = client();
                 block_on(client.connect(ROOM)).unwrap();
@@ -156,14 +156,14 @@ fn whoever_comes_late_hears_those_who_are_there_and_what_was_said_last() {
 fn who_answers_with_another_certificate_or_protocol_or_not_at_all_is_told_apart() {
     let Some(relay) = Moq::start(Kind::Lite) else { return };
     let wrong = format!("moq:127.0.0.1:{}#{}", relay.port(), "A".repeat(43));
-    let mut client = Client::new(wrong.parse().unwrap()).unwrap();
+    let mut client = MoqClient::new(wrong.parse().unwrap()).unwrap();
     assert_eq!(block_on(client.connect(ROOM)), Err(TransportError::WrongCertificate));
     // No pin: the Web PKI does not vouch for it.
-    let mut client = Client::new(format!("moq:127.0.0.1:{}", relay.port()).parse().unwrap()).unwrap();
+    let mut client = MoqClient::new(format!("moq:127.0.0.1:{}", relay.port()).parse().unwrap()).unwrap();
     assert_eq!(block_on(client.connect(ROOM)), Err(TransportError::WrongCertificate));
     let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
     let name = format!("moq:127.0.0.1:{}", nobody.local_addr().unwrap().port());
-    let mut client = Client::new(name.parse().unwrap()).unwrap();
+    let mut client = MoqClient::new(name.parse().unwrap()).unwrap();
     assert_eq!(block_on(client.connect(ROOM)), Err(TransportError::Unreachable));
     assert_eq!(next(&mut client, MOMENT), Err(TransportError::Closed));
     // Garbage is no answer.
@@ -191,16 +191,17 @@ fn who_answers_with_another_certificate_or_protocol_or_not_at_all_is_told_apart(
 #[test]
 fn a_relay_that_speaks_something_else_is_refused() {
     use sottovoce::relay::{
-        Options, Relay,
+        Relay, RelayOptions,
         quic::{Certificate, Listen},
     };
     let made = rcgen::generate_simple_self_signed(["relay.example".to_owned()]).unwrap();
     let pem = (made.cert.pem(), made.signing_key.serialize_pem());
     let certificate = Certificate::from_pem(pem.0.as_bytes(), pem.1.as_bytes()).unwrap();
     let quic = Some(Listen { address: ([127, 0, 0, 1], 0).into(), certificate });
-    let relay = Relay::start(([127, 0, 0, 1], 0).into(), Options { quic, ..Options::default() }).unwrap();
+    let relay =
+        Relay::start(([127, 0, 0, 1], 0).into(), RelayOptions { quic, ..RelayOptions::default() }).unwrap();
     let name = relay.quic_name().unwrap().to_string().replace("quic:", "moq:");
-    let mut client = Client::new(name.parse().unwrap()).unwrap();
+    let mut client = MoqClient::new(name.parse().unwrap()).unwrap();
     assert_eq!(block_on(client.connect(ROOM)), Err(TransportError::Refused));
 }
 
@@ -295,8 +296,8 @@ fn a_token_lets_in_and_taking_it_back_cuts_off() {
     let setup = Setup { auth: Some(issuer.url.clone()), ..Setup::default() };
     let Some(relay) = Moq::start_with(Kind::Lite, &setup) else { return };
     let client = |token: Option<&str>| {
-        let client = Client::new(relay.name()).unwrap();
-        token.map_or(Client::new(relay.name()).unwrap(), |token| client.with_token(token).unwrap())
+        let client = MoqClient::new(relay.name()).unwrap();
+        token.map_or(MoqClient::new(relay.name()).unwrap(), |token| client.with_token(token).unwrap())
     };
     for token in [None, Some("bad")] {
         assert_eq!(block_on(client(token).connect(ROOM)), Err(TransportError::Refused), "{token:?}");
@@ -314,7 +315,7 @@ fn a_token_lets_in_and_taking_it_back_cuts_off() {
     }
     println!("cut off after {:?}", start.elapsed());
     assert_eq!(block_on(ada.connect(ROOM)), Err(TransportError::Refused));
-    let bad = Client::new(relay.name()).unwrap().with_token("a token");
+    let bad = MoqClient::new(relay.name()).unwrap().with_token("a token");
     assert!(bad.is_err());
 }
 
@@ -349,7 +350,7 @@ fn when_the_node_that_carries_is_killed_media_comes_another_way_once_and_no_mess
     });
     let mut heard = Vec::new();
     let mut said = Vec::new();
-    let mut take = |listener: &mut Client, lasts: Duration, heard: &mut Vec<(Instant, u32)>| {
+    let mut take = |listener: &mut MoqClient, lasts: Duration, heard: &mut Vec<(Instant, u32)>| {
         let until = Instant::now() + lasts;
         while Instant::now() < until {
             match block_on(listener.receive(until)).unwrap() {
@@ -418,7 +419,7 @@ fn what_is_said_last_is_heard() {
 fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
     use sottovoce::{
         Seed, Stamp,
-        driver::{Call, Next},
+        driver::{Next, Session},
         group::{Identity, Invite, Name, Role},
         room::{Admission, InviteOptions, RoomOptions, UnixTime},
     };
@@ -430,8 +431,13 @@ fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
     let identity = |n: u8| Identity::from_seed([n; 32], Name::new("somebody").unwrap());
     let mut options = RoomOptions::new(Name::new("a room on two nodes").unwrap(), [a.name(), c.name()]);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let host =
-        Call::host(Client::new(a.name()).unwrap(), identity(1), options, Seed::generate().unwrap(), unix);
+    let host = Session::create(
+        MoqClient::new(a.name()).unwrap(),
+        identity(1),
+        options,
+        Seed::generate().unwrap(),
+        unix,
+    );
     let mut host = block_on(host).unwrap();
     let now = host.now();
     let invite: Invite = host.room_mut().invite(InviteOptions::default(), now).unwrap();
@@ -439,12 +445,12 @@ fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
     let until = Instant::now() + Duration::from_secs(14);
     let (told, tell) = mpsc::channel();
     // Speaks every 20 ms, and tells what it hears, and what has happened in the end.
-    let take_part = move |mut call: Call<Client>, told: Option<mpsc::Sender<Instant>>| {
+    let take_part = move |mut call: Session<MoqClient>, told: Option<mpsc::Sender<Instant>>| {
         let start = Instant::now();
         let (mut said, mut events) = (0u32, Vec::new());
         while Instant::now() < until {
             match block_on(call.next((start + Duration::from_millis(20) * said).min(until))).unwrap() {
-                Next::Heard(_) => {
+                Next::Packet(_) => {
                     if let Some(told) = &told {
                         told.send(Instant::now()).unwrap();
                     }
@@ -460,9 +466,9 @@ fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
         let room = call.room();
         (events, room.roster().len(), room.code().map(|code| code.to_string()))
     };
-    let guest = Client::new(c.name()).unwrap();
+    let guest = MoqClient::new(c.name()).unwrap();
     let joins = thread::spawn(move || {
-        let call = Call::join(
+        let call = Session::join(
             guest,
             identity(2),
             invite.to_string().parse().unwrap(),

@@ -30,7 +30,7 @@ use quinn_proto::{DatagramEvent, Endpoint, EndpointConfig, ServerConfig, crypto:
 use session::{Link, Session, lock};
 use sottovoce::transport::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
-    moq::{Client, Pin, room_path},
+    moq::{MoqClient, Pin, room_path},
 };
 use streams::Codes;
 
@@ -80,8 +80,8 @@ impl Pretender {
         Self { name, stop, thread: Some(thread) }
     }
 
-    fn member(&self) -> Client {
-        let mut member = Client::new(self.name.clone()).unwrap();
+    fn member(&self) -> MoqClient {
+        let mut member = MoqClient::new(self.name.clone()).unwrap();
         block_on(member.connect(ROOM)).unwrap();
         member
     }
@@ -226,7 +226,7 @@ fn once(say: impl FnMut(&Somebody) + Send + 'static) -> Pretender {
     }))
 }
 
-fn next(member: &mut Client, patience: Duration) -> Result<Inbound, TransportError> {
+fn next(member: &mut MoqClient, patience: Duration) -> Result<Inbound, TransportError> {
     block_on(member.receive(Instant::now() + patience))
 }
 
@@ -405,7 +405,7 @@ fn numbers_that_jump_and_floods_of_packets_do_no_harm() {
 #[test]
 fn a_relay_that_lets_nobody_in_is_unreachable_after_a_while() {
     let relay = Pretender::mute();
-    let mut member = Client::new(relay.name.clone()).unwrap();
+    let mut member = MoqClient::new(relay.name.clone()).unwrap();
     let start = Instant::now();
     assert_eq!(block_on(member.connect(ROOM)), Err(TransportError::Unreachable));
     assert!((Duration::from_secs(4)..Duration::from_secs(8)).contains(&start.elapsed()));

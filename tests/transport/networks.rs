@@ -13,8 +13,8 @@ use std::{
 };
 
 use sottovoce::{
-    relay::{Limits, Options},
-    transport::{Inbound, RelayName, RoomHandle, Transport, block_on, quic, socket},
+    relay::{Limits, RelayOptions},
+    transport::{Inbound, RelayName, RoomHandle, Transport, block_on, quic, tcp_udp},
 };
 use sottovoce_testkit::quic as support;
 
@@ -125,19 +125,19 @@ impl<T: Transport> Talks for T {
 }
 
 /// A way by which the client for QUIC reaches a relay, and the client.
-fn by_quic(relay: &sottovoce::relay::Relay) -> (Way, quic::Client) {
+fn by_quic(relay: &sottovoce::relay::Relay) -> (Way, quic::QuicClient) {
     let way = Way::to(relay.quic_address().unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
     let name = relay.quic_name().unwrap();
     let pin = name.as_str().split('#').nth(1).unwrap();
     let name: RelayName = format!("quic:{}#{pin}", way.address).parse().unwrap();
-    let mut client = quic::Client::new(name).unwrap();
+    let mut client = quic::QuicClient::new(name).unwrap();
     block_on(client.connect(ROOM)).unwrap();
     (way, client)
 }
 
 /// The same for the client by TCP and UDP. What goes by TCP goes on through a thread for each
 /// direction.
-fn by_udp(relay: &sottovoce::relay::Relay) -> (Way, socket::Client) {
+fn by_udp(relay: &sottovoce::relay::Relay) -> (Way, tcp_udp::TcpUdpClient) {
     let (listener, inner) = loop {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         if let Ok(inner) = UdpSocket::bind(listener.local_addr().unwrap()) {
@@ -153,15 +153,15 @@ fn by_udp(relay: &sottovoce::relay::Relay) -> (Way, socket::Client) {
         thread::spawn(move || std::io::copy(&mut a, &mut b));
         let _ = std::io::copy(&mut &outside, &mut &inside);
     });
-    let mut client = socket::Client::new(way.address.to_string().parse().unwrap());
+    let mut client = tcp_udp::TcpUdpClient::new(way.address.to_string().parse().unwrap());
     block_on(client.connect(ROOM)).unwrap();
     (way, client)
 }
 
 fn outage(lasts: Duration, join: fn(&sottovoce::relay::Relay) -> (Way, Box<dyn Talks>)) {
-    let relay = support::relay(Options { limits: Limits::default(), ..Options::default() });
+    let relay = support::relay(RelayOptions { limits: Limits::default(), ..RelayOptions::default() });
     let (way, mut ada) = join(&relay);
-    let mut ben = socket::Client::new(relay.name());
+    let mut ben = tcp_udp::TcpUdpClient::new(relay.name());
     block_on(ben.connect(ROOM)).unwrap();
     let second = Duration::from_secs(1);
     let before = talk([&mut *ada, &mut ben], second, Instant::now());
@@ -214,8 +214,8 @@ fn forgotten(way: &Way, listener: &mut dyn Talks, speaker: &mut dyn Talks) {
 
 #[test]
 fn a_listener_whose_address_translator_forgets_is_deaf_for_two_seconds_at_most() {
-    let relay = support::relay(Options::default());
-    let mut speaker = socket::Client::new(relay.name());
+    let relay = support::relay(RelayOptions::default());
+    let mut speaker = tcp_udp::TcpUdpClient::new(relay.name());
     block_on(speaker.connect(ROOM)).unwrap();
     let (way, mut listener) = by_udp(&relay);
     forgotten(&way, &mut listener, &mut speaker);

@@ -10,11 +10,11 @@ use std::{
 
 use bytes::Bytes;
 use sottovoce::{
-    relay::{Limits, Options, Relay},
+    relay::{Limits, Relay, RelayOptions},
     transport::{
         Inbound, MAX_CONTROL, MAX_MEDIA, Percent, RelayName, RoomHandle, Transport, TransportError, block_on,
-        loopback::{Faults, Hub, Member},
-        socket::Client,
+        loopback::{Faults, Hub, LoopbackClient},
+        tcp_udp::TcpUdpClient,
     },
 };
 
@@ -67,13 +67,13 @@ macro_rules! on_both {
         mod on_loopback {
             $(#[test] fn $story() {
                 let hub = super::Hub::new(super::name("loopback"));
-                super::$story(|| hub.member());
+                super::$story(|| hub.client());
             })*
         }
         mod on_sockets {
             $(#[test] fn $story() {
-                let relay = super::start_relay(super::Options::default());
-                super::$story(|| super::Client::new(relay.name()));
+                let relay = super::start_relay(super::RelayOptions::default());
+                super::$story(|| super::TcpUdpClient::new(relay.name()));
             })*
         }
     };
@@ -92,7 +92,7 @@ on_both! {
     what_came_before_the_other_side_left_is_still_received
 }
 
-fn start_relay(options: Options) -> Relay {
+fn start_relay(options: RelayOptions) -> Relay {
     Relay::start(([127, 0, 0, 1], 0).into(), options).unwrap()
 }
 
@@ -258,7 +258,7 @@ fn nobody_under_the_name_is_unreachable() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for name in [RelayName::new(&free.to_string()).unwrap(), name("no-port"), name("moq+https://127.0.0.1/x")]
     {
-        let mut client = Client::new(name.clone());
+        let mut client = TcpUdpClient::new(name.clone());
         assert_eq!(client.relays(), [&name]);
         assert_eq!(block_on(client.connect(ROOM)), Err(TransportError::Unreachable), "{name}");
     }
@@ -286,14 +286,14 @@ fn what_does_not_speak_our_protocol_is_refused() {
     for words in
         [&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], b"svrelay\x02\x00", b"svrelay\x01\x01", b"svrelay\x01\x63"]
     {
-        let mut client = Client::new(impostor(words));
+        let mut client = TcpUdpClient::new(impostor(words));
         assert_eq!(block_on(client.connect(ROOM)), Err(TransportError::Refused), "{words:?}");
     }
 }
 
 #[test]
 fn a_relay_whose_datagrams_do_not_come_through_is_no_media() {
-    let mut client = Client::new(impostor(b"svrelay\x01\x00ticketticket0000"));
+    let mut client = TcpUdpClient::new(impostor(b"svrelay\x01\x00ticketticket0000"));
     assert_eq!(block_on(client.connect(ROOM)), Err(TransportError::NoMedia));
     assert_eq!(receive(&mut client, PATIENCE), Err(TransportError::Closed));
 }
@@ -301,9 +301,9 @@ fn a_relay_whose_datagrams_do_not_come_through_is_no_media() {
 #[test]
 fn a_full_relay_is_busy_until_somebody_leaves() {
     let limits = Limits { connections: 2, ..Limits::default() };
-    let relay = start_relay(Options { limits, ..Options::default() });
-    let [mut ada, _ben] = [(); 2].map(|()| join(Client::new(relay.name()), ROOM));
-    let mut cem = Client::new(relay.name());
+    let relay = start_relay(RelayOptions { limits, ..RelayOptions::default() });
+    let [mut ada, _ben] = [(); 2].map(|()| join(TcpUdpClient::new(relay.name()), ROOM));
+    let mut cem = TcpUdpClient::new(relay.name());
     assert_eq!(block_on(cem.connect(OTHER_ROOM)), Err(TransportError::Busy));
     block_on(ada.close());
     let deadline = Instant::now() + PATIENCE;
@@ -315,15 +315,17 @@ fn a_full_relay_is_busy_until_somebody_leaves() {
 
 #[test]
 fn a_relay_that_hangs_up_without_a_word_is_busy() {
-    let relay =
-        start_relay(Options { limits: Limits { pending: 0, ..Limits::default() }, ..Options::default() });
-    assert_eq!(block_on(Client::new(relay.name()).connect(ROOM)), Err(TransportError::Busy));
+    let relay = start_relay(RelayOptions {
+        limits: Limits { pending: 0, ..Limits::default() },
+        ..RelayOptions::default()
+    });
+    assert_eq!(block_on(TcpUdpClient::new(relay.name()).connect(ROOM)), Err(TransportError::Busy));
 }
 
 #[test]
 fn a_relay_that_stops_closes_its_members_after_what_it_had_delivered() {
-    let relay = start_relay(Options::default());
-    let [mut ada, mut ben] = [(); 2].map(|()| join(Client::new(relay.name()), ROOM));
+    let relay = start_relay(RelayOptions::default());
+    let [mut ada, mut ben] = [(); 2].map(|()| join(TcpUdpClient::new(relay.name()), ROOM));
     say(&mut ada, "last words");
     assert_eq!(control(&mut ben), "last words");
     relay.stop().unwrap();
@@ -337,8 +339,8 @@ fn a_relay_that_stops_closes_its_members_after_what_it_had_delivered() {
 #[test]
 fn a_member_that_never_receives_is_cut_off_and_nobody_else_notices() {
     let limits = Limits { queue: 100_000, control_rate: u32::MAX, ..Limits::default() };
-    let relay = start_relay(Options { limits, ..Options::default() });
-    let [mut ada, mut ben, mut deaf] = [(); 3].map(|()| join(Client::new(relay.name()), ROOM));
+    let relay = start_relay(RelayOptions { limits, ..RelayOptions::default() });
+    let [mut ada, mut ben, mut deaf] = [(); 3].map(|()| join(TcpUdpClient::new(relay.name()), ROOM));
     let mut sent = 0;
     while relay.counts().cut == 0 {
         say(&mut ada, vec![sent as u8; MAX_CONTROL]);
@@ -367,7 +369,7 @@ fn percent(percent: f64) -> Percent {
 /// What a listener hears of packets 0 to 199, and when, in milliseconds.
 fn heard(faults: Faults, seed: u64) -> Vec<(u8, u128)> {
     let hub = Hub::simulated(name("loopback"), faults, seed);
-    let [mut ada, mut ben] = [(); 2].map(|()| join(hub.member(), ROOM));
+    let [mut ada, mut ben] = [(); 2].map(|()| join(hub.client(), ROOM));
     let start = ada.now();
     let speaker = thread::spawn(move || {
         for number in 0..200 {
@@ -425,7 +427,7 @@ fn faults_never_touch_the_control_lane() {
     let all = percent(100.0);
     let faults = Faults { loss: all, duplication: all, reordering: all, delay: PATIENCE };
     let hub = Hub::faulty(name("loopback"), faults, 1);
-    let [mut ada, mut ben] = [(); 2].map(|()| join(hub.member(), ROOM));
+    let [mut ada, mut ben] = [(); 2].map(|()| join(hub.client(), ROOM));
     for number in 0..50u8 {
         say(&mut ada, vec![number]);
     }
@@ -437,8 +439,8 @@ fn a_simulated_day_of_heartbeats_takes_no_time() {
     const BEATS: usize = 24 * 60 * 12;
     let start = Instant::now();
     let hub = Hub::simulated(name("loopback"), Faults::default(), 0);
-    let mut host = join(hub.member(), ROOM);
-    let listeners: Vec<Member> = (0..3).map(|_| join(hub.member(), ROOM)).collect();
+    let mut host = join(hub.client(), ROOM);
+    let listeners: Vec<LoopbackClient> = (0..3).map(|_| join(hub.client(), ROOM)).collect();
     let listeners = listeners.into_iter().map(|mut listener| {
         thread::spawn(move || {
             let start = listener.now();
@@ -465,7 +467,7 @@ fn a_simulated_day_of_heartbeats_takes_no_time() {
 #[test]
 fn simulated_time_stands_still_for_a_member_that_is_busy() {
     let hub = Hub::simulated(name("loopback"), Faults::default(), 0);
-    let [mut waiting, busy] = [(); 2].map(|()| join(hub.member(), ROOM));
+    let [mut waiting, busy] = [(); 2].map(|()| join(hub.client(), ROOM));
     let start = busy.now();
     let thread = thread::spawn(move || receive(&mut waiting, Duration::from_secs(1)));
     thread::sleep(MOMENT);
@@ -478,7 +480,7 @@ fn simulated_time_stands_still_for_a_member_that_is_busy() {
 #[test]
 fn a_member_that_lets_too_much_wait_is_cut_off_alone() {
     let hub = Hub::new(name("loopback"));
-    let [mut ada, mut ben, mut deaf] = [(); 3].map(|()| join(hub.member(), ROOM));
+    let [mut ada, mut ben, mut deaf] = [(); 3].map(|()| join(hub.client(), ROOM));
     for _ in 0..300 {
         say(&mut ada, vec![0; MAX_CONTROL]);
         control(&mut ben);

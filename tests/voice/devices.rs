@@ -7,7 +7,7 @@ use std::{
 };
 
 use sottovoce::{
-    codec::Frame,
+    codec::FrameLength,
     voice::{Sender, SenderOptions, SenderStats, playback},
 };
 use sottovoce_testkit::line::{Line, Network, UNIX_MS, delay, speech, tone};
@@ -73,7 +73,7 @@ fn the_way_to_a_loudspeaker_says_how_much_is_taken_at_a_time() {
 
 #[test]
 fn a_microphone_that_gives_much_at_a_time_drops_nothing() {
-    for frame in [Frame::Ms20, Frame::Ms40, Frame::Ms60] {
+    for frame in [FrameLength::Ms20, FrameLength::Ms40, FrameLength::Ms60] {
         for block in BLOCKS {
             let stats = record(frame, block, 0.0, 10);
             assert_eq!(stats.dropped, 0, "{frame:?}, {block}: {stats:?}");
@@ -88,9 +88,9 @@ fn a_microphone_that_gives_much_at_a_time_drops_nothing() {
 fn a_microphone_whose_clock_differs_is_stretched_and_not_cut() {
     let (mut cases, all) = (vec![], [-500.0, -300.0, -50.0, 50.0, 300.0, 500.0]);
     for block in [480, 1_024, 1_920, 4_096] {
-        cases.extend(all.map(|ppm| (Frame::Ms40, block, ppm)));
+        cases.extend(all.map(|ppm| (FrameLength::Ms40, block, ppm)));
     }
-    for frame in [Frame::Ms20, Frame::Ms60] {
+    for frame in [FrameLength::Ms20, FrameLength::Ms60] {
         for block in [480, 960, 1_920, 3_840] {
             cases.extend([-500.0, 500.0].map(|ppm| (frame, block, ppm)));
         }
@@ -111,7 +111,7 @@ fn a_microphone_whose_clock_differs_is_stretched_and_not_cut() {
 
 /// A tone through a device that gives blocks of that size, faster than ours by so many parts in a
 /// million.
-fn record(frame: Frame, block: usize, ppm: f64, seconds: u32) -> SenderStats {
+fn record(frame: FrameLength, block: usize, ppm: f64, seconds: u32) -> SenderStats {
     let mut options = SenderOptions::default();
     options.frame = frame;
     options.size = sottovoce::PacketSize::new(600).unwrap();

@@ -19,7 +19,7 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use sottovoce::{
-    MemberId, Seed, Silence,
+    MemberId, Seed, SilenceReason,
     group::{Name, Role},
     room::{Admission, Membership, Room, Status, Unattended},
     testkit::Loot,
@@ -389,10 +389,12 @@ impl<'a> Gang<'a> {
         for peer in self.honest.clone() {
             let device = &self.net.devices[peer.0];
             let host_is_there = self.net.is_present(self.host) && self.honest.contains(&self.host);
-            let removal = device.why_silent == Some(Silence::AwaitingRemoval);
+            let removal = device.why_silent == Some(SilenceReason::AwaitingRemoval);
             let other = matches!(
                 device.why_silent,
-                Some(Silence::CommitWithheld | Silence::NoProofOfLife | Silence::NobodyHears)
+                Some(
+                    SilenceReason::CommitWithheld | SilenceReason::NoProofOfLife | SilenceReason::NobodyHears
+                )
             );
             let waits = (removal || other && host_is_there)
                 && device.room.status() == Status::Present

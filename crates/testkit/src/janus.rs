@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sottovoce::transport::{RelayName, webrtc::Pin};
+use sottovoce::transport::{RelayName, janus::Pin};
 
 use crate::checkout;
 

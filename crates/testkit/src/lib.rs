@@ -27,7 +27,7 @@ pub mod gang;
 pub mod guard;
 #[cfg(feature = "room")]
 pub mod invited;
-#[cfg(feature = "webrtc")]
+#[cfg(feature = "janus")]
 pub mod janus;
 #[cfg(feature = "voice")]
 pub mod line;
@@ -36,7 +36,7 @@ pub mod moq;
 pub mod namespace;
 #[cfg(feature = "room")]
 pub mod net;
-#[cfg(feature = "webrtc")]
+#[cfg(feature = "janus")]
 pub mod operator;
 #[cfg(feature = "quic")]
 pub mod quic;
@@ -44,7 +44,7 @@ pub mod quic;
 pub mod raw_quic;
 #[cfg(feature = "room")]
 pub mod reported;
-#[cfg(feature = "rtp")]
+#[cfg(feature = "rtpengine")]
 pub mod rtpengine;
 #[cfg(feature = "room")]
 pub mod scenes;

@@ -12,7 +12,7 @@ use std::{
 
 use sottovoce::transport::{
     RelayName, RoomHandle, Transport, block_on,
-    moq::{Client, Pin},
+    moq::{MoqClient, Pin},
 };
 
 use crate::checkout;
@@ -112,7 +112,7 @@ impl Moq {
     fn answers(&mut self) -> bool {
         let deadline = Instant::now() + Duration::from_secs(20);
         while Instant::now() < deadline && matches!(self.server.try_wait(), Ok(None)) {
-            let mut probe = Client::new(self.name()).unwrap();
+            let mut probe = MoqClient::new(self.name()).unwrap();
             // One that asks for tokens refuses this.
             match block_on(probe.connect(RoomHandle::from_bytes([0; 16]))) {
                 Err(sottovoce::transport::TransportError::Unreachable) => {

@@ -18,9 +18,9 @@ use std::{
 use bytes::Bytes;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
-    MemberId, Opener, Refusal, Rekey, SealError, Sealer, Seed, Stamp,
+    MemberId, OpenError, Opener, Rekey, SealError, Sealer, Seed, Stamp,
     group::{Identity, Invite, Name, Role},
-    media::{HEADROOM, Silence, TAILROOM},
+    media::{HEADROOM, SilenceReason, TAILROOM},
     room::{ControlError, Event, InviteOptions, Room, RoomOptions, Status, UnixTime},
     transport::RelayName,
 };
@@ -90,14 +90,14 @@ pub struct Device {
     /// Packets that came to this device, by what became of them.
     pub received: u64,
     pub opened: u64,
-    pub refused: HashMap<Refusal, u64>,
+    pub refused: HashMap<OpenError, u64>,
     /// When what was opened had been sealed, by sender.
     pub heard: Vec<(MemberId, Instant)>,
     pub control_errors: Vec<ControlError>,
     pub sent: u64,
     pub silent: u64,
     /// Why it did not send last.
-    pub why_silent: Option<Silence>,
+    pub why_silent: Option<SilenceReason>,
     /// A device that does not obey: it keeps the keys it has when it is told to drop them.
     pub keeps_keys: bool,
     /// Its holder is hostile: no promise is made to it, and none is checked.
@@ -213,8 +213,8 @@ impl Net {
     pub fn knock_as(&mut self, identity: Identity, invite: &str) -> Peer {
         let invite: Invite = invite.parse().unwrap();
         let seed = self.bytes();
-        let room = Room::knock(identity, invite, Seed::from_bytes(&mut { seed }), self.now, self.unix_now())
-            .unwrap();
+        let room =
+            Room::join(identity, invite, Seed::from_bytes(&mut { seed }), self.now, self.unix_now()).unwrap();
         self.add(room)
     }
 

@@ -1,7 +1,7 @@
 //! A relay that listens for QUIC with a certificate of its own.
 
 use sottovoce::relay::{
-    Options, Relay,
+    Relay, RelayOptions,
     quic::{Certificate, Listen},
 };
 
@@ -12,8 +12,8 @@ pub fn certificate(host: &str) -> Certificate {
 }
 
 /// A relay on this machine, by TCP, UDP and QUIC.
-pub fn relay(options: Options) -> Relay {
+pub fn relay(options: RelayOptions) -> Relay {
     let here = ([127, 0, 0, 1], 0).into();
     let quic = Some(Listen { address: here, certificate: certificate("relay.example") });
-    Relay::start(here, Options { quic, ..options }).unwrap()
+    Relay::start(here, RelayOptions { quic, ..options }).unwrap()
 }

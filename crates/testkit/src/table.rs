@@ -10,11 +10,11 @@ use std::{
 };
 
 use sottovoce::{
-    CaptureTime, MemberId, Opener, PacketSize, Refusal, Rekey, Sealer, Seed, Stamp,
-    codec::{Decoder, Encoder, Frame, MAX_SAMPLES},
+    CaptureTime, MemberId, OpenError, Opener, PacketSize, Rekey, Sealer, Seed, Stamp,
+    codec::{Decoder, Encoder, FrameLength, MAX_SAMPLES},
     group::{Identity, Name, Role},
     media::{HEADROOM, Level, TAILROOM},
-    report::{Excerpt, ExcerptError, Keep, ModerationKey, NotKept, Recorder},
+    report::{Buffer, Excerpt, ExcerptError, ModerationKey, NotKept, Retention},
     room::{Admission, Event, InviteOptions, ReportError, Room, RoomOptions, UnixTime},
 };
 
@@ -36,12 +36,12 @@ pub struct Seated {
     pub room: Room,
     pub sealer: Sealer,
     pub opener: Opener,
-    pub recorder: Option<Recorder>,
+    pub recorder: Option<Buffer>,
     pub events: Vec<Event>,
     /// What this member plays of each speaker: what it opened and kept, through a decoder of its
     /// own.
     pub played: HashMap<MemberId, Played>,
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<OpenError>,
     pub not_kept: Vec<NotKept>,
 }
 
@@ -53,15 +53,15 @@ pub struct Played {
 impl Table {
     /// Everybody in one room, the first as host, all of them speakers.
     pub fn of(names: &[&str]) -> Self {
-        Self::with(names, Keep::default(), |_| {})
+        Self::with(names, Retention::default(), |_| {})
     }
 
-    pub fn with(names: &[&str], keep: Keep, change: impl FnOnce(&mut RoomOptions)) -> Self {
+    pub fn with(names: &[&str], keep: Retention, change: impl FnOnce(&mut RoomOptions)) -> Self {
         Self::seeded(100, names, keep, change)
     }
 
     /// The same seed, names and options make the same room, keys included.
-    pub fn seeded(seed: u8, names: &[&str], keep: Keep, change: impl FnOnce(&mut RoomOptions)) -> Self {
+    pub fn seeded(seed: u8, names: &[&str], keep: Retention, change: impl FnOnce(&mut RoomOptions)) -> Self {
         let now = Instant::now();
         let mut options = RoomOptions::new(Name::new("tea").unwrap(), ["relay.test:1".parse().unwrap()]);
         options.admission = Admission::Open;
@@ -75,7 +75,7 @@ impl Table {
         for n in 1..names.len() {
             let invite = invite.parse().unwrap();
             let room =
-                Room::knock(identity(n), invite, Seed::from_bytes(&mut [seed + n as u8; 32]), now, *BEGAN)
+                Room::join(identity(n), invite, Seed::from_bytes(&mut [seed + n as u8; 32]), now, *BEGAN)
                     .unwrap();
             table.members.push(Seated::new(room));
         }
@@ -165,7 +165,7 @@ impl Table {
     /// number.
     pub fn speak(&mut self, from: usize, pcm: &[i16], mut each: impl FnMut(&mut Self, usize) -> Vec<usize>) {
         let mut encoder = encoder();
-        for (index, block) in pcm.chunks_exact(Frame::Ms40.samples()).enumerate() {
+        for (index, block) in pcm.chunks_exact(FrameLength::Ms40.samples()).enumerate() {
             let lost_for = each(self, index);
             let mut opus = vec![0; encoder.packet_len()];
             let len = encoder.encode(block, &mut opus).unwrap();
@@ -227,7 +227,7 @@ impl Seated {
     /// What a player does when a packet has not come.
     pub fn conceal(&mut self, speaker: MemberId) {
         let played = self.played.get_mut(&speaker).unwrap();
-        let mut pcm = [0; Frame::Ms40.samples()];
+        let mut pcm = [0; FrameLength::Ms40.samples()];
         played.decoder.conceal(&mut pcm).unwrap();
         played.sound.extend_from_slice(&pcm);
     }
@@ -241,7 +241,7 @@ impl Seated {
 }
 
 pub fn encoder() -> Encoder {
-    Encoder::new(Frame::Ms40, PacketSize::default(), sottovoce::Authenticity::Signed).unwrap()
+    Encoder::new(FrameLength::Ms40, PacketSize::default(), sottovoce::Authenticity::Signed).unwrap()
 }
 
 /// Eleven seconds of speech at 48 kHz, in the public domain.

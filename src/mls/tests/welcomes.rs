@@ -44,11 +44,11 @@ fn a_refused_welcome_does_not_use_the_keys_up() {
         party.groups[1].forge(vec![Forgery::Add(Box::new(vet(&newcomer))), Forgery::GroupInfo(Vec::new())]);
     let welcome = forged.welcome.unwrap();
     for _ in 0..2 {
-        assert_eq!(newcomer.open(&welcome).err(), Some(JoinError::Law));
+        assert_eq!(newcomer.open(&welcome).err(), Some(EntryError::Law));
     }
     let mut altered = party.groups[1].forge(vec![Forgery::Add(Box::new(vet(&newcomer)))]).welcome.unwrap();
     *altered.last_mut().unwrap() ^= 1;
-    assert!(matches!(newcomer.open(&altered), Err(JoinError::Mls(_))));
+    assert!(matches!(newcomer.open(&altered), Err(EntryError::Mls(_))));
     let candidate = vet(&newcomer);
     let welcome = party.commit(0, &Draft { adds: &[&candidate], ..draft() }).welcome.unwrap();
     let first = newcomer.open(&welcome).unwrap();
@@ -65,9 +65,9 @@ fn a_welcome_for_somebody_else_is_not_entered() {
     let (newcomer, other) = (party.applicant(20), party.applicant(21));
     let candidate = vet(&other);
     let welcome = party.commit(0, &Draft { adds: &[&candidate], ..draft() }).welcome.unwrap();
-    assert_eq!(newcomer.open(&welcome).err(), Some(JoinError::NotForUs));
-    assert_eq!(newcomer.open(b"nonsense").err(), Some(JoinError::Malformed));
-    assert_eq!(newcomer.open(newcomer.key_package()).err(), Some(JoinError::Malformed));
+    assert_eq!(newcomer.open(&welcome).err(), Some(EntryError::NotForUs));
+    assert_eq!(newcomer.open(b"nonsense").err(), Some(EntryError::Malformed));
+    assert_eq!(newcomer.open(newcomer.key_package()).err(), Some(EntryError::Malformed));
     for len in 0..welcome.len() {
         assert!(other.open(&welcome[..len]).is_err(), "{len} bytes");
     }
@@ -76,7 +76,7 @@ fn a_welcome_for_somebody_else_is_not_entered() {
 }
 
 /// A forged group of member 0, and the reason for which member 20 does not enter it.
-fn refusal(founding: Founding<'_>, expected: JoinError) {
+fn refusal(founding: Founding<'_>, expected: EntryError) {
     let mut group = founding.found();
     let newcomer = Party::new(1).applicant(20);
     let candidate = Candidate::vet(newcomer.key_package(), &GROUP, KeyExchange::X25519).unwrap();
@@ -107,17 +107,17 @@ fn a_welcome_into_another_group_is_not_entered() {
     let host = identity(0);
     let other = [&[8; 32][..], &[0; 16]].concat();
     let room = [&GROUP[..], &[0; 16]].concat();
-    refusal(founding(&host, &other, of_room(&context(1))), JoinError::OtherGroup);
-    refusal(founding(&host, &room[..47], of_room(&context(1))), JoinError::OtherGroup);
-    refusal(founding(&host, &[&room[..], &[0]].concat(), of_room(&context(1))), JoinError::OtherGroup);
-    refusal(founding(&host, &GROUP, of_room(&context(1))), JoinError::OtherGroup);
+    refusal(founding(&host, &other, of_room(&context(1))), EntryError::OtherGroup);
+    refusal(founding(&host, &room[..47], of_room(&context(1))), EntryError::OtherGroup);
+    refusal(founding(&host, &[&room[..], &[0]].concat(), of_room(&context(1))), EntryError::OtherGroup);
+    refusal(founding(&host, &GROUP, of_room(&context(1))), EntryError::OtherGroup);
 }
 
 #[test]
 fn a_welcome_into_a_group_in_another_form_is_not_entered() {
     let host = identity(0);
     let room = [&GROUP[..], &[0; 16]].concat();
-    let form = JoinError::Form;
+    let form = EntryError::Form;
     let foreign = with_dictionary(|dictionary| drop(dictionary.insert(0xF50D, vec![1])));
     refusal(founding(&host, &room, foreign), form(Violation::ForeignExtension));
     let empty = with_dictionary(|dictionary| drop(dictionary.remove(&inspect::CONTEXT_COMPONENT)));
@@ -138,10 +138,10 @@ fn every_leaf_of_a_tree_is_checked_before_it_is_entered() {
     let host = identity(0);
     let room = [&GROUP[..], &[0; 16]].concat();
     let copied = Founding { signed_for: [8; 32], ..founding(&host, &room, of_room(&context(1))) };
-    refusal(copied, JoinError::Form(Violation::Credential(CredentialError::Forged)));
+    refusal(copied, EntryError::Form(Violation::Credential(CredentialError::Forged)));
     let newcomer_too = identity(20);
     let twice = founding(&newcomer_too, &room, of_room(&context(1)));
-    refusal(twice, JoinError::Form(Violation::Duplicate));
+    refusal(twice, EntryError::Form(Violation::Duplicate));
 
     // A leaf that is not the sender's is in another form.
     let mut party = Party::new(2);
@@ -155,7 +155,7 @@ fn every_leaf_of_a_tree_is_checked_before_it_is_entered() {
     for (ghost, violation) in [(long, Violation::Lifetime), (elsewhere, forged)] {
         let adds = vec![Forgery::Add(Box::new(vet(&newcomer))), Forgery::Add(Box::new(ghost))];
         let welcome = party.groups[0].forge(adds).welcome.unwrap();
-        assert_eq!(newcomer.open(&welcome).err(), Some(JoinError::Form(violation)));
+        assert_eq!(newcomer.open(&welcome).err(), Some(EntryError::Form(violation)));
     }
 }
 
@@ -169,9 +169,9 @@ fn the_law_in_a_welcome_is_there_once_and_bounded() {
         newcomer.open(&welcome).map(|entry| entry.law.len())
     };
     assert_eq!(open(vec![(LAW_EXTENSION, vec![1; MAX_LAW])]), Ok(MAX_LAW));
-    assert_eq!(open(vec![(LAW_EXTENSION, vec![1; MAX_LAW + 1])]), Err(JoinError::Law));
-    assert_eq!(open(vec![]), Err(JoinError::Law));
-    let foreign = JoinError::Form(Violation::ForeignExtension);
+    assert_eq!(open(vec![(LAW_EXTENSION, vec![1; MAX_LAW + 1])]), Err(EntryError::Law));
+    assert_eq!(open(vec![]), Err(EntryError::Law));
+    let foreign = EntryError::Form(Violation::ForeignExtension);
     assert_eq!(open(vec![(LAW_EXTENSION, vec![1]), (0xF50D, vec![1])]), Err(foreign));
 }
 

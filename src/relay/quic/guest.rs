@@ -18,7 +18,7 @@ use crate::relay::{
     outbox::Outbox,
     pending::Number,
     rooms::Way,
-    wire::{self, FrameTooLong, Frames, Hello, Refusal},
+    wire::{self, FrameTooLong, Frames, Hello, Rejection},
 };
 use crate::transport::quic::{
     probe::{Gate, Probe},
@@ -374,7 +374,7 @@ impl Guest {
                 self.stage = Stage::Leaving { number: None, until: now + LINGER };
                 return self.end(now, NO_HELLO);
             }
-            Hello::OtherVersion => Refusal::Version,
+            Hello::OtherVersion => Rejection::Version,
             Hello::Room(room, token) => {
                 let ring = Arc::clone(hub);
                 let way = Way::Quic(Arc::new(move |number| ring.ring(number)));

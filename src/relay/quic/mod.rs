@@ -48,13 +48,13 @@ pub struct Listen {
 }
 
 /// The door before it opens: it has its port.
-pub(super) struct Door {
+pub(super) struct Listener {
     socket: Socket,
     config: ServerConfig,
     pub(super) hub: Arc<Hub>,
 }
 
-impl Door {
+impl Listener {
     pub(super) fn new(listen: Listen, pending: usize) -> io::Result<Self> {
         let pin = listen.certificate.pin();
         let config = listen.certificate.config(pending).map_err(io::Error::other)?;

@@ -19,7 +19,7 @@ use super::{
     log::Connection,
     outbox::{self, Outbox},
     token::Serial,
-    wire::{self, Cookie, Refusal, Ticket},
+    wire::{self, Cookie, Rejection, Ticket},
 };
 use crate::transport::{Dice, Percent, RoomHandle};
 use shares::{Account, Cost, Lane, Room, Shares};
@@ -104,9 +104,9 @@ impl Rooms {
         way: Way,
         serial: Option<Serial>,
         now: Instant,
-    ) -> Result<(Connection, Arc<Outbox>), Refusal> {
+    ) -> Result<(Connection, Arc<Outbox>), Rejection> {
         if serial.is_some_and(|serial| self.revoked.contains_key(&serial)) {
-            return Err(Refusal::Token);
+            return Err(Rejection::Token);
         }
         let ticket = match &way {
             Way::Tcp(ticket) => Some(*ticket),
@@ -146,20 +146,20 @@ impl Rooms {
     }
 
     /// The number for a new member, if the limits leave a place.
-    fn vacant(&self, room: RoomHandle, ticket: Option<Ticket>) -> Result<Connection, Refusal> {
+    fn vacant(&self, room: RoomHandle, ticket: Option<Ticket>) -> Result<Connection, Rejection> {
         let taken = ticket.is_some_and(|ticket| self.tickets.contains_key(&ticket));
         if self.members.len() >= self.limits.connections || taken {
-            return Err(Refusal::Connections);
+            return Err(Rejection::Connections);
         }
         match self.rooms.get(&room) {
-            None if self.rooms.len() >= self.limits.rooms => return Err(Refusal::Rooms),
-            Some(room) if room.members.len() >= self.limits.members => return Err(Refusal::Members),
+            None if self.rooms.len() >= self.limits.rooms => return Err(Rejection::Rooms),
+            Some(room) if room.members.len() >= self.limits.members => return Err(Rejection::Members),
             _ => {}
         }
         (0..=u16::MAX)
             .map(|offset| Connection(self.next.0.wrapping_add(offset)))
             .find(|connection| !self.members.contains_key(connection))
-            .ok_or(Refusal::Connections)
+            .ok_or(Rejection::Connections)
     }
 
     /// Gives a member's place to whoever comes next. Its connection has ended.
@@ -370,7 +370,7 @@ mod tests {
             &mut self,
             room: RoomHandle,
             ticket: u8,
-        ) -> Result<(Connection, Arc<Outbox>), Refusal> {
+        ) -> Result<(Connection, Arc<Outbox>), Rejection> {
             let joined = self.rooms.join(room, Way::Tcp(Ticket([ticket; 16])), None, self.now);
             joined.inspect(|(_, outbox)| {
                 assert_eq!(outbox.poll(), Some(wire::answer(Ok(Ticket([ticket; 16])))))
@@ -425,11 +425,11 @@ mod tests {
         let mut relay = Relay::new(limits);
         let (first, _) = relay.join(ROOM, 1).unwrap();
         relay.join(ROOM, 2).unwrap();
-        assert_eq!(relay.join(ROOM, 3).err(), Some(Refusal::Members));
+        assert_eq!(relay.join(ROOM, 3).err(), Some(Rejection::Members));
         relay.join(OTHER_ROOM, 3).unwrap();
-        assert_eq!(relay.join(RoomHandle::from_bytes([3; 16]), 4).err(), Some(Refusal::Rooms));
+        assert_eq!(relay.join(RoomHandle::from_bytes([3; 16]), 4).err(), Some(Rejection::Rooms));
         relay.join(OTHER_ROOM, 4).unwrap();
-        assert_eq!(relay.join(ROOM, 5).err(), Some(Refusal::Connections));
+        assert_eq!(relay.join(ROOM, 5).err(), Some(Rejection::Connections));
         relay.rooms.leave(first);
         relay.join(ROOM, 5).unwrap();
         assert_eq!(relay.rooms.counts.connections, 5);
@@ -546,7 +546,7 @@ mod tests {
         relay.rooms.close();
         assert!(outbox.is_closed());
         assert!(relay.rooms.handle_control(member, b"message", relay.now).is_none());
-        assert_eq!(relay.join(ROOM, 2).err(), Some(Refusal::Connections));
+        assert_eq!(relay.join(ROOM, 2).err(), Some(Rejection::Connections));
         assert_eq!(relay.rooms.counts.cut, 0);
     }
 
@@ -565,7 +565,7 @@ mod tests {
         assert!(rooms.revoke(one, 1_000, 900));
         assert_eq!(held.each_ref().map(|outbox| outbox.is_closed()), [true, true, false]);
         assert_eq!((rooms.counts.revoked, rooms.counts.cut), (2, 0));
-        assert_eq!(join(rooms, 4, one).err(), Some(Refusal::Token));
+        assert_eq!(join(rooms, 4, one).err(), Some(Rejection::Token));
         // After its expiry nobody can come with it, so it need not be remembered; but who stayed
         // goes.
         assert!(rooms.revoke(other, 1_000, 1_001));
@@ -588,7 +588,7 @@ mod tests {
         relay.rooms.handle_control(sender, b"last", relay.now).unwrap();
         relay.rooms.finish();
         assert!(relay.rooms.handle_control(sender, b"too late", relay.now).is_none());
-        assert_eq!(relay.join(ROOM, 3).err(), Some(Refusal::Connections));
+        assert_eq!(relay.join(ROOM, 3).err(), Some(Rejection::Connections));
         assert_eq!((outbox.poll(), outbox.poll()), (wire::frame(b"last"), None));
         assert!(!outbox.is_closed(), "closed is for those who are cut off");
     }

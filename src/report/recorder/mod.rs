@@ -31,7 +31,7 @@ use crate::{
 /// speaker is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Keep {
+pub struct Retention {
     /// How long a packet is kept: 60 s by default, 5 minutes and 30,000 times `packet` at most.
     /// Zero keeps nothing.
     pub window: Duration,
@@ -42,12 +42,12 @@ pub struct Keep {
     pub speakers: usize,
 }
 
-impl Keep {
+impl Retention {
     /// Keeps nothing: nothing that was heard can be reported.
     pub const NOTHING: Self = Self { window: Duration::ZERO, packet: Duration::from_millis(20), speakers: 0 };
 }
 
-impl Default for Keep {
+impl Default for Retention {
     fn default() -> Self {
         Self { window: Duration::from_secs(60), speakers: 64, ..Self::NOTHING }
     }
@@ -59,8 +59,8 @@ impl Default for Keep {
 /// the window is overwritten. Give it every opened packet before it is played, and play only what
 /// it kept: then nothing is heard that cannot be reported. Wiped on [`wipe`](Self::wipe) and on
 /// drop.
-pub struct Recorder {
-    keep: Keep,
+pub struct Buffer {
+    keep: Retention,
     began: Instant,
     rings: Box<[Ring]>,
     /// The frames of all rings, one ring behind the other.
@@ -84,10 +84,10 @@ struct Ring {
 
 const VACANT: Ring = Ring { member: None, first: 0, len: 0, used: 0 };
 
-impl Recorder {
+impl Buffer {
     /// Reserves the memory for `keep` in a room of this packet size. What is out of bounds is
     /// brought into them.
-    pub fn new(mut keep: Keep, size: PacketSize, now: Instant) -> Self {
+    pub fn new(mut keep: Retention, size: PacketSize, now: Instant) -> Self {
         keep.window = keep.window.min(MAX_WINDOW);
         keep.packet = keep.packet.max(MIN_PACKET);
         keep.window = keep.window.min(keep.packet.saturating_mul(MAX_PACKETS));
@@ -258,21 +258,21 @@ impl Recorder {
     }
 }
 
-impl Drop for Recorder {
+impl Drop for Buffer {
     fn drop(&mut self) {
         self.wipe();
     }
 }
 
 /// How much, not of whom.
-impl fmt::Debug for Recorder {
+impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let frames: usize = self.rings.iter().map(|ring| ring.len).sum();
         write!(f, "Recorder({frames} frames)")
     }
 }
 
-/// What one speaker said in one window of time, copied out of a [`Recorder`].
+/// What one speaker said in one window of time, copied out of a [`Buffer`].
 ///
 /// Turned into a report by [`Room::report`](crate::room::Room::report), on the control thread.
 /// Wiped on drop.
@@ -284,7 +284,7 @@ pub struct Excerpt {
 
 impl Excerpt {
     /// An empty one, with room for all that this recorder can keep of a speaker.
-    pub fn new(recorder: &Recorder) -> Self {
+    pub fn new(recorder: &Buffer) -> Self {
         let frames = Vec::with_capacity(recorder.depth * recorder.frame_len);
         Self { member: None, frames, frame_len: recorder.frame_len }
     }

@@ -13,10 +13,10 @@ fn member(n: u8) -> MemberId {
     MemberId::from_bytes([n; 32])
 }
 
-fn recorder(seconds: u64, speakers: usize) -> (Recorder, Instant) {
+fn recorder(seconds: u64, speakers: usize) -> (Buffer, Instant) {
     let (now, size) = (Instant::now(), PacketSize::new(SIZE).unwrap());
-    let keep = Keep { window: SECOND * seconds as u32, packet: Duration::from_millis(100), speakers };
-    (Recorder::new(keep, size, now), now)
+    let keep = Retention { window: SECOND * seconds as u32, packet: Duration::from_millis(100), speakers };
+    (Buffer::new(keep, size, now), now)
 }
 
 /// A packet of a speaker, as an opener would give it.
@@ -109,7 +109,7 @@ fn nothing_younger_than_the_window_is_displaced() {
 #[test]
 fn what_is_wiped_is_zeros() {
     let (mut recorder, now) = recorder(10, 2);
-    let fill = |recorder: &mut Recorder| {
+    let fill = |recorder: &mut Buffer| {
         for n in 0..50 {
             recorder.record(&opened(&packet(0xaa), 3 + n as u8 % 2, 256 + n), now).unwrap();
         }
@@ -136,7 +136,7 @@ fn what_cannot_prove_anything_is_not_kept_and_may_be_played() {
     let unsigned = Opened { evidence: None, proof: Proof::Group, ..opened(&bytes, 3, 256) };
     assert_eq!(recorder.record(&unsigned, now), Ok(()));
     assert_eq!(recorder.kept(member(3)), 0);
-    let mut off = Recorder::new(Keep::NOTHING, PacketSize::default(), now);
+    let mut off = Buffer::new(Retention::NOTHING, PacketSize::default(), now);
     assert_eq!(off.record(&opened(&bytes, 3, 256), now), Ok(()));
     assert_eq!((off.reserved(), off.kept(member(3)), off.window()), (0, 0, Duration::ZERO));
 }
@@ -144,15 +144,18 @@ fn what_cannot_prove_anything_is_not_kept_and_may_be_played() {
 #[test]
 fn memory_is_bounded_whatever_is_asked_for() {
     let now = Instant::now();
-    let keep = Keep { window: SECOND * 5, packet: Duration::ZERO, speakers: usize::MAX };
+    let keep = Retention { window: SECOND * 5, packet: Duration::ZERO, speakers: usize::MAX };
     let size = PacketSize::new(16).unwrap();
-    let recorder = Recorder::new(keep, size, now);
+    let recorder = Buffer::new(keep, size, now);
     assert_eq!(recorder.reserved(), 1_024 * 2_201 * (HEAD + 16));
-    let default = Recorder::new(Keep::default(), PacketSize::default(), now);
+    let default = Buffer::new(Retention::default(), PacketSize::default(), now);
     assert_eq!(default.reserved(), 64 * 3_301 * 308);
-    assert_eq!(Recorder::new(Keep { window: SECOND * 900, ..keep_one() }, size, now).window(), SECOND * 300);
+    assert_eq!(
+        Buffer::new(Retention { window: SECOND * 900, ..keep_one() }, size, now).window(),
+        SECOND * 300
+    );
 }
 
-fn keep_one() -> Keep {
-    Keep { speakers: 1, ..Keep::default() }
+fn keep_one() -> Retention {
+    Retention { speakers: 1, ..Retention::default() }
 }

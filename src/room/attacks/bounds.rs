@@ -63,7 +63,7 @@ fn a_ban_that_the_keeper_does_not_commit_silences_after_a_second_and_is_committe
             party.rooms[other].roster().iter().all(|member| member.id != id)
         });
         let (after, silence) = silent_after.expect("it stopped");
-        assert_eq!(silence, Silence::AwaitingRemoval);
+        assert_eq!(silence, SilenceReason::AwaitingRemoval);
         assert!(after <= SECOND + SECOND / 20, "{after:?}");
         assert!(took >= idle - SECOND / 2, "{took:?}: an honest keeper has its time");
         assert!(took <= idle + 4 * SECOND, "{took:?} with a keeper that knows: {knows}");
@@ -84,12 +84,12 @@ fn who_hears_nobody_of_rank_is_told_after_half_a_minute_and_stops_after_unattend
     party.pass(555 * SECOND);
     assert_eq!(party.silence(other), None, "ten minutes are the default");
     party.pass(10 * SECOND);
-    assert_eq!(party.silence(other), Some(Silence::Unattended));
+    assert_eq!(party.silence(other), Some(SilenceReason::Unattended));
     // The user may go on, for as long again and no longer.
     let now = party.now;
     party.rooms[other].stay_unattended(now).unwrap();
     party.pass(590 * SECOND);
     assert_eq!(party.silence(other), None);
     party.pass(15 * SECOND);
-    assert_eq!(party.silence(other), Some(Silence::Unattended));
+    assert_eq!(party.silence(other), Some(SilenceReason::Unattended));
 }

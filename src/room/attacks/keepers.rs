@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Opener, Refusal, Rekey, Sealer, Stamp,
+    OpenError, Opener, Rekey, Sealer, Stamp,
     media::{HEADROOM, TAILROOM},
     mls::forge::{Forgery, Spoil},
 };
@@ -255,5 +255,5 @@ fn whom_the_known_law_mutes_is_not_heard_though_the_keeper_commits_nothing() {
     party.rooms[moderator].set_muted(id, true, now).unwrap();
     party.deliver();
     assert_eq!(party.epoch(other), epoch, "the keeper says nothing");
-    assert_eq!(hear(&mut party), Err(Refusal::Muted));
+    assert_eq!(hear(&mut party), Err(OpenError::Muted));
 }

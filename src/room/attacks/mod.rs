@@ -28,7 +28,7 @@ use crate::{
     group::codec::Writer,
     id::{Epoch, MemberId},
     law::{self, RoleWord, Standing, Tag, Word, statement::Content as _},
-    media::Silence,
+    media::SilenceReason,
     mls::{Purpose, SealingKey},
     transport::RelayName,
     wire::{
@@ -88,7 +88,7 @@ impl Party {
     fn knock(&mut self, n: usize) -> usize {
         let (seed, invite) = (Seed::from_bytes(&mut [100 + n as u8; 32]), self.invite.parse().unwrap());
         let unix = UnixTime(self.unix.0 + (self.now - self.rooms[0].out.clock.began).as_secs());
-        self.rooms.push(Room::knock(identity(n), invite, seed, self.now, unix).unwrap());
+        self.rooms.push(Room::join(identity(n), invite, seed, self.now, unix).unwrap());
         self.deliver();
         self.rooms.len() - 1
     }
@@ -252,9 +252,9 @@ impl Party {
     }
 
     /// Why a member does not send.
-    fn silence(&mut self, who: usize) -> Option<Silence> {
+    fn silence(&mut self, who: usize) -> Option<SilenceReason> {
         let now = self.now;
-        let Ok((_, memory, seat)) = self.rooms[who].present() else { return Some(Silence::Returning) };
+        let Ok((_, memory, seat)) = self.rooms[who].present() else { return Some(SilenceReason::Returning) };
         seat.liveness.silence(&seat.view(memory, now))
     }
 

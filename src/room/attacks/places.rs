@@ -56,7 +56,7 @@ fn a_device_that_is_behind_another_of_its_identity_is_refused_as_present() {
     let mut party = Party::new(1);
     let unix = UnixTime(party.unix.0 + (party.now - party.rooms[0].out.clock.began).as_secs() - 300);
     let (seed, invite) = (Seed::from_bytes(&mut [140; 32]), party.invite.parse().unwrap());
-    party.rooms.push(Room::knock(identity(1), invite, seed, party.now, unix).unwrap());
+    party.rooms.push(Room::join(identity(1), invite, seed, party.now, unix).unwrap());
     let epoch = party.epoch(0);
     party.pass(20 * SECOND);
     let over = Event::Over(Ending::Refused(RefuseReason::Present));

@@ -15,7 +15,7 @@ use crate::{
     id::Leaf,
     keys::{OpenRekey, Rekey, secret::Secret},
     media::{Authenticity, PacketSize},
-    report::{Draft, Excerpt, ExcerptError, Keep, ModerationKey, Part, PublishedKey, Recorder, Taken},
+    report::{Buffer, Draft, Excerpt, ExcerptError, ModerationKey, Part, PublishedKey, Retention, Taken},
     room::{
         Room, Violation, error::ControlError, event::Ending, memory::Memory, outbox::Outbox, phase::Phase,
         seat::Seat,
@@ -26,9 +26,9 @@ use crate::{
 impl Room {
     /// A recorder for this room, to be owned by the audio thread; `None` until we are in, and in
     /// rooms whose packets are not signed.
-    pub fn recorder(&self, keep: Keep, now: Instant) -> Option<Recorder> {
+    pub fn recorder(&self, keep: Retention, now: Instant) -> Option<Buffer> {
         let terms = self.memory()?.store.known().terms();
-        (terms.authenticity == Authenticity::Signed).then(|| Recorder::new(keep, terms.packet_size, now))
+        (terms.authenticity == Authenticity::Signed).then(|| Buffer::new(keep, terms.packet_size, now))
     }
 
     /// Makes a report of what a recorder of this room kept: a file that only the moderator can

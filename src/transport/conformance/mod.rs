@@ -9,7 +9,7 @@
 //! ```
 //! use sottovoce::transport::{conformance::{self, Options}, loopback::Hub};
 //! let hub = Hub::new("loopback".parse()?);
-//! let report = conformance::lanes(move || hub.member(), &Options::new(["loopback".parse()?]));
+//! let report = conformance::lanes(move || hub.client(), &Options::new(["loopback".parse()?]));
 //! assert!(report.passed(), "{report}");
 //! # Ok::<(), sottovoce::transport::InvalidRelayName>(())
 //! ```
@@ -35,7 +35,7 @@ pub use hostile::{Attack, Hostile, Middle};
 
 /// What the checks need to know about an adapter.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct KitOptions {
     /// The relays that its members may contact: an allow-list.
     pub allowed: Vec<RelayName>,
     /// Makes the hostile middle do the same again, as far as the adapter's timing lets it.
@@ -67,7 +67,7 @@ impl fmt::Debug for Cut {
     }
 }
 
-impl Options {
+impl KitOptions {
     /// Options for members that may contact these relays: seed 1, 10 s of patience, 90 s for one
     /// check, and no way to cut connections.
     pub fn new(allowed: impl IntoIterator<Item = RelayName>) -> Self {
@@ -84,12 +84,12 @@ impl Options {
 /// What came of the checks.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Report {
+pub struct KitReport {
     /// Each check, in the order in which they ran.
     pub checks: Vec<Check>,
     /// The seed of the hostile middle.
     pub seed: u64,
-    /// Names of checks that were not made, because [`Options::cut`] was not given.
+    /// Names of checks that were not made, because [`KitOptions::cut`] was not given.
     pub untried: Vec<&'static str>,
 }
 
@@ -107,11 +107,11 @@ pub struct Check {
     pub took: Duration,
 }
 
-/// All checks: those of [`lanes`], then those of [`room`].
+/// All checks: those of [`lanes`](mod@lanes), then those of [`room`](mod@room).
 pub fn run<T: Transport + 'static>(
     members: impl Fn() -> T + Send + Sync + 'static,
-    options: &Options,
-) -> Report {
+    options: &KitOptions,
+) -> KitReport {
     let members = Arc::new(members);
     let (first, second) = (Arc::clone(&members), members);
     let mut report = lanes(move || first(), options);
@@ -123,8 +123,8 @@ pub fn run<T: Transport + 'static>(
 /// relay.
 pub fn lanes<T: Transport + 'static>(
     members: impl Fn() -> T + Send + Sync + 'static,
-    options: &Options,
-) -> Report {
+    options: &KitOptions,
+) -> KitReport {
     let kit = Kit::new(members, options);
     let (with_cut, untried) = match options.cut {
         Some(_) => (vec![lanes::lost()], Vec::new()),
@@ -132,7 +132,7 @@ pub fn lanes<T: Transport + 'static>(
     };
     let all = lanes::all().into_iter().chain(with_cut);
     let checks = all.map(|(name, promise, check)| kit.check(name, promise, check)).collect();
-    Report { checks, seed: options.seed, untried }
+    KitReport { checks, seed: options.seed, untried }
 }
 
 /// The room scenario: a host who speaks, a guest who speaks, and one who is banned in the end, each
@@ -140,17 +140,17 @@ pub fn lanes<T: Transport + 'static>(
 /// opened that was not sealed, nor twice; and when it stops, the room goes on.
 pub fn room<T: Transport + 'static>(
     members: impl Fn() -> T + Send + Sync + 'static,
-    options: &Options,
-) -> Report {
+    options: &KitOptions,
+) -> KitReport {
     let kit = Kit::new(members, options);
     let checks = room::all().into_iter().map(|(name, promise, check)| kit.check(name, promise, check));
-    Report { checks: checks.collect(), seed: options.seed, untried: Vec::new() }
+    KitReport { checks: checks.collect(), seed: options.seed, untried: Vec::new() }
 }
 
 /// What a check is given.
 struct Stage<T> {
     members: Arc<dyn Fn() -> T + Send + Sync>,
-    options: Options,
+    options: KitOptions,
     /// A room that no other check uses.
     room: RoomHandle,
 }
@@ -163,11 +163,11 @@ type Listed<T> = (&'static str, &'static str, fn(&Stage<T>) -> Outcome);
 
 struct Kit<T> {
     members: Arc<dyn Fn() -> T + Send + Sync>,
-    options: Options,
+    options: KitOptions,
 }
 
 impl<T: Transport + 'static> Kit<T> {
-    fn new(members: impl Fn() -> T + Send + Sync + 'static, options: &Options) -> Self {
+    fn new(members: impl Fn() -> T + Send + Sync + 'static, options: &KitOptions) -> Self {
         Self { members: Arc::new(members), options: options.clone() }
     }
 
@@ -195,7 +195,7 @@ impl<T: Transport + 'static> Kit<T> {
     }
 }
 
-impl Report {
+impl KitReport {
     /// Whether every check has passed.
     pub fn passed(&self) -> bool {
         self.checks.iter().all(|check| check.result.is_ok())
@@ -208,7 +208,7 @@ impl Report {
 }
 
 /// A table in Markdown: check, promise, passed or why not.
-impl fmt::Display for Report {
+impl fmt::Display for KitReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| check (seed {}) | promise | result |\n| --- | --- | --- |", self.seed)?;
         for Check { name, promise, result, took } in &self.checks {

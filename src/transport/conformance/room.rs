@@ -9,7 +9,7 @@ use std::{
 use super::{Attack, Hostile, Listed, Middle, Outcome, Stage};
 use crate::{
     Seed,
-    driver::{Call, CallError, Next},
+    driver::{Next, Session, SessionError},
     group::{Identity, Name, Role},
     id::{Epoch, MemberId},
     media::Stamp,
@@ -45,7 +45,7 @@ const GUEST: usize = 2;
 /// A room whose members all stand behind one middle, driven by this thread.
 struct Play<T> {
     middle: Middle,
-    calls: Vec<Call<Hostile<T>>>,
+    calls: Vec<Session<Hostile<T>>>,
     unix: UnixTime,
     invite: String,
     patience: Duration,
@@ -68,7 +68,7 @@ impl<T: Transport> Play<T> {
         let mut options = RoomOptions::new(name("room"), relays);
         (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
         let seed = rand::random();
-        let call = Call::host(member, identity(seed), options, Seed::from_bytes(&mut { seed }), unix);
+        let call = Session::create(member, identity(seed), options, Seed::from_bytes(&mut { seed }), unix);
         let mut host = block_on(call).map_err(|error| format!("no room: {error}"))?;
         let now = host.now();
         let invite = host.room_mut().invite(InviteOptions::default(), now);
@@ -90,7 +90,7 @@ impl<T: Transport> Play<T> {
         Ok(play)
     }
 
-    fn add(&mut self, call: Call<Hostile<T>>) {
+    fn add(&mut self, call: Session<Hostile<T>>) {
         self.calls.push(call);
         self.heard.push(HashSet::new());
         self.heard_in.push(None);
@@ -104,7 +104,8 @@ impl<T: Transport> Play<T> {
             let seed = rand::random();
             let invite = play.invite.parse().map_err(|error| format!("the invite: {error}"))?;
             let member = play.middle.member((stage.members)());
-            let call = Call::join(member, identity(seed), invite, Seed::from_bytes(&mut { seed }), play.unix);
+            let call =
+                Session::join(member, identity(seed), invite, Seed::from_bytes(&mut { seed }), play.unix);
             let call = block_on(call).map_err(|error| format!("cannot join: {error}"))?;
             play.add(call);
         }
@@ -112,7 +113,7 @@ impl<T: Transport> Play<T> {
         Ok(play)
     }
 
-    fn call(&mut self, place: usize) -> Result<&mut Call<Hostile<T>>, String> {
+    fn call(&mut self, place: usize) -> Result<&mut Session<Hostile<T>>, String> {
         self.calls.get_mut(place).ok_or_else(|| "nobody there".to_owned())
     }
 
@@ -162,7 +163,7 @@ impl<T: Transport> Play<T> {
                     }
                 }
                 Ok(Next::Event(_)) => {}
-                Ok(Next::Heard(heard)) => {
+                Ok(Next::Packet(heard)) => {
                     let number = number_in(&heard.packet).ok_or("something was heard that nobody sealed")?;
                     let speaker = self.said.get(&number);
                     if speaker != Some(&heard.member) {
@@ -207,10 +208,10 @@ impl<T: Transport> Play<T> {
 
     /// Why those who are there are not in one epoch with one roster.
     fn apart(&self) -> Option<String> {
-        let there = |(place, _): &(usize, &Call<Hostile<T>>)| self.present(*place);
+        let there = |(place, _): &(usize, &Session<Hostile<T>>)| self.present(*place);
         let states: Vec<_> = self.calls.iter().enumerate().filter(there).collect();
         let (_, host) = states.first()?;
-        let members = |call: &Call<Hostile<T>>| {
+        let members = |call: &Session<Hostile<T>>| {
             let mut members: Vec<MemberId> = call.room().roster().iter().map(|member| member.id).collect();
             members.sort();
             members
@@ -260,7 +261,7 @@ fn not_allowed<T: Transport>(stage: &Stage<T>) -> Outcome {
     let other = RelayName::new("another.relay.example:1").map_err(|error| error.to_string())?;
     let options = RoomOptions::new(name("room"), [other]);
     let seed = rand::random();
-    let call = Call::host(
+    let call = Session::create(
         member,
         identity(seed),
         options,
@@ -268,7 +269,7 @@ fn not_allowed<T: Transport>(stage: &Stage<T>) -> Outcome {
         UnixTime::from(SystemTime::now()),
     );
     match block_on(call) {
-        Err(CallError::RelayNotAllowed(_)) => Ok(()),
+        Err(SessionError::RelayNotAllowed(_)) => Ok(()),
         Err(error) => Err(format!("it said {error}")),
         Ok(_) => Err("it was contacted".to_owned()),
     }

@@ -61,7 +61,7 @@ use worker::{Plan, Prepared};
 /// # let _ = member;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Client {
+pub struct MoqClient {
     relay: RelayName,
     token: Option<String>,
     lane: Lane,
@@ -77,7 +77,7 @@ enum Lane {
     Streams,
 }
 
-impl Client {
+impl MoqClient {
     /// A client of the relay with this name. Not yet connected.
     ///
     /// # Errors
@@ -117,7 +117,7 @@ pub fn room_path(handle: RoomHandle) -> String {
     Place::new(handle, [0; 16]).room
 }
 
-impl Transport for Client {
+impl Transport for MoqClient {
     fn relays(&self) -> Vec<&RelayName> {
         vec![&self.relay]
     }
@@ -154,7 +154,7 @@ impl Transport for Client {
     }
 }
 
-impl fmt::Debug for Client {
+impl fmt::Debug for MoqClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Client");
         debug.field("relay", &self.relay).field("connection", &self.connection).finish_non_exhaustive()
@@ -171,7 +171,7 @@ struct Connection {
 
 impl Connection {
     /// Connects to the first of the relay's addresses that answers.
-    fn open(client: &Client, handle: RoomHandle) -> Result<Self, TransportError> {
+    fn open(client: &MoqClient, handle: RoomHandle) -> Result<Self, TransportError> {
         let address = Address::parse(&client.relay).map_err(|_| TransportError::Unreachable)?;
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let remotes = attempts::resolve(address.host_and_port)?;

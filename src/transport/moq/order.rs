@@ -14,7 +14,7 @@ pub(super) struct Lost;
 
 /// The control messages of one member: they come in any order, and go in that of their numbers.
 #[derive(Debug, Default)]
-pub(super) struct Order {
+pub(super) struct Reorder {
     /// The number of the message that comes next, once it is known.
     next: Option<u64>,
     /// Messages below this one were said before we came: they are waited for, but not missed.
@@ -26,7 +26,7 @@ pub(super) struct Order {
     since: Option<Instant>,
 }
 
-impl Order {
+impl Reorder {
     /// Takes message `number`, when the member may still be asked for those from `oldest` on.
     pub(super) fn push(
         &mut self,
@@ -132,18 +132,18 @@ const HELD: usize = 64;
 mod tests {
     use super::*;
 
-    fn all(order: &mut Order, now: Instant) -> Vec<u8> {
+    fn all(order: &mut Reorder, now: Instant) -> Vec<u8> {
         std::iter::from_fn(|| order.pop(now)).map(|message| message[0]).collect()
     }
 
-    fn push(order: &mut Order, number: u8, oldest: u64, now: Instant) {
+    fn push(order: &mut Reorder, number: u8, oldest: u64, now: Instant) {
         order.push(number.into(), oldest, Bytes::copy_from_slice(&[number]), now).unwrap();
     }
 
     #[test]
     fn messages_go_in_the_order_of_their_numbers_and_once() {
         let now = Instant::now();
-        let mut order = Order::default();
+        let mut order = Reorder::default();
         for number in [2, 0, 1, 1, 4] {
             push(&mut order, number, 0, now);
         }
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_waited_for_and_then_lost() {
         let now = Instant::now();
-        let mut order = Order::default();
+        let mut order = Reorder::default();
         push(&mut order, 0, 0, now);
         push(&mut order, 2, 0, now);
         assert_eq!(all(&mut order, now), [0]);
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn what_was_said_before_we_came_is_waited_for_but_not_missed() {
         let now = Instant::now();
-        let mut order = Order::default();
+        let mut order = Reorder::default();
         push(&mut order, 9, 6, now);
         push(&mut order, 7, 6, now);
         assert_eq!(all(&mut order, now), [0u8; 0]);
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn an_end_before_which_something_is_missing_is_a_loss() {
         let now = Instant::now();
-        let mut order = Order::default();
+        let mut order = Reorder::default();
         // Nothing was heard of it, so nothing is missed.
         assert_eq!(order.finish(9), Ok(()));
         push(&mut order, 0, 0, now);
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!((order.finish(3), order.finish(4)), (Ok(()), Err(Lost)));
         assert_eq!(order.pass_over(), Ok(()));
         // Before we came.
-        let mut order = Order::default();
+        let mut order = Reorder::default();
         push(&mut order, 5, 3, now);
         assert_eq!(all(&mut order, now), [0u8; 0]);
         assert_eq!(order.pass_over(), Ok(()));
@@ -213,12 +213,12 @@ mod tests {
     #[test]
     fn what_a_relay_invents_is_bounded() {
         let now = Instant::now();
-        let mut order = Order::default();
+        let mut order = Reorder::default();
         push(&mut order, 0, u64::MAX, now);
         assert_eq!(all(&mut order, now), [0]);
         let pushed = (0..).map(|number| order.push(u64::MAX - number, 0, Bytes::new(), now));
         assert_eq!(pushed.take_while(Result::is_ok).count(), HELD);
-        let mut order = Order::default();
+        let mut order = Reorder::default();
         order.push(u64::MAX, u64::MAX, Bytes::new(), now).unwrap();
         assert!(order.pop(now).is_some() && order.pop(now).is_none());
     }

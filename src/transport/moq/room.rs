@@ -21,7 +21,7 @@ use moq_net::{
 
 use super::{
     clock::Clock,
-    order::{Lost, Order, Window},
+    order::{Lost, Reorder, Window},
     place::{BACK, CONTROL, EXPIRY, KEPT, LATE, Lanes, MEDIA, Place},
 };
 use crate::transport::{MAX_CONTROL, MAX_MEDIA, quic::line::Line};
@@ -210,7 +210,7 @@ impl From<Lost> for End {
 }
 
 async fn hear_control(heard: Rc<Heard>, path: String) {
-    let mut order = Order::default();
+    let mut order = Reorder::default();
     let mut failures = 0;
     while heard.is_there(&path) {
         let from = order.next();
@@ -230,7 +230,7 @@ async fn hear_control(heard: Rc<Heard>, path: String) {
     heard.end(&path);
 }
 
-async fn hear_messages(heard: &Heard, path: &str, order: &mut Order) -> Result<(), End> {
+async fn hear_messages(heard: &Heard, path: &str, order: &mut Reorder) -> Result<(), End> {
     let wanted = Subscription::default().with_max_age(KEPT).with_start(order.next().map(Position::group));
     let mut track = heard.subscribe(path, CONTROL, wanted).await?;
     loop {
@@ -271,7 +271,7 @@ async fn hear_messages(heard: &Heard, path: &str, order: &mut Order) -> Result<(
 }
 
 /// Hands on what is due.
-async fn deliver_all(heard: &Heard, order: &mut Order) -> Result<(), Lost> {
+async fn deliver_all(heard: &Heard, order: &mut Reorder) -> Result<(), Lost> {
     while let Some(message) = order.pop(heard.clock.now()) {
         heard.note_held(message.len(), 0)?;
         heard.deliver(message).await;

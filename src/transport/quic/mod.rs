@@ -6,7 +6,7 @@
 //! ```
 //!
 //! QUIC is `quinn-proto` on one thread for each connection, and no async runtime. As with
-//! [`socket`](super::socket) the futures block and are ready at their first poll.
+//! [`tcp_udp`](super::tcp_udp) the futures block and are ready at their first poll.
 //!
 //! Whoever observes the connection sees that there is one, and sizes and times; handles, tokens and
 //! the lanes are inside. The relay sees what any relay sees.
@@ -59,13 +59,13 @@ use worker::{Purpose, Worker};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Client {
+pub struct QuicClient {
     relay: RelayName,
     token: Option<Token>,
     connection: Option<Connection>,
 }
 
-impl Client {
+impl QuicClient {
     /// A client of the relay with this name. Not yet connected.
     ///
     /// # Errors
@@ -85,7 +85,7 @@ impl Client {
     }
 }
 
-impl Transport for Client {
+impl Transport for QuicClient {
     fn relays(&self) -> Vec<&RelayName> {
         vec![&self.relay]
     }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     relay::wire::{self, Frames},
-    transport::{MAX_MEDIA, TransportError, attempts::Claim, socket::refused},
+    transport::{MAX_MEDIA, TransportError, attempts::Claim, tcp_udp::refused},
 };
 
 /// What a connection is for.

@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use sottovoce::codec::{Encoder, Frame};
-use sottovoce::driver::{Call, Next};
+use sottovoce::codec::{Encoder, FrameLength};
+use sottovoce::driver::{Next, Session};
 use sottovoce::group::{Identity, Invite, Name, Role};
 use sottovoce::keys::{OpenRekey, SealRekey};
 use sottovoce::media::Level;
@@ -20,7 +20,7 @@ use sottovoce::report::ModerationKey;
 use sottovoce::room::{Event, InviteOptions, Room, RoomOptions, UnixTime};
 use sottovoce::transport::{Inbound, RelayName, Transport, block_on};
 use sottovoce::{
-    Authenticity, CaptureTime, Epoch, MemberId, Opener, PacketSize, Refusal, Rekey, Seed, Stamp, Step,
+    Authenticity, CaptureTime, Epoch, MemberId, OpenError, Opener, PacketSize, Rekey, Seed, Stamp, Step,
 };
 
 use super::tap::{Tap, Traffic};
@@ -138,7 +138,7 @@ pub fn host(
 ) -> Result<Outcome, Box<dyn Error>> {
     let began = Instant::now();
     let (tap, traffic) = Tap::new(relay.clone());
-    let mut call = block_on(Call::host(tap, person.identity(), options, Seed::generate()?, unix()))?;
+    let mut call = block_on(Session::create(tap, person.identity(), options, Seed::generate()?, unix()))?;
     let now = call.now();
     let invite = call.room_mut().invite(InviteOptions::default(), now)?;
     let join = began.elapsed();
@@ -158,7 +158,7 @@ pub fn guest(
 ) -> Result<Outcome, Box<dyn Error>> {
     let began = Instant::now();
     let (tap, traffic) = Tap::new(relay.clone());
-    let mut call = block_on(Call::join(tap, person.identity(), invite, Seed::generate()?, unix()))?;
+    let mut call = block_on(Session::join(tap, person.identity(), invite, Seed::generate()?, unix()))?;
     while !matches!(block_on(call.next(began + PATIENCE))?, Next::Event(Event::Joined { .. })) {
         if began.elapsed() > PATIENCE {
             return Err("nobody answered the knock".into());
@@ -173,7 +173,7 @@ pub fn guest(
 
 /// A member at work.
 struct Member {
-    call: Call<Tap>,
+    call: Session<Tap>,
     traffic: Arc<Mutex<Traffic>>,
     encoder: Encoder,
     track: Vec<i16>,
@@ -187,7 +187,7 @@ struct Member {
 
 impl Member {
     fn new(
-        call: Call<Tap>,
+        call: Session<Tap>,
         traffic: Arc<Mutex<Traffic>>,
         person: &Person,
         join: Duration,
@@ -242,7 +242,7 @@ impl Member {
             }
             let soon = Instant::now() + Duration::from_millis(5);
             match block_on(self.call.next(tick.map_or(soon, |tick| tick.min(soon))))? {
-                Next::Heard(heard) => self.heard.push(Got {
+                Next::Packet(heard) => self.heard.push(Got {
                     from: heard.member,
                     place: (heard.epoch, heard.step, heard.counter.0),
                     at: Instant::now(),
@@ -326,7 +326,7 @@ pub fn rebel(
     let began = Instant::now();
     let (mut tap, traffic) = Tap::new(relay.clone());
     block_on(tap.connect(invite.handle()))?;
-    let mut room = Room::knock(person.identity(), invite, Seed::generate()?, began, unix())?;
+    let mut room = Room::join(person.identity(), invite, Seed::generate()?, began, unix())?;
     let mut opener = Opener::new();
     let mut join = None;
     let mut obeys = true;
@@ -398,7 +398,7 @@ fn keep(opener: &mut Opener, rekey: OpenRekey) {
 
 /// Refusals by reason, without the packets that were refused as early, held, and opened when their
 /// key came.
-fn for_good(received: u64, opened: u64, refusals: &[(Refusal, u64)]) -> BTreeMap<String, u64> {
+fn for_good(received: u64, opened: u64, refusals: &[(OpenError, u64)]) -> BTreeMap<String, u64> {
     let refused: u64 = refusals.iter().map(|(_, count)| count).sum();
     let mut held = (opened + refused).saturating_sub(received);
     let mut table = BTreeMap::new();
@@ -430,7 +430,7 @@ fn unix_ms() -> u64 {
 }
 
 /// How much audio a packet holds.
-pub const FRAME: Frame = Frame::Ms40;
+pub const FRAME: FrameLength = FrameLength::Ms40;
 /// The tick on which packets leave, speech or silence.
 pub const FRAME_TIME: Duration = Duration::from_millis(40);
 /// How much of what was heard last goes into a report.

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
-use sottovoce::transport::socket::Client;
+use sottovoce::transport::tcp_udp::TcpUdpClient;
 use sottovoce::transport::{Inbound, RelayName, RoomHandle, Transport, TransportError};
 
 /// A client that counts.
 pub struct Tap {
-    client: Client,
+    client: TcpUdpClient,
     traffic: Arc<Mutex<Traffic>>,
 }
 
@@ -30,7 +30,7 @@ impl Tap {
     /// A tap on a client of `relay`, and where its counts are to be read.
     pub fn new(relay: RelayName) -> (Self, Arc<Mutex<Traffic>>) {
         let traffic = Arc::default();
-        (Tap { client: Client::new(relay), traffic: Arc::clone(&traffic) }, traffic)
+        (Tap { client: TcpUdpClient::new(relay), traffic: Arc::clone(&traffic) }, traffic)
     }
 
     fn count(&self, change: impl FnOnce(&mut Traffic)) {

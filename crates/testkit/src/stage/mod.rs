@@ -17,8 +17,8 @@ use std::{
 use insider::Insider;
 use ring::digest::{SHA256, digest};
 use sottovoce::{
-    Authenticity, CaptureTime, Counter, Epoch, EpochSecret, EpochStart, Leaf, MemberId, Opened, Opener,
-    PacketSize, Refusal, Rekey, Schedule, SealError, Sealer, Speaker, Stamp, Step, Suite,
+    Authenticity, CaptureTime, Counter, Epoch, EpochSecret, EpochStart, Leaf, MemberId, OpenError, Opened,
+    Opener, PacketSize, Rekey, Schedule, SealError, Sealer, Speaker, Stamp, Step, Suite,
     media::{HEADROOM, Level, Loss, Notes, Proof, TAILROOM},
 };
 
@@ -222,7 +222,7 @@ impl Stage {
     }
 
     /// Opens a copy of a frame.
-    pub fn hear(&mut self, leaf: u32, frame: &[u8]) -> Result<Heard, Refusal> {
+    pub fn hear(&mut self, leaf: u32, frame: &[u8]) -> Result<Heard, OpenError> {
         self.member(leaf).open(frame)
     }
 
@@ -270,7 +270,7 @@ impl Member {
         seal_with(&mut self.sealer, packet)
     }
 
-    pub fn open(&mut self, frame: &[u8]) -> Result<Heard, Refusal> {
+    pub fn open(&mut self, frame: &[u8]) -> Result<Heard, OpenError> {
         let mut frame = frame.to_vec();
         self.opener.open(&mut frame).map(Heard::from)
     }

@@ -7,7 +7,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use sottovoce::{
-    Authenticity, Leaf, Opener, PacketSize, Refusal, SealError,
+    Authenticity, Leaf, OpenError, Opener, PacketSize, SealError,
     media::{Early, OpusPacket, Proof, capacity},
 };
 
@@ -31,10 +31,10 @@ const MAX_FRAME: usize = 1_100;
 /// its header or no key may use its counter.
 pub fn header(data: &[u8]) {
     let expected = match insider::decode(data) {
-        _ if data.len() > MAX_FRAME => Refusal::TooLarge,
-        None => Refusal::Malformed,
-        Some((_, counter, _)) if !(0x100..=0xffff).contains(&counter) => Refusal::Malformed,
-        Some(_) => Refusal::UnknownKey,
+        _ if data.len() > MAX_FRAME => OpenError::TooLarge,
+        None => OpenError::Malformed,
+        Some((_, counter, _)) if !(0x100..=0xffff).contains(&counter) => OpenError::Malformed,
+        Some(_) => OpenError::UnknownKey,
     };
     let mut frame = data.to_vec();
     assert_eq!(Opener::new().open(&mut frame), Err(expected));
@@ -147,12 +147,12 @@ pub fn insider(data: &[u8]) {
     let stamped = matches!(text, [.., 0xc2, _, _, _, _, _, _, _, notes] if notes & 0x78 == 0);
     let opus = opus::frames(&plaintext).is_some();
     let expected = match profile.authenticity {
-        _ if frame.len() > MAX_FRAME => Err(Refusal::TooLarge),
-        _ if unusable => Err(Refusal::Malformed),
-        Authenticity::Signed if !stamped || !own_key => Err(Refusal::Unsigned),
-        _ if !opus => Err(Refusal::NotOpus),
-        Authenticity::Signed if opus::padding(&plaintext) < 73 => Err(Refusal::Unsigned),
-        Authenticity::Signed if plaintext.len() != usize::from(profile.size) => Err(Refusal::WrongSize),
+        _ if frame.len() > MAX_FRAME => Err(OpenError::TooLarge),
+        _ if unusable => Err(OpenError::Malformed),
+        Authenticity::Signed if !stamped || !own_key => Err(OpenError::Unsigned),
+        _ if !opus => Err(OpenError::NotOpus),
+        Authenticity::Signed if opus::padding(&plaintext) < 73 => Err(OpenError::Unsigned),
+        Authenticity::Signed if plaintext.len() != usize::from(profile.size) => Err(OpenError::WrongSize),
         _ => Ok(plaintext),
     };
     assert_eq!(heard.clone().map(|heard| heard.packet), expected);

@@ -26,7 +26,7 @@ use super::{
 };
 use crate::relay::{
     token::{Revocation, Token},
-    wire::{self, Frames, Refusal, Ticket},
+    wire::{self, Frames, Rejection, Ticket},
 };
 
 /// A member's connection to a reference relay: control over TCP, media over UDP to the same port.
@@ -35,13 +35,13 @@ use crate::relay::{
 /// 1,024 packets wait for `receive`; beyond that packets are dropped and the relay's messages are
 /// left unread until the relay cuts the connection.
 #[derive(Debug)]
-pub struct Client {
+pub struct TcpUdpClient {
     relay: RelayName,
     token: Option<Token>,
     connection: Option<Connection>,
 }
 
-impl Client {
+impl TcpUdpClient {
     /// A client of the relay with this name, which must be `host:port`. Not yet connected.
     pub fn new(relay: RelayName) -> Self {
         Self { relay, token: None, connection: None }
@@ -57,7 +57,7 @@ impl Client {
     }
 }
 
-impl Transport for Client {
+impl Transport for TcpUdpClient {
     fn relays(&self) -> Vec<&RelayName> {
         vec![&self.relay]
     }
@@ -218,10 +218,10 @@ fn greet(mut control: &TcpStream, hello: &[u8], deadline: Instant) -> Result<Tic
     }
 }
 
-pub(super) fn refused(refusal: Refusal) -> TransportError {
+pub(super) fn refused(refusal: Rejection) -> TransportError {
     match refusal {
-        Refusal::Version | Refusal::Token => TransportError::Refused,
-        Refusal::Connections | Refusal::Rooms | Refusal::Members => TransportError::Busy,
+        Rejection::Version | Rejection::Token => TransportError::Refused,
+        Rejection::Connections | Rejection::Rooms | Rejection::Members => TransportError::Busy,
     }
 }
 

@@ -50,19 +50,19 @@ use worker::Worker;
 ///
 /// ```
 /// use sottovoce::transport::{Split, Transport, socket, webrtc};
-/// let control = socket::Client::new("relay.example:4433".parse()?);
-/// let media = webrtc::Client::new("janus:media.example:8188".parse()?)?;
+/// let control = tcp_udp::TcpUdpClient::new("relay.example:4433".parse()?);
+/// let media = janus::JanusClient::new("janus:media.example:8188".parse()?)?;
 /// let member = Split::new(control, media);
 /// assert_eq!(member.relays().len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Client {
+pub struct JanusClient {
     relay: RelayName,
     connection: Option<Connection>,
 }
 
-impl Client {
+impl JanusClient {
     /// A client of the relay with this name. Not yet connected.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Client {
     }
 }
 
-impl Transport for Client {
+impl Transport for JanusClient {
     fn relays(&self) -> Vec<&RelayName> {
         vec![&self.relay]
     }

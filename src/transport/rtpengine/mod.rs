@@ -50,19 +50,19 @@ use session::Session;
 ///
 /// ```
 /// use sottovoce::transport::{Split, Transport, rtp, socket};
-/// let control = socket::Client::new("relay.example:4433".parse()?);
-/// let media = rtp::Client::new("rtp:media.example:2223".parse()?)?;
+/// let control = tcp_udp::TcpUdpClient::new("relay.example:4433".parse()?);
+/// let media = rtpengine::RtpengineClient::new("rtp:media.example:2223".parse()?)?;
 /// let member = Split::new(control, media);
 /// assert_eq!(member.relays().len(), 2);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Client {
+pub struct RtpengineClient {
     relay: RelayName,
     connection: Option<Connection>,
 }
 
-impl Client {
+impl RtpengineClient {
     /// A client of the relay with this name. Not yet connected.
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Client {
     }
 }
 
-impl Transport for Client {
+impl Transport for RtpengineClient {
     fn relays(&self) -> Vec<&RelayName> {
         vec![&self.relay]
     }
@@ -313,7 +313,7 @@ mod tests {
             ("rtp:relay.example:0", false),
             ("rtp:relay.example:65536", false),
         ] {
-            assert_eq!(Client::new(name.parse().unwrap()).is_ok(), valid, "{name}");
+            assert_eq!(RtpengineClient::new(name.parse().unwrap()).is_ok(), valid, "{name}");
         }
     }
 }

@@ -13,7 +13,8 @@ use std::{
 
 use bytes::Bytes;
 use sottovoce::transport::{
-    Inbound, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on, rtp::Client,
+    Inbound, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
+    rtpengine::RtpengineClient,
 };
 use sottovoce_testkit::rtpengine::Rtpengine;
 
@@ -23,13 +24,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Long enough for a packet that should not come to come.
 const MOMENT: Duration = Duration::from_millis(150);
 
-fn member(relay: &RelayName) -> Client {
-    let mut client = Client::new(relay.clone()).unwrap();
+fn member(relay: &RelayName) -> RtpengineClient {
+    let mut client = RtpengineClient::new(relay.clone()).unwrap();
     block_on(client.connect(ROOM)).unwrap();
     client
 }
 
-fn next(member: &mut Client, patience: Duration) -> Result<Inbound, TransportError> {
+fn next(member: &mut RtpengineClient, patience: Duration) -> Result<Inbound, TransportError> {
     block_on(member.receive(Instant::now() + patience))
 }
 
@@ -38,7 +39,7 @@ fn packet(bytes: &'static [u8]) -> Result<Inbound, TransportError> {
 }
 
 /// Everybody in turn speaks until all others have heard it.
-fn all_hear_all(members: &mut [Client]) {
+fn all_hear_all(members: &mut [RtpengineClient]) {
     for speaker in 0..members.len() {
         let said = Ok(Inbound::Media(vec![0xb9, speaker as u8].into()));
         let mut deaf: Vec<usize> = (0..members.len()).filter(|other| *other != speaker).collect();
@@ -63,7 +64,7 @@ fn all_hear_all(members: &mut [Client]) {
     }
 }
 
-fn drain(member: &mut Client) {
+fn drain(member: &mut RtpengineClient) {
     while next(member, MOMENT) != Ok(Inbound::Idle) {}
 }
 
@@ -73,7 +74,7 @@ fn drain(member: &mut Client) {
 #[test]
 fn speakers_who_begin_at_the_same_time_all_find_a_slot_and_each_other() {
     let Some(relay) = Rtpengine::start() else { return };
-    let mut members: Vec<Client> = (0..6).map(|_| member(&relay.name())).collect();
+    let mut members: Vec<RtpengineClient> = (0..6).map(|_| member(&relay.name())).collect();
     // All want the lowest slot in the same instant.
     for member in &mut members {
         member.send_media(b"\xb9begin").unwrap();
@@ -178,8 +179,8 @@ impl Pretender {
         Self { address, asked, stop, thread: Some(thread) }
     }
 
-    fn connect(&self) -> Result<Client, TransportError> {
-        let mut client = Client::new(format!("rtp:{}", self.address).parse().unwrap()).unwrap();
+    fn connect(&self) -> Result<RtpengineClient, TransportError> {
+        let mut client = RtpengineClient::new(format!("rtp:{}", self.address).parse().unwrap()).unwrap();
         block_on(client.connect(ROOM)).map(|()| client)
     }
 }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use sottovoce::transport::{Inbound, RoomHandle, Transport, TransportError, block_on, webrtc::Client};
+use sottovoce::transport::{Inbound, RoomHandle, Transport, TransportError, block_on, janus::JanusClient};
 use tungstenite::{
     Message, WebSocket, accept_hdr,
     handshake::server::{Request, Response},
@@ -92,12 +92,12 @@ fn say(socket: &mut WebSocket<TcpStream>, value: Value) {
     let _ = socket.send(Message::text(value.to_string()));
 }
 
-fn connect(address: SocketAddr) -> Result<Client, TransportError> {
-    let mut client = Client::new(format!("janus:{address}").parse().unwrap()).unwrap();
+fn connect(address: SocketAddr) -> Result<JanusClient, TransportError> {
+    let mut client = JanusClient::new(format!("janus:{address}").parse().unwrap()).unwrap();
     block_on(client.connect(ROOM)).map(|()| client)
 }
 
-fn next(member: &mut Client, patience: Duration) -> Result<Inbound, TransportError> {
+fn next(member: &mut JanusClient, patience: Duration) -> Result<Inbound, TransportError> {
     block_on(member.receive(Instant::now() + patience))
 }
 
@@ -351,7 +351,7 @@ fn offers_and_datagrams_that_make_no_sense_end_nothing() {
             String::from_utf8_lossy(&bytes).into_owned()
         }
     };
-    let mut members: Vec<Client> = {
+    let mut members: Vec<JanusClient> = {
         let address = offers(sdp);
         (0..40).map(|_| connect(address).unwrap()).collect()
     };

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use sottovoce::transport::{
     Inbound, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
-    webrtc::{Client, Pin},
+    janus::{JanusClient, Pin},
 };
 use sottovoce_testkit::janus::Janus;
 
@@ -19,18 +19,18 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Long enough for a packet that should not come to come.
 const MOMENT: Duration = Duration::from_millis(200);
 
-fn member(relay: &RelayName) -> Client {
-    let mut client = Client::new(relay.clone()).unwrap();
+fn member(relay: &RelayName) -> JanusClient {
+    let mut client = JanusClient::new(relay.clone()).unwrap();
     block_on(client.connect(ROOM)).unwrap();
     client
 }
 
-fn next(member: &mut Client, patience: Duration) -> Result<Inbound, TransportError> {
+fn next(member: &mut JanusClient, patience: Duration) -> Result<Inbound, TransportError> {
     block_on(member.receive(Instant::now() + patience))
 }
 
 /// One speaks until these all have heard it.
-fn hear(speaker: &mut Client, listeners: &mut [&mut Client], packet: &[u8]) {
+fn hear(speaker: &mut JanusClient, listeners: &mut [&mut JanusClient], packet: &[u8]) {
     let said = Ok(Inbound::Media(Bytes::copy_from_slice(packet)));
     let mut deaf: Vec<_> = (0..listeners.len()).collect();
     let deadline = Instant::now() + PATIENCE;
@@ -53,16 +53,16 @@ fn hear(speaker: &mut Client, listeners: &mut [&mut Client], packet: &[u8]) {
     }
 }
 
-fn drain(member: &mut Client) {
+fn drain(member: &mut JanusClient) {
     while next(member, MOMENT) != Ok(Inbound::Idle) {}
 }
 
 /// Everybody in turn speaks until all others have heard it.
-fn all_hear_all(members: &mut [Client]) {
+fn all_hear_all(members: &mut [JanusClient]) {
     for speaker in 0..members.len() {
         let (before, rest) = members.split_at_mut(speaker);
         let (one, after) = rest.split_first_mut().unwrap();
-        let mut others: Vec<&mut Client> = before.iter_mut().chain(after).collect();
+        let mut others: Vec<&mut JanusClient> = before.iter_mut().chain(after).collect();
         hear(one, &mut others, &[0xb9, speaker as u8]);
     }
     members.iter_mut().for_each(drain);
@@ -71,7 +71,7 @@ fn all_hear_all(members: &mut [Client]) {
 #[test]
 fn sealed_packets_reach_every_other_member_once_as_they_are_and_never_the_sender() {
     let Some(relay) = Janus::start() else { return };
-    let mut members: Vec<Client> = (0..4).map(|_| member(&relay.name())).collect();
+    let mut members: Vec<JanusClient> = (0..4).map(|_| member(&relay.name())).collect();
     all_hear_all(&mut members);
     let (ada, others) = members.split_first_mut().unwrap();
     // Every first byte that an Opus packet could have, and what no Opus packet looks like.
@@ -104,7 +104,7 @@ fn sealed_packets_reach_every_other_member_once_as_they_are_and_never_the_sender
 #[test]
 fn whoever_comes_late_hears_those_who_speak_already_and_is_heard() {
     let Some(relay) = Janus::start() else { return };
-    let mut members: Vec<Client> = (0..2).map(|_| member(&relay.name())).collect();
+    let mut members: Vec<JanusClient> = (0..2).map(|_| member(&relay.name())).collect();
     all_hear_all(&mut members);
     let mut late = member(&relay.name());
     for speaker in 0..2u8 {
@@ -150,7 +150,7 @@ fn who_only_listens_is_published_nowhere_and_a_room_ends_with_its_last_member() 
     assert_eq!(missing(relay.log()), 2, "it was not ended");
     drop(ada);
     // Other rooms have other names.
-    let mut other = Client::new(relay.name()).unwrap();
+    let mut other = JanusClient::new(relay.name()).unwrap();
     block_on(other.connect(RoomHandle::from_bytes([2; 16]))).unwrap();
     let rooms: HashSet<String> = relay
         .log()
@@ -175,7 +175,7 @@ fn members_who_come_and_go_at_the_same_time_end_in_one_room() {
                 thread::spawn(move || member(&name))
             })
             .collect();
-        let mut members: Vec<Client> = coming.into_iter().map(|one| one.join().unwrap()).collect();
+        let mut members: Vec<JanusClient> = coming.into_iter().map(|one| one.join().unwrap()).collect();
         all_hear_all(&mut members);
         // Those who leave find it empty, and end it under those who come.
         drop(members);
@@ -189,7 +189,7 @@ fn over_tls_the_relay_is_who_has_the_certificate_and_nobody_else() {
     hear(&mut ada, &mut [&mut ben], b"\xb9over TLS");
     hear(&mut ben, &mut [&mut ada], b"\xb9and back");
     let connect = |name: String| {
-        let mut client = Client::new(name.parse().unwrap()).unwrap();
+        let mut client = JanusClient::new(name.parse().unwrap()).unwrap();
         block_on(client.connect(ROOM))
     };
     let other = Pin::of(b"another certificate");
