@@ -58,6 +58,8 @@ pub mod report;
 pub mod room;
 #[cfg(feature = "room")]
 pub mod store;
+#[cfg(feature = "stage")]
+pub mod stage;
 #[cfg(all(feature = "room", feature = "testkit"))]
 #[doc(hidden)]
 pub mod testkit;

@@ -24,6 +24,12 @@ impl RoomCode {
         let content = Writer::new().vec8(group_id).vec8(authenticator).bytes(&identities.concat()).finish();
         Self(digits(b"sottovoce 1 room code", &content))
     }
+
+    /// From what all who hear one hall epoch share (`spec/stage.md`, H14).
+    #[cfg(feature = "stage")]
+    pub(crate) fn of_hall(group_id: &[u8; 32], authenticator: &[u8; 32]) -> Self {
+        Self(digits(b"sottovoce 2 hall code", &[*group_id, *authenticator].concat()))
+    }
 }
 
 /// Sixty digits that two people share for as long as both keep their identities.

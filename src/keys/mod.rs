@@ -13,6 +13,8 @@ pub(crate) mod aead;
 pub(crate) mod derive;
 pub(crate) mod ed25519;
 pub(crate) mod frame;
+#[cfg(feature = "stage")]
+pub(crate) mod hall;
 mod hmac256;
 pub(crate) mod keyring;
 pub(crate) mod kid;

@@ -84,28 +84,28 @@ pub struct Speaker {
 /// yields to the sealer and the opener, in order. Dropping it wipes the chain; keys that were
 /// handed over live on in the sealer and the opener.
 pub struct Schedule {
-    suite: Suite,
-    authenticity: Authenticity,
-    packet_size: PacketSize,
-    group_id: Vec<u8>,
-    epoch: Epoch,
-    authenticator: Vec<u8>,
-    own_leaf: Leaf,
-    context: [u8; 32],
-    leaves: Vec<Leaf>,
-    muted: bool,
-    signer: Option<Arc<Signer>>,
+    pub(super) suite: Suite,
+    pub(super) authenticity: Authenticity,
+    pub(super) packet_size: PacketSize,
+    pub(super) group_id: Vec<u8>,
+    pub(super) epoch: Epoch,
+    pub(super) authenticator: Vec<u8>,
+    pub(super) own_leaf: Leaf,
+    pub(super) context: [u8; 32],
+    pub(super) leaves: Vec<Leaf>,
+    pub(super) muted: bool,
+    pub(super) signer: Option<Arc<Signer>>,
 
-    began: Instant,
-    step: Step,
+    pub(super) began: Instant,
+    pub(super) step: Step,
     /// The base key of the step after the one that was built last.
-    base_key: Secret,
+    pub(super) base_key: Secret,
     /// Our own key of the step after this one, if we may speak.
-    next_key: Option<Box<SealKey>>,
-    retire_steps_at: Option<Instant>,
-    retire_epoch_at: Option<Instant>,
-    exhausted: bool,
-    rekeys: VecDeque<Rekey>,
+    pub(super) next_key: Option<Box<SealKey>>,
+    pub(super) retire_steps_at: Option<Instant>,
+    pub(super) retire_epoch_at: Option<Instant>,
+    pub(super) exhausted: bool,
+    pub(super) rekeys: VecDeque<Rekey>,
 }
 
 impl Schedule {
@@ -326,7 +326,7 @@ impl Schedule {
     }
 
     /// Makes the keys of `step`, whose base key this holds, and moves on to the next base key.
-    fn build_step(&mut self, step: Step) -> Result<(Box<StepRing>, Option<Box<SealKey>>), ScheduleError> {
+    pub(super) fn build_step(&mut self, step: Step) -> Result<(Box<StepRing>, Option<Box<SealKey>>), ScheduleError> {
         let secret = StepSecret::new(self.suite, &self.base_key);
         self.base_key = secret.ratchet();
         let table = Table::build(&secret.kid_mac(), step, self.leaves.iter().copied());
@@ -348,7 +348,7 @@ impl Schedule {
         Ok((Box::new(StepRing::new(step, secret, table, slots, own)), key))
     }
 
-    fn sender(&self, speaker: &Speaker) -> Sender {
+    pub(super) fn sender(&self, speaker: &Speaker) -> Sender {
         let standing = match self.authenticity {
             _ if speaker.leaf == self.own_leaf => Standing::Own,
             Authenticity::Signed => Standing::Unannounced,
@@ -402,14 +402,14 @@ impl fmt::Display for ScheduleError {
 
 impl std::error::Error for ScheduleError {}
 
-fn seal(key: Option<Box<SealKey>>) -> Rekey {
+pub(super) fn seal(key: Option<Box<SealKey>>) -> Rekey {
     Rekey::Seal(match key {
         Some(key) => SealRekey(SealChange::Key(key)),
         None => SealRekey::stop(SilenceReason::NotASpeaker),
     })
 }
 
-fn open(change: OpenChange) -> Rekey {
+pub(super) fn open(change: OpenChange) -> Rekey {
     Rekey::Open(OpenRekey(change))
 }
 

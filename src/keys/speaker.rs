@@ -36,6 +36,16 @@ impl Signer {
         Self { pair, public, context }
     }
 
+    /// The same for a place whose context is known already (`spec/stage.md`, H13).
+    #[cfg(feature = "stage")]
+    pub(crate) fn in_context(seed: &[u8; 32], context: &[u8; 32], leaf: Leaf) -> Self {
+        let pair = pair(seed);
+        let mut public = [0; 32];
+        public.copy_from_slice(pair.public_key().as_ref());
+        scrub_stack::<DEEP>();
+        Self { pair, public, context: speaker_context_of(context, leaf.0, &public) }
+    }
+
     pub(crate) fn sign(&self, message: &[u8; FRAME_MESSAGE]) -> [u8; SIGNATURE] {
         let mut signature = [0; SIGNATURE];
         signature.copy_from_slice(self.pair.sign(message).as_ref());

@@ -34,6 +34,12 @@ pub(crate) enum Purpose {
     Knock,
     Show,
     Answer,
+    /// A listener's, at the door of a porter (`spec/stage.md`, H8).
+    #[cfg(feature = "stage")]
+    HallKnock,
+    /// A porter's, to the one-use key of a listener.
+    #[cfg(feature = "stage")]
+    HallAnswer,
 }
 
 /// A sealed message with the encapsulation of its key.
@@ -111,6 +117,10 @@ impl Purpose {
             Self::Knock => b"sottovoce 2 knock",
             Self::Show => b"sottovoce 2 show",
             Self::Answer => b"sottovoce 2 answer",
+            #[cfg(feature = "stage")]
+            Self::HallKnock => b"sottovoce 2 hall knock",
+            #[cfg(feature = "stage")]
+            Self::HallAnswer => b"sottovoce 2 hall answer",
         }
     }
 }

@@ -118,6 +118,8 @@ impl Seat {
                     self.doors_heard.insert(id, door);
                 }
             }
+            #[cfg(feature = "stage")]
+            Saying::Hall(bytes) => out.hear_hall(super::hall::Said { from: id, key, leaf: from, bytes }),
         }
         Ok(Outcome::Stays)
     }

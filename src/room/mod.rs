@@ -59,6 +59,8 @@ mod entering;
 mod error;
 mod event;
 mod freshness;
+#[cfg(feature = "stage")]
+pub(crate) mod hall;
 mod hearing;
 mod heartbeats;
 mod held;

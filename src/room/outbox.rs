@@ -47,6 +47,9 @@ pub(super) struct Outbox {
     pub(super) petitions: super::bounded::Recent<u64, 1_024>,
     /// The newest of these times.
     newest_made_ms: u64,
+    /// What others said about the hall, by whom.
+    #[cfg(feature = "stage")]
+    pub(super) hall: VecDeque<super::hall::Said>,
     /// The KeyPackages that doors passed on lately, for whoever plays a hostile member.
     #[cfg(feature = "testkit")]
     pub(super) overheard: Vec<Vec<u8>>,
@@ -77,6 +80,8 @@ impl Outbox {
             stamped_ms: 0,
             petitions: Default::default(),
             newest_made_ms: 0,
+            #[cfg(feature = "stage")]
+            hall: VecDeque::new(),
             #[cfg(feature = "testkit")]
             overheard: Vec::new(),
         }

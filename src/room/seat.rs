@@ -32,7 +32,7 @@ use crate::{
     defence::{Defence, holds},
     group::Member,
     id::{Leaf, MemberId},
-    keys::{Rekey, Schedule},
+    keys::{Rekey, Schedule, secret::Secret},
     law::{LiveSet, StatementId},
     mls::{Failure, Group, Incoming, ProcessError, Staged},
     wire::{
@@ -161,7 +161,8 @@ impl Seat {
         }
         match self.group.process(&bytes) {
             Ok(Incoming::Application { from, bytes }) => {
-                let saying = Saying::decode(&bytes).map_err(|_| ControlError::Malformed)?;
+                let bytes = Secret::wrap(bytes);
+                let saying = Saying::decode(bytes.bytes()).map_err(|_| ControlError::Malformed)?;
                 self.hear_saying(out, memory, from, saying, now)
             }
             Ok(Incoming::Commit { staged, .. }) => {
@@ -412,7 +413,11 @@ impl Seat {
     /// Says something to everybody in this epoch. What cannot be sent is said again by who needs
     /// it.
     pub(super) fn say(&mut self, out: &mut Outbox, saying: &Saying) {
-        match self.group.seal(&saying.encode()) {
+        self.say_bytes(out, &saying.encode());
+    }
+
+    pub(super) fn say_bytes(&mut self, out: &mut Outbox, saying: &[u8]) {
+        match self.group.seal(saying) {
             Ok(message) => {
                 if out.send(&crate::wire::message::Message::Mls(message)).is_err() {
                     self.fault.get_or_insert_with(|| Failure::of("a message is too long"));

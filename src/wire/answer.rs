@@ -242,7 +242,7 @@ pub enum RefuseReason {
 }
 
 impl RefuseReason {
-    fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Declined => 0,
             Self::Expired => 1,
@@ -256,7 +256,7 @@ impl RefuseReason {
         }
     }
 
-    fn from_code(code: u8) -> Result<Self, Malformed> {
+    pub(crate) fn from_code(code: u8) -> Result<Self, Malformed> {
         Ok(match code {
             0 => Self::Declined,
             1 => Self::Expired,

@@ -46,6 +46,9 @@ pub(crate) enum Saying {
     Badge(Signed<Badge>),
     /// Somebody of rank says where newcomers may knock.
     Door(Signed<Door>),
+    /// Something about the hall of a stage room (`spec/stage.md`, 6.2).
+    #[cfg(feature = "stage")]
+    Hall(Hidden),
 }
 
 impl Saying {
@@ -67,6 +70,8 @@ impl Saying {
             Self::AnswerKey { answer_key } => out.u8(8).bytes(answer_key),
             Self::Badge(badge) => badge.write(out.u8(9)),
             Self::Door(door) => door.write(out.u8(10)),
+            #[cfg(feature = "stage")]
+            Self::Hall(said) => out.u8(11).vec16(said.0.bytes()),
         }
         .finish()
     }
@@ -84,10 +89,38 @@ impl Saying {
             8 => Self::AnswerKey { answer_key: reader.array()? },
             9 => Self::Badge(Signed::read(&mut reader)?),
             10 => Self::Door(Signed::read(&mut reader)?),
+            #[cfg(feature = "stage")]
+            11 => {
+                let said = reader.vec16(MAX_HALL)?;
+                let copy = |out: &mut [u8]| out.copy_from_slice(said);
+                Self::Hall(Hidden(crate::keys::secret::Secret::filled(said.len(), copy).into()))
+            }
             _ => return Err(Malformed),
         };
         reader.finish()?;
         Ok(saying)
+    }
+}
+
+/// Bytes that are secret: shared and never copied, and not printed.
+#[cfg(feature = "stage")]
+#[derive(Clone)]
+pub(crate) struct Hidden(pub(crate) std::sync::Arc<crate::keys::secret::Secret>);
+
+#[cfg(feature = "stage")]
+impl PartialEq for Hidden {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.bytes() == other.0.bytes()
+    }
+}
+
+#[cfg(feature = "stage")]
+impl Eq for Hidden {}
+
+#[cfg(feature = "stage")]
+impl std::fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hidden(..)")
     }
 }
 
@@ -113,6 +146,9 @@ fn read_leaves(reader: &mut Reader<'_>) -> Result<Vec<Leaf>, Malformed> {
 
 /// Statements that one saying asks for.
 pub(crate) const MAX_ASKED: usize = 256;
+/// Bytes of a saying about the hall: a programme of 64 cards and a turn.
+#[cfg(feature = "stage")]
+const MAX_HALL: usize = 32_768;
 /// Leaves whose speaker keys one saying asks for: as many as a room has members.
 pub(crate) const MAX_MISSING: usize = 1_000;
 

@@ -1,0 +1,59 @@
+//! Where messages of a hall go (`spec/stage.md`, section 4).
+
+use crate::{
+    keys::{derive::hkdf_sha256, secret::Secret},
+    transport::RoomHandle,
+    wire::envelope::LaneKey,
+};
+
+/// A lane of a hall. Relays know each by a handle that says nothing.
+///
+/// | lane | who sends | who receives |
+/// | --- | --- | --- |
+/// | doors | the audience, and who comes in | porters |
+/// | foyer | porters | who comes in |
+/// | hall | porters | the audience |
+/// | cell | its porter | up to 32 listeners |
+/// | own | porters | one listener |
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// From the audience to all porters.
+    Doors,
+    /// From porters to those who come in.
+    Foyer,
+    /// From porters to the whole audience.
+    Hall,
+    /// From one porter to one of its cells.
+    Cell {
+        /// The name of the porter's door.
+        porter: [u8; 16],
+        /// The number of the cell.
+        cell: u32,
+    },
+    /// To one listener, which chose the number.
+    Own([u8; 16]),
+}
+
+/// The key of a hall's lanes. Wiped on drop.
+pub(super) struct HallKey(pub(super) Secret);
+
+impl HallKey {
+    pub(super) fn of(lane: &LaneKey) -> Self {
+        let label: [&[u8]; 1] = [b"sottovoce 2 hall lane"];
+        Self(Secret::filled(32, |out| hkdf_sha256(&[], lane.bytes(), &label, out)))
+    }
+
+    /// What relays call a lane.
+    pub(super) fn handle(&self, lane: Lane) -> RoomHandle {
+        let place: Vec<u8> = match lane {
+            Lane::Doors => vec![0],
+            Lane::Foyer => vec![1],
+            Lane::Hall => vec![2],
+            Lane::Cell { porter, cell } => [&[3][..], &porter, &cell.to_be_bytes()].concat(),
+            Lane::Own(number) => [&[4][..], &number].concat(),
+        };
+        let mut handle = [0; 16];
+        hkdf_sha256(&[], self.0.bytes(), &[b"sottovoce 2 hall handle", &place], &mut handle);
+        RoomHandle::from_bytes(handle)
+    }
+}

@@ -1,0 +1,581 @@
+//! Somebody in the audience (`spec/stage.md`, section 3).
+//!
+//! ```text
+//!            handle_control(lane, bytes, now)        poll_transmit  > doors lane
+//! relay >    handle_timeout(now)        > Listener > poll_rekey     > Opener
+//! app   >    set_hand, leave                         poll_event     > app
+//! ```
+
+mod doorways;
+mod joining;
+mod place;
+
+use std::{
+    borrow::Borrow,
+    collections::VecDeque,
+    fmt,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+
+use self::{
+    doorways::Doorways,
+    joining::{Joining, ONE_USE, one_use, open_answer, random_within},
+    place::Place,
+};
+use super::{
+    card::Programme,
+    chain::Clock,
+    envelope::{self, Use},
+    error::{AudienceError, HallError},
+    event::{HallSpeaker, ListenerEvent, Over},
+    lane::{HallKey, Lane},
+    tuner::Tuner,
+    wire::{Admitted, AnswerContent, Asked, Down, Message, Page, Sealed, Up},
+};
+use crate::{
+    Seed,
+    group::{Identity, Invite, RoomCode},
+    id::Epoch,
+    keys::{OpenRekey, secret::Secret},
+    law::Terms,
+    media::Authenticity,
+    random::Generator,
+    transport::RoomHandle,
+    wire::{answer::RefuseReason, invite::UnixTime},
+};
+
+/// One listener of a stage room.
+///
+/// Sans-IO: give it what comes on its [`lanes`](Self::lanes), and time; poll what leaves. Dropping
+/// it wipes its keys; the opener keeps its own until it is dropped.
+pub struct Listener {
+    identity: Identity,
+    invite: Invite,
+    key: HallKey,
+    rng: Generator,
+    unix_ms: u64,
+    unix_at: Instant,
+    own_lane: [u8; 16],
+    doors: Doorways,
+    /// Programmes that came before we knew whether they are named: the last one.
+    early: Option<Programme>,
+    joining: Option<Joining>,
+    place: Option<Box<Place>>,
+    over: bool,
+    entered: bool,
+    attended: bool,
+    hand: bool,
+    out: VecDeque<Bytes>,
+    events: VecDeque<ListenerEvent>,
+    rekeys: VecDeque<OpenRekey>,
+    speakers: u64,
+    began: Instant,
+}
+
+impl Listener {
+    /// Asks to hear a stage room. `seed` is fresh; `now` and `unix` are one moment by two clocks.
+    ///
+    /// # Errors
+    /// [`HallError::Expired`] for an invite that is.
+    pub fn join(
+        identity: impl Borrow<Identity>,
+        invite: Invite,
+        seed: Seed,
+        now: Instant,
+        unix: UnixTime,
+    ) -> Result<Self, HallError> {
+        if unix >= invite.expires {
+            return Err(HallError::Expired);
+        }
+        let mut rng = Generator::new(seed);
+        let own_lane = rng.array();
+        let joining = Joining::new(None, Duration::ZERO, &mut rng, now);
+        Ok(Self {
+            identity: identity.borrow().copy(),
+            key: HallKey::of(&invite.lane),
+            doors: Doorways::new(&invite),
+            invite,
+            rng,
+            unix_ms: unix.0.saturating_mul(1_000),
+            unix_at: now,
+            own_lane,
+            early: None,
+            joining: Some(joining),
+            place: None,
+            over: false,
+            entered: false,
+            attended: true,
+            hand: false,
+            out: VecDeque::new(),
+            events: VecDeque::new(),
+            rekeys: VecDeque::new(),
+            speakers: 0,
+            began: now,
+        })
+    }
+
+    /// Takes a message that came on one of our lanes.
+    ///
+    /// # Errors
+    /// [`AudienceError`] says why it did nothing.
+    pub fn handle_control(&mut self, lane: Lane, bytes: &[u8], now: Instant) -> Result<(), AudienceError> {
+        if self.over {
+            return Err(AudienceError::Over);
+        }
+        let taken = self.take(lane, bytes, now);
+        self.tend(now);
+        taken
+    }
+
+    /// Does what is due at `now`.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if !self.over {
+            self.tend(now);
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.over {
+            return None;
+        }
+        let joining = self.joining.as_ref().map(Joining::poll_timeout);
+        let place = self.place.as_ref().map(|place| place.poll_timeout().min(self.asks_at(place)));
+        let beats = self.attended.then(|| self.beat_heard() + UNATTENDED);
+        [joining, place, beats].into_iter().flatten().min()
+    }
+
+    /// The next message for [`Lane::Doors`].
+    pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        self.out.pop_front()
+    }
+
+    /// The next change of keys for the opener, in order.
+    pub fn poll_rekey(&mut self) -> Option<OpenRekey> {
+        self.rekeys.pop_front()
+    }
+
+    /// The next thing to tell the user.
+    pub fn poll_event(&mut self) -> Option<ListenerEvent> {
+        self.events.pop_front()
+    }
+
+    /// The lanes that we receive.
+    pub fn lanes(&self) -> impl Iterator<Item = Lane> + '_ {
+        let place = self.place.as_ref().map(|place| Lane::Cell { porter: place.porter, cell: place.cell });
+        let foyer = self.joining.as_ref().map(|_| Lane::Foyer);
+        let all = [Some(Lane::Own(self.own_lane)), Some(Lane::Hall), place, foyer];
+        all.into_iter().flatten().filter(|_| !self.over)
+    }
+
+    /// What the relay calls a lane of this hall.
+    pub fn handle(&self, lane: Lane) -> RoomHandle {
+        self.key.handle(lane)
+    }
+
+    /// Raises our hand, or takes it down.
+    ///
+    /// # Errors
+    /// [`AudienceError::NotSeated`] until we are in.
+    pub fn set_hand(&mut self, up: bool, now: Instant) -> Result<(), AudienceError> {
+        self.ask(Asked::Hand(up), now)?;
+        self.hand = up;
+        Ok(())
+    }
+
+    /// Asks for a page of who listens by our porter.
+    ///
+    /// # Errors
+    /// [`AudienceError::NotSeated`] until we are in.
+    pub fn ask_page(&mut self, number: u32, now: Instant) -> Result<(), AudienceError> {
+        self.ask(Asked::Page(number), now)?;
+        if let Some(place) = &mut self.place {
+            place.page = Some(number);
+        }
+        Ok(())
+    }
+
+    /// Goes. What is to be sent still, [`poll_transmit`](Self::poll_transmit) has.
+    pub fn leave(&mut self, now: Instant) {
+        if !self.over {
+            let _ = self.ask(Asked::Leave, now);
+            self.end(Over::Left);
+        }
+    }
+
+    /// How many listen, as far as porters said.
+    pub fn audience(&self) -> u32 {
+        let beats = self.doors.iter().filter_map(|known| known.beat.as_ref());
+        beats.map(|(beat, _)| beat.listeners).fold(0, u32::saturating_add)
+    }
+
+    /// Who may be heard.
+    pub fn speakers(&self) -> Vec<HallSpeaker> {
+        let speakers = self.place.iter().flat_map(|place| place.speakers());
+        speakers.map(|(id, name, leaf)| HallSpeaker { id, name: name.clone(), leaf }).collect()
+    }
+
+    /// The digits that are the same for everybody who hears this hall epoch.
+    pub fn code(&self) -> Option<RoomCode> {
+        let name = self.place.as_ref()?.tuner.present()?;
+        Some(RoomCode::of_hall(&self.invite.group_id, &name.authenticator))
+    }
+
+    /// The hall epoch that is opened.
+    pub fn epoch(&self) -> Option<Epoch> {
+        Some(Epoch(self.place.as_ref()?.tuner.present()?.n))
+    }
+
+    /// How often a cell or a porter said what nobody of rank has signed.
+    pub fn violations(&self) -> u32 {
+        self.place.as_ref().map_or(0, |place| place.violations)
+    }
+
+    fn take(&mut self, lane: Lane, bytes: &[u8], now: Instant) -> Result<(), AudienceError> {
+        match lane {
+            Lane::Doors => Err(AudienceError::Lane),
+            Lane::Own(number) if number == self.own_lane => self.take_own(bytes, now),
+            Lane::Cell { porter, cell } => {
+                let ours = self.place.as_mut().filter(|place| place.porter == porter && place.cell == cell);
+                let place = ours.ok_or(AudienceError::Lane)?;
+                if let Some(taken) = place.hear_cell(bytes, now) {
+                    return taken;
+                }
+                match open(&self.key, bytes)? {
+                    Message::Bundle(bundle) => place.hear_bundle(&bundle, now),
+                    _ => Err(AudienceError::Lane),
+                }
+            }
+            Lane::Hall | Lane::Foyer => match open(&self.key, bytes)? {
+                Message::Door(door) => self.doors.hear_door(door, now),
+                Message::Chain(tables) => self.doors.hear_chain(&tables, now),
+                Message::Beat(beat) => {
+                    self.doors.hear_beat(beat.clone(), now)?;
+                    if let Some(place) = &mut self.place {
+                        place.hear_beat(&beat, now);
+                        self.take_early(now);
+                    }
+                    Ok(())
+                }
+                Message::Programme(programme) => self.hear_programme(programme, now),
+                _ => Err(AudienceError::Lane),
+            },
+            Lane::Own(_) => Err(AudienceError::Lane),
+        }
+    }
+
+    fn take_own(&mut self, bytes: &[u8], now: Instant) -> Result<(), AudienceError> {
+        let down = self.place.as_ref().and_then(|place| place.pair.open(Use::Down, bytes));
+        if let Some(content) = down {
+            let down = Down::decode(content.bytes()).map_err(|_| AudienceError::Malformed)?;
+            return self.hear_down(down, now);
+        }
+        match open(&self.key, bytes)? {
+            Message::Answer(answer) => self.hear_answer(answer, now),
+            Message::Programme(programme) => self.hear_programme(programme, now),
+            _ => Err(AudienceError::Lane),
+        }
+    }
+
+    fn hear_programme(&mut self, programme: Programme, now: Instant) -> Result<(), AudienceError> {
+        self.early = Some(programme);
+        if self.place.is_some() { self.take_early(now) } else { Ok(()) }
+    }
+
+    /// A programme counts once somebody of rank has named it.
+    fn take_early(&mut self, now: Instant) -> Result<(), AudienceError> {
+        let Some(place) = &mut self.place else { return Ok(()) };
+        let Some(programme) = self.early.take() else { return Ok(()) };
+        match place.hear_programme(programme.clone(), now) {
+            Err(AudienceError::Repeated) => {
+                self.early = Some(programme);
+                Ok(())
+            }
+            taken => taken,
+        }
+    }
+
+    fn hear_answer(&mut self, answer: Sealed, now: Instant) -> Result<(), AudienceError> {
+        let joining = self.joining.as_mut().ok_or(AudienceError::Repeated)?;
+        let opened = joining.hear(answer, &self.invite.group_id);
+        let (porter, asked_at, content) = opened.ok_or(AudienceError::Undecryptable)?;
+        match content {
+            AnswerContent::Admitted(admitted) => self.enter(*admitted, porter, asked_at, now),
+            AnswerContent::Waiting => {
+                self.events.push_back(ListenerEvent::Waiting);
+                Ok(())
+            }
+            AnswerContent::Refused(reason) => {
+                if let Some(known) = self.doors.get_mut(&porter) {
+                    known.refused = Some(reason);
+                }
+                self.end_if_refused(reason, now);
+                Ok(())
+            }
+            AnswerContent::Fresh { .. } => Err(AudienceError::Malformed),
+        }
+    }
+
+    /// All doors that we know have refused us, and others have had time to show themselves.
+    fn end_if_refused(&mut self, reason: RefuseReason, now: Instant) {
+        let all = self.doors.iter().all(|known| known.refused.is_some());
+        let tried = self.joining.as_ref().is_some_and(|joining| joining.since() + REFUSED_AFTER <= now);
+        if all && (tried || self.doors.iter().len() > 1) {
+            self.end(Over::Refused(reason));
+        }
+    }
+
+    fn enter(
+        &mut self,
+        admitted: Admitted,
+        porter: [u8; 16],
+        asked_at: Instant,
+        now: Instant,
+    ) -> Result<(), AudienceError> {
+        let terms = Terms::decode(&admitted.terms).map_err(|_| AudienceError::Malformed)?;
+        if terms.group_id().0 != self.invite.group_id || terms.authenticity != Authenticity::Signed {
+            return Err(AudienceError::Malformed);
+        }
+        // Never behind: what the porter said is at least as old as our question is not.
+        let told = Duration::from_millis(admitted.hall_ms) + now.saturating_duration_since(asked_at);
+        let mut clock = Clock::told(told, now);
+        let (tuner, programmes) = match self.place.take() {
+            Some(place) => {
+                let (tuner, programmes, old) = place.into_tuner();
+                clock.catch_up(old.elapsed(now), now);
+                (tuner, programmes)
+            }
+            None => (Tuner::new(terms.suite, terms.packet_size, self.invite.group_id), Vec::new()),
+        };
+        let renew_at = now + RENEW + random_within(RENEW, &mut self.rng);
+        let place = Place::new(
+            admitted,
+            porter,
+            (tuner, programmes),
+            terms.suite,
+            clock,
+            self.invite.group_id,
+            (renew_at, now),
+        );
+        self.place = Some(Box::new(place));
+        self.joining = None;
+        if self.hand {
+            let _ = self.ask(Asked::Hand(true), now);
+        }
+        let beats: Vec<_> = self.doors.iter().filter_map(|known| known.beat.clone()).collect();
+        if let Some(place) = &mut self.place {
+            beats.iter().for_each(|(beat, _)| place.hear_beat(beat, now));
+        }
+        self.take_early(now)
+    }
+
+    fn hear_down(&mut self, down: Down, now: Instant) -> Result<(), AudienceError> {
+        let Some(place) = &mut self.place else { return Err(AudienceError::NotSeated) };
+        match down {
+            Down::Keys { step, cell_key, shown } => place.take_keys(step, cell_key, shown, now),
+            Down::Fresh(sealed) => {
+                let (one_use, _) = place.one_use.take().ok_or(AudienceError::Repeated)?;
+                match open_answer(&one_use, sealed, &self.invite.group_id) {
+                    Some(AnswerContent::Fresh { step, key }) => {
+                        place.pair.replace(step, key);
+                        place.renew_at = now + RENEW + random_within(RENEW, &mut self.rng);
+                    }
+                    _ => return Err(AudienceError::Undecryptable),
+                }
+            }
+            Down::Page(page) => return self.hear_page(page),
+            Down::Up(link) => {
+                let text = std::str::from_utf8(link.bytes()).map_err(|_| AudienceError::Malformed)?;
+                let invite: Invite = text.parse().map_err(|_| AudienceError::Malformed)?;
+                if invite.group_id != self.invite.group_id {
+                    return Err(AudienceError::Malformed);
+                }
+                self.hand = false;
+                self.events.push_back(ListenerEvent::Up(Box::new(invite)));
+            }
+            Down::Out(reason) => self.end(Over::PutOut(reason)),
+        }
+        Ok(())
+    }
+
+    /// A page counts if it is one of those whose hashes the porter's beat signs.
+    fn hear_page(&mut self, page: Page) -> Result<(), AudienceError> {
+        let Some(place) = &mut self.place else { return Err(AudienceError::NotSeated) };
+        place.page.take_if(|number| *number == page.number).ok_or(AudienceError::Repeated)?;
+        let beat = self.doors.get(&place.porter).and_then(|known| known.beat.as_ref());
+        let signed = beat.is_some_and(|(beat, _)| beat.roster == Page::roster(&page.hashes));
+        if !signed || page.hashes.get(page.number as usize) != Some(&page.hash()) {
+            return Err(AudienceError::Signature);
+        }
+        let people = page.people.into_iter().map(|(_, key, name)| (key.id(), name)).collect();
+        self.events.push_back(ListenerEvent::Page { number: page.number, people });
+        Ok(())
+    }
+
+    fn tend(&mut self, now: Instant) {
+        let unix_ms = self.unix(now);
+        if let Some(place) = &mut self.place {
+            place.handle_timeout(now);
+            while let Some(rekey) = place.tuner.poll_rekey() {
+                if let crate::keys::Rekey::Open(rekey) = rekey {
+                    self.rekeys.push_back(rekey);
+                }
+            }
+        }
+        self.tend_asking(now);
+        let ticket = self.place.as_ref().map(|place| place.ticket.clone());
+        if let Some(joining) = &mut self.joining {
+            let who = (&self.identity, &self.invite, ticket.as_ref());
+            let lane = self.own_lane;
+            let said = joining.handle_timeout(who, &mut self.doors, lane, (unix_ms, now), &mut self.rng);
+            if let Some(message) = said {
+                self.send(&message);
+            }
+        }
+        self.tell(now);
+    }
+
+    /// Asks our porter for what we lack, and goes to another one if it does not answer.
+    fn tend_asking(&mut self, now: Instant) {
+        let Some(place) = &mut self.place else { return };
+        if place.renew_at <= now {
+            place.renew_at = now + RETRY;
+            if let Some(secret) = one_use(&self.invite, &self.rng.seed()) {
+                let public = secret.public().as_bytes().to_vec();
+                place.one_use = Some((secret, now + ONE_USE));
+                let _ = self.ask(Asked::Fresh(public), now);
+            }
+        }
+        let Some(place) = &self.place else { return };
+        if self.asks_at(place) > now || self.joining.is_some() {
+            return;
+        }
+        let silent = self.porter_heard(place) + PORTER_SILENT <= now;
+        if silent || place.lacks.asked >= ASKED_IN_VAIN {
+            let within = if silent && place.lacks.epoch.is_none() { SPREAD } else { SPREAD_LACKING };
+            let not = Some(place.porter);
+            self.joining = Some(Joining::new(not, within, &mut self.rng, now));
+            return;
+        }
+        let asked = if place.lacks_programme() { Asked::Programme } else { Asked::Keys };
+        let _ = self.ask(asked, now);
+        if let Some(place) = &mut self.place {
+            place.lacks.asked_at = Some(now);
+            place.lacks.asked += 1;
+        }
+    }
+
+    /// When our porter is asked for what we lack, or left because it is silent.
+    fn asks_at(&self, place: &Place) -> Instant {
+        let silent = self.porter_heard(place) + PORTER_SILENT;
+        if self.joining.is_some() {
+            return silent + FOREVER;
+        }
+        let lacks = [place.lacks.epoch, place.lacks.programme].into_iter().flatten().min();
+        let ask = lacks.map(|since| {
+            let again = place.lacks.asked_at.map(|at| at + ASK_AGAIN);
+            (since + LACKING).max(again.unwrap_or(since))
+        });
+        ask.map_or(silent, |ask| ask.min(silent))
+    }
+
+    fn porter_heard(&self, place: &Place) -> Instant {
+        let beat = self.doors.get(&place.porter).and_then(|known| known.beat.as_ref());
+        beat.map_or(self.began, |(_, at)| *at)
+    }
+
+    /// When somebody of rank was heard last.
+    fn beat_heard(&self) -> Instant {
+        let beats = self.doors.iter().filter_map(|known| known.beat.as_ref());
+        beats.map(|(_, at)| *at).max().unwrap_or(self.began)
+    }
+
+    fn tell(&mut self, now: Instant) {
+        let Some(place) = &self.place else { return };
+        let present = place.tuner.present().map(|name| name.n);
+        if let Some(n) = present {
+            if !self.entered {
+                self.entered = true;
+                self.events.push_back(ListenerEvent::Entered);
+            }
+            let hash = place.tuner.present().map_or(0, |name| {
+                let [a, b, c, d, e, f, g, h, ..] = name.programme;
+                u64::from_be_bytes([a, b, c, d, e, f, g, h])
+            });
+            if hash != self.speakers && n > 0 {
+                self.speakers = hash;
+                self.events.push_back(ListenerEvent::Speakers);
+            }
+        }
+        let attended = self.beat_heard() + UNATTENDED > now;
+        if attended != self.attended {
+            self.attended = attended;
+            let event = if attended { ListenerEvent::Attended } else { ListenerEvent::Unattended };
+            self.events.push_back(event);
+        }
+    }
+
+    fn ask(&mut self, asked: Asked, _: Instant) -> Result<(), AudienceError> {
+        let place = self.place.as_mut().ok_or(AudienceError::NotSeated)?;
+        let content = Secret::wrap(place.numbered(asked).encode());
+        let sealed = place.pair.seal_bare(Use::Up, content.bytes(), &mut self.rng);
+        let up = Up { porter: place.porter, cell: place.cell, slot: place.slot, sealed };
+        self.send(&Message::Up(up));
+        Ok(())
+    }
+
+    fn send(&mut self, message: &Message) {
+        if let Ok(bytes) = envelope::seal(&self.key.0, Use::Lane, &message.encode(), &mut self.rng) {
+            self.out.push_back(bytes);
+        }
+    }
+
+    fn end(&mut self, over: Over) {
+        self.over = true;
+        self.place = None;
+        self.joining = None;
+        self.early = None;
+        self.rekeys.clear();
+        self.rekeys.push_back(OpenRekey::close());
+        self.events.push_back(ListenerEvent::Over(over));
+    }
+
+    fn unix(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.unix_at).as_millis();
+        self.unix_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+}
+
+/// Names nobody.
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match (&self.place, self.over) {
+            (_, true) => "over",
+            (Some(_), _) => "in",
+            (None, _) => "waiting",
+        };
+        write!(f, "Listener({state})")
+    }
+}
+
+fn open(key: &HallKey, bytes: &[u8]) -> Result<Message, AudienceError> {
+    let content = envelope::open(&key.0, Use::Lane, bytes).ok_or(AudienceError::Envelope)?;
+    Message::decode(content.bytes()).map_err(|_| AudienceError::Malformed)
+}
+
+/// A chain of a listener is renewed after this, and at most as much again.
+const RENEW: Duration = Duration::from_secs(300);
+const RETRY: Duration = Duration::from_secs(5);
+/// How long an epoch that somebody of rank named may be missing before we ask.
+const LACKING: Duration = Duration::from_millis(250);
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+const ASKED_IN_VAIN: u32 = 2;
+/// A porter that has not been heard for so long is left for another.
+const PORTER_SILENT: Duration = Duration::from_secs(25);
+const SPREAD: Duration = Duration::from_secs(5);
+const SPREAD_LACKING: Duration = Duration::from_millis(500);
+const UNATTENDED: Duration = Duration::from_secs(15);
+const REFUSED_AFTER: Duration = Duration::from_secs(3);
+const FOREVER: Duration = Duration::from_secs(3_600);

@@ -1,0 +1,317 @@
+//! A place in the hall: the chains of a listener, and the epochs that it hears (`spec/stage.md`,
+//! H4 to H7).
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    group::Name,
+    id::MemberId,
+    keys::{Suite, secret::Secret},
+    mls::SealingSecret,
+    stage::{
+        card::Programme,
+        chain::{Chain, Clock, GRACE},
+        envelope::{Use, open_bare},
+        epoch::{Base, EpochName},
+        error::AudienceError,
+        tuner::Tuner,
+        wire::{Admitted, Asked, Beat, Bundle, Shown, Ticket, Turn},
+    },
+};
+
+/// Where somebody listens.
+pub(super) struct Place {
+    group_id: [u8; 32],
+    suite: Suite,
+    pub(super) porter: [u8; 16],
+    pub(super) cell: u32,
+    pub(super) slot: u8,
+    pub(super) pair: Chain,
+    chain: Chain,
+    pub(super) ticket: Ticket,
+    pub(super) clock: Clock,
+    pub(super) tuner: Tuner,
+    /// The two programmes that were shown last, with their hashes.
+    programmes: Vec<([u8; 32], Arc<Programme>)>,
+    /// The newest epoch that somebody of rank named, and by whom.
+    announced: Option<Announced>,
+    /// A secret that no beat has named yet: dropped with the step.
+    secret: Option<(Turn, Instant)>,
+    /// Epochs whose programme is not known yet.
+    waits: Vec<(Base, Instant)>,
+    pub(super) lacks: Lacks,
+    retire_at: Option<Instant>,
+    pub(super) count: u32,
+    pub(super) renew_at: Instant,
+    /// The key to which a fresh one for our chain will be sealed.
+    pub(super) one_use: Option<(SealingSecret, Instant)>,
+    pub(super) page: Option<u32>,
+    /// What did not agree with what somebody of rank signed.
+    pub(super) violations: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Announced {
+    n: u64,
+    first: u32,
+    programme: [u8; 32],
+    mark: [u8; 16],
+    switch_at: Instant,
+}
+
+/// What is missing, and since when.
+#[derive(Default)]
+pub(super) struct Lacks {
+    pub(super) epoch: Option<Instant>,
+    pub(super) programme: Option<Instant>,
+    pub(super) asked_at: Option<Instant>,
+    pub(super) asked: u32,
+}
+
+impl Place {
+    pub(super) fn new(
+        admitted: Admitted,
+        porter: [u8; 16],
+        (tuner, programmes): (Tuner, Vec<([u8; 32], Arc<Programme>)>),
+        suite: Suite,
+        clock: Clock,
+        group_id: [u8; 32],
+        (renew_at, now): (Instant, Instant),
+    ) -> Self {
+        let mut place = Self {
+            group_id,
+            suite,
+            porter,
+            cell: admitted.cell,
+            slot: admitted.slot,
+            pair: Chain::new(admitted.step, admitted.pair),
+            chain: Chain::new(admitted.step, admitted.cell_key),
+            ticket: admitted.ticket,
+            clock,
+            tuner,
+            programmes,
+            announced: None,
+            secret: None,
+            waits: Vec::new(),
+            lacks: Lacks::default(),
+            retire_at: None,
+            count: 0,
+            renew_at,
+            one_use: None,
+            page: None,
+            violations: 0,
+        };
+        place.step(now);
+        place.take_shown(admitted.shown, now);
+        place
+    }
+
+    /// Goes to another porter, and hears on.
+    pub(super) fn into_tuner(self) -> (Tuner, Vec<([u8; 32], Arc<Programme>)>, Clock) {
+        (self.tuner, self.programmes, self.clock)
+    }
+
+    /// Who may be heard in the epoch that is opened.
+    pub(super) fn speakers(&self) -> impl Iterator<Item = (MemberId, &Name, crate::id::Leaf)> {
+        let hash = self.tuner.present().map(|name| name.programme);
+        let programme = self.programmes.iter().find(|(known, _)| Some(*known) == hash);
+        let cards = programme.map_or(&[][..], |(_, programme)| programme.cards());
+        cards.iter().map(|card| (card.member(), &card.name, card.leaf))
+    }
+
+    /// Somebody of rank says how the hall is.
+    pub(super) fn hear_beat(&mut self, beat: &Beat, now: Instant) {
+        if self.clock.catch_up(Duration::from_millis(beat.hall_ms), now) {
+            self.step(now);
+        }
+        let newest = self.announced.map_or(0, |announced| announced.n).max(self.tuner.newest());
+        let held = self.waits.iter().map(|(base, _)| base.name.n).max().unwrap_or(0);
+        if beat.n <= newest || beat.n < held || beat.n >> 8 > (newest >> 8) + FAR && newest > 0 {
+            return;
+        }
+        let switch_at = now + Duration::from_millis(beat.switch_ms.into());
+        let Beat { n, first, programme, mark, .. } = *beat;
+        self.announced = Some(Announced { n, first, programme, mark, switch_at });
+        self.lacks.epoch = Some(now);
+        self.try_turn(now);
+    }
+
+    /// A message of the cell, under its chain.
+    pub(super) fn hear_cell(&mut self, bytes: &[u8], now: Instant) -> Option<Result<(), AudienceError>> {
+        let content = self.chain.open(Use::Cell, bytes)?;
+        let turn = Turn::decode(content.bytes()).map_err(|_| AudienceError::Malformed);
+        Some(turn.map(|turn| self.hear_turn(turn, now)))
+    }
+
+    /// A fresh chain for the cell.
+    pub(super) fn hear_bundle(&mut self, bundle: &Bundle, now: Instant) -> Result<(), AudienceError> {
+        let opened = self.pair.try_at(bundle.step, |key| bundle.open(self.slot, key));
+        let fresh = opened.ok_or(AudienceError::Undecryptable)?;
+        let turn = open_bare(&fresh, Use::Cell, &bundle.turn);
+        self.chain = Chain::new(bundle.step, fresh);
+        self.step(now);
+        if let Some(content) = turn {
+            let turn = Turn::decode(content.bytes()).map_err(|_| AudienceError::Malformed)?;
+            self.hear_turn(turn, now);
+        }
+        Ok(())
+    }
+
+    fn hear_turn(&mut self, turn: Turn, now: Instant) {
+        if turn.n > self.tuner.newest() && self.secret.as_ref().is_none_or(|(held, _)| held.n <= turn.n) {
+            let switch_at = now + Duration::from_millis(turn.switch_ms.into());
+            self.secret = Some((turn, switch_at));
+            self.try_turn(now);
+        }
+    }
+
+    /// A secret counts once somebody of rank has signed what it leads to.
+    fn try_turn(&mut self, now: Instant) {
+        let (Some(announced), Some((turn, _))) = (self.announced, &self.secret) else { return };
+        if turn.n != announced.n {
+            return;
+        }
+        let name = EpochName::of(&turn.secret, &self.group_id, turn.n, turn.first, announced.programme);
+        if name.mark() != announced.mark || turn.first != announced.first {
+            // Somebody in the cell, or its porter, lies: who announced it is asked for the keys.
+            self.violations += 1;
+            self.secret = None;
+            return;
+        }
+        let base = Base::first(self.suite, &turn.secret, &self.group_id, name);
+        self.secret = None;
+        self.take_base(base, announced.switch_at, now);
+    }
+
+    /// What a porter gave to who comes in or lags.
+    pub(super) fn take_shown(&mut self, shown: Shown, now: Instant) {
+        for (base, switch_ms) in shown.0 {
+            let agrees = self.announced.is_none_or(|announced| {
+                announced.n != base.name.n || announced.mark == base.name.mark()
+            });
+            if !agrees {
+                self.violations += 1;
+            } else if base.name.n > self.tuner.newest() {
+                self.take_base(base, now + Duration::from_millis(switch_ms.into()), now);
+            }
+        }
+    }
+
+    pub(super) fn take_keys(&mut self, step: u32, cell_key: Secret, shown: Shown, now: Instant) {
+        self.chain = Chain::new(step, cell_key);
+        self.step(now);
+        self.take_shown(shown, now);
+    }
+
+    fn take_base(&mut self, base: Base, switch_at: Instant, now: Instant) {
+        if self.waits.iter().any(|(waits, _)| waits.name.n >= base.name.n) {
+            return;
+        }
+        if self.waits.len() >= MAX_WAITING {
+            self.waits.remove(0);
+        }
+        self.waits.push((base, switch_at));
+        self.try_bases(now);
+    }
+
+    fn try_bases(&mut self, now: Instant) {
+        let step = self.clock.step(now);
+        for (mut base, switch_at) in std::mem::take(&mut self.waits) {
+            let programme = self.programmes.iter().find(|(hash, _)| *hash == base.name.programme);
+            match programme {
+                Some((_, programme)) => {
+                    let programme = Arc::clone(programme);
+                    self.tuner.announce(base, programme, None, switch_at);
+                }
+                None => {
+                    base.advance(self.suite, step);
+                    self.waits.push((base, switch_at));
+                }
+            }
+        }
+        let newest = self.tuner.newest();
+        if self.announced.is_none_or(|announced| announced.n <= newest) {
+            self.lacks.epoch = None;
+            self.lacks.asked = 0;
+        }
+        let waits = !self.waits.is_empty();
+        self.lacks.programme = waits.then(|| self.lacks.programme.unwrap_or(now));
+    }
+
+    /// Who may be heard: every card that is new is checked.
+    pub(super) fn hear_programme(&mut self, programme: Programme, now: Instant) -> Result<(), AudienceError> {
+        let hash = programme.hash();
+        if self.programmes.iter().any(|(known, _)| *known == hash) {
+            return Ok(());
+        }
+        // Nothing is checked that nobody of rank has named.
+        let named = self.announced.is_some_and(|announced| announced.programme == hash)
+            || self.waits.iter().any(|(base, _)| base.name.programme == hash);
+        if !named {
+            return Err(AudienceError::Repeated);
+        }
+        let none = Arc::default();
+        let known = self.programmes.last().map_or(&none, |(_, programme)| programme);
+        programme.verify(known, &self.group_id).map_err(|_| AudienceError::Signature)?;
+        if self.programmes.len() >= 2 {
+            self.programmes.remove(0);
+        }
+        self.programmes.push((hash, Arc::new(programme)));
+        self.try_turn(now);
+        self.try_bases(now);
+        Ok(())
+    }
+
+    /// Whether the programme of what was announced is not known.
+    pub(super) fn lacks_programme(&self) -> bool {
+        !self.waits.is_empty()
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.step(now);
+        if self.retire_at.take_if(|at| *at <= now).is_some() {
+            self.pair.retire();
+            self.chain.retire();
+            // A secret that nobody named in its step names nothing any more.
+            if self.secret.as_ref().is_some_and(|(turn, _)| turn.first < self.clock.step(now)) {
+                self.secret = None;
+            }
+        }
+        if self.one_use.as_ref().is_some_and(|(_, until)| *until <= now) {
+            self.one_use = None;
+        }
+        self.tuner.handle_timeout(&self.clock, now);
+    }
+
+    fn step(&mut self, now: Instant) {
+        let step = self.clock.step(now);
+        if step > self.pair.step() {
+            self.pair.advance(step);
+            self.retire_at = Some(self.clock.boundary(step) + GRACE);
+            for (base, _) in &mut self.waits {
+                base.advance(self.suite, step);
+            }
+        }
+        self.chain.advance(step);
+    }
+
+    pub(super) fn poll_timeout(&self) -> Instant {
+        let step = self.clock.boundary(self.pair.step().saturating_add(1));
+        let one_use = self.one_use.as_ref().map(|(_, until)| *until);
+        let others = [self.retire_at, self.tuner.poll_timeout(), one_use];
+        others.into_iter().flatten().fold(step.min(self.renew_at), Instant::min)
+    }
+
+    /// What we say to our porter, numbered.
+    pub(super) fn numbered(&mut self, asked: Asked) -> crate::stage::wire::UpContent {
+        self.count += 1;
+        crate::stage::wire::UpContent { count: self.count, asked }
+    }
+}
+
+/// How far one beat moves the count of turns.
+const FAR: u64 = 1_024;
+const MAX_WAITING: usize = 2;

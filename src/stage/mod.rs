@@ -1,0 +1,31 @@
+//! Stage rooms: up to 64 people on a stage, and an audience of ten thousand that hears them, end to
+//! end encrypted (`spec/stage.md`).
+//!
+//! ```text
+//! stage: a Room ── secret of a hall epoch, by MLS ──> porters ── one message a cell ──> listeners
+//!    └───────── packets sealed under the hall's keys, one ciphertext for everybody ─────────┘
+//! ```
+//!
+//! Whoever is on the stage has a [`Stage`] beside its [`Room`](crate::room::Room); whoever listens
+//! has a [`Listener`]. Both are state machines: bytes and time in, bytes, keys and events out.
+
+mod card;
+mod chain;
+mod envelope;
+mod epoch;
+mod error;
+mod event;
+mod lane;
+mod listener;
+mod onstage;
+mod porter;
+mod tuner;
+mod wire;
+
+pub use self::{
+    error::{AudienceError, HallError},
+    event::{HallSpeaker, ListenerEvent, Over, StageEvent},
+    lane::Lane,
+    listener::Listener,
+    onstage::Stage,
+};

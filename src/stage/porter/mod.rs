@@ -1,0 +1,570 @@
+//! Somebody of rank lets listeners in, gives them keys, and takes them away (`spec/stage.md`,
+//! section 3).
+//!
+//! ```text
+//! doors lane: Call ──> foyer: door, beat, programme      Knock ──> Answer: chains, present base key
+//!             Up   ──> own lane: keys, page, invite      turn  ──> each cell: R, or a fresh chain
+//! ```
+
+mod cells;
+mod doors;
+
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rand::CryptoRng;
+
+use self::{
+    cells::{Cells, Place, Seat},
+    doors::{Doors, Verdict},
+};
+use super::{
+    chain::{Clock, GRACE},
+    card::Programme,
+    envelope::{self, Use},
+    epoch::Base,
+    error::AudienceError,
+    event::StageEvent,
+    lane::{HallKey, Lane},
+    wire::{Asked, Beat, Down, Hall, Message, Sealed, Shown, Turn, Up, UpContent},
+};
+use crate::{
+    group::{Identity, signing::SigningKey},
+    id::MemberId,
+    keys::{Suite, secret::Secret},
+    law::{Law, LiveSet, Rank, Tag},
+    mls::{Purpose, SealingKey, SealingSecret},
+    random::Generator,
+    wire::{
+        answer::RefuseReason,
+        door::{Door, door_name},
+        signed::Signed,
+        statements::Statements,
+    },
+};
+
+pub(super) use cells::drawn;
+pub(super) use doors::{answer_aad, knock_aad, put_out};
+
+/// What a porter goes by: who it is, and what it knows of the law.
+pub(super) struct Desk {
+    pub(super) identity: Identity,
+    pub(super) known: LiveSet,
+    pub(super) unix_ms: u64,
+    pub(super) unix_at: Instant,
+    /// Who is on the stage.
+    pub(super) on_stage: Vec<MemberId>,
+}
+
+impl Desk {
+    pub(super) fn law(&self) -> &Law {
+        self.known.law()
+    }
+
+    pub(super) fn unix_ms(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.unix_at).as_millis();
+        self.unix_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+}
+
+/// The part of somebody of rank that serves listeners.
+pub(super) struct Porter {
+    name: [u8; 16],
+    answer: SigningKey,
+    sealing: SealingSecret,
+    door: Signed<Door>,
+    chain: Option<Statements>,
+    group_id: [u8; 32],
+    suite: Suite,
+    cells: Cells,
+    doors: Doors,
+    /// The epoch in use and one that is announced, with the moment of its switch.
+    bases: Vec<(Base, Instant)>,
+    programme: Arc<Programme>,
+    stamp_ms: u64,
+    beat_at: Instant,
+    door_at: Instant,
+    foyer_at: Option<Instant>,
+    foyer_from: Instant,
+    retire_at: Option<Instant>,
+    step: u32,
+    /// Whether this porter shows the programme to who comes in.
+    pub(super) leads: bool,
+}
+
+/// What leaves a porter.
+#[derive(Default)]
+pub(super) struct Out {
+    pub(super) transmits: VecDeque<(Lane, Bytes)>,
+    pub(super) events: VecDeque<StageEvent>,
+}
+
+impl Porter {
+    pub(super) fn new(
+        (answer, sealing): (SigningKey, SealingSecret),
+        door: Signed<Door>,
+        desk: &Desk,
+        clock: &Clock,
+        now: Instant,
+    ) -> Self {
+        Self {
+            name: door_name(answer.public()),
+            answer,
+            sealing,
+            door,
+            chain: None,
+            group_id: desk.known.group_id().0,
+            suite: desk.known.terms().suite,
+            cells: Cells::default(),
+            doors: Doors::default(),
+            bases: Vec::new(),
+            programme: Arc::default(),
+            stamp_ms: 0,
+            beat_at: now,
+            door_at: now,
+            foyer_at: None,
+            foyer_from: now,
+            retire_at: None,
+            step: clock.step(now),
+            leads: false,
+        }
+    }
+
+    pub(super) fn name(&self) -> [u8; 16] {
+        self.name
+    }
+
+    pub(super) fn listeners(&self) -> u32 {
+        self.cells.len()
+    }
+
+    /// Whether a turn would take the hall from somebody who has gone.
+    pub(super) fn wants_turn(&self) -> bool {
+        self.cells.has_gone()
+    }
+
+    /// Takes a newer badge, and the hand-overs that lead to it.
+    pub(super) fn show(&mut self, door: Signed<Door>, chain: Option<Statements>, now: Instant) {
+        if self.door != door || self.chain != chain {
+            (self.door, self.chain, self.door_at) = (door, chain, now);
+        }
+    }
+
+    /// The law has changed: whoever it has out goes.
+    pub(super) fn act_on_law(&mut self, desk: &Desk, key: &HallKey, out: &mut Out, rng: &mut Generator) {
+        let law = desk.law();
+        let gone: Vec<_> = self
+            .cells
+            .seats()
+            .filter_map(|(_, seat)| Some((seat.tag, doors::put_out(law, &seat.tag)?)))
+            .collect();
+        for (tag, reason) in gone {
+            self.put_out(&tag, reason, key, out, rng);
+        }
+    }
+
+    fn put_out(&mut self, tag: &Tag, reason: RefuseReason, key: &HallKey, out: &mut Out, rng: &mut Generator) {
+        if let Some(place) = self.cells.place_of(tag) {
+            self.say(place, &Down::Out(reason), key, out, rng);
+        }
+        if let Some(seat) = self.cells.remove(tag) {
+            out.events.push_back(StageEvent::Went { member: seat.member(), put_out: Some(reason) });
+        }
+    }
+
+    /// Takes what somebody in the audience, or before its doors, sent.
+    ///
+    /// # Errors
+    /// [`AudienceError`] says why it did nothing.
+    pub(super) fn handle(
+        &mut self,
+        message: Message,
+        (desk, clock, key): (&Desk, &Clock, &HallKey),
+        out: &mut Out,
+        rng: &mut Generator,
+        now: Instant,
+    ) -> Result<(), AudienceError> {
+        match message {
+            Message::Call => {
+                self.foyer_at.get_or_insert(self.foyer_from.max(now));
+                Ok(())
+            }
+            Message::Knock(sealed) if sealed.to == self.name => {
+                self.handle_knock(&sealed, (desk, clock, key), out, rng, now)
+            }
+            Message::Up(up) if up.porter == self.name => self.handle_up(&up, (desk, clock, key), out, rng, now),
+            Message::Knock(_) | Message::Up(_) => Err(AudienceError::OtherPorter),
+            _ => Err(AudienceError::Malformed),
+        }
+    }
+
+    fn handle_knock(
+        &mut self,
+        sealed: &Sealed,
+        (desk, clock, key): (&Desk, &Clock, &HallKey),
+        out: &mut Out,
+        rng: &mut Generator,
+        now: Instant,
+    ) -> Result<(), AudienceError> {
+        let knock = self.doors.open(sealed, &self.sealing, &self.group_id, now)?;
+        let tag = desk.law().tag(&knock.key);
+        let seated = self.cells.place_of(&tag).and_then(|place| self.cells.seat(place));
+        self.doors.screen(&knock, &tag, seated.map(|seat| seat.made_ms))?;
+        let verdict = self.doors.judge(&knock, &tag, seated.is_some(), desk, now);
+        let ticket = match verdict {
+            Verdict::Refused(reason) => {
+                let answer = doors::refused(reason);
+                self.answer(&knock.one_use, knock.lane, &answer, desk, key, out, rng);
+                return Err(AudienceError::Refused(reason));
+            }
+            Verdict::Admitted(ticket) => ticket,
+        };
+        let pair = drawn(rng);
+        let step = self.step;
+        let came = seated.is_none();
+        let seat = Seat {
+            key: knock.key,
+            tag,
+            name: knock.name.clone(),
+            pair: super::chain::Chain::new(step, doors::copy(&pair)),
+            lane: knock.lane,
+            made_ms: knock.made_ms,
+            count: 0,
+            hand: seated.and_then(|seat| seat.hand),
+            heard_at: now,
+            served_at: None,
+        };
+        let Some((place, cell_key)) = self.cells.put(seat, step, now, rng) else {
+            let answer = doors::refused(RefuseReason::Full);
+            self.answer(&knock.one_use, knock.lane, &answer, desk, key, out, rng);
+            return Err(AudienceError::Refused(RefuseReason::Full));
+        };
+        let cell_key = doors::copy(cell_key);
+        let shown = self.shown(now);
+        let admitted = super::wire::Admitted {
+            terms: desk.known.terms().encode(),
+            ticket,
+            cell: place.cell,
+            slot: place.slot,
+            hall_ms: clock.elapsed_ms(now),
+            step,
+            pair,
+            cell_key,
+            shown,
+        };
+        let answer = super::wire::AnswerContent::Admitted(Box::new(admitted));
+        self.answer(&knock.one_use, knock.lane, &answer, desk, key, out, rng);
+        if came {
+            self.doors.count(&knock, &tag, desk);
+            out.events.push_back(StageEvent::Came { member: knock.key.id(), name: knock.name });
+        }
+        Ok(())
+    }
+
+    fn handle_up(
+        &mut self,
+        up: &Up,
+        (desk, clock, key): (&Desk, &Clock, &HallKey),
+        out: &mut Out,
+        rng: &mut Generator,
+        now: Instant,
+    ) -> Result<(), AudienceError> {
+        let place = Place { cell: up.cell, slot: up.slot };
+        let seat = self.cells.seat_mut(place).ok_or(AudienceError::NotSeated)?;
+        let content = seat.pair.open_bare(Use::Up, &up.sealed).ok_or(AudienceError::Undecryptable)?;
+        let said = UpContent::decode(content.bytes()).map_err(|_| AudienceError::Malformed)?;
+        if said.count <= seat.count {
+            return Err(AudienceError::Repeated);
+        }
+        (seat.count, seat.heard_at) = (said.count, now);
+        let (tag, member, lane) = (seat.tag, seat.member(), seat.lane);
+        let dear = !matches!(said.asked, Asked::Hand(_) | Asked::Leave);
+        if dear && seat.served_at.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN_ANSWERS) {
+            return Err(AudienceError::Flood);
+        }
+        if dear {
+            seat.served_at = Some(now);
+        }
+        match said.asked {
+            Asked::Hand(up) if up != seat.hand.is_some() => {
+                seat.hand = up.then_some(now);
+                out.events.push_back(StageEvent::Hand { member, up });
+            }
+            Asked::Hand(_) => {}
+            Asked::Leave => {
+                self.cells.remove(&tag);
+                out.events.push_back(StageEvent::Went { member, put_out: None });
+            }
+            Asked::Keys => {
+                let cell_key = self.cells.chain(place.cell).map(|chain| doors::copy(chain.key()));
+                let cell_key = cell_key.ok_or(AudienceError::NotSeated)?;
+                let keys = Down::Keys { step: self.step, cell_key, shown: self.shown(now) };
+                self.say(place, &keys, key, out, rng);
+            }
+            Asked::Fresh(one_use) => {
+                let (step, fresh) = (self.step, drawn(rng));
+                let answer = super::wire::AnswerContent::Fresh { step, key: doors::copy(&fresh) };
+                let sealed = self.seal_answer(&one_use, lane, &answer, desk);
+                let sealed = sealed.ok_or(AudienceError::Malformed)?;
+                self.say(place, &Down::Fresh(sealed), key, out, rng);
+                self.cells.heal(place, step, fresh);
+            }
+            Asked::Page(number) => {
+                let page = self.cells.page(number).ok_or(AudienceError::Malformed)?;
+                self.say(place, &Down::Page(page), key, out, rng);
+            }
+            Asked::Programme => {
+                let programme = Message::Programme((*self.programme).clone());
+                self.send(Lane::Own(lane), &programme, key, out, rng);
+            }
+        }
+        let _ = clock;
+        Ok(())
+    }
+
+    /// The hall turns: every cell learns it.
+    pub(super) fn turn(
+        &mut self,
+        base: Base,
+        secret: &Secret,
+        programme: &Arc<Programme>,
+        switch_at: Instant,
+        (key, clock): (&HallKey, &Clock),
+        out: &mut Out,
+        rng: &mut Generator,
+        now: Instant,
+    ) {
+        let switch_ms = left_ms(switch_at, now);
+        let turn = Turn { n: base.name.n, first: base.name.first, switch_ms, secret: doors::copy(secret) };
+        // One that is announced gives way to a newer one.
+        self.bases.retain(|(_, at)| *at <= now);
+        let kept = self.bases.len().saturating_sub(1);
+        self.bases.drain(..kept);
+        self.bases.push((base, switch_at));
+        self.advance(clock, now);
+        if self.programme != *programme {
+            self.programme = Arc::clone(programme);
+            if self.leads {
+                self.send(Lane::Hall, &Message::Programme((**programme).clone()), key, out, rng);
+            }
+        }
+        if self.leads {
+            self.beat(Lane::Hall, key, clock, out, rng, now);
+        }
+        for (cell, bytes) in self.cells.turn(&turn, &key.0, now, rng) {
+            out.transmits.push_back((Lane::Cell { porter: self.name, cell }, bytes));
+        }
+    }
+
+    /// Lets somebody come up: `invite` is a link to the stage, for it alone.
+    ///
+    /// # Errors
+    /// [`AudienceError::NotSeated`] if it does not listen by this porter.
+    pub(super) fn let_up(
+        &mut self,
+        tag: &Tag,
+        invite: &str,
+        key: &HallKey,
+        out: &mut Out,
+        rng: &mut Generator,
+    ) -> Result<(), AudienceError> {
+        let place = self.cells.place_of(tag).ok_or(AudienceError::NotSeated)?;
+        if let Some(seat) = self.cells.seat_mut(place) {
+            seat.hand = None;
+        }
+        let link = Secret::wrap(invite.as_bytes().to_vec());
+        self.say(place, &Down::Up(link), key, out, rng);
+        Ok(())
+    }
+
+    /// Everybody whose hand is up, in the order of asking.
+    pub(super) fn hands(&self) -> Vec<MemberId> {
+        let mut hands: Vec<_> =
+            self.cells.seats().filter_map(|(place, seat)| Some((seat.hand?, place, seat.member()))).collect();
+        hands.sort_unstable_by_key(|(at, place, _)| (*at, *place));
+        hands.into_iter().map(|(_, _, member)| member).collect()
+    }
+
+    pub(super) fn page(&mut self, number: u32) -> Option<Vec<(MemberId, crate::group::Name)>> {
+        let page = self.cells.page(number)?;
+        Some(page.people.into_iter().map(|(_, key, name)| (key.id(), name)).collect())
+    }
+
+    pub(super) fn pages(&self) -> u32 {
+        self.cells.count()
+    }
+
+    pub(super) fn handle_timeout(
+        &mut self,
+        (key, clock): (&HallKey, &Clock),
+        out: &mut Out,
+        rng: &mut Generator,
+        now: Instant,
+    ) {
+        self.advance(clock, now);
+        if self.retire_at.take_if(|at| *at <= now).is_some() {
+            self.cells.retire();
+        }
+        if self.beat_at <= now && !self.bases.is_empty() {
+            self.beat(Lane::Hall, key, clock, out, rng, now);
+            self.drop_silent(out, now);
+        }
+        if self.door_at <= now {
+            self.door_at = now + DOOR_EVERY;
+            self.show_door(Lane::Hall, key, out, rng);
+        }
+        if self.foyer_at.take_if(|at| *at <= now).is_some() {
+            self.foyer_from = now + FOYER_EVERY;
+            self.show_door(Lane::Foyer, key, out, rng);
+            if !self.bases.is_empty() {
+                let beat_at = self.beat_at;
+                self.beat(Lane::Foyer, key, clock, out, rng, now);
+                self.beat_at = beat_at;
+                if self.leads {
+                    let programme = Message::Programme((*self.programme).clone());
+                    self.send(Lane::Foyer, &programme, key, out, rng);
+                }
+            }
+        }
+    }
+
+    pub(super) fn poll_timeout(&self, clock: &Clock) -> Instant {
+        let step = clock.boundary(self.step.saturating_add(1));
+        let others = [self.retire_at, self.foyer_at].into_iter().flatten();
+        others.fold(step.min(self.beat_at).min(self.door_at), Instant::min)
+    }
+
+    fn advance(&mut self, clock: &Clock, now: Instant) {
+        let step = clock.step(now);
+        if step > self.step {
+            self.step = step;
+            self.cells.advance(step);
+            self.retire_at = Some(clock.boundary(step) + GRACE);
+        }
+        for (base, _) in &mut self.bases {
+            base.advance(self.suite, step);
+        }
+        // Of the one before, who comes in has nothing any more once its packets are over.
+        if let [.., (_, switch_at)] = self.bases.as_slice()
+            && self.bases.len() > 1
+            && *switch_at + GRACE <= now
+        {
+            self.bases.remove(0);
+        }
+    }
+
+    /// Who has said nothing for so long that it is gone.
+    fn drop_silent(&mut self, out: &mut Out, now: Instant) {
+        let silent: Vec<_> =
+            self.cells.seats().filter(|(_, seat)| seat.heard_at + SILENT <= now).map(|(_, seat)| seat.tag).collect();
+        for tag in silent {
+            if let Some(seat) = self.cells.remove(&tag) {
+                out.events.push_back(StageEvent::Went { member: seat.member(), put_out: None });
+            }
+        }
+    }
+
+    /// What who comes in, or lags, is given of the hall's epochs: never their secrets.
+    fn shown(&self, now: Instant) -> Shown {
+        Shown(self.bases.iter().map(|(base, at)| (base.copy(), left_ms(*at, now))).collect())
+    }
+
+    fn beat(
+        &mut self,
+        lane: Lane,
+        key: &HallKey,
+        clock: &Clock,
+        out: &mut Out,
+        rng: &mut Generator,
+        now: Instant,
+    ) {
+        self.beat_at = now + if self.leads { HEAD_BEATS } else { BEATS };
+        let Some((base, switch_at)) = self.bases.last() else { return };
+        let hall = Hall {
+            hall_ms: clock.elapsed_ms(now),
+            n: base.name.n,
+            first: base.name.first,
+            programme: base.name.programme,
+            mark: base.name.mark(),
+            switch_ms: left_ms(*switch_at, now),
+        };
+        self.stamp_ms = hall.hall_ms.max(self.stamp_ms + 1);
+        let audience = (self.cells.len(), self.cells.roster());
+        let beat = Beat::sign((self.name, &self.answer), &self.group_id, self.stamp_ms, &hall, audience);
+        self.send(lane, &Message::Beat(beat), key, out, rng);
+    }
+
+    fn show_door(&self, lane: Lane, key: &HallKey, out: &mut Out, rng: &mut Generator) {
+        if let Some(chain) = &self.chain {
+            self.send(lane, &Message::Chain(chain.clone()), key, out, rng);
+        }
+        self.send(lane, &Message::Door(self.door.clone()), key, out, rng);
+    }
+
+    fn say(&mut self, place: Place, down: &Down, _: &HallKey, out: &mut Out, rng: &mut Generator) {
+        let Some(seat) = self.cells.seat(place) else { return };
+        if let Ok(bytes) = seat.pair.seal(Use::Down, down.encode().bytes(), rng) {
+            out.transmits.push_back((Lane::Own(seat.lane), bytes));
+        }
+    }
+
+    fn send(&self, lane: Lane, message: &Message, key: &HallKey, out: &mut Out, rng: &mut impl CryptoRng) {
+        if let Ok(bytes) = envelope::seal(&key.0, Use::Lane, &message.encode(), rng) {
+            out.transmits.push_back((lane, bytes));
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one answer")]
+    fn answer(
+        &self,
+        one_use: &[u8],
+        lane: [u8; 16],
+        answer: &super::wire::AnswerContent,
+        desk: &Desk,
+        key: &HallKey,
+        out: &mut Out,
+        rng: &mut Generator,
+    ) {
+        if let Some(sealed) = self.seal_answer(one_use, lane, answer, desk) {
+            self.send(Lane::Own(lane), &Message::Answer(sealed), key, out, rng);
+        }
+    }
+
+    fn seal_answer(
+        &self,
+        one_use: &[u8],
+        lane: [u8; 16],
+        answer: &super::wire::AnswerContent,
+        desk: &Desk,
+    ) -> Option<Sealed> {
+        let to = SealingKey::from_bytes(desk.known.terms().key_exchange, one_use)?;
+        let aad = doors::answer_aad(&self.group_id, &lane, one_use);
+        let sealed = to.seal(Purpose::HallAnswer, answer.encode().bytes(), &aad).ok()?;
+        Some(Sealed { to: lane, kem: sealed.kem_output, sealed: sealed.sealed })
+    }
+}
+
+/// Milliseconds from `now` to `at`, a minute at most.
+fn left_ms(at: Instant, now: Instant) -> u16 {
+    let left = at.saturating_duration_since(now).as_millis();
+    u16::try_from(left).unwrap_or(u16::MAX).min(60_000)
+}
+
+/// Who of a room is of rank, the host first: the order in which porters lead.
+pub(super) fn order(law: &Law, key: &crate::id::IdentityKey) -> (bool, Tag) {
+    (law.rank_of(key) != Rank::Host, law.tag(key))
+}
+
+/// How often the head beats, and other porters.
+const HEAD_BEATS: Duration = Duration::from_secs(5);
+const BEATS: Duration = Duration::from_secs(10);
+const DOOR_EVERY: Duration = Duration::from_secs(60);
+const FOYER_EVERY: Duration = Duration::from_millis(500);
+/// How far apart the dear answers to one listener are.
+const BETWEEN_ANSWERS: Duration = Duration::from_millis(900);
+/// A listener that renews its chain every ten minutes, and has not, is gone.
+const SILENT: Duration = Duration::from_secs(1_200);
