@@ -43,7 +43,7 @@ impl Use {
 /// Seals `content` into the smallest envelope that holds it.
 ///
 /// # Errors
-/// [`TooLong`] above [`MAX_CONTENT`] bytes.
+/// [`TooLong`] above 16,334 bytes.
 pub(super) fn seal(key: &Secret, to: Use, content: &[u8], rng: &mut impl Rng) -> Result<Bytes, TooLong> {
     let needed = OVERHEAD + content.len();
     let size = SIZES.into_iter().find(|size| needed <= *size).ok_or(TooLong)?;
@@ -100,7 +100,7 @@ fn envelope_key(key: &Secret, salt: &[u8; SALT], to: Use) -> EnvelopeKey {
     key
 }
 
-/// The content has more than [`MAX_CONTENT`] bytes.
+/// The content has more than 16,334 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
 
@@ -110,11 +110,11 @@ const SALT: usize = 32;
 const TAG: usize = 16;
 /// Salt, length, tag.
 pub(super) const OVERHEAD: usize = SALT + 2 + TAG;
-/// The longest content.
-pub(super) const MAX_CONTENT: usize = (16 << 10) - OVERHEAD;
 
 #[cfg(test)]
 mod tests {
+    /// The longest content.
+    const MAX_CONTENT: usize = (16 << 10) - OVERHEAD;
     use rand::{SeedableRng, rngs::StdRng};
 
     use super::*;

@@ -253,11 +253,9 @@ impl Listener {
                 Message::Chain(tables) => self.doors.hear_chain(&tables, now),
                 Message::Beat(beat) => {
                     self.doors.hear_beat(beat.clone(), now)?;
-                    if let Some(place) = &mut self.place {
-                        place.hear_beat(&beat, now);
-                        self.take_early(now);
-                    }
-                    Ok(())
+                    let Some(place) = &mut self.place else { return Ok(()) };
+                    place.hear_beat(&beat, now);
+                    self.take_early(now)
                 }
                 Message::Programme(programme) => self.hear_programme(programme, now),
                 _ => Err(AudienceError::Lane),

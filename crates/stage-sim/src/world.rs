@@ -1,0 +1,581 @@
+//! All parties, what is under way between them, and what is held against them.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BinaryHeap, HashMap, HashSet},
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use sottovoce::{
+    CaptureTime, MemberId, Sealer, Seed, Stamp,
+    group::{Identity, Invite, Name, Role},
+    media::{HEADROOM, TAILROOM},
+    room::{Admission, InviteOptions, Room, RoomOptions, UnixTime},
+    stage::{AudienceError, Lane, Listener, Stage},
+};
+
+use crate::{
+    audience::{Ear, Said},
+    line::{Line, Network},
+    onstage::{Left, Member},
+    packets::opus,
+};
+
+/// Somebody, by index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Node {
+    Stage(usize),
+    Ear(usize),
+}
+
+/// How a world begins.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup {
+    pub seed: u64,
+    /// Host and moderators, each a porter.
+    pub porters: usize,
+    /// Speakers beside them.
+    pub speakers: usize,
+    pub network: Network,
+    /// How many listeners, of those that nobody watches, each packet goes to.
+    pub sample: usize,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let network = Network {
+            round_trip: Duration::from_millis(100),
+            loss_ppm: 20_000,
+            jitter: Duration::from_millis(10),
+        };
+        Self { seed: 1, porters: 3, speakers: 2, network, sample: 4 }
+    }
+}
+
+enum What {
+    Room { to: usize, bytes: Bytes },
+    Doors { to: usize, bytes: Bytes },
+    Hall { to: usize, lane: Lane, bytes: Bytes },
+    Packet { to: usize, packet: Rc<[u8]> },
+    Timer(Node),
+    Tick,
+}
+
+struct Due {
+    at: Duration,
+    number: u64,
+    what: What,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.number) == (other.at, other.number)
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.number).cmp(&(other.at, other.number))
+    }
+}
+
+/// What a relay has recorded of the control lanes: when it was sent, on which lane.
+pub type Tape = Vec<(Duration, Lane, Bytes)>;
+/// Which messages a relay keeps back: from whom to whom, and the lane if it is not the room's.
+pub type Withholds = Box<dyn Fn(Node, Node, Option<Lane>) -> bool>;
+
+/// A stage room with its audience.
+pub struct World {
+    start: Instant,
+    unix: UnixTime,
+    now: Duration,
+    due: BinaryHeap<Reverse<Due>>,
+    number: u64,
+    pub members: Vec<Member>,
+    pub ears: Vec<Option<Ear>>,
+    pub invite: Invite,
+    line: Line,
+    pub rng: StdRng,
+    lanes: HashMap<Lane, Vec<usize>>,
+    /// Who gets every packet, and who has opened none yet.
+    pub watched: HashSet<usize>,
+    waiting: HashSet<usize>,
+    present: Vec<usize>,
+    /// Index into `members` of who speaks; `None` is silence.
+    pub speaker: Option<usize>,
+    spoken: u64,
+    sample: usize,
+    first_sent: BTreeMap<u64, Duration>,
+    pub turns: usize,
+    /// The longest that anybody who was in missed at a turn, and who.
+    pub missed: (Duration, usize),
+    pub joins: Vec<Duration>,
+    /// What a relay withholds: true is withheld.
+    pub withholds: Option<Withholds>,
+    pub tape: Option<Tape>,
+    pub packets: Option<Vec<(Duration, Rc<[u8]>)>>,
+    pub violations: Vec<String>,
+    timers: HashMap<usize, Duration>,
+}
+
+impl World {
+    /// A stage with its porters and speakers, all present, whose hall has begun.
+    pub fn new(setup: Setup) -> Self {
+        let mut rng = StdRng::seed_from_u64(setup.seed);
+        // MLS looks at the time of day itself.
+        let (start, unix) = (Instant::now(), UnixTime::from(std::time::SystemTime::now()));
+        let name = Name::new("Evening hall").expect("a name");
+        let relay = "relay.example:4433".parse().expect("a relay");
+        let mut options = RoomOptions::new(name, [relay]);
+        options.admission = Admission::Open;
+        options.default_role = Role::Speaker;
+        let host = identity(rng.random());
+        let mut room = Room::create(host, options, seed(&mut rng), start, unix).expect("a room");
+        let mut audience = InviteOptions::default();
+        audience.role = Some(Role::Listener);
+        let to_stage = room.invite(InviteOptions::default(), start).expect("an invite");
+        let invite = room.invite(audience, start).expect("an invite");
+        let mut world = Self {
+            start,
+            unix,
+            now: Duration::ZERO,
+            due: BinaryHeap::new(),
+            number: 0,
+            members: vec![Member::new(room)],
+            ears: Vec::new(),
+            invite,
+            line: Line::new(setup.network, setup.seed ^ 0x5eed),
+            rng,
+            lanes: HashMap::new(),
+            watched: HashSet::new(),
+            waiting: HashSet::new(),
+            present: Vec::new(),
+            speaker: None,
+            spoken: 0,
+            sample: setup.sample,
+            first_sent: BTreeMap::new(),
+            turns: 0,
+            missed: (Duration::ZERO, 0),
+            joins: Vec::new(),
+            withholds: None,
+            tape: None,
+            packets: None,
+            violations: Vec::new(),
+            timers: HashMap::new(),
+        };
+        world.member(0, |_, _| {});
+        for _ in 1..setup.porters + setup.speakers {
+            let to_stage = to_stage.copy();
+            world.come_on_stage(to_stage, None);
+        }
+        for index in 1..setup.porters {
+            let member = world.members[index].id;
+            world.member(0, |host, now| {
+                host.room.set_role(member, Role::Moderator, now).expect("the host promotes");
+            });
+            world.run_for(Duration::from_secs(3));
+        }
+        for index in 0..world.members.len() {
+            world.go_on_stage(index);
+        }
+        world.run_for(Duration::from_secs(13));
+        world.push(world.now, What::Tick);
+        world.speaker = Some(setup.porters.min(world.members.len() - 1));
+        world
+    }
+
+    /// Somebody joins the stage's room. Returns its index.
+    pub fn come_on_stage(&mut self, invite: Invite, identity: Option<Identity>) -> usize {
+        let who = identity.unwrap_or_else(|| self::identity(self.rng.random()));
+        let (now, unix) = (self.instant(), self.unix_now());
+        let room = Room::join(who, invite, seed(&mut self.rng), now, unix).expect("an invite that is good");
+        self.members.push(Member::new(room));
+        let index = self.members.len() - 1;
+        self.member(index, |_, _| {});
+        for _ in 0..200 {
+            if !self.members[index].room.roster().is_empty() {
+                return index;
+            }
+            self.run_for(Duration::from_millis(100));
+        }
+        let refused: Vec<_> = self.members.iter().map(|member| &member.refused).collect();
+        panic!("member {index} did not come in: {refused:?}");
+    }
+
+    /// A member whose room is entered takes its part in the hall.
+    pub fn go_on_stage(&mut self, index: usize) {
+        let now = self.instant();
+        let fresh = seed(&mut self.rng);
+        self.member(index, |member, _| {
+            member.stage = Some(Stage::new(&mut member.room, fresh, now).expect("a signed room"));
+        });
+    }
+
+    pub fn now(&self) -> Duration {
+        self.now
+    }
+
+    pub fn instant(&self) -> Instant {
+        self.start + self.now
+    }
+
+    fn unix_now(&self) -> UnixTime {
+        UnixTime(self.unix.0 + self.now.as_secs())
+    }
+
+    /// Somebody knocks at the audience's doors. Returns its index.
+    pub fn join(&mut self) -> usize {
+        let who = identity(self.rng.random());
+        let invite = self.invite.copy();
+        self.join_as(who, invite)
+    }
+
+    /// The same, by an identity and an invite.
+    pub fn join_as(&mut self, who: Identity, invite: Invite) -> usize {
+        let (now, unix, id) = (self.instant(), self.unix_now(), who.id());
+        let listener = Listener::join(who, invite, seed(&mut self.rng), now, unix).expect("a good invite");
+        self.ears.push(Some(Ear::new(listener, id, self.now)));
+        let index = self.ears.len() - 1;
+        self.waiting.insert(index);
+        self.present.push(index);
+        self.ear(index, |listener, now| {
+            listener.handle_timeout(now);
+            Ok(())
+        });
+        index
+    }
+
+    /// Somebody leaves, and says so.
+    pub fn leave(&mut self, index: usize) {
+        self.ear(index, |listener, now| {
+            listener.leave(now);
+            Ok(())
+        });
+        self.forget(index);
+    }
+
+    /// Somebody is gone, and says nothing. Its state comes back.
+    pub fn take_out(&mut self, index: usize) -> Option<Ear> {
+        let ear = self.ears[index].take();
+        if let Some(ear) = &ear {
+            for lane in &ear.lanes {
+                unsubscribe(&mut self.lanes, *lane, index);
+            }
+        }
+        self.forget(index);
+        ear
+    }
+
+    fn forget(&mut self, index: usize) {
+        self.present.retain(|other| *other != index);
+        self.watched.remove(&index);
+        self.waiting.remove(&index);
+        self.line.forget(Node::Ear(index));
+        if let Some(ear) = self.ears[index].take() {
+            for lane in &ear.lanes {
+                unsubscribe(&mut self.lanes, *lane, index);
+            }
+        }
+    }
+
+    /// Who is in the audience, by index.
+    pub fn present(&self) -> &[usize] {
+        &self.present
+    }
+
+    /// A random one of those who hear.
+    pub fn anybody(&mut self) -> Option<usize> {
+        for _ in 0..64 {
+            let at = self.rng.random_range(0..self.present.len().max(1));
+            let index = *self.present.get(at)?;
+            let hears = self.ears[index].as_ref().is_some_and(|ear| ear.heard.is_some() && !ear.over);
+            if hears && !self.watched.contains(&index) {
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// Lets a member of the stage act, and sends what leaves it.
+    pub fn member(&mut self, index: usize, act: impl FnOnce(&mut Member, Instant)) {
+        let now = self.instant();
+        if self.members[index].dead {
+            return;
+        }
+        let left = self.members[index].pump(now, |member| act(member, now));
+        self.send_from_stage(index, left);
+        self.plan_member(index);
+    }
+
+    fn send_from_stage(&mut self, from: usize, left: Left) {
+        for bytes in left.room {
+            for to in (0..self.members.len()).filter(|to| *to != from) {
+                if self.is_withheld(Node::Stage(from), Node::Stage(to), None) {
+                    continue;
+                }
+                let at = self.line.control(Node::Stage(from), Node::Stage(to), self.now);
+                self.push(at, What::Room { to, bytes: bytes.clone() });
+            }
+        }
+        for (lane, bytes) in left.hall {
+            if let Some(tape) = &mut self.tape {
+                tape.push((self.now, lane, bytes.clone()));
+            }
+            let to: Vec<usize> = match lane {
+                Lane::Hall => self.present.clone(),
+                lane => self.lanes.get(&lane).cloned().unwrap_or_default(),
+            };
+            for to in to {
+                if self.is_withheld(Node::Stage(from), Node::Ear(to), Some(lane)) {
+                    continue;
+                }
+                let at = self.line.control(Node::Stage(from), Node::Ear(to), self.now);
+                self.push(at, What::Hall { to, lane, bytes: bytes.clone() });
+            }
+        }
+    }
+
+    /// Lets a listener act, and sends what leaves it.
+    pub fn ear(
+        &mut self,
+        index: usize,
+        act: impl FnOnce(&mut Listener, Instant) -> Result<(), AudienceError>,
+    ) {
+        let (now, at) = (self.instant(), self.now);
+        let Some(ear) = self.ears[index].as_mut() else { return };
+        let before = ear.epoch;
+        let Said { messages, moved } = ear.pump(at, |listener| act(listener, now));
+        if ear.epoch != before && ear.heard.is_some() && before != 0 && !ear.stubborn {
+            let first = self.first_sent.range(before + 1..=ear.epoch).next();
+            if let Some((_, first)) = first {
+                let missed = at.saturating_sub(*first + self.line.least());
+                if missed > self.missed.0 {
+                    self.missed = (missed, index);
+                }
+            }
+        }
+        if moved {
+            let new: Vec<Lane> = ear.listener.lanes().collect();
+            let old = std::mem::replace(&mut ear.lanes, new.clone());
+            for lane in old.iter().filter(|lane| !new.contains(lane)) {
+                unsubscribe(&mut self.lanes, *lane, index);
+            }
+            for lane in new.into_iter().filter(|lane| !old.contains(lane) && *lane != Lane::Hall) {
+                self.lanes.entry(lane).or_default().push(index);
+            }
+        }
+        for bytes in messages {
+            for to in 0..self.members.len() {
+                if self.members[to].stage.is_none() || self.members[to].dead {
+                    continue;
+                }
+                if self.is_withheld(Node::Ear(index), Node::Stage(to), Some(Lane::Doors)) {
+                    continue;
+                }
+                let at = self.line.control(Node::Ear(index), Node::Stage(to), self.now);
+                self.push(at, What::Doors { to, bytes: bytes.clone() });
+            }
+        }
+        self.plan_ear(index);
+    }
+
+    fn is_withheld(&self, from: Node, to: Node, lane: Option<Lane>) -> bool {
+        self.withholds.as_ref().is_some_and(|withholds| withholds(from, to, lane))
+    }
+
+    fn plan_member(&mut self, index: usize) {
+        if let Some(due) = self.members[index].due() {
+            let at = self.since(due);
+            if self.timers.get(&index).is_none_or(|planned| *planned <= self.now || at < *planned) {
+                self.timers.insert(index, at);
+                self.push(at, What::Timer(Node::Stage(index)));
+            }
+        }
+    }
+
+    fn plan_ear(&mut self, index: usize) {
+        let now = self.instant();
+        let Some(due) = self.ears[index].as_ref().and_then(|ear| ear.due(now)) else { return };
+        let at = self.since(due);
+        let Some(ear) = self.ears[index].as_mut() else { return };
+        if ear.timer.is_none_or(|planned| planned <= self.now || at < planned) {
+            ear.timer = Some(at);
+            self.push(at, What::Timer(Node::Ear(index)));
+        }
+    }
+
+    fn since(&self, due: Instant) -> Duration {
+        due.saturating_duration_since(self.start).max(self.now + Duration::from_millis(1))
+    }
+
+    fn push(&mut self, at: Duration, what: What) {
+        self.number += 1;
+        self.due.push(Reverse(Due { at, number: self.number, what }));
+    }
+
+    /// Lets time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(self.now + time);
+    }
+
+    pub fn run_until(&mut self, until: Duration) {
+        while self.due.peek().is_some_and(|Reverse(due)| due.at <= until) {
+            let Some(Reverse(due)) = self.due.pop() else { break };
+            self.now = due.at.max(self.now);
+            self.happen(due.what);
+        }
+        self.now = until.max(self.now);
+    }
+
+    fn happen(&mut self, what: What) {
+        match what {
+            What::Room { to, bytes } => {
+                self.members[to].received += bytes.len() as u64;
+                self.member(to, |member, now| {
+                    if let Err(error) = member.room.handle_control(&bytes, now) {
+                        member.refused.push(error);
+                    }
+                });
+            }
+            What::Doors { to, bytes } => {
+                self.members[to].received += bytes.len() as u64;
+                self.member(to, |member, now| {
+                    if let Some(stage) = &mut member.stage {
+                        let _ = stage.handle_control(&bytes, now);
+                    }
+                });
+            }
+            What::Hall { to, lane, bytes } => {
+                let Some(ear) = self.ears[to].as_mut() else { return };
+                if ear.stubborn && matches!(lane, Lane::Own(_)) {
+                    return;
+                }
+                ear.received += bytes.len() as u64;
+                self.ear(to, |listener, now| listener.handle_control(lane, &bytes, now));
+            }
+            What::Packet { to, packet } => {
+                let now = self.now;
+                let Some(ear) = self.ears[to].as_mut() else { return };
+                ear.hear(&packet, now);
+                if ear.heard.is_some() && self.waiting.remove(&to) {
+                    self.joins.push(now - ear.joined);
+                }
+            }
+            What::Timer(Node::Stage(index)) => {
+                if self.timers.get(&index).is_some_and(|at| *at <= self.now) {
+                    self.timers.remove(&index);
+                }
+                self.member(index, |member, now| {
+                    member.room.handle_timeout(now);
+                    if let Some(stage) = &mut member.stage {
+                        stage.handle_timeout(now);
+                    }
+                });
+            }
+            What::Timer(Node::Ear(index)) => {
+                let now = self.now;
+                let Some(ear) = self.ears[index].as_mut() else { return };
+                if ear.timer != Some(now) {
+                    return;
+                }
+                ear.timer = None;
+                self.ear(index, |listener, now| {
+                    listener.handle_timeout(now);
+                    Ok(())
+                });
+            }
+            What::Tick => self.speak(),
+        }
+    }
+
+    /// One packet of who speaks, to those who are watched and to some others.
+    fn speak(&mut self) {
+        self.push(self.now + TICK, What::Tick);
+        let Some(speaker) = self.speaker.filter(|speaker| !self.members[*speaker].dead) else { return };
+        self.spoken += 1;
+        let captured = CaptureTime(self.unix.0 * 1_000 + self.now.as_millis() as u64);
+        let Some((packet, epoch)) = seal(&mut self.members[speaker].sealer, self.spoken, captured) else { return };
+        if !self.first_sent.contains_key(&epoch) {
+            self.first_sent.insert(epoch, self.now);
+            self.turns += 1;
+        }
+        let packet: Rc<[u8]> = packet.into();
+        if let Some(packets) = &mut self.packets {
+            packets.push((self.now, Rc::clone(&packet)));
+        }
+        let mut to: Vec<usize> = self.watched.iter().chain(&self.waiting).copied().collect();
+        for _ in 0..self.sample.min(self.present.len()) {
+            let at = self.rng.random_range(0..self.present.len());
+            to.push(self.present[at]);
+        }
+        to.sort_unstable();
+        to.dedup();
+        for to in to {
+            if let Some(at) = self.line.packet(self.now) {
+                self.push(at, What::Packet { to, packet: Rc::clone(&packet) });
+            }
+        }
+    }
+
+    /// Finds an ear by fingerprint.
+    pub fn find(&self, member: MemberId) -> Option<usize> {
+        self.present.iter().copied().find(|index| self.ears[*index].as_ref().is_some_and(|ear| ear.id == member))
+    }
+
+    /// What must hold at any time: whoever hears one epoch reads one code.
+    pub fn check(&mut self) {
+        let mut codes = BTreeMap::new();
+        let mut broken = Vec::new();
+        for index in &self.present {
+            let Some(ear) = &self.ears[*index] else { continue };
+            let (Some(epoch), Some(code)) = (ear.listener.epoch(), ear.listener.code()) else { continue };
+            let first = codes.entry(epoch.0).or_insert((code, *index));
+            if first.0 != code {
+                broken.push(format!("epoch {}: {} and {index} read two codes", epoch.0, first.1));
+            }
+        }
+        self.violations.extend(broken);
+    }
+}
+
+/// Seals one packet; `None` if nothing may be sealed. With it comes the hall epoch.
+pub fn seal(sealer: &mut Sealer, number: u64, captured: CaptureTime) -> Option<(Vec<u8>, u64)> {
+    let packet = opus(number);
+    let mut buffer = [0; HEADROOM + 240 + TAILROOM];
+    buffer[HEADROOM..HEADROOM + packet.len()].copy_from_slice(&packet);
+    let (epoch, _) = sealer.position()?;
+    let sealed = sealer.seal(&mut buffer, packet.len(), Stamp { captured, ..Stamp::default() }).ok()?;
+    Some((sealed.to_vec(), epoch.0))
+}
+
+/// An identity from a seed.
+pub fn identity(seed: [u8; 32]) -> Identity {
+    let name = format!("L{:02x}{:02x}{:02x}", seed[0], seed[1], seed[2]);
+    Identity::from_seed(seed, Name::new(&name).expect("a name"))
+}
+
+fn seed(rng: &mut StdRng) -> Seed {
+    Seed::from_bytes(&mut rng.random())
+}
+
+fn unsubscribe(lanes: &mut HashMap<Lane, Vec<usize>>, lane: Lane, index: usize) {
+    if let Some(on) = lanes.get_mut(&lane) {
+        on.retain(|other| *other != index);
+        if on.is_empty() {
+            lanes.remove(&lane);
+        }
+    }
+}
+
+const TICK: Duration = Duration::from_millis(20);
