@@ -56,10 +56,10 @@ pub mod relay;
 pub mod report;
 #[cfg(feature = "room")]
 pub mod room;
-#[cfg(feature = "room")]
-pub mod store;
 #[cfg(feature = "stage")]
 pub mod stage;
+#[cfg(feature = "room")]
+pub mod store;
 #[cfg(all(feature = "room", feature = "testkit"))]
 #[doc(hidden)]
 pub mod testkit;

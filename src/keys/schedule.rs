@@ -326,7 +326,10 @@ impl Schedule {
     }
 
     /// Makes the keys of `step`, whose base key this holds, and moves on to the next base key.
-    pub(super) fn build_step(&mut self, step: Step) -> Result<(Box<StepRing>, Option<Box<SealKey>>), ScheduleError> {
+    pub(super) fn build_step(
+        &mut self,
+        step: Step,
+    ) -> Result<(Box<StepRing>, Option<Box<SealKey>>), ScheduleError> {
         let secret = StepSecret::new(self.suite, &self.base_key);
         self.base_key = secret.ratchet();
         let table = Table::build(&secret.kid_mac(), step, self.leaves.iter().copied());

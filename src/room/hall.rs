@@ -10,7 +10,13 @@ use crate::{
     id::{IdentityKey, Leaf, MemberId},
     keys::secret::Secret,
     law::{GroupId, Office, Store},
-    wire::{door::Door, envelope::LaneKey, saying::{Hidden, Saying}, signed::Signed, statements::Statements},
+    wire::{
+        door::Door,
+        envelope::LaneKey,
+        saying::{Hidden, Saying},
+        signed::Signed,
+        statements::Statements,
+    },
 };
 
 /// Something about the hall, authenticated by MLS as from one leaf.

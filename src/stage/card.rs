@@ -45,8 +45,7 @@ impl Card {
         group_id: &[u8; 32],
     ) -> Self {
         let key = IdentityKey::from_bytes(*identity.public());
-        let mut card =
-            Self { leaf, key, name: identity.name().clone(), voice, made_ms, signature: [0; 64] };
+        let mut card = Self { leaf, key, name: identity.name().clone(), voice, made_ms, signature: [0; 64] };
         card.signature = identity.sign(&card.signed(group_id));
         card
     }

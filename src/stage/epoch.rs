@@ -33,13 +33,7 @@ pub(super) struct EpochName {
 
 impl EpochName {
     /// The name of the epoch that has this secret.
-    pub(super) fn of(
-        secret: &Secret,
-        group_id: &[u8; 32],
-        n: u64,
-        first: u32,
-        programme: [u8; 32],
-    ) -> Self {
+    pub(super) fn of(secret: &Secret, group_id: &[u8; 32], n: u64, first: u32, programme: [u8; 32]) -> Self {
         let mut authenticator = [0; 32];
         let place = [&n.to_be_bytes()[..], &first.to_be_bytes()].concat();
         let info: [&[u8]; 4] = [b"sottovoce 2 hall authenticator", group_id, &place, &programme];

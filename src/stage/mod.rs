@@ -9,6 +9,8 @@
 //! Whoever is on the stage has a [`Stage`] beside its [`Room`](crate::room::Room); whoever listens
 //! has a [`Listener`]. Both are state machines: bytes and time in, bytes, keys and events out.
 
+#[cfg(test)]
+mod attacks;
 mod card;
 mod chain;
 mod envelope;

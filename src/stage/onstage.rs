@@ -191,11 +191,13 @@ impl Stage {
     /// When [`handle_timeout`](Self::handle_timeout), and then [`follow`](Self::follow), want to be
     /// called next.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let porter = self.porter.as_ref().zip(self.clock.as_ref()).map(|(porter, clock)| porter.poll_timeout(clock));
+        let porter =
+            self.porter.as_ref().zip(self.clock.as_ref()).map(|(porter, clock)| porter.poll_timeout(clock));
         let here = self.porter.as_ref().map(|_| self.here_at);
         let turn = self.turn_due(self.now).map(|(at, _)| at);
         let silence = self.unheeded_since.filter(|_| !self.silent).map(|since| since + HEEDED);
-        [self.tuner.poll_timeout(), porter, here, turn, silence].into_iter().flatten().min()
+        let audible = self.newest.switch_at.filter(|at| self.silent && *at > self.now);
+        [self.tuner.poll_timeout(), porter, here, turn, silence, audible].into_iter().flatten().min()
     }
 
     /// The next message to send, and its lane.
@@ -324,7 +326,8 @@ impl Stage {
         self.heard = heard.map(|member| (member.leaf, member.key)).collect();
         let own = facts.members.iter().find(|member| member.is_self).map(|member| member.leaf);
         let renewed = self.card_at.is_none_or(|at| at + CARD_LASTS <= now);
-        if let Some(leaf) = own.filter(|leaf| renewed || self.own.as_ref().is_none_or(|(own, _)| own != leaf)) {
+        if let Some(leaf) = own.filter(|leaf| renewed || self.own.as_ref().is_none_or(|(own, _)| own != leaf))
+        {
             self.make_card(leaf, now);
         }
         match (&facts.door, &mut self.porter) {
@@ -408,7 +411,10 @@ impl Stage {
 
     /// H12: nobody who was put out hears on because the head keeps quiet.
     fn tend_silence(&mut self, now: Instant) {
-        let silent = self.unheeded_since.is_some_and(|since| since + HEEDED <= now);
+        let unheeded = self.unheeded_since.is_some_and(|since| since + HEEDED <= now);
+        // Until the switch the key is one that who was put out has.
+        let switching = self.silent && self.newest.switch_at.is_some_and(|at| at > now);
+        let silent = unheeded || switching;
         if silent != self.silent {
             self.silent = silent;
             let (rekey, event) = if silent {
@@ -476,7 +482,8 @@ impl Stage {
             Some(at) if at <= now + NEAR => (now + AHEAD_OF_BAN).max(at + APART),
             _ => now + AHEAD_OF_BAN,
         };
-        let switch_ms = u16::try_from(switch_at.saturating_duration_since(now).as_millis()).unwrap_or(u16::MAX);
+        let switch_ms =
+            u16::try_from(switch_at.saturating_duration_since(now).as_millis()).unwrap_or(u16::MAX);
         let secrets = Secrets {
             n: ((self.newest.n >> 8) + 1) << 8 | self.place_in_order(),
             first: clock.step(now),
@@ -517,9 +524,10 @@ impl Stage {
         let programme = Arc::new(secrets.programme.clone());
         let base = self.base_of(&secrets);
         let is_own = |card: &Card| self.cards.get(&card.leaf) == Some(card);
-        let own = self.own.as_ref().filter(|(leaf, _)| {
-            programme.cards().iter().any(|card| card.leaf == *leaf && is_own(card))
-        });
+        let own = self
+            .own
+            .as_ref()
+            .filter(|(leaf, _)| programme.cards().iter().any(|card| card.leaf == *leaf && is_own(card)));
         let own = own.map(|(leaf, signer)| (*leaf, Arc::clone(signer)));
         self.tuner.announce(base, Arc::clone(&programme), own, switch_at);
         self.newest = Newest { n: secrets.n, programme, made: Some(now), switch_at: Some(switch_at) };
@@ -551,7 +559,16 @@ impl Stage {
         let programme = Arc::new(secrets.programme);
         if let (Some(porter), Some(clock)) = (&mut self.porter, &self.clock) {
             let with = (&self.key, clock);
-            porter.turn(base, &secrets.secret, &programme, switch_at, with, &mut self.out, &mut self.rng, now);
+            porter.turn(
+                base,
+                &secrets.secret,
+                &programme,
+                switch_at,
+                with,
+                &mut self.out,
+                &mut self.rng,
+                now,
+            );
         }
     }
 

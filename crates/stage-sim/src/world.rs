@@ -104,6 +104,7 @@ pub struct World {
     number: u64,
     pub members: Vec<Member>,
     pub ears: Vec<Option<Ear>>,
+    seeds: Vec<[u8; 32]>,
     pub invite: Invite,
     line: Line,
     pub rng: StdRng,
@@ -154,6 +155,7 @@ impl World {
             number: 0,
             members: vec![Member::new(room)],
             ears: Vec::new(),
+            seeds: Vec::new(),
             invite,
             line: Line::new(setup.network, setup.seed ^ 0x5eed),
             rng,
@@ -203,7 +205,8 @@ impl World {
         self.members.push(Member::new(room));
         let index = self.members.len() - 1;
         self.member(index, |_, _| {});
-        for _ in 0..200 {
+        // A host's badge follows its table within a minute, and an invite wants the badge of its table.
+        for _ in 0..800 {
             if !self.members[index].room.roster().is_empty() {
                 return index;
             }
@@ -236,9 +239,11 @@ impl World {
 
     /// Somebody knocks at the audience's doors. Returns its index.
     pub fn join(&mut self) -> usize {
-        let who = identity(self.rng.random());
+        let seed = self.rng.random();
+        self.seeds.resize(self.ears.len(), [0; 32]);
+        self.seeds.push(seed);
         let invite = self.invite.copy();
-        self.join_as(who, invite)
+        self.join_as(identity(seed), invite)
     }
 
     /// The same, by an identity and an invite.
@@ -254,6 +259,21 @@ impl World {
             Ok(())
         });
         index
+    }
+
+    /// Somebody whose listener is over comes again.
+    pub fn join_again(&mut self, index: usize, invite: Invite) -> usize {
+        let who = identity(self.seeds[index]);
+        self.join_as(who, invite)
+    }
+
+    /// Somebody who listens goes up by an invite to the stage, and leaves the audience.
+    pub fn come_up(&mut self, index: usize, invite: Invite) -> usize {
+        let who = identity(self.seeds[index]);
+        let on_stage = self.come_on_stage(invite, Some(who));
+        self.leave(index);
+        self.go_on_stage(on_stage);
+        on_stage
     }
 
     /// Somebody leaves, and says so.
@@ -356,7 +376,7 @@ impl World {
         let Some(ear) = self.ears[index].as_mut() else { return };
         let before = ear.epoch;
         let Said { messages, moved } = ear.pump(at, |listener| act(listener, now));
-        if ear.epoch != before && ear.heard.is_some() && before != 0 && !ear.stubborn {
+        if ear.epoch > before && ear.heard.is_some() && before != 0 && !ear.stubborn {
             let first = self.first_sent.range(before + 1..=ear.epoch).next();
             if let Some((_, first)) = first {
                 let missed = at.saturating_sub(*first + self.line.least());
@@ -505,7 +525,9 @@ impl World {
         let Some(speaker) = self.speaker.filter(|speaker| !self.members[*speaker].dead) else { return };
         self.spoken += 1;
         let captured = CaptureTime(self.unix.0 * 1_000 + self.now.as_millis() as u64);
-        let Some((packet, epoch)) = seal(&mut self.members[speaker].sealer, self.spoken, captured) else { return };
+        let Some((packet, epoch)) = seal(&mut self.members[speaker].sealer, self.spoken, captured) else {
+            return;
+        };
         if !self.first_sent.contains_key(&epoch) {
             self.first_sent.insert(epoch, self.now);
             self.turns += 1;
@@ -530,7 +552,10 @@ impl World {
 
     /// Finds an ear by fingerprint.
     pub fn find(&self, member: MemberId) -> Option<usize> {
-        self.present.iter().copied().find(|index| self.ears[*index].as_ref().is_some_and(|ear| ear.id == member))
+        self.present
+            .iter()
+            .copied()
+            .find(|index| self.ears[*index].as_ref().is_some_and(|ear| ear.id == member))
     }
 
     /// What must hold at any time: whoever hears one epoch reads one code.

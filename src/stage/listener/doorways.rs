@@ -26,6 +26,8 @@ pub(super) struct Doorways {
     least: u64,
     chain: Vec<(IdentityKey, Office)>,
     newest_no: u64,
+    /// The number before that, which counts for a while: badges follow a table within a minute.
+    before: (u64, Option<Instant>),
     doors: Vec<Known>,
     second: Option<Instant>,
     checked: u32,
@@ -61,6 +63,7 @@ impl Doorways {
             least: invite.no,
             chain: Vec::new(),
             newest_no: invite.no,
+            before: (invite.no, None),
             doors: Vec::new(),
             second: None,
             checked: 0,
@@ -87,16 +90,15 @@ impl Doorways {
         let (host, office) = self.chain.last().copied().unwrap_or((self.host, self.office));
         let badge = shown.claimed().badge();
         let least = if self.chain.is_empty() { self.least } else { 0 };
-        if badge.office != office.0 || badge.no < least.max(self.newest_no) {
+        if badge.office != office.0 || badge.no < least.max(self.least_no(now)) {
             return Err(AudienceError::Repeated);
         }
         self.spend(now)?;
         let (no, name) = (badge.no, door_name(&badge.answer_key));
         let door = shown.clone().verify(&self.group_id, &host).map_err(|_| AudienceError::Signature)?;
         if no > self.newest_no {
-            // A newer table: whoever has no badge of it has no rank any more.
-            self.newest_no = no;
-            self.doors.retain(|known| known.door.content().badge().no >= no || known.name == name);
+            let before = if self.doors.is_empty() { (least, None) } else { (self.least_no(now), Some(now)) };
+            (self.before, self.newest_no) = (before, no);
         }
         let before = self.doors.iter().position(|known| known.name == name).map(|at| self.doors.remove(at));
         if self.doors.len() >= MAX_DOORS {
@@ -105,6 +107,30 @@ impl Doorways {
         let beat = before.and_then(|known| known.beat);
         self.doors.push(Known { shown, door, name, beat, refused: None, vain_until: None });
         Ok(())
+    }
+
+    /// The least number that a badge may have. A newer table takes rank from whoever has no badge of
+    /// it, once all others have had time to get theirs.
+    fn least_no(&self, now: Instant) -> u64 {
+        match self.before {
+            (no, Some(since)) if now < since + BADGES_FOLLOW => no,
+            (no, None) => no,
+            _ => self.newest_no,
+        }
+    }
+
+    /// Forgets whoever has no badge of the newest table any more.
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        let due = self.before.1.is_some_and(|since| since + BADGES_FOLLOW <= now);
+        if due {
+            let no = self.newest_no;
+            self.before = (no, None);
+            self.doors.retain(|known| known.door.content().badge().no >= no);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.before.1.map(|since| since + BADGES_FOLLOW)
     }
 
     /// Takes what a porter says of itself, once.
@@ -129,7 +155,7 @@ impl Doorways {
         follow(&mut self.chain, (self.host, self.office), tables, &GroupId(self.group_id));
         if self.chain.len() > before {
             self.doors.clear();
-            self.newest_no = 0;
+            (self.newest_no, self.before) = (0, (0, None));
         }
         Ok(())
     }
@@ -147,3 +173,5 @@ impl Doorways {
 /// As many as a room has people of rank.
 const MAX_DOORS: usize = 17;
 const MAX_CHECKS: u32 = 24;
+/// How long badges of the table before count.
+const BADGES_FOLLOW: Duration = Duration::from_secs(75);

@@ -150,7 +150,11 @@ impl Joining {
 }
 
 /// Opens what a porter sealed to a one-use key.
-pub(super) fn open_answer(one_use: &SealingSecret, answer: Sealed, group_id: &[u8; 32]) -> Option<AnswerContent> {
+pub(super) fn open_answer(
+    one_use: &SealingSecret,
+    answer: Sealed,
+    group_id: &[u8; 32],
+) -> Option<AnswerContent> {
     let aad = answer_aad(group_id, &answer.to, one_use.public().as_bytes());
     let sealed = Hpke { kem_output: answer.kem, sealed: answer.sealed };
     let plain = crate::keys::secret::Secret::wrap(one_use.open(Purpose::HallAnswer, &sealed, &aad)?);

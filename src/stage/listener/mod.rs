@@ -32,7 +32,7 @@ use super::{
     event::{HallSpeaker, ListenerEvent, Over},
     lane::{HallKey, Lane},
     tuner::Tuner,
-    wire::{Admitted, AnswerContent, Asked, Down, Message, Page, Sealed, Up},
+    wire::{Admitted, AnswerContent, Asked, Down, Message, Page, Sealed, Ticket, Up},
 };
 use crate::{
     Seed,
@@ -62,6 +62,8 @@ pub struct Listener {
     /// Programmes that came before we knew whether they are named: the last one.
     early: Option<Programme>,
     joining: Option<Joining>,
+    /// What lets us in without an invite, once somebody of rank has.
+    ticket: Option<Ticket>,
     place: Option<Box<Place>>,
     over: bool,
     entered: bool,
@@ -103,6 +105,7 @@ impl Listener {
             own_lane,
             early: None,
             joining: Some(joining),
+            ticket: None,
             place: None,
             over: false,
             entered: false,
@@ -144,7 +147,7 @@ impl Listener {
         let joining = self.joining.as_ref().map(Joining::poll_timeout);
         let place = self.place.as_ref().map(|place| place.poll_timeout().min(self.asks_at(place)));
         let beats = self.attended.then(|| self.beat_heard() + UNATTENDED);
-        [joining, place, beats].into_iter().flatten().min()
+        [joining, place, beats, self.doors.poll_timeout()].into_iter().flatten().min()
     }
 
     /// The next message for [`Lane::Doors`].
@@ -348,6 +351,7 @@ impl Listener {
             None => (Tuner::new(terms.suite, terms.packet_size, self.invite.group_id), Vec::new()),
         };
         let renew_at = now + RENEW + random_within(RENEW, &mut self.rng);
+        self.ticket = Some(admitted.ticket.clone());
         let place = Place::new(
             admitted,
             porter,
@@ -414,6 +418,7 @@ impl Listener {
 
     fn tend(&mut self, now: Instant) {
         let unix_ms = self.unix(now);
+        self.doors.handle_timeout(now);
         if let Some(place) = &mut self.place {
             place.handle_timeout(now);
             while let Some(rekey) = place.tuner.poll_rekey() {
@@ -423,9 +428,8 @@ impl Listener {
             }
         }
         self.tend_asking(now);
-        let ticket = self.place.as_ref().map(|place| place.ticket.clone());
         if let Some(joining) = &mut self.joining {
-            let who = (&self.identity, &self.invite, ticket.as_ref());
+            let who = (&self.identity, &self.invite, self.ticket.as_ref());
             let lane = self.own_lane;
             let said = joining.handle_timeout(who, &mut self.doors, lane, (unix_ms, now), &mut self.rng);
             if let Some(message) = said {
@@ -543,6 +547,19 @@ impl Listener {
     fn unix(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.unix_at).as_millis();
         self.unix_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+impl Listener {
+    /// The chain of our cell, for whoever plays a listener that lies.
+    pub(super) fn cell_chain(&self) -> Option<super::chain::Chain> {
+        self.place.as_ref().map(|place| place.copy_chain())
+    }
+
+    /// Shows this ticket with the next knock.
+    pub(super) fn hold_ticket(&mut self, ticket: super::wire::Ticket) {
+        self.ticket = Some(ticket);
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
         epoch::{Base, EpochName},
         error::AudienceError,
         tuner::Tuner,
-        wire::{Admitted, Asked, Beat, Bundle, Shown, Ticket, Turn},
+        wire::{Admitted, Asked, Beat, Bundle, Shown, Turn},
     },
 };
 
@@ -31,7 +31,6 @@ pub(super) struct Place {
     pub(super) slot: u8,
     pub(super) pair: Chain,
     chain: Chain,
-    pub(super) ticket: Ticket,
     pub(super) clock: Clock,
     pub(super) tuner: Tuner,
     /// The two programmes that were shown last, with their hashes.
@@ -89,7 +88,6 @@ impl Place {
             slot: admitted.slot,
             pair: Chain::new(admitted.step, admitted.pair),
             chain: Chain::new(admitted.step, admitted.cell_key),
-            ticket: admitted.ticket,
             clock,
             tuner,
             programmes,
@@ -107,6 +105,12 @@ impl Place {
         place.step(now);
         place.take_shown(admitted.shown, now);
         place
+    }
+
+    /// The chain of the cell, for whoever plays a listener that lies.
+    #[cfg(test)]
+    pub(super) fn copy_chain(&self) -> Chain {
+        Chain::new(self.chain.step(), Secret::filled(32, |out| out.copy_from_slice(self.chain.key().bytes())))
     }
 
     /// Goes to another porter, and hears on.
@@ -189,9 +193,9 @@ impl Place {
     /// What a porter gave to who comes in or lags.
     pub(super) fn take_shown(&mut self, shown: Shown, now: Instant) {
         for (base, switch_ms) in shown.0 {
-            let agrees = self.announced.is_none_or(|announced| {
-                announced.n != base.name.n || announced.mark == base.name.mark()
-            });
+            let agrees = self
+                .announced
+                .is_none_or(|announced| announced.n != base.name.n || announced.mark == base.name.mark());
             if !agrees {
                 self.violations += 1;
             } else if base.name.n > self.tuner.newest() {

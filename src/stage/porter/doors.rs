@@ -60,9 +60,18 @@ impl Doors {
     }
 
     /// Nothing that somebody else repeats counts twice: each knock is later than the one before.
-    pub(super) fn screen(&self, knock: &KnockContent, tag: &Tag, seated: Option<u64>) -> Result<(), AudienceError> {
+    pub(super) fn screen(
+        &self,
+        knock: &KnockContent,
+        tag: &Tag,
+        seated: Option<u64>,
+    ) -> Result<(), AudienceError> {
         let before = self.last.get(tag).map(|(made_ms, _)| *made_ms).max(seated);
-        if before.is_some_and(|before| knock.made_ms <= before) { Err(AudienceError::Repeated) } else { Ok(()) }
+        if before.is_some_and(|before| knock.made_ms <= before) {
+            Err(AudienceError::Repeated)
+        } else {
+            Ok(())
+        }
     }
 
     /// Whether the law and the invite, or a ticket, let somebody in.

@@ -23,8 +23,8 @@ use self::{
     doors::{Doors, Verdict},
 };
 use super::{
-    chain::{Clock, GRACE},
     card::Programme,
+    chain::{Clock, GRACE},
     envelope::{self, Use},
     epoch::Base,
     error::AudienceError,
@@ -167,7 +167,14 @@ impl Porter {
         }
     }
 
-    fn put_out(&mut self, tag: &Tag, reason: RefuseReason, key: &HallKey, out: &mut Out, rng: &mut Generator) {
+    fn put_out(
+        &mut self,
+        tag: &Tag,
+        reason: RefuseReason,
+        key: &HallKey,
+        out: &mut Out,
+        rng: &mut Generator,
+    ) {
         if let Some(place) = self.cells.place_of(tag) {
             self.say(place, &Down::Out(reason), key, out, rng);
         }
@@ -196,7 +203,9 @@ impl Porter {
             Message::Knock(sealed) if sealed.to == self.name => {
                 self.handle_knock(&sealed, (desk, clock, key), out, rng, now)
             }
-            Message::Up(up) if up.porter == self.name => self.handle_up(&up, (desk, clock, key), out, rng, now),
+            Message::Up(up) if up.porter == self.name => {
+                self.handle_up(&up, (desk, clock, key), out, rng, now)
+            }
             Message::Knock(_) | Message::Up(_) => Err(AudienceError::OtherPorter),
             _ => Err(AudienceError::Malformed),
         }
@@ -459,8 +468,12 @@ impl Porter {
 
     /// Who has said nothing for so long that it is gone.
     fn drop_silent(&mut self, out: &mut Out, now: Instant) {
-        let silent: Vec<_> =
-            self.cells.seats().filter(|(_, seat)| seat.heard_at + SILENT <= now).map(|(_, seat)| seat.tag).collect();
+        let silent: Vec<_> = self
+            .cells
+            .seats()
+            .filter(|(_, seat)| seat.heard_at + SILENT <= now)
+            .map(|(_, seat)| seat.tag)
+            .collect();
         for tag in silent {
             if let Some(seat) = self.cells.remove(&tag) {
                 out.events.push_back(StageEvent::Went { member: seat.member(), put_out: None });

@@ -68,7 +68,11 @@ impl Beat {
     }
 
     /// Checks that the holder of this answer key signed it.
-    pub(in crate::stage) fn verify(&self, answer_key: &[u8; 32], group_id: &[u8; 32]) -> Result<(), BadSignature> {
+    pub(in crate::stage) fn verify(
+        &self,
+        answer_key: &[u8; 32],
+        group_id: &[u8; 32],
+    ) -> Result<(), BadSignature> {
         ed25519::verify(answer_key, &self.signed(group_id), &self.signature)
     }
 
@@ -112,7 +116,7 @@ impl Beat {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::tests::is_strict, super::Message, *};
+    use super::{super::Message, super::tests::is_strict, *};
     use crate::{Seed, stage::envelope::OVERHEAD};
 
     #[test]
@@ -121,8 +125,7 @@ mod tests {
             SigningKey::from_seed(Seed::from_bytes(&mut [1; 32])),
             SigningKey::from_seed(Seed::from_bytes(&mut [2; 32])),
         );
-        let hall =
-            Hall { hall_ms: 5, n: 256, first: 0, programme: [6; 32], mark: [7; 16], switch_ms: 300 };
+        let hall = Hall { hall_ms: 5, n: 256, first: 0, programme: [6; 32], mark: [7; 16], switch_ms: 300 };
         let beat = Beat::sign(([3; 16], &answer), &[4; 32], 1, &hall, (9, [8; 32]));
         assert!(beat.verify(answer.public(), &[4; 32]).is_ok());
         assert!(beat.verify(other.public(), &[4; 32]).is_err());

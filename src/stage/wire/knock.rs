@@ -56,7 +56,10 @@ pub(in crate::stage) enum AnswerContent {
     /// Somebody is asked.
     Waiting,
     /// A fresh key for the chain of a listener, at this hall step.
-    Fresh { step: u32, key: Secret },
+    Fresh {
+        step: u32,
+        key: Secret,
+    },
 }
 
 /// A place in the hall, with the keys that belong to it.
@@ -93,14 +96,17 @@ impl KnockContent {
         let key = IdentityKey::from_bytes(*identity.public());
         let name = identity.name().clone();
         let signature = [0; 64];
-        let mut knock =
-            Self { key, name, made_ms, invite, expires, uses, one_use, lane, ticket, signature };
+        let mut knock = Self { key, name, made_ms, invite, expires, uses, one_use, lane, ticket, signature };
         knock.signature = identity.sign(&knock.signed(porter, group_id));
         knock
     }
 
     /// Checks that the identity in it signed it, for this porter.
-    pub(in crate::stage) fn verify(&self, porter: &[u8; 16], group_id: &[u8; 32]) -> Result<(), BadSignature> {
+    pub(in crate::stage) fn verify(
+        &self,
+        porter: &[u8; 16],
+        group_id: &[u8; 32],
+    ) -> Result<(), BadSignature> {
         ed25519::verify(self.key.as_bytes(), &self.signed(porter, group_id), &self.signature)
     }
 

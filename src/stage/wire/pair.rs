@@ -1,7 +1,10 @@
 //! What one listener and its porter say to each other, under the chain of the two
 //! (`spec/stage.md`, 6.6).
 
-use super::{Sealed, knock::{Shown, key}};
+use super::{
+    Sealed,
+    knock::{Shown, key},
+};
 use crate::{
     group::{
         Name,
@@ -39,7 +42,11 @@ pub(in crate::stage) enum Asked {
 /// What a porter says to one listener.
 pub(in crate::stage) enum Down {
     /// What who lags is given: the chain of the cell at this hall step, and the epochs.
-    Keys { step: u32, cell_key: Secret, shown: Shown },
+    Keys {
+        step: u32,
+        cell_key: Secret,
+        shown: Shown,
+    },
     Fresh(Sealed),
     Page(Page),
     /// It may come up: an invite as a link.
@@ -191,8 +198,11 @@ mod tests {
     #[test]
     fn what_a_porter_says_is_read_strictly() {
         let name = Name::new("Ada").unwrap();
-        let page =
-            Page { number: 1, people: vec![(3, IdentityKey::from_bytes([1; 32]), name)], hashes: vec![[2; 32]] };
+        let page = Page {
+            number: 1,
+            people: vec![(3, IdentityKey::from_bytes([1; 32]), name)],
+            hashes: vec![[2; 32]],
+        };
         let all = [
             Down::Keys { step: 4, cell_key: Secret::wrap(vec![6; 32]), shown: Shown::default() },
             Down::Fresh(Sealed { to: [1; 16], kem: vec![2; 32], sealed: vec![3; 60] }),

@@ -124,7 +124,7 @@ const MAX_TURN: usize = 128;
 mod tests {
     use rand::{SeedableRng, rngs::StdRng};
 
-    use super::{super::tests::is_strict, super::Message, *};
+    use super::{super::Message, super::tests::is_strict, *};
 
     #[test]
     fn a_bundle_opens_for_the_slots_that_stay_only() {
