@@ -22,6 +22,8 @@ mod listener;
 mod onstage;
 mod porter;
 mod tuner;
+#[cfg(test)]
+mod vectors;
 mod wire;
 
 pub use self::{

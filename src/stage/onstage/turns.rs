@@ -1,0 +1,207 @@
+//! When the hall turns, who makes it turn, and what that does (`spec/stage.md`, H4, H7 and H12).
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{BETWEEN_LACKS, Newest, Other, Stage};
+use crate::{
+    id::{IdentityKey, MemberId},
+    keys::secret::Secret,
+    law::{Rank, StatementId},
+    stage::{
+        card::{Card, Programme},
+        chain::Clock,
+        epoch::{Base, EpochName},
+        porter::{self, Porter},
+        wire::{Say, Secrets},
+    },
+};
+
+impl Stage {
+    pub(super) fn alive(&self, now: Instant) -> impl Iterator<Item = (&MemberId, &Other)> {
+        let law = self.desk.law();
+        self.porters
+            .iter()
+            .filter(move |(_, other)| other.at + ALIVE > now && law.rank_of(&other.key) != Rank::None)
+    }
+
+    pub(super) fn is_head(&self, now: Instant) -> bool {
+        let law = self.desk.law();
+        let own = IdentityKey::from_bytes(*self.desk.identity.public());
+        let before = |other: &Other| porter::order(law, &other.key) < porter::order(law, &own);
+        self.porter.is_some()
+            && self.porter_since + SETTLED <= now
+            && !self.alive(now).any(|(_, other)| before(other))
+    }
+
+    /// The cards of all who may be heard.
+    pub(super) fn programme(&self) -> Programme {
+        let cards = self.heard.iter().filter_map(|(leaf, key)| {
+            let card = self.cards.get(leaf)?;
+            (card.key.as_bytes() == key).then(|| card.clone())
+        });
+        Programme::new(cards.collect())
+    }
+
+    /// When the head makes the next turn, and whether somebody has to be made deaf by it.
+    pub(super) fn turn_due(&self, now: Instant) -> Option<(Instant, bool)> {
+        if !self.is_head(now) {
+            return None;
+        }
+        let Some(made) = self.newest.made else { return Some((now, false)) };
+        if self.unheeded_since.is_some() {
+            return Some((made + BETWEEN_BANS, true));
+        }
+        let own = self.porter.as_ref().is_some_and(Porter::wants_turn);
+        let wanted = own || self.alive(now).any(|(_, other)| other.here.wants_turn && other.at > made);
+        let programme = self.programme_since.map(|since| since + SETTLING);
+        let lacks = self.somebody_lacks.then(|| made + BETWEEN_LACKS);
+        let leaves = wanted.then(|| made + BETWEEN_TURNS);
+        [programme, lacks, leaves].into_iter().flatten().min().map(|at| (at, false))
+    }
+
+    pub(super) fn make_turn(&mut self, urgent: bool, now: Instant) {
+        let Some(clock) = self.clock else { return };
+        let programme = self.programme();
+        let gone = self.newest.programme.cards().iter().any(|card| {
+            !programme.cards().iter().any(|other| other.leaf == card.leaf && other.key == card.key)
+        });
+        let pending = self.newest.switch_at.filter(|at| *at > now);
+        let switch_at = match pending {
+            _ if !urgent && !gone => now + AHEAD,
+            // Who is late into the epoch that is announced must not lose the one after it.
+            Some(at) if at <= now + NEAR => (now + AHEAD_OF_BAN).max(at + APART),
+            _ => now + AHEAD_OF_BAN,
+        };
+        let switch_ms =
+            u16::try_from(switch_at.saturating_duration_since(now).as_millis()).unwrap_or(u16::MAX);
+        let secrets = Secrets {
+            n: ((self.newest.n >> 8) + 1) << 8 | self.place_in_order(),
+            first: clock.step(now),
+            hall_ms: clock.elapsed_ms(now),
+            switch_ms,
+            secret: porter::drawn(&mut self.rng),
+            programme,
+            law: self.desk.known.hash(),
+            because: self.unheeded.iter().map(|id| id.0).collect(),
+        };
+        self.says.push_back(Say::Secrets(Box::new(copy(&secrets))).encode());
+        self.take_turn(Box::new(secrets), now);
+    }
+
+    /// Two porters that think that they lead never make the same number.
+    pub(super) fn place_in_order(&self) -> u64 {
+        let law = self.desk.law();
+        let own = IdentityKey::from_bytes(*self.desk.identity.public());
+        let at = law.moderators().iter().position(|moderator| moderator.key == own);
+        at.map_or(0, |at| at as u64 + 1)
+    }
+
+    pub(super) fn take_turn(&mut self, secrets: Box<Secrets>, now: Instant) {
+        let far = secrets.n >> 8 > (self.newest.n >> 8).saturating_add(FAR) && self.newest.n > 0;
+        if secrets.n <= self.newest.n || far {
+            return;
+        }
+        if secrets.programme.verify(&self.newest.programme, &self.group_id).is_err() {
+            return;
+        }
+        let told = Duration::from_millis(secrets.hall_ms);
+        let clock = self.clock.get_or_insert(Clock::told(told, now));
+        clock.catch_up(told, now);
+        if secrets.first > clock.step(now) {
+            return;
+        }
+        let switch_at = now + Duration::from_millis(secrets.switch_ms.into());
+        let programme = Arc::new(secrets.programme.clone());
+        let base = self.base_of(&secrets);
+        let is_own = |card: &Card| self.cards.get(&card.leaf) == Some(card);
+        let own = self
+            .own
+            .as_ref()
+            .filter(|(leaf, _)| programme.cards().iter().any(|card| card.leaf == *leaf && is_own(card)));
+        let own = own.map(|(leaf, signer)| (*leaf, Arc::clone(signer)));
+        self.tuner.announce(base, Arc::clone(&programme), own, switch_at);
+        self.newest = Newest { n: secrets.n, programme, made: Some(now), switch_at: Some(switch_at) };
+        for card in secrets.programme.cards() {
+            self.cards.entry(card.leaf).or_insert_with(|| card.clone());
+        }
+        if secrets.law == self.desk.known.hash() {
+            self.unheeded.clear();
+        }
+        self.unheeded.retain(|id| !secrets.because.contains(&id.0));
+        self.unheeded_since = self.unheeded_since.filter(|_| !self.unheeded.is_empty());
+        self.somebody_lacks = false;
+        self.waiting = Some((secrets, switch_at));
+        self.pass_on_waiting(now);
+        self.note_programme(now);
+    }
+
+    /// Gives a turn to our cells, once we know whom its maker knew to be out.
+    pub(super) fn pass_on_waiting(&mut self, now: Instant) {
+        let Some((secrets, _)) = &self.waiting else { return };
+        let known = &self.desk.known;
+        let knows = secrets.law == known.hash()
+            || secrets.because.iter().all(|id| known.get(&StatementId(*id)).is_some());
+        if !knows {
+            return;
+        }
+        let Some((secrets, switch_at)) = self.waiting.take() else { return };
+        let base = self.base_of(&secrets);
+        let programme = Arc::new(secrets.programme);
+        if let (Some(porter), Some(clock)) = (&mut self.porter, &self.clock) {
+            let with = (&self.key, clock);
+            porter.turn(
+                base,
+                &secrets.secret,
+                &programme,
+                switch_at,
+                with,
+                &mut self.out,
+                &mut self.rng,
+                now,
+            );
+        }
+    }
+
+    pub(super) fn base_of(&self, secrets: &Secrets) -> Base {
+        let hash = secrets.programme.hash();
+        let name = EpochName::of(&secrets.secret, &self.group_id, secrets.n, secrets.first, hash);
+        Base::first(self.desk.known.terms().suite, &secrets.secret, &self.group_id, name)
+    }
+
+    /// Notes since when the programme has not been what the law and the cards say.
+    pub(super) fn note_programme(&mut self, now: Instant) {
+        let differs = self.programme() != *self.newest.programme;
+        self.programme_since = differs.then(|| self.programme_since.unwrap_or(now));
+    }
+}
+
+/// A second place for a turn: one is said, the other is acted on.
+fn copy(secrets: &Secrets) -> Secrets {
+    let bytes = secrets.secret.bytes();
+    Secrets {
+        secret: Secret::filled(bytes.len(), |out| out.copy_from_slice(bytes)),
+        programme: secrets.programme.clone(),
+        because: secrets.because.clone(),
+        ..*secrets
+    }
+}
+
+/// How long before its switch a turn is announced, and one that makes somebody deaf.
+const AHEAD: Duration = Duration::from_secs(1);
+const AHEAD_OF_BAN: Duration = Duration::from_millis(300);
+/// A turn whose switch is nearer than this is not overtaken.
+const NEAR: Duration = Duration::from_millis(500);
+const APART: Duration = Duration::from_millis(200);
+/// How far apart turns are that only those who left make necessary.
+const BETWEEN_TURNS: Duration = Duration::from_secs(10);
+const BETWEEN_BANS: Duration = Duration::from_millis(250);
+/// How long the programme waits for more cards.
+const SETTLING: Duration = Duration::from_millis(250);
+pub(super) const ALIVE: Duration = Duration::from_secs(12);
+/// A new porter leads no sooner.
+pub(super) const SETTLED: Duration = Duration::from_secs(6);
+/// How far one turn moves the count of turns.
+const FAR: u64 = 1_024;
