@@ -3,11 +3,13 @@
 
 use std::time::Instant;
 
-use super::{Room, outbox::Outbox, phase::Phase};
+use super::{Room, phase::Phase};
+
+pub(crate) use super::said::Said;
 use crate::{
     Seed,
     group::{Identity, Member},
-    id::{IdentityKey, Leaf, MemberId},
+    id::IdentityKey,
     keys::secret::Secret,
     law::{GroupId, Office, Store},
     wire::{
@@ -18,14 +20,6 @@ use crate::{
         statements::Statements,
     },
 };
-
-/// Something about the hall, authenticated by MLS as from one leaf.
-pub(crate) struct Said {
-    pub(crate) from: MemberId,
-    pub(crate) key: IdentityKey,
-    pub(crate) leaf: Leaf,
-    pub(crate) bytes: Hidden,
-}
 
 /// What a member that is present knows of its room.
 pub(crate) struct Facts<'a> {
@@ -68,7 +62,7 @@ impl Room {
 
     /// What somebody else said about the hall.
     pub(crate) fn poll_hall(&mut self) -> Option<Said> {
-        self.out.hall.pop_front()
+        self.out.hall.pop()
     }
 }
 
@@ -85,16 +79,6 @@ impl Facts<'_> {
     }
 }
 
-impl Outbox {
-    /// Keeps what was said until somebody asks for it: 256 sayings at most, the newest.
-    pub(super) fn hear_hall(&mut self, said: Said) {
-        if self.hall.len() >= MAX_SAID {
-            self.hall.pop_front();
-        }
-        self.hall.push_back(said);
-    }
-}
-
 /// Follows hand-overs without their rest from a host and office to those that they lead to.
 pub(crate) fn follow(
     chain: &mut Vec<(IdentityKey, Office)>,
@@ -104,5 +88,3 @@ pub(crate) fn follow(
 ) {
     super::joining::follow(chain, anchor, tables, group_id);
 }
-
-const MAX_SAID: usize = 256;

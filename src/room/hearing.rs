@@ -119,7 +119,7 @@ impl Seat {
                 }
             }
             #[cfg(feature = "stage")]
-            Saying::Hall(bytes) => out.hear_hall(super::hall::Said { from: id, key, leaf: from, bytes }),
+            Saying::Hall(bytes) => out.hall.push(super::said::Said { from: id, key, leaf: from, bytes }),
         }
         Ok(Outcome::Stays)
     }

@@ -81,6 +81,8 @@ mod petition;
 mod phase;
 mod presence;
 mod returning;
+#[cfg(feature = "stage")]
+mod said;
 mod seat;
 mod seen;
 mod showing;

@@ -49,7 +49,7 @@ pub(super) struct Outbox {
     newest_made_ms: u64,
     /// What others said about the hall, by whom.
     #[cfg(feature = "stage")]
-    pub(super) hall: VecDeque<super::hall::Said>,
+    pub(super) hall: super::said::Heard,
     /// The KeyPackages that doors passed on lately, for whoever plays a hostile member.
     #[cfg(feature = "testkit")]
     pub(super) overheard: Vec<Vec<u8>>,
@@ -81,7 +81,7 @@ impl Outbox {
             petitions: Default::default(),
             newest_made_ms: 0,
             #[cfg(feature = "stage")]
-            hall: VecDeque::new(),
+            hall: Default::default(),
             #[cfg(feature = "testkit")]
             overheard: Vec::new(),
         }

@@ -80,7 +80,7 @@ pub(super) fn open(key: &Secret, from: Use, envelope: &[u8]) -> Option<Secret> {
 /// Opens what [`seal_bare`] sealed.
 pub(super) fn open_bare(key: &Secret, from: Use, envelope: &[u8]) -> Option<Secret> {
     let (salt, sealed) = envelope.split_first_chunk::<SALT>()?;
-    let mut sealed = Secret::wrap(sealed.to_vec());
+    let mut sealed = Secret::filled(sealed.len(), |out| out.copy_from_slice(sealed));
     let text = envelope_key(key, salt, from).open_in_place(sealed.bytes_mut()).ok()?;
     let (length, rest) = text.split_first_chunk::<2>()?;
     let (content, padding) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;

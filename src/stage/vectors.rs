@@ -1,5 +1,5 @@
-//! `tests/vectors/stage.txt`: keys, envelopes and messages, as `stage.py` derives them from the page
-//! alone.
+//! `tests/vectors/stage.txt`: keys, envelopes and messages, as `stage.py` derives them from the
+//! page alone.
 
 use super::{
     card::Card,
@@ -163,7 +163,7 @@ fn knocks_and_answers() {
     assert_eq!(knock.encode(), case.bytes("content"));
 
     let case = one("answer");
-    open(&case, Purpose::HallAnswer, answer_aad(&group_id, &knock.lane, &knock.one_use));
+    open(&case, Purpose::HallAnswer, answer_aad(&group_id, &knock.reply_to, &knock.one_use));
     let contents = std::iter::once(case).chain(cases(FILE, "answer_content", 3));
     for case in contents {
         let Ok(answer) = AnswerContent::decode(&case.bytes("content")) else { panic!("no answer") };

@@ -14,7 +14,7 @@ fn oldest_opened(seed: u64, withheld: bool) -> (Duration, usize) {
     world.tape = Some(Vec::new());
     world.packets = Some(Vec::new());
     if withheld {
-        // The relay keeps back what would make the device forget the chains under which it is sealed.
+        // The relay keeps back what would make the device forget the chains of what it seals.
         world.withholds = Some(Box::new(move |_, to, lane| {
             to == Node::Ear(victim) && matches!(lane, Some(Lane::Cell { .. } | Lane::Own(_)))
         }));

@@ -109,8 +109,8 @@ impl Doorways {
         Ok(())
     }
 
-    /// The least number that a badge may have. A newer table takes rank from whoever has no badge of
-    /// it, once all others have had time to get theirs.
+    /// The least number that a badge may have. A newer table takes rank from whoever has no badge
+    /// of it, once all others have had time to get theirs.
     fn least_no(&self, now: Instant) -> u64 {
         match self.before {
             (no, Some(since)) if now < since + BADGES_FOLLOW => no,

@@ -28,7 +28,7 @@ impl Listener {
     pub(super) fn take(&mut self, lane: Lane, bytes: &[u8], now: Instant) -> Result<(), AudienceError> {
         match lane {
             Lane::Doors => Err(AudienceError::Lane),
-            Lane::Own(number) if number == self.own_lane => self.take_own(bytes, now),
+            Lane::Own(number) if number == self.reply_to => self.take_own(bytes, now),
             Lane::Cell { porter, cell } => {
                 let ours = self.place.as_mut().filter(|place| place.porter == porter && place.cell == cell);
                 let place = ours.ok_or(AudienceError::Lane)?;

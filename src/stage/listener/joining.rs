@@ -55,7 +55,7 @@ impl Joining {
         &mut self,
         (identity, invite, ticket): (&Identity, &Invite, Option<&Ticket>),
         doors: &mut Doorways,
-        lane: [u8; 16],
+        reply_to: [u8; 16],
         (unix_ms, now): (u64, Instant),
         rng: &mut Generator,
     ) -> Option<Message> {
@@ -72,7 +72,7 @@ impl Joining {
         }
         if self.knock_at.is_some_and(|at| at <= now) && self.asked.is_none() {
             self.knock_at = None;
-            let knock = self.knock((identity, invite, ticket), doors, lane, (unix_ms, now), rng);
+            let knock = self.knock((identity, invite, ticket), doors, reply_to, (unix_ms, now), rng);
             if knock.is_some() {
                 return knock;
             }
@@ -88,7 +88,7 @@ impl Joining {
         &mut self,
         (identity, invite, ticket): (&Identity, &Invite, Option<&Ticket>),
         doors: &Doorways,
-        lane: [u8; 16],
+        reply_to: [u8; 16],
         (unix_ms, now): (u64, Instant),
         rng: &mut Generator,
     ) -> Option<Message> {
@@ -113,7 +113,7 @@ impl Joining {
             self.made_ms,
             (invite.id, invite.expires, invite.uses),
             one_use.public().as_bytes().to_vec(),
-            lane,
+            reply_to,
             ticket.cloned(),
             &door.name,
             &invite.group_id,

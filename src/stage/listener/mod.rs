@@ -54,7 +54,7 @@ pub struct Listener {
     rng: Generator,
     unix_ms: u64,
     unix_at: Instant,
-    own_lane: [u8; 16],
+    reply_to: [u8; 16],
     doors: Doorways,
     /// Programmes that came before we knew whether they are named: the last one.
     early: Option<Programme>,
@@ -89,7 +89,7 @@ impl Listener {
             return Err(HallError::Expired);
         }
         let mut rng = Generator::new(seed);
-        let own_lane = rng.array();
+        let reply_to = rng.array();
         let joining = Joining::new(None, Duration::ZERO, &mut rng, now);
         Ok(Self {
             identity: identity.borrow().copy(),
@@ -99,7 +99,7 @@ impl Listener {
             rng,
             unix_ms: unix.0.saturating_mul(1_000),
             unix_at: now,
-            own_lane,
+            reply_to,
             early: None,
             joining: Some(joining),
             ticket: None,
@@ -166,7 +166,7 @@ impl Listener {
     pub fn lanes(&self) -> impl Iterator<Item = Lane> + '_ {
         let place = self.place.as_ref().map(|place| Lane::Cell { porter: place.porter, cell: place.cell });
         let foyer = self.joining.as_ref().map(|_| Lane::Foyer);
-        let all = [Some(Lane::Own(self.own_lane)), Some(Lane::Hall), place, foyer];
+        let all = [Some(Lane::Own(self.reply_to)), Some(Lane::Hall), place, foyer];
         all.into_iter().flatten().filter(|_| !self.over)
     }
 
@@ -247,8 +247,8 @@ impl Listener {
         self.tend_asking(now);
         if let Some(joining) = &mut self.joining {
             let who = (&self.identity, &self.invite, self.ticket.as_ref());
-            let lane = self.own_lane;
-            let said = joining.handle_timeout(who, &mut self.doors, lane, (unix_ms, now), &mut self.rng);
+            let reply_to = self.reply_to;
+            let said = joining.handle_timeout(who, &mut self.doors, reply_to, (unix_ms, now), &mut self.rng);
             if let Some(message) = said {
                 self.send(&message);
             }

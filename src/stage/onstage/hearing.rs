@@ -1,5 +1,5 @@
-//! What somebody on the stage learns: from the others, from the law, from its room (`spec/stage.md`,
-//! section 2).
+//! What somebody on the stage learns: from the others, from the law, from its room
+//! (`spec/stage.md`, section 2).
 
 use std::{
     collections::BTreeSet,

@@ -59,7 +59,7 @@ pub(super) struct Seat {
     pub(super) name: Name,
     pub(super) pair: Chain,
     /// Where it is answered.
-    pub(super) lane: [u8; 16],
+    pub(super) reply_to: [u8; 16],
     /// When its knock was made, by its clock.
     pub(super) made_ms: u64,
     /// The number of the last thing that it said.

@@ -234,7 +234,7 @@ impl Porter {
         if let Some(seat) = self.cells.seat_mut(place) {
             seat.hand = None;
         }
-        let link = Secret::wrap(invite.as_bytes().to_vec());
+        let link = Secret::filled(invite.len(), |out| out.copy_from_slice(invite.as_bytes()));
         self.say(place, &Down::Up(link), key, out, rng);
         Ok(())
     }
@@ -370,7 +370,7 @@ impl Porter {
     fn say(&mut self, place: Place, down: &Down, _: &HallKey, out: &mut Out, rng: &mut Generator) {
         let Some(seat) = self.cells.seat(place) else { return };
         if let Ok(bytes) = seat.pair.seal(Use::Down, down.encode().bytes(), rng) {
-            out.transmits.push_back((Lane::Own(seat.lane), bytes));
+            out.transmits.push_back((Lane::Own(seat.reply_to), bytes));
         }
     }
 

@@ -66,7 +66,7 @@ impl Porter {
         let ticket = match verdict {
             Verdict::Refused(reason) => {
                 let answer = doors::refused(reason);
-                self.answer(&knock.one_use, knock.lane, &answer, desk, key, out, rng);
+                self.answer(&knock.one_use, knock.reply_to, &answer, desk, key, out, rng);
                 return Err(AudienceError::Refused(reason));
             }
             Verdict::Admitted(ticket) => ticket,
@@ -79,7 +79,7 @@ impl Porter {
             tag,
             name: knock.name.clone(),
             pair: Chain::new(step, doors::copy(&pair)),
-            lane: knock.lane,
+            reply_to: knock.reply_to,
             made_ms: knock.made_ms,
             count: 0,
             hand: seated.and_then(|seat| seat.hand),
@@ -88,7 +88,7 @@ impl Porter {
         };
         let Some((place, cell_key)) = self.cells.put(seat, step, now, rng) else {
             let answer = doors::refused(RefuseReason::Full);
-            self.answer(&knock.one_use, knock.lane, &answer, desk, key, out, rng);
+            self.answer(&knock.one_use, knock.reply_to, &answer, desk, key, out, rng);
             return Err(AudienceError::Refused(RefuseReason::Full));
         };
         let cell_key = doors::copy(cell_key);
@@ -105,7 +105,7 @@ impl Porter {
             shown,
         };
         let answer = AnswerContent::Admitted(Box::new(admitted));
-        self.answer(&knock.one_use, knock.lane, &answer, desk, key, out, rng);
+        self.answer(&knock.one_use, knock.reply_to, &answer, desk, key, out, rng);
         if came {
             self.doors.count(&knock, &tag, desk);
             out.events.push_back(StageEvent::Came { member: knock.key.id(), name: knock.name });
@@ -129,7 +129,7 @@ impl Porter {
             return Err(AudienceError::Repeated);
         }
         (seat.count, seat.heard_at) = (said.count, now);
-        let (tag, member, lane) = (seat.tag, seat.member(), seat.lane);
+        let (tag, member, reply_to) = (seat.tag, seat.member(), seat.reply_to);
         let dear = !matches!(said.asked, Asked::Hand(_) | Asked::Leave);
         if dear && seat.served_at.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN_ANSWERS) {
             return Err(AudienceError::Flood);
@@ -156,7 +156,7 @@ impl Porter {
             Asked::Fresh(one_use) => {
                 let (step, fresh) = (self.step, drawn(rng));
                 let answer = AnswerContent::Fresh { step, key: doors::copy(&fresh) };
-                let sealed = self.seal_answer(&one_use, lane, &answer, desk);
+                let sealed = self.seal_answer(&one_use, reply_to, &answer, desk);
                 let sealed = sealed.ok_or(AudienceError::Malformed)?;
                 self.say(place, &Down::Fresh(sealed), key, out, rng);
                 self.cells.heal(place, step, fresh);
@@ -167,7 +167,7 @@ impl Porter {
             }
             Asked::Programme => {
                 let programme = Message::Programme((*self.programme).clone());
-                self.send(Lane::Own(lane), &programme, key, out, rng);
+                self.send(Lane::Own(reply_to), &programme, key, out, rng);
             }
         }
         let _ = clock;
@@ -178,29 +178,29 @@ impl Porter {
     pub(super) fn answer(
         &self,
         one_use: &[u8],
-        lane: [u8; 16],
+        reply_to: [u8; 16],
         answer: &AnswerContent,
         desk: &Desk,
         key: &HallKey,
         out: &mut Out,
         rng: &mut Generator,
     ) {
-        if let Some(sealed) = self.seal_answer(one_use, lane, answer, desk) {
-            self.send(Lane::Own(lane), &Message::Answer(sealed), key, out, rng);
+        if let Some(sealed) = self.seal_answer(one_use, reply_to, answer, desk) {
+            self.send(Lane::Own(reply_to), &Message::Answer(sealed), key, out, rng);
         }
     }
 
     pub(super) fn seal_answer(
         &self,
         one_use: &[u8],
-        lane: [u8; 16],
+        reply_to: [u8; 16],
         answer: &AnswerContent,
         desk: &Desk,
     ) -> Option<Sealed> {
         let to = SealingKey::from_bytes(desk.known.terms().key_exchange, one_use)?;
-        let aad = doors::answer_aad(&self.group_id, &lane, one_use);
+        let aad = doors::answer_aad(&self.group_id, &reply_to, one_use);
         let sealed = to.seal(Purpose::HallAnswer, answer.encode().bytes(), &aad).ok()?;
-        Some(Sealed { to: lane, kem: sealed.kem_output, sealed: sealed.sealed })
+        Some(Sealed { to: reply_to, kem: sealed.kem_output, sealed: sealed.sealed })
     }
 }
 

@@ -33,7 +33,7 @@ pub(in crate::stage) struct KnockContent {
     /// Answers are sealed to it.
     pub(in crate::stage) one_use: Vec<u8>,
     /// Where answers are sent to.
-    pub(in crate::stage) lane: [u8; 16],
+    pub(in crate::stage) reply_to: [u8; 16],
     /// Who was let in before shows this.
     pub(in crate::stage) ticket: Option<Ticket>,
     signature: [u8; 64],
@@ -88,7 +88,7 @@ impl KnockContent {
         made_ms: u64,
         (invite, expires, uses): (InviteId, UnixTime, u16),
         one_use: Vec<u8>,
-        lane: [u8; 16],
+        reply_to: [u8; 16],
         ticket: Option<Ticket>,
         porter: &[u8; 16],
         group_id: &[u8; 32],
@@ -96,7 +96,8 @@ impl KnockContent {
         let key = IdentityKey::from_bytes(*identity.public());
         let name = identity.name().clone();
         let signature = [0; 64];
-        let mut knock = Self { key, name, made_ms, invite, expires, uses, one_use, lane, ticket, signature };
+        let mut knock =
+            Self { key, name, made_ms, invite, expires, uses, one_use, reply_to, ticket, signature };
         knock.signature = identity.sign(&knock.signed(porter, group_id));
         knock
     }
@@ -124,7 +125,7 @@ impl KnockContent {
             expires: UnixTime(reader.u64()?),
             uses: reader.u16()?,
             one_use: reader.vec16(super::MAX_KEM)?.to_vec(),
-            lane: reader.array()?,
+            reply_to: reader.array()?,
             ticket: if reader.flag()? { Some(Ticket::read(&mut reader)?) } else { None },
             signature: reader.array()?,
         };
@@ -140,7 +141,7 @@ impl KnockContent {
             .u64(self.expires.0)
             .u16(self.uses)
             .vec16(&self.one_use)
-            .bytes(&self.lane)
+            .bytes(&self.reply_to)
             .u8(self.ticket.is_some().into())
             .optional(self.ticket.as_ref(), |out, ticket| ticket.write(out))
     }
