@@ -9,7 +9,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use rand::RngExt;
-use sottovoce_measure::{Counting, live_bytes};
+use sottovoce_measure::alloc::{Counting, live_bytes};
 use sottovoce_stage_sim::{Report, Setup, World, percentile};
 
 #[global_allocator]

@@ -205,7 +205,7 @@ impl World {
         self.members.push(Member::new(room));
         let index = self.members.len() - 1;
         self.member(index, |_, _| {});
-        // A host's badge follows its table within a minute, and an invite wants the badge of its table.
+        // A badge follows its table within a minute, and an invite wants the badge of its table.
         for _ in 0..800 {
             if !self.members[index].room.roster().is_empty() {
                 return index;

@@ -23,6 +23,8 @@ use crate::{
 /// One attempt to be let in by some porter.
 pub(super) struct Joining {
     began: Instant,
+    /// Nothing is asked before.
+    from: Instant,
     call_at: Instant,
     knock_at: Option<Instant>,
     asked: Option<Asked>,
@@ -42,7 +44,15 @@ impl Joining {
     /// Whoever moves does so at a random moment of `within`, so that not all ask at once.
     pub(super) fn new(not: Option<[u8; 16]>, within: Duration, rng: &mut Generator, now: Instant) -> Self {
         let wait = random_within(within, rng);
-        Self { began: now, call_at: now + wait, knock_at: None, asked: None, made_ms: 0, not }
+        Self {
+            began: now,
+            from: now + wait,
+            call_at: now + wait,
+            knock_at: None,
+            asked: None,
+            made_ms: 0,
+            not,
+        }
     }
 
     /// For how long we have tried.
@@ -66,7 +76,11 @@ impl Joining {
             }
             self.knock_at = Some(now);
         }
-        if self.knock_at.is_none() && self.call_at <= now && doors.iter().any(|door| door.refused.is_none()) {
+        if self.knock_at.is_none()
+            && self.asked.is_none()
+            && self.from <= now
+            && doors.iter().any(|door| door.refused.is_none())
+        {
             // Others may be shown in this moment.
             self.knock_at = Some(now + GATHERING);
         }

@@ -66,6 +66,7 @@ pub(super) struct Seat {
     pub(super) count: u32,
     /// Its hand is up since.
     pub(super) hand: Option<Instant>,
+    pub(super) came_at: Instant,
     pub(super) heard_at: Instant,
     /// When it was last answered something that is dear.
     pub(super) served_at: Option<Instant>,

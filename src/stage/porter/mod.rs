@@ -216,6 +216,19 @@ impl Porter {
         for (cell, bytes) in self.cells.turn(&turn, &key.0, now, rng) {
             out.transmits.push_back((Lane::Cell { porter: self.name, cell }, bytes));
         }
+        // Who has just come in may not receive the lane of its cell yet.
+        let late = self.cells.seats().filter(|(_, seat)| now < seat.came_at + COMING);
+        for place in late.map(|(place, _)| place).collect::<Vec<_>>() {
+            if let Some(keys) = self.keys(place, now) {
+                self.say(place, &keys, key, out, rng);
+            }
+        }
+    }
+
+    /// What who lags is given.
+    fn keys(&self, place: Place, now: Instant) -> Option<Down> {
+        let cell_key = doors::copy(self.cells.chain(place.cell)?.key());
+        Some(Down::Keys { step: self.step, cell_key, shown: self.shown(now) })
     }
 
     /// Lets somebody come up: `invite` is a link to the stage, for it alone.
@@ -395,6 +408,8 @@ pub(super) fn order(law: &Law, key: &crate::id::IdentityKey) -> (bool, Tag) {
 /// How often the head beats, and other porters.
 const HEAD_BEATS: Duration = Duration::from_secs(5);
 const BEATS: Duration = Duration::from_secs(10);
+/// For how long after its answer somebody is told a turn on its own lane too.
+const COMING: Duration = Duration::from_secs(1);
 const DOOR_EVERY: Duration = Duration::from_secs(60);
 const FOYER_EVERY: Duration = Duration::from_millis(500);
 /// A listener that renews its chain every ten minutes, and has not, is gone.

@@ -83,6 +83,7 @@ impl Porter {
             made_ms: knock.made_ms,
             count: 0,
             hand: seated.and_then(|seat| seat.hand),
+            came_at: now,
             heard_at: now,
             served_at: None,
         };
@@ -148,9 +149,7 @@ impl Porter {
                 out.events.push_back(StageEvent::Went { member, put_out: None });
             }
             Asked::Keys => {
-                let cell_key = self.cells.chain(place.cell).map(|chain| doors::copy(chain.key()));
-                let cell_key = cell_key.ok_or(AudienceError::NotSeated)?;
-                let keys = Down::Keys { step: self.step, cell_key, shown: self.shown(now) };
+                let keys = self.keys(place, now).ok_or(AudienceError::NotSeated)?;
                 self.say(place, &keys, key, out, rng);
             }
             Asked::Fresh(one_use) => {
