@@ -71,7 +71,7 @@ impl Saying {
             Self::Badge(badge) => badge.write(out.u8(9)),
             Self::Door(door) => door.write(out.u8(10)),
             #[cfg(feature = "stage")]
-            Self::Hall(said) => out.u8(11).vec16(said.0.bytes()),
+            Self::Hall(said) => out.u8(13).vec16(said.0.bytes()),
         }
         .finish()
     }
@@ -90,7 +90,7 @@ impl Saying {
             9 => Self::Badge(Signed::read(&mut reader)?),
             10 => Self::Door(Signed::read(&mut reader)?),
             #[cfg(feature = "stage")]
-            11 => {
+            13 => {
                 let said = reader.vec16(MAX_HALL)?;
                 let copy = |out: &mut [u8]| out.copy_from_slice(said);
                 Self::Hall(Hidden(crate::keys::secret::Secret::filled(said.len(), copy).into()))
