@@ -68,9 +68,10 @@ pub mod voice;
 pub(crate) mod wire;
 
 pub use id::{CaptureTime, Counter, Epoch, IdentityKey, KeyId, Leaf, MemberId, Step};
-pub use keys::{EpochSecret, EpochStart, Rekey, Schedule, Speaker, Suite};
+pub use keys::{EpochSecret, Suite};
 pub use media::{
-    Authenticity, OpenError, Opened, Opener, PacketSize, SealError, Sealer, SilenceReason, Stamp,
+    Authenticity, EpochStart, OpenError, Opened, Opener, PacketSize, Rekey, Schedule, SealError, Sealer,
+    SilenceReason, Speaker, Stamp,
 };
 #[cfg(feature = "room")]
 pub use random::{NoRandomness, Seed};

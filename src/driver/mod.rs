@@ -24,8 +24,7 @@ use crate::{
     Seed,
     group::{Identity, Invite},
     id::{Counter, Epoch, Leaf, MemberId, Step},
-    keys::Rekey,
-    media::{Early, HEADROOM, Opened, Opener, PacketSize, Proof, SealError, Sealer, Stamp, TAILROOM},
+    media::{Early, HEADROOM, Opened, Opener, PacketSize, Proof, Rekey, SealError, Sealer, Stamp, TAILROOM},
     report::{Buffer, Excerpt, ModerationKey, Retention},
     room::{
         ControlError, CreateError, Ending, Event, JoinError, Membership, ReportError, ResumeError, Room,

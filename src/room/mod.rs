@@ -111,9 +111,8 @@ use self::{
 use crate::{
     group::{Identity, Role},
     id::IdentityKey,
-    keys::Rekey,
     law::{Anchor, DefaultRole, Store, Terms},
-    media::capacity,
+    media::{Rekey, capacity},
     random::{Generator, Seed},
     wire::{
         envelope::LaneKey,

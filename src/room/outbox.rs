@@ -16,8 +16,7 @@ use super::{
 use crate::{
     group::Identity,
     id::{IdentityKey, MemberId},
-    keys::{OpenRekey, Rekey, SealRekey},
-    media::SilenceReason,
+    media::{OpenRekey, Rekey, SealRekey, SilenceReason},
     random::Generator,
     transport::RelayName,
     wire::{envelope::LaneKey, message::Message},

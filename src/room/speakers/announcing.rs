@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::{
     Seed,
     group::announce::SpeakerKey,
-    keys::Schedule,
     law::Terms,
+    media::Schedule,
     mls::{Failure, Group},
     room::outbox::Outbox,
     wire::{invite::UnixTime, message::Message, saying::Saying},
