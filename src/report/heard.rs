@@ -17,6 +17,7 @@ use crate::{
         announce::{FRESH, MIN_HOLDS, SpeakerKey, TOLERANCE},
         signing::SigningKey,
     },
+    id::UnixTime,
     keys::{
         derive::sha256,
         speaker::{epoch_context, frame_message},
@@ -26,7 +27,6 @@ use crate::{
         rekey::{SealChange, SealKey},
     },
     mls::Credential,
-    wire::invite::UnixTime,
 };
 
 const ROOM: &str = "tea";

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::{
     group::key_exchange::KeyExchange,
-    id::IdentityKey,
+    id::{IdentityKey, UnixTime},
     keys::{
         derive::sha256,
         vectors::{Case, cases},
@@ -13,7 +13,7 @@ use crate::{
     wire::{
         envelope::LaneKey,
         inbox::Inbox,
-        invite::{Invite, InviteError, InviteId, UnixTime},
+        invite::{Invite, InviteError, InviteId},
         message::Message,
     },
 };
