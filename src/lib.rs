@@ -45,6 +45,7 @@ pub mod driver;
 pub mod group;
 pub mod id;
 pub mod keys;
+mod lane;
 #[cfg(feature = "room")]
 pub(crate) mod law;
 pub mod media;

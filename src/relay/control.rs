@@ -21,7 +21,7 @@ use super::{
     token::{Revocation, Token},
     wire::{self, FrameTooLong, Frames, Hello, Rejection, Ticket},
 };
-use crate::transport::RoomHandle;
+use crate::lane::RoomHandle;
 
 /// Admits connections until the relay drains or stops, then ends them all when it stops.
 ///

@@ -15,7 +15,10 @@ use super::{
     rooms::{Copies, Rooms, Way, datagrams::Verdict},
     wire::{self, Cookie, FrameTooLong, Frames, Hello, Ticket},
 };
-use crate::transport::{MAX_CONTROL, MAX_MEDIA, Percent, RoomHandle};
+use crate::{
+    lane::{MAX_CONTROL, MAX_MEDIA, RoomHandle},
+    transport::Percent,
+};
 
 /// Any bytes: they are refused, or kept to the rules, and never pile up.
 ///

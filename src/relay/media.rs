@@ -14,7 +14,7 @@ use super::{
     timed_out,
     wire::Cookie,
 };
-use crate::transport::MAX_MEDIA;
+use crate::lane::MAX_MEDIA;
 
 /// Forwards datagrams until the relay stops.
 pub(super) fn serve(shared: &Shared) {

@@ -47,7 +47,7 @@ use std::{
 use ring::rand::{SecureRandom, SystemRandom};
 use socket2::SockRef;
 
-use crate::transport::{Percent, RelayName};
+use crate::{lane::RelayName, transport::Percent};
 pub use counts::{Counts, Refusals};
 use pending::{Entry, HangUp, Number, Pending};
 use rooms::Rooms;

@@ -17,7 +17,8 @@ use zeroize::Zeroize;
 use crate::transport::quic;
 use crate::{
     keys::{ed25519, secret::Secret},
-    transport::{RelayName, RoomHandle, TransportError, tcp_udp},
+    lane::{RelayName, RoomHandle},
+    transport::{TransportError, tcp_udp},
 };
 
 /// What a backend mints tokens with. Its seed is wiped on drop.

@@ -17,8 +17,8 @@ use crate::{
     },
     id::{IdentityKey, UnixTime},
     keys::secret::Secret,
+    lane::RelayName,
     law::{Store, Tag, Terms},
-    transport::RelayName,
     wire::{
         envelope::{LaneKey, MAX_MESSAGE},
         invite::{InviteId, MAX_RELAYS},

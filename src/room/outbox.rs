@@ -16,9 +16,9 @@ use super::{
 use crate::{
     group::Identity,
     id::{IdentityKey, MemberId},
+    lane::RelayName,
     media::{OpenRekey, Rekey, SealRekey, SilenceReason},
     random::Generator,
-    transport::RelayName,
     wire::{envelope::LaneKey, message::Message},
 };
 

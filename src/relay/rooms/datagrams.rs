@@ -9,12 +9,12 @@ use super::{
     shares::{Cost, Lane},
 };
 use crate::{
+    lane::MAX_MEDIA,
     relay::{
         bucket,
         log::Connection,
         wire::{self, Cookie, Datagram, Ticket},
     },
-    transport::MAX_MEDIA,
 };
 
 /// What is to be done about a datagram.

@@ -21,7 +21,10 @@ use super::{
     token::Serial,
     wire::{self, Cookie, Rejection, Ticket},
 };
-use crate::transport::{Dice, Percent, RoomHandle};
+use crate::{
+    lane::RoomHandle,
+    transport::{Dice, Percent},
+};
 use shares::{Account, Cost, Lane, Room, Shares};
 
 pub(super) struct Rooms {

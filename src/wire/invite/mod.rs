@@ -18,7 +18,7 @@ use crate::{
     },
     id::{IdentityKey, MemberId, UnixTime},
     keys::{derive::sha256, secret::Secret},
-    transport::{RelayName, RoomHandle},
+    lane::{RelayName, RoomHandle},
 };
 
 /// A way into a room: hand it over where only the invited see it.

@@ -7,6 +7,7 @@ use crate::{
     KeyId,
     group::{PairCode, RoomCode},
     keys::{frame::StepSecret, secret::Secret, vectors::cases},
+    lane::RoomHandle,
     relay::{
         token::{Issuer, Revocation, Token},
         wire::{
@@ -14,7 +15,6 @@ use crate::{
             parse_answer, parse_hello, revoke, revoked,
         },
     },
-    transport::RoomHandle,
 };
 
 const FILE: &str = "names.txt";

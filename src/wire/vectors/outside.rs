@@ -9,7 +9,7 @@ use crate::{
         derive::sha256,
         vectors::{Case, cases},
     },
-    transport::RelayName,
+    lane::RelayName,
     wire::{
         envelope::LaneKey,
         inbox::Inbox,
