@@ -37,6 +37,8 @@ mod base41;
 mod base64url;
 #[cfg(feature = "codec")]
 pub mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "room")]
 mod defence;
 #[cfg(feature = "room")]

@@ -8,8 +8,6 @@
 //! A relay is never trusted: it sees sealed bytes only, and what it drops, delays, repeats or
 //! invents is noticed by the planes above. A transport therefore needs no cryptography of its own.
 
-#[cfg(feature = "conformance")]
-pub mod conformance;
 #[cfg(feature = "janus")]
 pub mod janus;
 pub mod loopback;
