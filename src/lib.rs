@@ -56,6 +56,7 @@ mod mls;
 #[cfg(feature = "room")]
 mod random;
 pub mod relay;
+mod relay_protocol;
 pub mod report;
 #[cfg(feature = "room")]
 pub mod room;

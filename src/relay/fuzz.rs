@@ -13,10 +13,10 @@ use std::{
 use super::{
     Limits,
     rooms::{Copies, Rooms, Way, datagrams::Verdict},
-    wire::{self, Cookie, FrameTooLong, Frames, Hello, Ticket},
 };
 use crate::{
     lane::{MAX_CONTROL, MAX_MEDIA, RoomHandle},
+    relay_protocol::wire::{self, Cookie, FrameTooLong, Frames, Hello, Ticket},
     transport::Percent,
 };
 

@@ -26,6 +26,7 @@ mod attempts;
 mod certificate;
 mod faults;
 mod inbox;
+mod revoke;
 mod split;
 
 use std::{

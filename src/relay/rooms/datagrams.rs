@@ -10,11 +10,8 @@ use super::{
 };
 use crate::{
     lane::MAX_MEDIA,
-    relay::{
-        bucket,
-        log::Connection,
-        wire::{self, Cookie, Datagram, Ticket},
-    },
+    relay::{bucket, log::Connection},
+    relay_protocol::wire::{self, Cookie, Datagram, Ticket},
 };
 
 /// What is to be done about a datagram.

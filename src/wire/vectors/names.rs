@@ -8,12 +8,10 @@ use crate::{
     group::{PairCode, RoomCode},
     keys::{frame::StepSecret, secret::Secret, vectors::cases},
     lane::RoomHandle,
-    relay::{
-        token::{Issuer, Revocation, Token},
-        wire::{
-            Cookie, Datagram, Hello, Rejection, Ticket, answer, bind, bound, challenge, frame, hello,
-            parse_answer, parse_hello, revoke, revoked,
-        },
+    relay::token::{Issuer, Revocation, Token},
+    relay_protocol::wire::{
+        Cookie, Datagram, Hello, Rejection, Ticket, answer, bind, bound, challenge, frame, hello,
+        parse_answer, parse_hello, revoke, revoked,
     },
 };
 
