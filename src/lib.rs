@@ -45,6 +45,7 @@ mod defence;
 pub mod driver;
 #[cfg(feature = "room")]
 pub mod group;
+mod hex;
 pub mod id;
 pub mod keys;
 mod lane;
