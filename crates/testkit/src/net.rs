@@ -19,9 +19,9 @@ use bytes::Bytes;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
     MemberId, OpenError, Opener, Rekey, SealError, Sealer, Seed, Stamp,
-    group::{Identity, Invite, Name, Role},
+    group::{Identity, Name, Role},
     media::{HEADROOM, SilenceReason, TAILROOM},
-    room::{ControlError, Event, InviteOptions, Room, RoomOptions, Status, UnixTime},
+    room::{ControlError, Event, Invite, InviteOptions, Room, RoomOptions, Status, UnixTime},
     transport::RelayName,
 };
 
