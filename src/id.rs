@@ -3,7 +3,7 @@
 use std::{
     fmt,
     str::FromStr,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use crate::hex::{self, Hex};
@@ -57,7 +57,7 @@ pub struct UnixTime(pub u64);
 
 #[cfg(feature = "room")]
 impl UnixTime {
-    pub(crate) fn after(self, elapsed: Duration) -> Self {
+    pub(crate) fn after(self, elapsed: std::time::Duration) -> Self {
         Self(self.0.saturating_add(elapsed.as_secs()))
     }
 }
