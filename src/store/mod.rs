@@ -31,7 +31,7 @@ use crate::{
     room::{Membership, Room, Status},
 };
 
-pub use file::{FileStore, OpenError, StoreKey};
+pub use file::{FileStore, OpenStoreError, StoreKey};
 pub use memory::MemoryStore;
 
 /// Where records are kept. Implement the first four methods for a storage of your own, which must
