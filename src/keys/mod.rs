@@ -20,11 +20,13 @@ pub(crate) mod rekey;
 mod schedule;
 pub(crate) mod secret;
 pub(crate) mod speaker;
+mod start;
 mod suite;
 #[cfg(test)]
 pub(crate) mod vectors;
 
 pub use rekey::{OpenRekey, Rekey, Retired, SealRekey};
-pub use schedule::{EpochStart, STEP, Schedule, ScheduleError, Speaker};
+pub use schedule::{STEP, Schedule};
 pub use secret::{EpochSecret, SecretTooShort};
+pub use start::{EpochStart, ScheduleError, Speaker};
 pub use suite::Suite;

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::{
     bounded::Rate,
+    chain::follow,
     error::ControlError,
     heartbeats::open_beat,
     held::Held,
-    joining::follow,
     judge::{Newest, OLD, Past},
     memory::Memory,
     outbox::Outbox,

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 use super::{
     error::CommandError,
     event::Event,
-    joining::write_law,
     memory::Memory,
     outbox::{Outbox, own_key},
     seat::Seat,
     shown,
+    welcome::write_law,
 };
 use crate::{
     id::{Leaf, MemberId},

@@ -17,7 +17,7 @@
 //! | --- | --- |
 //! | `phase`, `absent` | how a member comes in, loses its place, returns, and when a room is over |
 //! | `seat`, `entering`, `making`, `hearing`, `heartbeats`, `across`, `acting`, `people` | a member that is present; the only place where effects happen |
-//! | `commits`, `order`, `judge`, `liveness`, `presence`, `words` | rules: pure functions of a view |
+//! | `commits`, `order`, `judge`, `liveness`, `presence`, `words`, `welcome`, `chain` | rules: pure functions of a view |
 //! | `keeper`, `doors`, `joining`, `returning`, `showing` | agents with state of their own |
 //! | `commands`, `seen`, `event`, `error` | what the application asks for, sees and is told |
 //! | `clock`, `skew`, `sleep` | the time here and elsewhere |
@@ -51,6 +51,7 @@ mod answering;
 #[cfg(test)]
 mod attacks;
 mod bounded;
+mod chain;
 mod clock;
 mod commands;
 mod commits;
@@ -88,6 +89,7 @@ mod sleep;
 mod speakers;
 mod view;
 mod violation;
+mod welcome;
 mod words;
 
 use std::{

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 use super::{
     error::WelcomeError,
     freshness::Freshness,
-    joining::{check_sender, check_tree, read_law},
     order::Place,
     outbox::Outbox,
     petition::Petition,
     shown,
     violation::Violation,
+    welcome::{check_sender, check_tree, read_law},
 };
 use crate::{
     defence::{Defence, holds},

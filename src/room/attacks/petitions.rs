@@ -4,9 +4,9 @@ use super::*;
 use crate::{
     mls::{Aad, Candidate, Context, Draft, Sealed, SealingSecret},
     room::{
-        joining::{check_sender, check_tree, read_law},
         making::Work,
         petition::Petition,
+        welcome::{check_sender, check_tree, read_law},
     },
 };
 
