@@ -1,5 +1,5 @@
-//! Following a Chain: from a host and an office that are known to those that came after (SPEC section
-//! 7, rules E2 and R7).
+//! Following a Chain: from a host and an office that are known to those that came after (SPEC
+//! section 7, rules E2 and R7).
 
 use crate::{
     id::IdentityKey,

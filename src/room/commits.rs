@@ -39,7 +39,7 @@ pub(super) fn rule(staged: &Staged, view: &View<'_>, turns: &Turns, now_ms: u64)
         Ok(law) => law,
         Err(ruling) => return ruling,
     };
-    if let Err(violation) = check_tree(staged, view, &law, by.id, turns, now_ms) {
+    if let Err(violation) = check_tree(staged, view, &law, by.id, now_ms) {
         return Ruling::Refuse(violation);
     }
     // C6, C7: whose turn it is.
@@ -50,7 +50,7 @@ pub(super) fn rule(staged: &Staged, view: &View<'_>, turns: &Turns, now_ms: u64)
         if staged.context.keeper != before {
             return Ruling::Refuse(Violation::Keeping);
         }
-        if turns.is_too_fast(by.id, view.now) && holds(Defence::CommitPace) {
+        if view.pace.too_fast_since(by.id, view.now).is_some() && holds(Defence::CommitPace) {
             return Ruling::Refuse(Violation::TooFast);
         }
         return Ruling::Merge(law);
@@ -102,7 +102,6 @@ fn check_tree(
     view: &View<'_>,
     law: &LiveSet,
     by: MemberId,
-    turns: &Turns,
     now_ms: u64,
 ) -> Result<(), Violation> {
     let roster = view.group.roster();
@@ -142,7 +141,6 @@ fn check_tree(
             return Err(Violation::Ejected);
         }
     }
-    let _ = turns;
     Ok(())
 }
 

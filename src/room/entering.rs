@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use super::{
     event::{Ending, Event},
     held::Held,
-    judge::{Newest, Past},
     keeper::Keeper,
     liveness::Liveness,
     memory::Memory,
@@ -44,9 +43,6 @@ pub(super) struct Arrival {
     pub(super) proof: Instant,
     /// Since when somebody of rank counts as heard.
     pub(super) rank_heard: Instant,
-    /// What was known of branches before.
-    pub(super) past: Past,
-    pub(super) newest: Newest,
 }
 
 impl Seat {
@@ -57,7 +53,7 @@ impl Seat {
         arrival: Arrival,
         now: Instant,
     ) -> Result<Self, Failure> {
-        let Arrival { mut group, epoch_law, held, proof, rank_heard, past, newest } = arrival;
+        let Arrival { mut group, epoch_law, held, proof, rank_heard } = arrival;
         let schedule = begin_epoch(out, memory, &mut group, &epoch_law, &[], now)?;
         let mut seat = Self {
             missing: Missing::begin(group.own_leaf(), now),
@@ -73,8 +69,6 @@ impl Seat {
             keeper: None,
             returning: None,
             showing: Showing::default(),
-            past,
-            newest,
             rivals: Default::default(),
             beat: now,
             doors_heard: Default::default(),
@@ -107,6 +101,9 @@ impl Seat {
         };
         let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();
         let was_stored = std::mem::take(&mut memory.was_stored);
+        if was_stored {
+            memory.pace.begin_slowly(out.id(), now);
+        }
         seat.learns_until = (was_stored && everybody.len() > 1).then_some(now + LEARNS_FOR);
         seat.plan_renewal(out, now);
         seat.settle(out, memory, &everybody, now)?;
@@ -205,7 +202,10 @@ impl Seat {
         let keeper = self.keeper_of_context();
         // A renewal counts as the keeper's.
         let counts_for = if self.keeper_id == keeper { keeper.unwrap_or(by) } else { by };
-        self.turns.enter(counts_for, self.keeper_id != keeper, now);
+        memory.pace.note(counts_for, self.keeper_id != keeper, now);
+        if self.keeper_id != keeper {
+            self.turns = Turns::new(now);
+        }
         if let Err(failure) = self.settle(out, memory, added, now) {
             self.fault = Some(failure);
         }
@@ -219,7 +219,7 @@ impl Seat {
         added: &[MemberId],
         now: Instant,
     ) -> Result<(), Failure> {
-        self.past.note((self.group.epoch().0, self.group.branch()));
+        memory.past.note((self.group.epoch().0, self.group.branch()));
         for member in self.group.roster() {
             memory.freshness.note_leaf(member.id, member.made_ms);
         }
@@ -255,7 +255,7 @@ impl Seat {
             (None, true) => {
                 let door = SealingSecret::derive(self.group.key_exchange(), &out.rng.seed())?;
                 // Members count what we committed before as well (C6).
-                let made = self.turns.commits_of(out.id());
+                let made = memory.pace.commits_of(out.id());
                 self.keeper = Some(Keeper::new(door, made.filter(|at| *at < now), now));
                 if self.returning.take().is_some() {
                     self.outlive_petitions(out, now);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     error::ControlError,
-    judge::{Newest, Verdict, judge},
+    judge::{Verdict, judge},
     memory::Memory,
     order::SILENT_AFTER,
     outbox::Outbox,
@@ -31,7 +31,7 @@ impl Seat {
         heartbeat: &Heartbeat,
         now: Instant,
     ) -> Result<Outcome, ControlError> {
-        let beat = open_beat(memory, &mut self.newest, heartbeat, None)?;
+        let beat = open_beat(memory, heartbeat, None)?;
         let by = beat.content().key.id();
         if by == out.id() {
             return Err(ControlError::Own);
@@ -49,7 +49,6 @@ impl Seat {
             made,
             &self.view(memory, now),
             &self.turns,
-            &self.past,
             &self.rivals,
             self.entered_at,
             lacking,
@@ -182,8 +181,7 @@ impl Seat {
 /// Opens a heartbeat, if it is newer than all before of its key and its key is not a stranger's, or
 /// that of the host that a Chain led to.
 pub(super) fn open_beat(
-    memory: &Memory,
-    newest: &mut Newest,
+    memory: &mut Memory,
     heartbeat: &Heartbeat,
     reached: Option<&IdentityKey>,
 ) -> Result<Genuine<Beat>, ControlError> {
@@ -194,12 +192,12 @@ pub(super) fn open_beat(
     if !memory.store.law().admits(key) && reached != Some(key) {
         return Err(ControlError::NotAMember);
     }
-    if !newest.is_newer(beat.claimed().key.id(), beat.claimed().time_ms) {
+    if !memory.newest.is_newer(beat.claimed().key.id(), beat.claimed().time_ms) {
         return Err(ControlError::Stale);
     }
     let beat = beat.verify(&group_id).map_err(|_| ControlError::NotTheKeeper)?;
     let Beat { key, time_ms, .. } = beat.content();
-    newest.note(key.id(), *time_ms, memory.store.law().rank_of(key));
+    memory.newest.note(key.id(), *time_ms, memory.store.law().rank_of(key));
     Ok(beat)
 }
 

@@ -11,6 +11,7 @@ use super::{
     bounded::Rate,
     commits::MAX_MEMBERS,
     freshness::is_timely_for_keeper,
+    past::AT_ONCE,
     presence::HEARTBEAT,
     view::{View, role_of},
 };
@@ -287,8 +288,7 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// Commits in [`COMMITS_WITHIN`], at most; removals of who is out have some more.
 const MAX_COMMITS: usize = 14;
 const URGENT_SPARE: usize = 3;
-/// So many commits are made as they come; the others are [`PACE`] apart.
-const AT_ONCE: usize = 4;
+/// After [`AT_ONCE`] commits come so far apart.
 const PACE: Duration = Duration::from_millis(2_500);
 const COMMITS_WITHIN: Duration = Duration::from_secs(30);
 /// One identity is added again no sooner than this.

@@ -289,7 +289,7 @@ impl Seat {
         let group_id = memory.store.known().group_id().0;
         let heartbeat = Heartbeat::new(beat, doors, &out.identity, &group_id, &terms.salt, &mut out.rng);
         self.beat = now;
-        self.newest.note(out.id(), time_ms, memory.store.law().rank_of(&own_key(out)));
+        memory.newest.note(out.id(), time_ms, memory.store.law().rank_of(&own_key(out)));
         let _ = out.send(&Message::Heartbeat(heartbeat));
     }
 

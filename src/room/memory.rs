@@ -1,6 +1,11 @@
 //! What a member keeps of a room whether it has a place in it or not.
 
-use super::{bounded::Lately, doors::Doors, freshness::Freshness};
+use super::{
+    bounded::Lately,
+    doors::Doors,
+    freshness::Freshness,
+    past::{Newest, Pace, Past},
+};
 use crate::{
     id::{IdentityKey, MemberId},
     law::{GenuineStatement, Rank, Recent, StatementId, Store, Tag},
@@ -15,6 +20,9 @@ use crate::{
 pub(super) struct Memory {
     pub(super) store: Store,
     pub(super) freshness: Freshness,
+    pub(super) past: Past,
+    pub(super) newest: Newest,
+    pub(super) pace: Pace,
     /// The door of somebody of rank.
     pub(super) doors: Option<Doors>,
     /// Invites that we made.
@@ -46,6 +54,9 @@ impl Memory {
         let mut memory = Self {
             store,
             freshness: Freshness::default(),
+            past: Past::default(),
+            newest: Newest::default(),
+            pace: Pace::default(),
             doors: None,
             invites: Vec::new(),
             recent: Vec::new(),

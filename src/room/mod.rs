@@ -21,7 +21,7 @@
 //! | `keeper`, `doors`, `joining`, `returning`, `showing` | agents with state of their own |
 //! | `commands`, `seen`, `event`, `error` | what the application asks for, sees and is told |
 //! | `clock`, `skew`, `sleep` | the time here and elsewhere |
-//! | `memory`, `membership`, `freshness` | what outlives a place in the tree |
+//! | `memory`, `membership`, `freshness`, `past` | what outlives a place in the tree |
 //!
 //! # The way of one control message
 //!
@@ -75,6 +75,7 @@ mod memory;
 mod options;
 mod order;
 mod outbox;
+mod past;
 mod people;
 mod petition;
 mod phase;
@@ -101,15 +102,7 @@ use std::{
 
 use bytes::Bytes;
 
-use self::{
-    absent::Absent,
-    clock::Clock,
-    joining::Joining,
-    judge::{Newest, Past},
-    memory::Memory,
-    outbox::Outbox,
-    phase::Phase,
-};
+use self::{absent::Absent, clock::Clock, joining::Joining, memory::Memory, outbox::Outbox, phase::Phase};
 use crate::{
     group::{Identity, Role},
     id::IdentityKey,
@@ -213,7 +206,7 @@ impl Room {
         let mut out = Outbox::new(identity, lane, options.relays, rng, Clock { began: now, unix });
         out.admission = options.admission;
         let mut memory = Memory::new(store);
-        let seat = phase::found(&mut out, &mut memory, Past::default(), Newest::default(), now, now)?;
+        let seat = phase::found(&mut out, &mut memory, now, now)?;
         let phase = Phase::Present(Box::new(memory), Box::new(seat));
         Ok(Self::new(out, phase, now))
     }
@@ -270,7 +263,7 @@ impl Room {
         out.admission = record.admission;
         let mut memory = record.memory;
         memory.was_stored = true;
-        let absent = Absent::new(memory, Past::default(), Newest::default(), now);
+        let absent = Absent::new(memory, now);
         Ok(Self::new(out, Phase::Returning(Box::new(absent)), now))
     }
 

@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{bounded::Rate, view::View};
+use super::view::View;
 use crate::{
     defence::{Defence, holds},
-    id::{IdentityKey, MemberId},
+    id::IdentityKey,
     keys::derive::sha256,
     law::{Law, Rank, RoleWord},
     mls::Occupant,
@@ -59,33 +59,11 @@ pub(super) struct Turns {
     gone_since: Option<Instant>,
     /// From when until when the keeper counts as silent because we asked it in vain for our place.
     in_vain: Option<(Instant, Instant)>,
-    /// Commits that were merged, by committer.
-    commits: Rate<MemberId>,
-    takeovers: Rate<MemberId>,
 }
 
 impl Turns {
     pub(super) const fn new(now: Instant) -> Self {
-        Self {
-            since: now,
-            word: now,
-            idle_since: None,
-            above_since: None,
-            gone_since: None,
-            in_vain: None,
-            commits: Rate::new(MAX_COMMITS, COMMITS_WITHIN),
-            takeovers: Rate::new(MAX_TAKEOVERS, TAKEOVERS_WITHIN),
-        }
-    }
-
-    /// The epoch has begun that `by` committed; `changed` says whether another member keeps it.
-    pub(super) fn enter(&mut self, by: MemberId, changed: bool, now: Instant) {
-        self.commits.note(by, now);
-        if changed {
-            self.takeovers.note(by, now);
-            (self.since, self.word, self.idle_since) = (now, now, None);
-            (self.above_since, self.gone_since, self.in_vain) = (None, None, None);
-        }
+        Self { since: now, word: now, idle_since: None, above_since: None, gone_since: None, in_vain: None }
     }
 
     /// The keeper said something in our epoch, made at `made` by our clock.
@@ -139,7 +117,7 @@ impl Turns {
         match keeper {
             Some(keeper) => {
                 since.extend(view.keeper_out_since().map(|out| out.max(self.since)));
-                since.extend(self.commits.full_since(&keeper.id, view.now));
+                since.extend(view.pace.too_fast_since(keeper.id, view.now));
             }
             None => since.push(self.since),
         }
@@ -174,7 +152,7 @@ impl Turns {
             Some(above) => above + RANK_STAGGER * before,
             None => self.silent_at_or_since(view) + stagger,
         };
-        Some(due.max(self.takeovers.free_at(&own.id, view.now)))
+        Some(due.max(view.pace.takeover_free_at(own.id, view.now)))
     }
 
     fn silent_at_or_since(&self, view: &View<'_>) -> Instant {
@@ -185,24 +163,14 @@ impl Turns {
     pub(super) fn permits_takeover(&self, by: &Occupant, view: &View<'_>) -> bool {
         let known = view.known();
         let pace = holds(Defence::TakeoverPace);
-        if !known.admits(&by.key) || pace && self.takeovers.is_full(&by.id, view.now) {
+        if !known.admits(&by.key) || pace && !view.pace.lets_take_over(by.id, view.now) {
             return false;
         }
         // Others use up what all have together, and not what somebody of rank has.
         let silent = self.silent_since(&view.at(view.now + TOLERANCE)).is_some();
         outranks_keeper(by, view)
-            || (!pace || self.takeovers.total(view.now) < MAX_ALL_TAKEOVERS)
+            || (!pace || view.pace.lets_anybody_take_over(view.now))
                 && (silent || !holds(Defence::TakeoverSilence))
-    }
-
-    /// When commits of this member were merged lately, the oldest first.
-    pub(super) fn commits_of(&self, by: MemberId) -> impl Iterator<Item = Instant> + '_ {
-        self.commits.times(by)
-    }
-
-    /// Whether the member committed as often as members accept (C6).
-    pub(super) fn is_too_fast(&self, by: MemberId, now: Instant) -> bool {
-        self.commits.is_full(&by, now)
     }
 }
 
@@ -225,10 +193,3 @@ const LATE_STAGGER: Duration = Duration::from_millis(100);
 const RANK_STAGGER: Duration = Duration::from_millis(500);
 /// Clocks of members differ by so much in what they call silent.
 const TOLERANCE: Duration = Duration::from_secs(1);
-/// Members accept so many commits of one committer in [`COMMITS_WITHIN`]; the keeper makes two
-/// thirds of them at most.
-const MAX_COMMITS: usize = 18;
-const COMMITS_WITHIN: Duration = Duration::from_secs(30);
-const MAX_TAKEOVERS: usize = 2;
-const MAX_ALL_TAKEOVERS: usize = 6;
-const TAKEOVERS_WITHIN: Duration = Duration::from_secs(60);

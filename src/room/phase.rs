@@ -15,7 +15,6 @@ use super::{
     event::{Ending, Event},
     held::Held,
     joining::{Entered, Joining, News},
-    judge::{Newest, Past},
     memory::Memory,
     outbox::Outbox,
     returning::Returning,
@@ -44,8 +43,6 @@ pub(super) enum Phase {
 pub(super) fn found(
     out: &mut Outbox,
     memory: &mut Memory,
-    past: Past,
-    newest: Newest,
     rank_heard: Instant,
     now: Instant,
 ) -> Result<Seat, Failure> {
@@ -62,7 +59,7 @@ pub(super) fn found(
     };
     out.note_petition(made_ms);
     let group = Group::found(&out.identity, &group_id, key_exchange, context, made_ms, &mut out.rng)?;
-    let arrival = Arrival { group, epoch_law, held: Held::default(), proof: now, rank_heard, past, newest };
+    let arrival = Arrival { group, epoch_law, held: Held::default(), proof: now, rank_heard };
     Seat::arrive(out, memory, arrival, now)
 }
 
@@ -177,8 +174,8 @@ impl Room {
             return;
         }
         let Phase::Returning(absent) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
-        let Absent { mut memory, past, newest, rank_heard, .. } = *absent;
-        match found(&mut self.out, &mut memory, past, newest, rank_heard, now) {
+        let Absent { mut memory, rank_heard, .. } = *absent;
+        match found(&mut self.out, &mut memory, rank_heard, now) {
             Ok(seat) => {
                 self.out.set_silence(None);
                 self.out.tell(Event::Returned { epoch: seat.group.epoch() });
@@ -218,8 +215,7 @@ impl Room {
         let mut memory = Memory::new(store);
         let seat = petition.applicant.enter(entry).and_then(|group| {
             self.out.tell(Event::Joined { epoch: group.epoch() });
-            let (past, newest) = (Past::default(), Newest::default());
-            let arrival = Arrival { group, epoch_law, held, proof: made, rank_heard: now, past, newest };
+            let arrival = Arrival { group, epoch_law, held, proof: made, rank_heard: now };
             Seat::arrive(&mut self.out, &mut memory, arrival, now)
         });
         self.sit_down(memory, seat, now);
@@ -242,28 +238,28 @@ impl Room {
             Err(WelcomeError::Join(EntryError::NotForUs)) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let (mut memory, returning, held, past, newest, rank_heard) =
-            match std::mem::replace(&mut self.phase, Phase::Over) {
-                Phase::Present(memory, seat) => {
-                    let seat = *seat;
-                    let rank_heard = seat.liveness.rank_heard();
-                    (*memory, seat.returning, seat.held, seat.past, seat.newest, rank_heard)
-                }
-                Phase::Returning(absent) => {
-                    let Absent { memory, returning, held, past, newest, rank_heard, .. } = *absent;
-                    (memory, Some(returning), held, past, newest, rank_heard)
-                }
-                other => {
-                    self.phase = other;
-                    return Ok(());
-                }
-            };
+        let (mut memory, returning, held, rank_heard) = match std::mem::replace(&mut self.phase, Phase::Over)
+        {
+            Phase::Present(memory, seat) => {
+                let seat = *seat;
+                let rank_heard = seat.liveness.rank_heard();
+                (*memory, seat.returning, seat.held, rank_heard)
+            }
+            Phase::Returning(absent) => {
+                let Absent { memory, returning, held, rank_heard, .. } = *absent;
+                (memory, Some(returning), held, rank_heard)
+            }
+            other => {
+                self.phase = other;
+                return Ok(());
+            }
+        };
         let Some(petition) = returning.and_then(Returning::into_petition) else { return Ok(()) };
         let made = petition.began;
         let before = memory.store.law().host().id();
         let seat = petition.applicant.enter(entry).and_then(|group| {
             self.out.tell(Event::Returned { epoch: group.epoch() });
-            let arrival = Arrival { group, epoch_law, held, proof: made, rank_heard, past, newest };
+            let arrival = Arrival { group, epoch_law, held, proof: made, rank_heard };
             Seat::arrive(&mut self.out, &mut memory, arrival, now)
         });
         if memory.store.law().host().id() != before {
@@ -335,15 +331,7 @@ impl Room {
                     |returning| *returning,
                 );
                 self.out.stop(SilenceReason::Returning);
-                let absent = Absent::with(
-                    memory,
-                    returning,
-                    seat.held,
-                    seat.past,
-                    seat.newest,
-                    seat.liveness.rank_heard(),
-                    now,
-                );
+                let absent = Absent::with(memory, returning, seat.held, seat.liveness.rank_heard(), now);
                 self.phase = Phase::Returning(Box::new(absent));
             }
         }
