@@ -3,15 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    bounded::Rate,
-    chain::follow,
-    error::ControlError,
-    heartbeats::open_beat,
-    held::Held,
-    judge::OLD,
-    memory::Memory,
-    outbox::Outbox,
-    returning::{Returning, Target},
+    bounded::Rate, chain::follow, error::ControlError, heartbeats::open_beat, held::Held, judge::OLD,
+    memory::Memory, outbox::Outbox, returning::Returning, target::Target,
 };
 use crate::{
     id::IdentityKey,

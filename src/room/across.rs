@@ -4,12 +4,11 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    answering::send_answer,
     error::ControlError,
     event::Event,
     memory::Memory,
     outbox::{Outbox, own_key},
-    returning::send_show,
+    sealing::{send_answer, send_show},
     seat::{Outcome, Seat},
     shown,
 };

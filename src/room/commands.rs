@@ -396,7 +396,7 @@ fn leave(out: &mut Outbox, memory: &mut Memory, seat: &mut Seat, now: Instant) -
         let mut moderators: Vec<_> = others
             .filter(|member| law.rank_of(&member.key) == Rank::Moderator && heard(member.id))
             .filter(|member| !memory.freshness.has_left(member.id, member.made_ms))
-            .map(|member| (super::order::Place::of(law, &member.key), member.key))
+            .map(|member| (super::place::Place::of(law, &member.key), member.key))
             .collect();
         moderators.sort();
         let Some((_, to)) = moderators.first().copied() else { return Err(CommandError::HostStays) };

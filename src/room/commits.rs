@@ -3,12 +3,7 @@
 
 use std::time::Instant;
 
-use super::{
-    freshness::is_timely,
-    order::{Place, Turns},
-    view::View,
-    violation::Violation,
-};
+use super::{freshness::is_timely, place::Place, turns::Turns, view::View, violation::Violation};
 use crate::{
     defence::{Defence, holds},
     id::MemberId,

@@ -16,12 +16,12 @@ use super::{
     keeper::Keeper,
     liveness::Liveness,
     memory::Memory,
-    order::{Turns, outranks_keeper},
     outbox::Outbox,
     presence::Presence,
     seat::{Outcome, Seat},
     showing::Showing,
     speakers::{announcing::begin_speaking, missing::Missing},
+    turns::{Turns, outranks_keeper},
     view::role_of,
     words::{ANSWERS_WITHIN, MAX_ANSWERS},
 };

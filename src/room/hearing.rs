@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    answering,
+    doors::badges::badge,
     entering::{is_banned, issuer_of},
     error::ControlError,
     event::{Ending, Event},
@@ -95,8 +95,8 @@ impl Seat {
                     && law.rank_of(&key) == Rank::Moderator
                     && (self.badges.take(id, now) || !holds(Defence::BadgePace))
                 {
-                    let badge = answering::badge(out, &memory.store, answer_key);
-                    self.say(out, &Saying::Badge(badge));
+                    let signed = badge(out, &memory.store, answer_key);
+                    self.say(out, &Saying::Badge(signed));
                 }
             }
             Saying::Badge(badge) => {

@@ -7,10 +7,11 @@ use super::{
     error::ControlError,
     judge::{Verdict, judge},
     memory::Memory,
-    order::SILENT_AFTER,
     outbox::Outbox,
-    returning::{Returning, Target},
+    returning::Returning,
     seat::{Outcome, Seat},
+    target::Target,
+    turns::SILENT_AFTER,
     words::answers,
 };
 use crate::id::IdentityKey;

@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    order::{Place, Turns},
-    view::View,
-};
+use super::{place::Place, turns::Turns, view::View};
 use crate::{
     id::MemberId,
     wire::{heartbeat::Beat, signed::Genuine},

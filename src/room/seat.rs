@@ -19,12 +19,12 @@ use super::{
     keeper::Keeper,
     liveness::Liveness,
     memory::Memory,
-    order::Turns,
     outbox::Outbox,
     presence::Presence,
     returning::Returning,
     showing::Showing,
     speakers::missing::Missing,
+    turns::Turns,
     view::View,
     violation::Violation,
 };

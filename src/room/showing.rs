@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{bounded::Rate, returning::Target};
+use super::{bounded::Rate, target::Target};
 use crate::{
     defence::{Defence, holds},
     id::MemberId,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    order::Place,
+    place::Place,
     presence::{HEARTBEAT, WORDS_A_TURN},
     view::View,
 };

@@ -121,7 +121,7 @@ fn throwaway_identities_at_a_moderators_open_door_leave_it_able_to_ban() {
         let act = law::Act::Admit { who, role: law::Role::Speaker, used_up: None };
         let now = party.now;
         let (out, memory, seat) = party.rooms[moderator].present().unwrap();
-        if super::super::answering::has_spare_words(memory.store.law(), out) {
+        if super::super::doors::badges::has_spare_words(memory.store.law(), out) {
             seat.act(out, memory, act, now).unwrap();
         }
     }

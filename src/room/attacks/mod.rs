@@ -22,7 +22,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use super::{options::Admission, order::Place, *};
+use super::{options::Admission, place::Place, *};
 use crate::{
     group::Name,
     group::codec::Writer,

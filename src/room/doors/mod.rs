@@ -2,13 +2,14 @@
 //! D1 to D9). Every moderator has one; the keeper adds whom any of them admits.
 
 mod answers;
+pub(super) mod badges;
 mod places;
 mod waiting;
 
 use std::time::{Duration, Instant};
 
+use self::badges::has_spare_words;
 use super::{
-    answering::has_spare_words,
     bounded::{Rate, Recent},
     error::{CommandError, ControlError},
     event::{Event, KnockId},

@@ -1,48 +1,13 @@
-//! Who keeps the room, and when somebody else may (SPEC section 7, rules K1 to K9).
-//!
-//! The order of keepers is a function of the law alone: rank first, then who is admitted by the
-//! host's table, then a draw that only the host moves. A keeper grants nothing; it puts commits in
-//! order.
+//! When a keeper counts as silent, and when somebody else may take over (SPEC section 7, rules K2
+//! to K4). A keeper grants nothing; it puts commits in order.
 
-use std::{
-    cmp::Reverse,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use super::view::View;
+use super::{place::Place, view::View};
 use crate::{
     defence::{Defence, holds},
-    id::IdentityKey,
-    keys::derive::sha256,
-    law::{Law, Rank, RoleWord},
     mls::Occupant,
 };
-
-/// A member's place in the order of keepers: the least comes first (K1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    rank: Reverse<Rank>,
-    /// Admitted by standings alone.
-    by_standing: bool,
-    draw: Reverse<[u8; 32]>,
-}
-
-impl Place {
-    pub(super) fn of(law: &Law, key: &IdentityKey) -> Self {
-        let tag = law.tag(key);
-        let table = law.table_id().map_or([0; 32], |id| id.0);
-        let listed = law.rest().entry(&tag).is_some_and(|entry| entry.role != RoleWord::OUT && !entry.banned);
-        // A key can be ground once the table is known; what admits it was signed later, and nobody
-        // knew it before.
-        let word = if listed { None } else { law.role_word(&tag) };
-        let signature: &[u8] = word.map_or(&[], |word| word.signature());
-        Self {
-            rank: Reverse(law.rank_of(key)),
-            by_standing: !listed,
-            draw: Reverse(sha256(&[b"sottovoce 2 turn", &table, signature, &tag.0])),
-        }
-    }
-}
 
 /// What a member knows of the keeper of its epoch, and of takeovers.
 pub(super) struct Turns {
