@@ -205,12 +205,6 @@ impl Schedule {
         }
     }
 
-    /// Queues a change of keys for the opener behind those that are queued already.
-    #[cfg(feature = "room")]
-    pub(crate) fn queue(&mut self, rekey: OpenRekey) {
-        self.rekeys.push_back(Rekey::Open(rekey));
-    }
-
     /// How long this epoch has lasted by its step clock, which the keeper tells the others.
     pub fn elapsed(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)

@@ -80,7 +80,6 @@ impl Seat {
                 let leave = leave.verify(&group_id).map_err(|_| ControlError::Malformed)?;
                 if leave.content().key == key {
                     self.hear_leave(out, memory, leave, now);
-                    self.tend_keeping(out, memory, now);
                 }
             }
             Wish::Return { key_package, broken } => {

@@ -299,8 +299,8 @@ impl Room {
             seat.commit(out, memory, Work { renews: true, ..Work::default() }, now)?;
         } else {
             seat.renew_at = now;
-            seat.tend_renewal(out, memory, now);
         }
+        self.tend(now);
         self.end_if_faulty();
         Ok(())
     }
@@ -312,10 +312,11 @@ impl Room {
     /// [`CommandError::NotInRoom`].
     pub fn stay_unattended(&mut self, now: Instant) -> Result<(), CommandError> {
         let now = self.at(now);
-        let (out, memory, seat) = self.present()?;
+        let (.., seat) = self.present()?;
         seat.liveness.consent(now);
         seat.told_unattended = false;
-        seat.review_silence(out, memory, now);
+        seat.due.silence = true;
+        self.settle_command(Outcome::Stays, now);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ use super::{
     memory::Memory,
     outbox::Outbox,
     presence::Presence,
-    seat::{Outcome, Seat},
+    seat::{Due, Outcome, Seat},
     showing::Showing,
     speakers::{announcing::begin_speaking, missing::Missing},
     turns::{Turns, outranks_keeper},
@@ -86,6 +86,7 @@ impl Seat {
             broken: None,
             fault: None,
             doubted_ms: None,
+            due: Due { keeping: true, silence: true, clocks: false },
             told_alone: false,
             told_unattended: false,
             door_said_at: None,
@@ -274,7 +275,7 @@ impl Seat {
         let law = self.epoch_law.clone();
         self.asked.retain(|(_, id, _)| law.get(id).is_none());
         self.take_up_door(out, memory)?;
-        self.review_silence(out, memory, now);
+        (self.due.keeping, self.due.silence) = (true, true);
         Ok(())
     }
 

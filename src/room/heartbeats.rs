@@ -80,11 +80,11 @@ impl Seat {
                     // ours no more.
                     self.liveness.note_behind(beat.content().epoch.0, now);
                     if lost {
-                        self.go_to(out, &beat, now);
+                        self.go_to(&beat, now);
                     }
                 }
             }
-            Verdict::Wins => self.go_to(out, &beat, now),
+            Verdict::Wins => self.go_to(&beat, now),
             Verdict::Loses => {
                 if beat.content().known_law == memory.store.known().hash() {
                     self.showing.forget_across(by);
@@ -98,7 +98,7 @@ impl Seat {
             }
             Verdict::Nothing => {}
         }
-        self.review_silence(out, memory, now);
+        self.due.silence = true;
         Ok(Outcome::Stays)
     }
 
@@ -118,11 +118,11 @@ impl Seat {
         now: Instant,
     ) {
         if self.doubted_ms.is_some() && !self.keeps() {
-            self.go_to(out, beat, now);
+            self.go_to(beat, now);
         }
         self.beat = self.beat.max(made);
         self.keeper_door = Some(beat.content().door_key.to_vec());
-        self.hear_word(out, memory, beat.content().key.id(), made, now);
+        self.hear_word(beat.content().key.id(), made);
         if self.stepped.take((), now) {
             self.schedule.handle_elapsed(Duration::from_millis(beat.content().step_ms), now);
         }
@@ -137,7 +137,7 @@ impl Seat {
     }
 
     /// Another branch wins, or ours has gone on without us: ask its keeper for our place.
-    fn go_to(&mut self, out: &mut Outbox, beat: &Genuine<Beat>, now: Instant) {
+    fn go_to(&mut self, beat: &Genuine<Beat>, now: Instant) {
         let key_exchange = self.group.key_exchange();
         let broken = self.broken.take();
         let own = self.group.own_leaf().0 % 64;
@@ -146,17 +146,15 @@ impl Seat {
             .get_or_insert_with(|| Returning::new(key_exchange, now + RETURN_SPREAD * own, now));
         returning.broken = returning.broken.or(broken);
         returning.hear(Target::of(beat, now));
-        let _ = out;
     }
 
     /// Somebody without a place waits for a heartbeat.
-    pub(super) fn hear_call(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) -> Outcome {
+    pub(super) fn hear_call(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
         if let Some(keeper) = &mut self.keeper {
             keeper.hurry_heartbeat(now);
         }
         self.show_chain(out, memory, now);
-        self.tend_keeping(out, memory, now);
-        Outcome::Stays
+        self.due.keeping = true;
     }
 
     /// Shows the last hand-overs to holders of invites that are older, if we keep the room and did

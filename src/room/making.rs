@@ -271,7 +271,6 @@ impl Seat {
 
     /// Proves that the keeper is there, and passes on doors of people of rank.
     pub(super) fn send_heartbeat(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
-        self.tend_door(out, memory, now);
         let Some(keeper) = &self.keeper else { return };
         let time_ms = out.stamp_ms(now);
         let beat = Beat {

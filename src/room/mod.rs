@@ -58,10 +58,12 @@ mod doors;
 mod entering;
 mod error;
 mod event;
+mod executor;
 mod freshness;
 mod hearing;
 mod heartbeats;
 mod held;
+mod incoming;
 #[cfg(feature = "testkit")]
 pub(crate) mod insider;
 mod joining;
@@ -316,7 +318,7 @@ impl Room {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.at(now);
         self.tend(now);
-        self.tend_reports(now);
+        self.publish(now);
         self.end_if_faulty();
     }
 
@@ -335,16 +337,12 @@ impl Room {
 
     /// The next change of keys, for the sealer or the opener, in order.
     pub fn poll_rekey(&mut self) -> Option<Rekey> {
-        let next = self.out.poll_rekey();
-        next.or_else(|| match &mut self.phase {
-            Phase::Present(_, seat) => seat.poll_rekey(),
-            _ => None,
-        })
+        self.out.poll_rekey()
     }
 
     /// The next thing to tell the user.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.out.events.pop_front()
+        self.out.poll_event()
     }
 }
 

@@ -33,7 +33,6 @@ impl Seat {
         for (member, absent) in self.presence.changes(self.group.roster(), self.beat) {
             out.tell(Event::Absent { member, absent });
         }
-        self.tend_clocks(out, memory, now);
         let law = self.epoch_law.clone();
         self.asked.retain(|(_, id, _)| law.get(id).is_none() && memory.store.known().get(id).is_some());
         let ignored: Vec<MemberId> = self

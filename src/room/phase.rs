@@ -13,6 +13,7 @@ use super::{
     entering::{Arrival, is_banned, is_out_by_words, issuer_of},
     error::{ControlError, WelcomeError},
     event::{Ending, Event},
+    executor::Look,
     held::Held,
     joining::{Entered, Joining, News},
     memory::Memory,
@@ -121,20 +122,27 @@ impl Room {
                 Message::Knock(_) | Message::Show(_) | Message::Call => {}
             },
             Phase::Present(memory, seat) => {
-                let outcome = match message {
-                    Message::Mls(message) => seat.handle_mls(&mut self.out, memory, message, now)?,
-                    Message::Heartbeat(heartbeat) => {
-                        seat.hear_heartbeat(&mut self.out, memory, &heartbeat, now)?
-                    }
-                    Message::Knock(knock) => seat.hear_knock(&mut self.out, memory, &knock, now)?,
-                    Message::Show(show) => seat.hear_show(&mut self.out, memory, &show, now)?,
-                    Message::Answer(answer) => seat.hear_answer(&mut self.out, memory, &answer, now)?,
+                let out = &mut self.out;
+                let heard = match message {
+                    Message::Mls(message) => seat.handle_mls(out, memory, message, now),
+                    Message::Heartbeat(heartbeat) => seat.hear_heartbeat(out, memory, &heartbeat, now),
+                    Message::Knock(knock) => seat.hear_knock(out, memory, &knock, now),
+                    Message::Show(show) => seat.hear_show(out, memory, &show, now),
+                    Message::Answer(answer) => seat.hear_answer(out, memory, &answer, now),
                     Message::Welcome(welcome) => return self.come_back(&welcome, now),
                     Message::Spent(seeds) => return self.hear_spent(&seeds, now),
-                    Message::Call => seat.hear_call(&mut self.out, memory, now),
-                    Message::Chain(_) => Outcome::Stays,
+                    Message::Call => {
+                        seat.hear_call(out, memory, now);
+                        Ok(Outcome::Stays)
+                    }
+                    Message::Chain(_) => Ok(Outcome::Stays),
+                };
+                let (outcome, heard) = match heard {
+                    Ok(outcome) => (outcome, Ok(())),
+                    Err(error) => (Outcome::Stays, Err(error)),
                 };
                 self.settle(outcome, now);
+                return heard;
             }
             Phase::Over => return Err(ControlError::Over),
         }
@@ -154,15 +162,15 @@ impl Room {
                 }
             }
             Phase::Present(memory, seat) => {
-                let outcome = seat.handle_timeout(&mut self.out, memory, now);
+                let outcome = seat.carry_out(&mut self.out, memory, Look::Everything, now);
                 self.settle(outcome, now);
             }
-            Phase::Returning(_) => self.tend_absent(now),
+            Phase::Returning(_) => self.ask_again(now),
             Phase::Over => {}
         }
     }
 
-    fn tend_absent(&mut self, now: Instant) {
+    fn ask_again(&mut self, now: Instant) {
         let Phase::Returning(absent) = &mut self.phase else { return };
         let memory = &absent.memory;
         if let Err(Failure(what)) =
@@ -319,7 +327,12 @@ impl Room {
 
     pub(super) fn settle(&mut self, outcome: Outcome, now: Instant) {
         match outcome {
-            Outcome::Stays => {}
+            Outcome::Stays => {
+                if let Phase::Present(memory, seat) = &mut self.phase {
+                    // What was marked commits no member's message: nobody goes by it.
+                    let _ = seat.carry_out(&mut self.out, memory, Look::Marked, now);
+                }
+            }
             Outcome::Ends(ending) => self.end(ending),
             Outcome::Lost(returning) => {
                 let Phase::Present(memory, seat) = std::mem::replace(&mut self.phase, Phase::Over) else {
