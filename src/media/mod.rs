@@ -7,15 +7,21 @@
 //! ```
 //!
 //! [`Sealer`] and [`Opener`] belong to the audio thread: no lock, no allocation, no clock.
+//! [`Schedule`] makes their keys on the control thread, memory included, so that taking a new key
+//! costs the audio thread a pointer swap. It is told the time.
 
 mod early;
 pub(crate) mod header;
+pub(crate) mod keyring;
 mod open;
 pub(crate) mod opus;
 mod profile;
+pub(crate) mod rekey;
 pub(crate) mod replay;
+mod schedule;
 mod seal;
 pub(crate) mod stamp;
+mod start;
 mod stats;
 #[cfg(test)]
 mod vectors;
@@ -24,6 +30,9 @@ pub use early::Early;
 pub use open::{OpenError, Opened, Opener, Proof};
 pub use opus::{MalformedOpus, OpusPacket};
 pub use profile::{Authenticity, PacketSize, PacketSizeError, SilenceReason, capacity};
+pub use rekey::{OpenRekey, Rekey, Retired, SealRekey};
+pub use schedule::{STEP, Schedule};
 pub use seal::{HEADROOM, Reused, SealError, Sealer, TAILROOM};
 pub use stamp::{Level, Loss, Notes, Stamp};
+pub use start::{EpochStart, ScheduleError, Speaker};
 pub use stats::{OpenStats, SpeakerStats};

@@ -11,20 +11,15 @@ use std::fmt;
 
 use super::{
     header::Header,
+    keyring::{EpochRing, Sender, Standing, StepRing},
     opus::OpusPacket,
     profile::{Authenticity, PacketSize},
+    rekey::{Contents, OpenChange, OpenRekey, Retired},
     replay::Stale,
     stamp::{self, Evidence, Signatory, Stamp, Unfit},
     stats::{OpenStats, SpeakerStats},
 };
-use crate::{
-    id::{Counter, Epoch, KeyId, Leaf, MemberId, Step},
-    keys::{
-        OpenRekey, Retired,
-        keyring::{EpochRing, Sender, Standing, StepRing},
-        rekey::{Contents, OpenChange},
-    },
-};
+use crate::id::{Counter, Epoch, KeyId, Leaf, MemberId, Step};
 
 /// Opens the sealed packets of all other members. Owned by the audio thread.
 ///

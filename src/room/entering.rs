@@ -21,7 +21,7 @@ use super::{
     seat::{Due, Outcome, Seat},
     showing::Showing,
     speakers::{announcing::begin_speaking, missing::Missing},
-    turns::{Turns, outranks_keeper},
+    turns::{Ahead, Turns, outranks_keeper},
     view::role_of,
     words::{ANSWERS_WITHIN, MAX_ANSWERS},
 };
@@ -29,8 +29,8 @@ use crate::{
     defence::{Defence, holds},
     group::Role,
     id::{IdentityKey, Leaf, MemberId},
-    keys::{EpochStart, Schedule, Speaker},
     law::{Law, LiveSet, Rank, RoleWord, Tag, Word},
+    media::{EpochStart, Schedule, Speaker},
     mls::{Failure, Group, SealingSecret, Staged},
 };
 
@@ -293,7 +293,9 @@ impl Seat {
         self.liveness.review(self.group.roster(), |member| known.admits(&member.key), added, now);
         let view = self.view(memory, now);
         let above = view.own().is_some_and(|own| outranks_keeper(own, &view));
+        let ahead = Ahead::of(&view);
         self.turns.note_above(above, now);
+        self.turns.note_order(ahead);
         self.restrict(memory);
     }
 

@@ -7,10 +7,10 @@ use super::{
     past::{Newest, Pace, Past},
 };
 use crate::{
-    id::{IdentityKey, MemberId},
+    id::{IdentityKey, MemberId, UnixTime},
     law::{GenuineStatement, Rank, Recent, StatementId, Store, Tag},
     wire::{
-        invite::{InviteId, UnixTime},
+        invite::InviteId,
         leave::Leave,
         signed::{Genuine, Signed},
     },

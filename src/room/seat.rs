@@ -33,8 +33,8 @@ use super::{
 use crate::{
     group::Member,
     id::{Leaf, MemberId},
-    keys::Schedule,
     law::{LiveSet, StatementId},
+    media::Schedule,
     mls::{Failure, Group},
     wire::{door::Door, saying::Saying, show::Broken, signed::Signed},
 };

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use super::{secret::EpochSecret, suite::Suite};
+use super::profile::{Authenticity, PacketSize};
 use crate::{
     id::{Epoch, Leaf, MemberId},
-    media::{Authenticity, PacketSize},
+    keys::{EpochSecret, Suite},
 };
 
 /// What a key schedule starts from: an epoch's secret and what all its members agree on.
