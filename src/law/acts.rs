@@ -11,8 +11,8 @@ use crate::{group::Identity, id::IdentityKey};
 
 use super::{
     act::Act,
+    answers::{Law, MAX_HAND_OVERS, MAX_TAGS, WINDOW},
     draft::{Demoted, Draft},
-    function::{Law, MAX_HAND_OVERS, MAX_TAGS, WINDOW},
     places::{InviteState, Position, Rank},
     standing::{Register, Role, RoleWord, Standing, Word},
     statement::{Genuine, GenuineStatement, Statement, StatementId},

@@ -10,7 +10,7 @@ use crate::id::IdentityKey;
 
 use super::{
     acts::{ActError, Seen, Signer},
-    function::{Law, WINDOW},
+    answers::{Law, WINDOW},
     rules::{self, Rule},
     standing::{Role, RoleWord, Standing, Word},
     statement::{Genuine, GenuineStatement, Statement, StatementId},
