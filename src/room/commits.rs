@@ -122,7 +122,7 @@ fn check_tree(
             return Err(Violation::Stale);
         }
     }
-    if roster.len() + staged.adds.len() > MAX_MEMBERS + staged.removes.len() {
+    if roster.len() + staged.adds.len() > view.terms().key_exchange.max_members() + staged.removes.len() {
         return Err(Violation::TooMany);
     }
     for leaf in &staged.removes {
@@ -167,6 +167,3 @@ pub(super) struct Pending {
     pub(super) since: Instant,
     pub(super) asked: bool,
 }
-
-/// Members of a room at most.
-pub(super) const MAX_MEMBERS: usize = 1_000;
