@@ -171,6 +171,22 @@ impl Schedule {
         Ok(())
     }
 
+    /// Says which speakers have a place of their own in what is kept for reports, which everybody has
+    /// until this is called. The others share the places that are left. Only before the first keys are
+    /// taken.
+    #[cfg(feature = "room")]
+    pub(crate) fn keep_first(&mut self, first: &[Leaf]) {
+        for rekey in &mut self.rekeys {
+            if let Rekey::Open(OpenRekey(OpenChange::Epoch(ring))) = rekey {
+                for leaf in &self.leaves {
+                    if let Some(sender) = ring.sender_mut(*leaf) {
+                        sender.is_first = first.contains(leaf);
+                    }
+                }
+            }
+        }
+    }
+
     /// Silences a leaf from now on, for the rest of the epoch.
     ///
     /// Its packets are refused as [`OpenError::Muted`](crate::OpenError::Muted), those of the epoch
@@ -323,6 +339,7 @@ impl Schedule {
             member: speaker.member,
             key: [0; 32],
             context: [0; 32],
+            is_first: true,
             stats: SpeakerStats::default(),
         }
     }

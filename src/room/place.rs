@@ -21,6 +21,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// The place without the draw: rank, and whether standings alone admit the member.
+    pub(super) fn seniority(self) -> (Reverse<Rank>, bool) {
+        (self.rank, self.by_standing)
+    }
+
     pub(super) fn of(law: &Law, key: &IdentityKey) -> Self {
         let tag = law.tag(key);
         let table = law.table_id().map_or([0; 32], |id| id.0);
