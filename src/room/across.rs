@@ -8,6 +8,7 @@ use super::{
     event::Event,
     memory::Memory,
     outbox::{Outbox, own_key},
+    returning::Returning,
     sealing::{send_answer, send_show},
     seat::{Outcome, Seat},
     shown,
@@ -111,6 +112,9 @@ impl Seat {
         let own = self.showing.open.iter().position(|(reference, _)| *reference == answer.reference);
         let content = match own {
             Some(at) => {
+                if !self.showing.opened.take((), now) {
+                    return Err(ControlError::Flood);
+                }
                 let aad = Answer::aad(&group_id, &answer.reference);
                 let sealed = Sealed { kem_output: answer.kem.clone(), sealed: answer.sealed.clone() };
                 let open = self.showing.open.get(at);
@@ -121,11 +125,10 @@ impl Seat {
                 self.showing.open.remove(at);
                 AnswerContent::decode(&plain).ok()
             }
-            None => self
-                .returning
-                .as_ref()
-                .and_then(|returning| returning.petition())
-                .and_then(|petition| petition.open(answer, &group_id)),
+            None => match self.returning.as_mut().and_then(Returning::petition) {
+                Some(petition) => petition.open(answer, &group_id, now)?,
+                None => None,
+            },
         };
         match content {
             Some(AnswerContent::Shown(statements)) => {

@@ -8,15 +8,20 @@
 //! 6. The application is told what changed.
 //! 7. The keeper's part is taken up or laid down; what waited is tried again.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::{
+    authors::{handed_over_by, is_banned, issuer_of, locked_by, role_by},
     event::{Ending, Event},
     held::Held,
     keeper::Keeper,
     liveness::Liveness,
     memory::Memory,
     outbox::Outbox,
+    place::Place,
     presence::Presence,
     seat::{Due, Outcome, Seat},
     showing::Showing,
@@ -29,9 +34,10 @@ use crate::{
     defence::{Defence, holds},
     group::Role,
     id::{IdentityKey, Leaf, MemberId},
-    law::{Law, LiveSet, Rank, RoleWord, Tag, Word},
+    law::{LiveSet, Rank, Tag},
     media::{EpochStart, Schedule, Speaker},
     mls::{Failure, Group, SealingSecret, Staged},
+    report::FIRSTS,
 };
 
 /// How a member comes to be present.
@@ -317,19 +323,20 @@ impl Seat {
     fn tell_changes(&self, out: &mut Outbox, before: &LiveSet, added: &[MemberId]) {
         let (then, law) = (before.law(), self.epoch_law.law());
         if then.host() != law.host() {
-            out.tell(Event::HostChanged { host: law.host().id() });
+            out.tell(Event::HostChanged { host: law.host().id(), by: handed_over_by(&self.epoch_law) });
         }
         if then.is_locked() != law.is_locked() {
-            out.tell(Event::Locked { locked: law.is_locked() });
+            out.tell(Event::Locked { locked: law.is_locked(), by: locked_by(&self.epoch_law) });
         }
         for member in self.group.roster().iter().filter(|member| !added.contains(&member.id)) {
             let (role_before, muted_before) = role_of(then, &member.key);
             let (role, muted) = role_of(law, &member.key);
+            let by = || role_by(then, &self.epoch_law, &member.key);
             if role != role_before {
-                out.tell(Event::RoleChanged { member: member.id, role });
+                out.tell(Event::RoleChanged { member: member.id, role, by: by() });
             }
             if muted != muted_before {
-                out.tell(Event::Muted { member: member.id, muted });
+                out.tell(Event::Muted { member: member.id, muted, by: by() });
             }
         }
     }
@@ -345,25 +352,6 @@ impl Seat {
         }
         Ok(())
     }
-}
-
-/// Whether a law bans the holder of a key.
-pub(super) fn is_banned(law: &Law, key: &IdentityKey) -> bool {
-    law.rank_of(key) == Rank::None && law.standing_of(&law.tag(key)).banned
-}
-
-/// Whether words put somebody out, which may have been taken back since: the host's table may say
-/// something else.
-pub(super) fn is_out_by_words(law: &Law, key: &IdentityKey) -> bool {
-    let words = law.words(&law.tag(key)).iter();
-    words.map(|word| word.content().word).any(|word| matches!(word, Word::Ban | Word::Role(RoleWord::OUT)))
-}
-
-/// The identity whose word puts somebody out, if standings say so.
-pub(super) fn issuer_of(law: &Law, key: &IdentityKey) -> Option<MemberId> {
-    let tag = law.tag(key);
-    let word = law.bans(&tag).first().or_else(|| law.words(&tag).first());
-    Some(word.map_or_else(|| law.host().id(), |word| word.content().issuer.id()))
 }
 
 /// Takes the epoch's secret, starts its keys and announces our speaker key.
@@ -406,9 +394,28 @@ fn begin_epoch(
         seed: seed.bytes(),
     };
     let mut schedule = Schedule::start(start, now).map_err(Failure::of)?;
+    if speakers.len() > FIRSTS {
+        schedule.keep_first(&firsts(group, &speakers, memory, law));
+    }
     roles.iter().filter(|(_, _, _, muted)| *muted).for_each(|(leaf, ..)| schedule.mute(*leaf));
     begin_speaking(out, group, terms, &schedule, seed, now)?;
     Ok(schedule)
+}
+
+/// The speakers who have a place of their own in what we keep for reports: people of rank, then
+/// those whom the table admits, then those whom we have seen the longest (SPEC section 12.1).
+fn firsts(group: &Group, speakers: &[Speaker], memory: &Memory, law: &LiveSet) -> Vec<Leaf> {
+    let seen: BTreeMap<_, _> = memory.people().iter().enumerate().map(|(at, key)| (key.id(), at)).collect();
+    let mut order: Vec<_> = speakers
+        .iter()
+        .filter_map(|speaker| group.occupant_at(speaker.leaf))
+        .map(|member| {
+            let since = seen.get(&member.id).copied().unwrap_or(usize::MAX);
+            (Place::of(law.law(), &member.key).seniority(), since, member.leaf)
+        })
+        .collect();
+    order.sort();
+    order.into_iter().map(|(.., leaf)| leaf).take(FIRSTS).collect()
 }
 
 /// A keeper of which no word is known has a word that is too old to send on.

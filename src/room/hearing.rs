@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    authors::{is_banned, issuer_of},
     doors::badges::badge,
-    entering::{is_banned, issuer_of},
     error::ControlError,
     event::{Ending, Event},
     freshness::is_timely_for_keeper,
@@ -179,7 +179,8 @@ impl Seat {
         for fallen in &merged.fallen {
             let about = fallen.ban().content().about;
             let member = memory.people().iter().find(|key| memory.store.law().tag(key) == about);
-            out.tell(Event::BanFell { member: member.map(IdentityKey::id) });
+            let by = fallen.ban().content().issuer.id();
+            out.tell(Event::BanFell { member: member.map(IdentityKey::id), by });
         }
         for proof in &merged.second_hand_over {
             out.tell(Event::Violation { by: Some(proof.signer().id()), violation: Violation::TwoHandOvers });

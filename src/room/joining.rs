@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::{
     chain::follow,
-    error::WelcomeError,
+    error::{ControlError, WelcomeError},
     held::Held,
     outbox::Outbox,
     petition::{Petition, open_with},
@@ -174,20 +174,20 @@ impl Joining {
     }
 
     /// An answer of a door.
-    pub(super) fn hear_answer(&mut self, answer: &Answer, now: Instant) -> News {
+    pub(super) fn hear_answer(&mut self, answer: &Answer, now: Instant) -> Result<News, ControlError> {
         let group_id = &self.invite.group_id;
         let reference = *self.petition.reference();
-        if answer.reference != reference {
-            return News::Nothing;
+        if !self.petition.is_named_by(answer, now)? {
+            return Ok(News::Nothing);
         }
         let mut asked = self.asked.iter_mut();
         let opened = asked.find_map(|asked| {
             let content = open_with(&asked.one_use, answer, group_id);
             content.map(|content| (content, asked))
         });
-        let Some((content, asked)) = opened else { return News::Nothing };
+        let Some((content, asked)) = opened else { return Ok(News::Nothing) };
         let mut doors = self.doors.iter_mut();
-        match content {
+        Ok(match content {
             AnswerContent::Receipt(receipt) => {
                 if let Ok(receipt) = receipt.verify(group_id)
                     && receipt.content().reference == reference
@@ -204,7 +204,7 @@ impl Joining {
                         .verify(group_id, &key)
                         .is_ok_and(|said| said.content().reference == reference)
                 };
-                let Some(known) = doors.find(said) else { return News::Nothing };
+                let Some(known) = doors.find(said) else { return Ok(News::Nothing) };
                 known.state = Answered::Waits;
                 if std::mem::replace(&mut self.told_waiting, true) { News::Nothing } else { News::Waits }
             }
@@ -217,13 +217,13 @@ impl Joining {
                         .is_ok_and(|said| said.content().reference == reference)
                 };
                 let reason = refused.claimed().reason;
-                let Some(known) = doors.find(said) else { return News::Nothing };
+                let Some(known) = doors.find(said) else { return Ok(News::Nothing) };
                 known.state = Answered::Refused(reason);
                 self.refused = Some((reason, self.refused.map_or(now, |(_, since)| since)));
                 News::Nothing
             }
             AnswerContent::Shown(_) => News::Nothing,
-        }
+        })
     }
 
     /// Knocks, if it is time to.

@@ -49,6 +49,7 @@ mod across;
 mod acting;
 #[cfg(test)]
 mod attacks;
+mod authors;
 mod bounded;
 mod chain;
 mod clock;

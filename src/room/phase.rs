@@ -10,7 +10,8 @@ use std::time::Instant;
 use super::{
     Room, Status,
     absent::Absent,
-    entering::{Arrival, is_banned, is_out_by_words, issuer_of},
+    authors::{handed_over_by, is_banned, is_out_by_words, issuer_of},
+    entering::Arrival,
     error::{ControlError, WelcomeError},
     event::{Ending, Event},
     executor::Look,
@@ -93,7 +94,7 @@ impl Room {
                     self.tend(now);
                 }
                 Message::Chain(chain) => joining.hear_chain(&chain),
-                Message::Answer(answer) => match joining.hear_answer(&answer, now) {
+                Message::Answer(answer) => match joining.hear_answer(&answer, now)? {
                     News::Nothing => {}
                     News::Waits => self.out.tell(Event::Waiting),
                 },
@@ -108,7 +109,7 @@ impl Room {
                     absent.hear_heartbeat(&mut self.out, &heartbeat, now)?;
                     self.tend(now);
                 }
-                Message::Answer(answer) => self.hear_shown(&answer, now),
+                Message::Answer(answer) => return self.hear_shown(&answer, now),
                 Message::Chain(chain) => {
                     if !absent.chains.take((), now) {
                         return Err(ControlError::Flood);
@@ -271,7 +272,8 @@ impl Room {
             Seat::arrive(&mut self.out, &mut memory, arrival, now)
         });
         if memory.store.law().host().id() != before {
-            self.out.tell(Event::HostChanged { host: memory.store.law().host().id() });
+            let by = handed_over_by(memory.store.known());
+            self.out.tell(Event::HostChanged { host: memory.store.law().host().id(), by });
         }
         self.sit_down(memory, seat, now);
         Ok(())
@@ -291,13 +293,15 @@ impl Room {
     }
 
     /// An answer with statements that say why we are not let in.
-    fn hear_shown(&mut self, answer: &Answer, now: Instant) {
-        let Phase::Returning(absent) = &self.phase else { return };
+    fn hear_shown(&mut self, answer: &Answer, now: Instant) -> Result<(), ControlError> {
+        let Phase::Returning(absent) = &mut self.phase else { return Ok(()) };
         let group_id = absent.memory.store.known().group_id().0;
-        let content = absent.returning.petition().and_then(|petition| petition.open(answer, &group_id));
-        if let Some(AnswerContent::Shown(statements)) = content {
+        if let Some(petition) = absent.returning.petition()
+            && let Some(AnswerContent::Shown(statements)) = petition.open(answer, &group_id, now)?
+        {
             self.learn_outside(&statements, now);
         }
+        Ok(())
     }
 
     /// Takes statements while we have no place.

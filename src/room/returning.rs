@@ -179,8 +179,8 @@ impl Returning {
     }
 
     /// The petition that an answer may be about.
-    pub(super) fn petition(&self) -> Option<&Petition> {
-        self.asking.as_ref().map(|asking| &asking.petition)
+    pub(super) fn petition(&mut self) -> Option<&mut Petition> {
+        self.asking.as_mut().map(|asking| &mut asking.petition)
     }
 
     /// Checks a Welcome against the law that we know (R4). Nothing changes if it does not hold.

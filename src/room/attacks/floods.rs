@@ -1,6 +1,7 @@
 //! Small messages that would make others do much.
 
 use super::*;
+use crate::wire::answer::Answer;
 use crate::{
     mls::{Aad, forge::Forgery},
     wire::statements::Statements,
@@ -162,4 +163,39 @@ fn throwaway_identities_push_nobody_out_of_what_a_host_has_seen() {
     assert!(memory.people().contains(&member), "a table would put it out");
     assert!(memory.people().contains(&banned), "a table would lift its ban");
     assert!(memory.people().len() + 1_000 < law::Rest::MAX_ENTRIES, "a table can leave somebody out");
+}
+
+#[test]
+fn answers_of_strangers_cost_a_newcomer_64_openings_a_second_and_not_its_place() {
+    let mut party = Party::with(0, Admission::Ask);
+    party.pass(SECOND);
+    let newcomer = party.knock(1);
+    party.pass(3 * SECOND);
+    let knocks = party.log.iter().filter_map(|(_, envelope)| party.read(envelope));
+    let reference = knocks.filter_map(|message| match message {
+        Message::Knock(knock) => Some(knock.reference),
+        _ => None,
+    });
+    let reference = reference.last().expect("it has knocked");
+    let mut refused = 0;
+    for n in 0..200 {
+        let answer = Message::Answer(Answer { reference, kem: vec![9; 32], sealed: vec![n as u8; 64] });
+        let out = &mut party.rooms[0].out;
+        for envelope in out.lane.seal(&answer.encode(), &mut out.rng).unwrap() {
+            let now = party.now;
+            let outcome = party.rooms[newcomer].handle_control(&envelope, now);
+            refused += usize::from(outcome == Err(ControlError::Flood));
+        }
+    }
+    assert_eq!(refused, 200 - 64);
+    party.pass(SECOND);
+    let knock = party.events(0).into_iter().find_map(|event| match event {
+        Event::Knocked { knock, .. } => Some(knock),
+        _ => None,
+    });
+    let now = party.now;
+    party.rooms[0].admit(knock.expect("it waits"), now).unwrap();
+    party.deliver();
+    party.pass(5 * SECOND);
+    assert_eq!(party.rooms[newcomer].status(), Status::Present);
 }
