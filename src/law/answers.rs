@@ -1,5 +1,5 @@
-//! What a law answers: who is host, who has rank, who is admitted as what (`spec/law.md`, L19 to L25).
-//! The function computes it; nothing here changes it.
+//! What a law answers: who is host, who has rank, who is admitted as what (`spec/law.md`, L19 to
+//! L25). The function computes it; nothing here changes it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -11,6 +11,7 @@
 //! costs the audio thread a pointer swap. It is told the time.
 
 mod early;
+mod error;
 pub(crate) mod header;
 pub(crate) mod keyring;
 mod open;
@@ -27,12 +28,13 @@ mod stats;
 mod vectors;
 
 pub use early::Early;
-pub use open::{OpenError, Opened, Opener, Proof};
+pub use error::OpenError;
+pub use open::{Opened, Opener, Proof};
 pub use opus::{MalformedOpus, OpusPacket};
-pub use profile::{Authenticity, PacketSize, PacketSizeError, SilenceReason, capacity};
+pub use profile::{Authenticity, PacketSize, PacketSizeError, SilenceReason};
 pub use rekey::{OpenRekey, Rekey, Retired, SealRekey};
 pub use schedule::{STEP, Schedule};
 pub use seal::{HEADROOM, Reused, SealError, Sealer, TAILROOM};
-pub use stamp::{Level, Loss, Notes, Stamp};
+pub use stamp::{Level, Loss, Notes, Stamp, capacity};
 pub use start::{EpochStart, ScheduleError, Speaker};
 pub use stats::{OpenStats, SpeakerStats};

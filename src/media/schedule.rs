@@ -171,9 +171,9 @@ impl Schedule {
         Ok(())
     }
 
-    /// Says which speakers have a place of their own in what is kept for reports, which everybody has
-    /// until this is called. The others share the places that are left. Only before the first keys are
-    /// taken.
+    /// Says which speakers have a place of their own in what is kept for reports, which everybody
+    /// has until this is called. The others share the places that are left. Only before the first
+    /// keys are taken.
     #[cfg(feature = "room")]
     pub(crate) fn keep_first(&mut self, first: &[Leaf]) {
         for rekey in &mut self.rekeys {

@@ -3,7 +3,8 @@
 //! Whatever hears a message, or is told something by the application, changes what agents know and
 //! marks in [`Due`](super::seat::Due) what may follow from that. It sends answers, and decides
 //! nothing else. When it is done, and when time has passed, the agents are asked here: each sees a
-//! [`View`](super::view::View) and says what it wants, and here that is done. No agent sees another.
+//! [`View`](super::view::View) and says what it wants, and here that is done. No agent sees
+//! another.
 
 use std::time::{Duration, Instant};
 

@@ -40,8 +40,8 @@ pub struct Retention {
     /// How much audio a packet has at least, 20 ms by default and 2.5 ms at least. Whoever sends
     /// shorter ones all the time is not kept after a while.
     pub packet: Duration,
-    /// How many speakers are kept at a time, 64 by default and 1,024 at most. Half of the places, 32
-    /// at most, are for people of rank and for those whom this member has seen the longest; the
+    /// How many speakers are kept at a time, 64 by default and 1,024 at most. Half of the places,
+    /// 32 at most, are for people of rank and for those whom this member has seen the longest; the
     /// others are for whoever speaks first.
     pub speakers: usize,
 }
