@@ -16,9 +16,10 @@
 //! | file | what |
 //! | --- | --- |
 //! | `phase`, `absent` | how a member comes in, loses its place, returns, and when a room is over |
-//! | `seat`, `entering`, `making`, `hearing`, `heartbeats`, `across`, `acting`, `people` | a member that is present; the only place where effects happen |
-//! | `commits`, `order`, `judge`, `liveness`, `presence`, `words`, `welcome`, `chain` | rules: pure functions of a view |
-//! | `keeper`, `doors`, `joining`, `returning`, `showing` | agents with state of their own |
+//! | `seat`, `entering`, `making`, `incoming`, `hearing`, `heartbeats`, `across`, `acting`, `people` | a member that is present |
+//! | `executor` | the one place where what agents want is done, in one order |
+//! | `commits`, `place`, `judge`, `words`, `welcome`, `chain`, `authors` | rules: pure functions of a view |
+//! | `keeper`, `doors`, `joining`, `returning`, `showing`, `turns`, `liveness` | agents with state of their own |
 //! | `commands`, `seen`, `event`, `error` | what the application asks for, sees and is told |
 //! | `clock`, `skew`, `sleep` | the time here and elsewhere |
 //! | `memory`, `membership`, `freshness`, `past` | what outlives a place in the tree |
@@ -30,16 +31,15 @@
 //! 1. [`Room::handle_control`], here: `Inbox` opens the envelope and puts fragments together,
 //!    `Message` is decoded.
 //! 2. `Room::take` in `phase`: by phase, then by kind. This is an MLS message, and we are present.
-//! 3. `Seat::handle_mls` in `seat`: the group opens it, and it is a `Saying`. A commit would wait
-//!    in `pending` here until `commits` lets it be merged, and `entering` says what the new epoch
-//!    does.
-//! 4. `Seat::hear_saying` in `hearing`: its sender was heard (`presence`, `liveness`, `order`); the
+//! 3. `Seat::handle_mls` in `incoming`: the group opens it, and it is a `Saying`. A commit would
+//!    wait in `pending` here until `commits` lets it be merged, and `entering` says what the new
+//!    epoch does.
+//! 4. `Seat::hear_saying` in `hearing`: its sender was heard (`presence`, `liveness`, `turns`); the
 //!    statements go to `Seat::learn`, which merges them into the law's store.
-//! 5. `Seat::act_on_law` in `hearing`: the banned is not heard any more, its knock goes, and if we
-//!    are out we end.
-//! 6. `Seat::tend_keeping` in `making`: `keeper` plans, and what it plans is committed, sent and
-//!    entered.
-//! 7. The `Outcome` goes back to `Room::settle` in `phase`, the only place that changes the phase.
+//! 5. `Seat::act_on_law` in `hearing`: the banned is not heard any more, and if we are out we end.
+//! 6. The `Outcome` goes back to `Room::settle` in `phase`, the only place that changes the phase.
+//! 7. `Seat::carry_out` in `executor`: a knock of the banned goes; `keeper` plans, and what it
+//!    plans is committed, sent and entered, in `making`.
 //!
 //! What leaves the room, envelopes, keys and events, is in `outbox` until it is polled. No file
 //! here imports one that leads back to it; `scripts/layout` holds that.
