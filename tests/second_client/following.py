@@ -98,6 +98,7 @@ class Following:
         self.note_epoch(group, now)
         for c in roster.values():
             self.made[c.key] = max(self.made.get(c.key, 0), c.made)
+            self.seen.add(self.tag(c.key))
             if not any(o.key == c.key and o.made == c.made for o in before.values()):
                 self.came[c.key] = now
             if not any(o.key == c.key for o in before.values()):

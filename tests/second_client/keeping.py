@@ -280,6 +280,7 @@ class Keeping:
         self.answered[m.ref] = True
         while len(self.answered) > 4096:
             del self.answered[next(iter(self.answered))]
+        self.seen.add(self.tag(c.key))
         reason = self.refusal(k, c)
         self.log("knock of", c.name.decode(), "refused %d" % reason if reason is not None else "")
         if reason is not None:
