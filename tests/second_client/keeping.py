@@ -43,7 +43,7 @@ class Keeping:
         if self.badge and self.klaw.rank(self.me):
             doors[self.me] = self.own_door()
         shown = sorted(doors, key=lambda k: (k != self.me, k != self.klaw.host))[:3]
-        clock = int((now - self.mep.t0) * 1000)
+        clock = max(0, int((now - self.mep.t0) * 1000))
         fields = u64(self.group.ctx.epoch) + self.group.branch + u64(clock) + u64(self.stamp())
         fields += self.elaw.hash + self.klaw.hash + v16(self.keepdoor.pub)
         shown = [doors[k] for k in shown]
