@@ -255,6 +255,8 @@ class Joining:
         petition, self.pet = self.pet, None
         self.phase = "Present"
         self.returning = self.lacking = self.new_host = self.unproved = None
+        self.vain.pop(roster[group.signer].key, None)
+        self.asking = None
         later, self.later = self.later, []
         self.enter(group, law, roster, set(), petition.at)
         if joining:
