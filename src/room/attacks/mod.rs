@@ -17,6 +17,7 @@ mod replays;
 mod speakers;
 mod statements;
 mod takeovers;
+mod shared_keys;
 
 use std::time::{Duration, Instant, SystemTime};
 
