@@ -104,6 +104,7 @@ impl Seat {
             renewed: Default::default(),
             accused: super::bounded::Rate::new(1, ACCUSED_FOR),
             words: super::bounded::Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
+            accused_of: Default::default(),
         };
         let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();
         let was_stored = std::mem::take(&mut memory.was_stored);

@@ -114,6 +114,8 @@ pub(super) struct Seat {
     pub(super) accused: Rate<MemberId>,
     /// Heartbeats that we answered.
     pub(super) words: Rate<()>,
+    /// Those of them that somebody said it could not process.
+    pub(super) accused_of: Recent<(u64, MemberId), 64>,
 }
 
 /// What a message or the time did to our place.

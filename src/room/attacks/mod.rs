@@ -4,6 +4,7 @@
 //! Rooms stand in one process on virtual time. A rebel's room hears everything and says nothing of
 //! its own accord; the test speaks in its name, with its keys.
 
+mod accusations;
 mod beats;
 mod bounds;
 mod doors;
