@@ -80,7 +80,7 @@ impl Seat {
             Wish::Leave(leave) => {
                 let leave = leave.verify(&group_id).map_err(|_| ControlError::Malformed)?;
                 if leave.content().key == key {
-                    self.hear_leave(out, memory, leave, now);
+                    self.hear_leave(memory, leave, now);
                     self.tend_keeping(out, memory, now);
                 }
             }

@@ -100,11 +100,12 @@ impl Seat {
             in_vain_until: None,
             left_out: 0,
             learns_until: None,
+            unsaid: Vec::new(),
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
             renewed: Default::default(),
             accused: super::bounded::Rate::new(1, ACCUSED_FOR),
-            words: super::bounded::Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
             accused_of: Default::default(),
+            words: super::bounded::Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
         };
         let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();
         let was_stored = std::mem::take(&mut memory.was_stored);
@@ -210,6 +211,7 @@ impl Seat {
         if let Err(failure) = self.settle(out, memory, added, now) {
             self.fault = Some(failure);
         }
+        self.note_left(out, memory, added, now);
     }
 
     /// Takes up our part in the epoch that has begun.

@@ -12,6 +12,7 @@ mod floods;
 mod keepers;
 mod keys;
 mod newcomers;
+mod leaves;
 mod petitions;
 mod places;
 mod replays;
