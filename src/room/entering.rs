@@ -100,6 +100,7 @@ impl Seat {
             in_vain_until: None,
             left_out: 0,
             learns_until: None,
+            answered_at: now,
             unsaid: Vec::new(),
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
             renewed: Default::default(),

@@ -106,6 +106,8 @@ pub(super) struct Seat {
     /// Until when a member that was restored from what it had stored signs nothing: it may lack
     /// acts of its own.
     pub(super) learns_until: Option<Instant>,
+    /// When we answered a heartbeat last.
+    pub(super) answered_at: Instant,
     /// Members that were added though they had left by a Leave that we keep, and when we say it.
     pub(super) unsaid: Vec<(Instant, MemberId)>,
     /// Renewals that were merged, by member.

@@ -19,7 +19,7 @@ mod replays;
 mod speakers;
 mod statements;
 mod takeovers;
-mod shared_keys;
+mod turns;
 
 use std::time::{Duration, Instant, SystemTime};
 
