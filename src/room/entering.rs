@@ -297,6 +297,7 @@ impl Seat {
         let view = self.view(memory, now);
         let above = view.own().is_some_and(|own| outranks_keeper(own, &view));
         self.turns.note_above(above, now);
+        self.turns.note_table(self.epoch_law.law().table_id(), known.table_id(), now);
         self.restrict(memory);
     }
 
