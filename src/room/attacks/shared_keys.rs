@@ -1,7 +1,10 @@
 //! One speaker key that two members announce.
 
 use super::*;
-use crate::{group::announce::SpeakerKey, id::Leaf, wire::invite::UnixTime};
+use crate::{
+    group::announce::SpeakerKey,
+    id::{Leaf, UnixTime},
+};
 
 impl Party {
     /// Begins an epoch in which a rebel has announced nothing yet.
