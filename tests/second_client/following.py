@@ -248,7 +248,8 @@ class Following:
         if not good or not verify(leaf_key, s.sig, signed):
             raise Bad("SpeakerKey")
         pub, holds, latest = self.announced.get(leaf, (s.pub, s.holds, 0))
-        if (pub, holds) != (s.pub, s.holds) or s.pub in self.published:
+        owner = self.everyones.get(s.pub, (key, 0))[0]
+        if (pub, holds) != (s.pub, s.holds) or owner != key or s.pub in self.published:
             raise Bad("SpeakerKey")
         if 0 < s.holds < HOLDS:
             raise Bad("SpeakerKey")
