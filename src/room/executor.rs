@@ -56,6 +56,7 @@ impl Seat {
         if all {
             self.tend_showing(out, memory, now);
             self.tend_missing(out, memory, now);
+            self.tend_leaves(out, memory, now);
             self.tend_people(out, memory, now);
             self.tend_speakers(out, memory, now);
         }
@@ -94,6 +95,7 @@ impl Seat {
             self.takes_part(now).then_some(self.renew_at),
             self.pending.iter().map(|pending| (pending.since + LACKS_FOR).max(now + A_MOMENT)).min(),
             self.asked.iter().map(|(_, _, at)| *at + IGNORED_AFTER).filter(|at| *at > now).min(),
+            self.unsaid.iter().map(|(at, _)| *at).min(),
             Some(self.people_at(now)),
         ];
         times.into_iter().flatten().min()
