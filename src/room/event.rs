@@ -77,6 +77,8 @@ pub enum Event {
         member: MemberId,
         /// Its new role.
         role: Role,
+        /// The member whose statement says so.
+        by: MemberId,
     },
     /// A member was muted or unmuted for everybody.
     Muted {
@@ -84,16 +86,22 @@ pub enum Event {
         member: MemberId,
         /// Whether the member is muted now.
         muted: bool,
+        /// The member whose statement says so.
+        by: MemberId,
     },
     /// The room has another host.
     HostChanged {
         /// The new host.
         host: MemberId,
+        /// The host that handed the room over to it.
+        by: MemberId,
     },
     /// The doors were locked or unlocked: while they are locked nobody new is admitted.
     Locked {
         /// Whether the doors are locked now.
         locked: bool,
+        /// The member whose statement says so.
+        by: MemberId,
     },
     /// A member has said nothing for a while, or is heard again.
     Absent {
@@ -139,6 +147,8 @@ pub enum Event {
     BanFell {
         /// The person, if this member has seen it.
         member: Option<MemberId>,
+        /// The issuer.
+        by: MemberId,
     },
     /// A member tried something that it may not do. Nothing of it took effect.
     Violation {

@@ -33,7 +33,7 @@ pub(super) struct Outbox {
     pub(super) skew: Skew,
     pub(super) wrong: Wrong,
     outgoing: VecDeque<Bytes>,
-    pub(super) events: VecDeque<Event>,
+    events: VecDeque<Event>,
     pub(super) reports: Reports,
     /// How a door of ours answers knocks.
     pub(super) admission: Admission,
@@ -162,6 +162,10 @@ impl Outbox {
 
     pub(super) fn poll_transmit(&mut self) -> Option<Bytes> {
         self.outgoing.pop_front()
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
     }
 
     pub(super) fn poll_rekey(&mut self) -> Option<Rekey> {
