@@ -59,6 +59,7 @@ impl Seat {
     ) -> Result<Self, Failure> {
         let Arrival { mut group, epoch_law, held, proof, rank_heard, past, newest } = arrival;
         let schedule = begin_epoch(out, memory, &mut group, &epoch_law, &[], now)?;
+        let first_epoch = group.epoch();
         let mut seat = Self {
             missing: Missing::begin(group.own_leaf(), now),
             group,
@@ -96,6 +97,7 @@ impl Seat {
             told_unattended: false,
             door_said_at: None,
             entered_at: now,
+            first_epoch,
             stepped: super::bounded::Rate::new(1, STEPPED_APART),
             in_vain_until: None,
             left_out: 0,
@@ -275,6 +277,7 @@ impl Seat {
         self.asked.retain(|(_, id, _)| law.get(id).is_none());
         self.take_up_door(out, memory)?;
         self.review_silence(out, memory, now);
+        self.enter_messages(out, memory, added, now);
         Ok(())
     }
 
@@ -374,6 +377,7 @@ fn begin_epoch(
 ) -> Result<Schedule, Failure> {
     out.end_epoch(now);
     let secret = group.take_epoch_secret()?;
+    out.messages.begin_epoch(group.epoch(), group.branch(), &secret, now);
     let seed = out.rng.seed();
     let terms = memory.store.known().terms();
     let roles: Vec<(Leaf, MemberId, Role, bool)> = group

@@ -6,7 +6,7 @@ use crate::{
     group::{Name, Role},
     id::{Epoch, MemberId},
     media::SilenceReason,
-    room::{RefuseReason, Violation},
+    room::{AppMessage, RefuseReason, Violation},
 };
 
 /// Something that the application may want to show.
@@ -89,6 +89,18 @@ pub enum Event {
     HostChanged {
         /// The new host.
         host: MemberId,
+    },
+    /// A member wrote to us, or to all.
+    Message(AppMessage),
+    /// A hand went up or down. [`Room::hands`](crate::room::Room::hands) has the order.
+    Hand {
+        /// Whose hand, possibly ours.
+        member: MemberId,
+        /// Whether it is up now.
+        raised: bool,
+        /// Whose doing it was; `None` if the hand went down because its member is gone or has a
+        /// role that is heard.
+        by: Option<MemberId>,
     },
     /// The doors were locked or unlocked: while they are locked nobody new is admitted.
     Locked {

@@ -20,6 +20,7 @@
 //! | `commits`, `order`, `judge`, `liveness`, `presence`, `words` | rules: pure functions of a view |
 //! | `keeper`, `doors`, `joining`, `returning`, `showing` | agents with state of their own |
 //! | `commands`, `seen`, `event`, `error` | what the application asks for, sees and is told |
+//! | `messages` | what members write to each other, and raised hands |
 //! | `clock`, `skew`, `sleep` | the time here and elsewhere |
 //! | `memory`, `membership`, `freshness` | what outlives a place in the tree |
 //!
@@ -71,6 +72,7 @@ mod liveness;
 mod making;
 mod membership;
 mod memory;
+mod messages;
 mod options;
 mod order;
 mod outbox;
@@ -128,6 +130,7 @@ pub use self::{
     error::{CommandError, ControlError, CreateError, JoinError, ResumeError},
     event::{Ending, Event, KnockId},
     membership::{Membership, MembershipError},
+    messages::{AppMessage, Audience, MessageKind, SendError},
     options::{Admission, InviteOptions, RoomOptions},
     speakers::ReportError,
     violation::Violation,

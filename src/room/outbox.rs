@@ -9,6 +9,7 @@ use super::{
     clock::{Clock, Wrong},
     event::Event,
     freshness::Freshness,
+    messages::lane::Messages,
     options::Admission,
     skew::Skew,
     speakers::kept::Reports,
@@ -36,6 +37,8 @@ pub(super) struct Outbox {
     outgoing: VecDeque<Bytes>,
     pub(super) events: VecDeque<Event>,
     pub(super) reports: Reports,
+    /// What is written, by us and by others.
+    pub(super) messages: Messages,
     /// How a door of ours answers knocks.
     pub(super) admission: Admission,
     rekeys: VecDeque<Rekey>,
@@ -57,9 +60,10 @@ impl Outbox {
         identity: Identity,
         lane: LaneKey,
         relays: Vec<RelayName>,
-        rng: Generator,
+        mut rng: Generator,
         clock: Clock,
     ) -> Self {
+        let messages = Messages::new(rng.array());
         Self {
             identity,
             lane,
@@ -71,6 +75,7 @@ impl Outbox {
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
             reports: Reports::default(),
+            messages,
             admission: Admission::default(),
             rekeys: VecDeque::new(),
             silence: None,

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     defence::{Defence, holds},
     group::Member,
-    id::{Leaf, MemberId},
+    id::{Epoch, Leaf, MemberId},
     keys::{Rekey, Schedule},
     law::{LiveSet, StatementId},
     mls::{Failure, Group, Incoming, ProcessError, Staged},
@@ -96,6 +96,8 @@ pub(super) struct Seat {
     pub(super) told_unattended: bool,
     pub(super) door_said_at: Option<Instant>,
     pub(super) entered_at: Instant,
+    /// The first epoch that we were in here.
+    pub(super) first_epoch: Epoch,
     /// Heartbeats that moved our step clock.
     pub(super) stepped: Rate<()>,
     /// We asked for a place elsewhere in vain; until then asking again does not keep us from our
@@ -364,6 +366,7 @@ impl Seat {
         self.tend_knocks(out, memory, now);
         self.tend_door(out, memory, now);
         self.tend_people(out, memory, now);
+        self.tend_hands(out, memory, now);
         self.review_silence(out, memory, now);
         Outcome::Stays
     }

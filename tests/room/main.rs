@@ -6,6 +6,7 @@ mod driver;
 mod insiders;
 mod invite_corpus;
 mod key_exchange;
+mod messages;
 mod people;
 mod simulation;
 mod storms;

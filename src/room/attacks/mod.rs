@@ -10,6 +10,7 @@ mod doors;
 mod floods;
 mod keepers;
 mod keys;
+mod messages;
 mod newcomers;
 mod petitions;
 mod places;
