@@ -134,7 +134,7 @@ pub use crate::{
     law::Unattended,
     wire::{
         answer::RefuseReason,
-        invite::{Invite, InviteError, InviteId},
+        invite::{Invite, InviteError, InviteId, InviteIdError},
     },
 };
 
@@ -155,6 +155,7 @@ pub struct Room {
 
 /// Where we stand with a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Status {
     /// We knocked, and are not in yet.

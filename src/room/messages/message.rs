@@ -8,6 +8,7 @@ use crate::{group::Role, id::MemberId, media::SilenceReason, mls::Failure, wire:
 ///
 /// MLS has authenticated it as from `from`, in this room and epoch, and nobody can repeat it.
 #[derive(Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct AppMessage {
     /// Who wrote it.
@@ -50,6 +51,7 @@ impl fmt::Debug for AppMessage {
 
 /// To whom something is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Audience {
     /// Everybody in the room.
@@ -86,11 +88,11 @@ impl MessageKind {
     }
 
     /// The kind with this number on the wire, if it means something.
-    pub(super) fn of_wire(kind: u16) -> Option<Self> {
+    pub(crate) fn of_wire(kind: u16) -> Option<Self> {
         (1..=5).contains(&kind).then_some(Self(kind)).or((kind >= FIRST_OF_APPS).then_some(Self(kind)))
     }
 
-    pub(super) const fn wire(self) -> u16 {
+    pub(crate) const fn wire(self) -> u16 {
         self.0
     }
 
