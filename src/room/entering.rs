@@ -234,6 +234,8 @@ impl Seat {
         self.entered_at = now;
         out.skew.retain(self.group.roster());
         self.read_members();
+        let own = self.members.iter().find(|member| member.is_self);
+        out.set_heard(own.is_some_and(|own| own.role.may_speak() && !own.muted));
         self.presence.enter(self.group.roster(), added, now);
         let keeper = self.keeper_of_context();
         let changed = std::mem::replace(&mut self.keeper_id, keeper) != keeper;
