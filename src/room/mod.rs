@@ -21,6 +21,7 @@
 //! | `keeper`, `doors`, `joining`, `returning`, `showing` | agents with state of their own |
 //! | `commands`, `seen`, `event`, `error` | what the application asks for, sees and is told |
 //! | `messages` | what members write to each other, and raised hands |
+//! | `diagnose` | why nobody hears us, and why we hear nothing |
 //! | `clock`, `skew`, `sleep` | the time here and elsewhere |
 //! | `memory`, `membership`, `freshness` | what outlives a place in the tree |
 //!
@@ -55,6 +56,8 @@ mod bounded;
 mod clock;
 mod commands;
 mod commits;
+mod counts;
+mod diagnose;
 mod doors;
 mod entering;
 mod error;
@@ -104,6 +107,7 @@ use bytes::Bytes;
 use self::{
     absent::Absent,
     clock::Clock,
+    counts::Refused,
     joining::Joining,
     judge::{Newest, Past},
     memory::Memory,
@@ -121,6 +125,7 @@ use crate::{
 
 pub use self::{
     commands::InviteState,
+    diagnose::{Deaf, Traffic, Unheard},
     error::{CommandError, ControlError, CreateError, JoinError, ResumeError},
     event::{Ending, Event, KnockId},
     membership::{Membership, MembershipError},
@@ -146,6 +151,7 @@ pub use crate::{
 pub struct Room {
     out: Outbox,
     inbox: Inbox,
+    refused: Refused,
     phase: Phase,
     /// The newest time that we were told, as the room counts it.
     now: Instant,
@@ -275,7 +281,7 @@ impl Room {
     }
 
     fn new(out: Outbox, phase: Phase, now: Instant) -> Self {
-        Self { out, inbox: Inbox::default(), phase, now, slept: Duration::ZERO }
+        Self { out, inbox: Inbox::default(), refused: Refused::default(), phase, now, slept: Duration::ZERO }
     }
 
     /// What to store, so that a restart does not cost us our place; `None` unless we are or were
@@ -305,6 +311,20 @@ impl Room {
     /// # Errors
     /// [`ControlError`] says why the message did nothing. The room goes on; most callers count it.
     pub fn handle_control(&mut self, message: &[u8], now: Instant) -> Result<(), ControlError> {
+        let outcome = self.try_control(message, now);
+        if let Err(error) = outcome {
+            self.refused.note(error);
+        }
+        outcome
+    }
+
+    /// How many control messages did nothing, by reason, in the order in which each reason came up
+    /// first. `by` is `None` in all of them.
+    pub fn refusals(&self) -> impl Iterator<Item = (ControlError, u64)> + '_ {
+        self.refused.iter()
+    }
+
+    fn try_control(&mut self, message: &[u8], now: Instant) -> Result<(), ControlError> {
         let now = self.at(now);
         if matches!(self.phase, Phase::Over) {
             return Err(ControlError::Over);

@@ -2,6 +2,7 @@
 
 mod attacks;
 mod clocks;
+mod diagnose;
 mod driver;
 mod insiders;
 mod invite_corpus;
