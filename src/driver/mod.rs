@@ -605,5 +605,5 @@ const STIR_EVERY: Duration = Duration::from_secs(60);
 /// Packets that are held for keys to come.
 const EARLY: usize = 32;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "net"))]
 mod tests;

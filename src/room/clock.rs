@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::order::Place;
+use super::place::Place;
 use crate::id::{MemberId, UnixTime};
 
 /// One moment by two clocks, as the application told it.

@@ -78,6 +78,8 @@ pub enum Event {
         member: MemberId,
         /// Its new role.
         role: Role,
+        /// The member whose statement says so.
+        by: MemberId,
     },
     /// A member was muted or unmuted for everybody.
     Muted {
@@ -85,11 +87,15 @@ pub enum Event {
         member: MemberId,
         /// Whether the member is muted now.
         muted: bool,
+        /// The member whose statement says so.
+        by: MemberId,
     },
     /// The room has another host.
     HostChanged {
         /// The new host.
         host: MemberId,
+        /// The host that handed the room over to it.
+        by: MemberId,
     },
     /// A member wrote to us, or to all.
     Message(AppMessage),
@@ -107,6 +113,8 @@ pub enum Event {
     Locked {
         /// Whether the doors are locked now.
         locked: bool,
+        /// The member whose statement says so.
+        by: MemberId,
     },
     /// A member has said nothing for a while, or is heard again.
     Absent {
@@ -152,6 +160,8 @@ pub enum Event {
     BanFell {
         /// The person, if this member has seen it.
         member: Option<MemberId>,
+        /// The issuer.
+        by: MemberId,
     },
     /// A member tried something that it may not do. Nothing of it took effect.
     Violation {

@@ -34,7 +34,7 @@ pub(super) struct Outbox {
     pub(super) skew: Skew,
     pub(super) wrong: Wrong,
     outgoing: VecDeque<Bytes>,
-    pub(super) events: VecDeque<Event>,
+    events: VecDeque<Event>,
     pub(super) reports: Reports,
     /// What is written, by us and by others.
     pub(super) messages: Messages,
@@ -185,6 +185,10 @@ impl Outbox {
 
     pub(super) fn poll_transmit(&mut self) -> Option<Bytes> {
         self.outgoing.pop_front()
+    }
+
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
     }
 
     pub(super) fn poll_rekey(&mut self) -> Option<Rekey> {

@@ -1,6 +1,6 @@
 //! What an application can see of a room: where it stands, its terms, its members.
 
-use super::{Admission, KnockId, Room, Status, entering, phase::Phase};
+use super::{Admission, KnockId, Room, Status, authors, phase::Phase};
 use crate::{
     group::{KeyExchange, Member, Name, PairCode, Role, RoomCode},
     id::{Epoch, MemberId},
@@ -120,7 +120,7 @@ impl Room {
     /// Whether an identity is kept out, if this member has ever seen it.
     pub fn is_banned(&self, member: MemberId) -> bool {
         self.memory().is_some_and(|memory| {
-            memory.key_of(member).is_some_and(|key| entering::is_banned(memory.store.law(), &key))
+            memory.key_of(member).is_some_and(|key| authors::is_banned(memory.store.law(), &key))
         })
     }
 

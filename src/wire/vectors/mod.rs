@@ -2,6 +2,7 @@
 //! `spec/control.md`.
 
 mod apps;
+#[cfg(feature = "net")]
 mod names;
 mod outside;
 mod sealed;
