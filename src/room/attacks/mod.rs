@@ -13,6 +13,7 @@ mod former;
 mod keepers;
 mod keys;
 mod leaves;
+mod messages;
 mod newcomers;
 mod petitions;
 mod places;
