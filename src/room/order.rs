@@ -189,7 +189,11 @@ impl Turns {
     pub(super) fn silent_at(&self, view: &View<'_>) -> Instant {
         let idle = self.idle_since.map(|at| at + IDLE_AFTER);
         let out = view.out_since().map(|out| out.max(self.since) + OUT_AFTER);
-        [idle, out].into_iter().flatten().fold(self.word + SILENT_AFTER, Instant::min)
+        [idle, out]
+            .into_iter()
+            .flatten()
+            .filter(|_| holds(Defence::IdleKeeper))
+            .fold(self.word + SILENT_AFTER, Instant::min)
     }
 
     /// When we take the keeping over, if we may (K3, K4).
