@@ -1,6 +1,7 @@
 //! `simulate --insiders K`: storms with insiders, and worlds without single defences.
 
 use std::{
+    collections::BTreeMap,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -61,9 +62,7 @@ fn storms(args: &Args, plan: Plan) -> ExitCode {
     let (mut sent, mut silent) = (0, 0);
     for seed in args.first..args.first + args.seeds {
         let report = gang_storm(Plan { seed, ..plan });
-        for violation in report.violations.iter().take(8) {
-            eprintln!("seed {seed}: {violation}");
-        }
+        tell(seed, &report);
         let Report { lasted: time, opened: packets, .. } = report;
         (lasted, opened, tricks) = (lasted + time, opened + packets, tricks + report.tricks);
         violations += report.violations.len();
@@ -121,6 +120,20 @@ fn storms(args: &Args, plan: Plan) -> ExitCode {
         println!("violations: {violations}");
     }
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Says the first violation of each kind, how many there are of it, and which scenes were played.
+fn tell(seed: u64, report: &Report) {
+    let mut kinds: BTreeMap<String, (usize, &String)> = BTreeMap::new();
+    for violation in &report.violations {
+        kinds.entry(kind(violation)).or_insert((0, violation)).0 += 1;
+    }
+    for (count, violation) in kinds.values() {
+        eprintln!("seed {seed}: {count} times: {violation}");
+    }
+    if !kinds.is_empty() {
+        eprintln!("seed {seed}: {:?}", report.scenes);
+    }
 }
 
 /// Takes out one defence after another: the storms have to notice each of them.

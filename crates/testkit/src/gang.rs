@@ -67,6 +67,7 @@ pub fn gang_storm(plan: Plan) -> Report {
     let began = net.now;
     let mut book = Book::default();
     (book.unattended, book.insiders) = (UNATTENDED, plan.insiders);
+    book.is_traced = std::env::var("TRACE").is_ok();
     let book = Rc::new(RefCell::new(book));
     let told = catch_unwind(AssertUnwindSafe(|| {
         let mut gang = Gang::new(&mut net, plan, Rc::clone(&book));
@@ -118,6 +119,10 @@ pub struct Gang<'a> {
     guests: u32,
     read: usize,
     pub tricks: u64,
+    /// How often an insider has set out to keep.
+    pub kept: u64,
+    /// How many people the host has banned who never came.
+    pub strangers: u8,
     silent_since: BTreeMap<Peer, (u64, Instant)>,
 }
 
@@ -174,6 +179,8 @@ impl<'a> Gang<'a> {
             guests: 0,
             read: 0,
             tricks: 0,
+            kept: 0,
+            strangers: 0,
             silent_since: BTreeMap::new(),
         };
         gang.each_insider(|insider| drop(insider.call()));
@@ -188,6 +195,9 @@ impl<'a> Gang<'a> {
         while self.net.now < end {
             let scene = self.plan.only.unwrap_or_else(|| Scene::any(&mut self.rng));
             report.scenes.push(scene);
+            if self.book.borrow().is_traced {
+                eprintln!("{:.2?} {scene:?}, insiders {:?}", self.net.since_begin(), self.insiders);
+            }
             self.play(scene);
             self.recover();
             report.tricks = self.tricks;
@@ -420,8 +430,10 @@ impl<'a> Gang<'a> {
         let then = self.net.now - 20 * SECOND;
         for device in &mut self.net.devices {
             device.heard.retain(|(_, sealed)| *sealed >= then);
-            device.control_errors.clear();
-            device.events.clear();
+            let old = device.control_errors.len().saturating_sub(KEPT);
+            device.control_errors.drain(..old);
+            let old = device.events.len().saturating_sub(KEPT);
+            device.events.drain(..old);
         }
         let gone = |peer: &Peer| self.net.devices[peer.0].room.status() == Status::Over;
         let over: Vec<Peer> = self.honest.iter().copied().filter(gone).collect();
@@ -429,19 +441,25 @@ impl<'a> Gang<'a> {
     }
 
     pub fn describe(&self, peer: Peer) -> String {
-        let room = &self.net.devices[peer.0].room;
+        let device = &self.net.devices[peer.0];
+        let room = &device.room;
+        let elsewhere = sottovoce::testkit::Witness::of(room).asks_elsewhere();
         format!(
-            "{peer:?} {} {:?} {:?} of {}, kept by {}, silent {:?}",
+            "{peer:?} {} {:?} {:?} of {}, kept by {}, silent {:?}, asks elsewhere: {elsewhere}, {:?}, {:?}",
             short(room.id()),
             room.status(),
             room.epoch(),
             room.roster().len(),
             room.keeper().map_or_else(String::new, short),
-            self.net.devices[peer.0].why_silent,
+            device.why_silent,
+            device.events,
+            device.control_errors,
         )
     }
 }
 
+/// Of a device so many of the newest events and errors are kept, to be told if it comes to that.
+const KEPT: usize = 6;
 pub const SECOND: Duration = Duration::from_secs(1);
 /// How long insiders wait between two tricks.
 pub const SLICE: Duration = Duration::from_millis(250);

@@ -172,6 +172,11 @@ impl Net {
         self.devices[peer.0].room.id()
     }
 
+    /// For how long the network has been there.
+    pub fn since_begin(&self) -> Duration {
+        self.now - self.began
+    }
+
     pub fn unix_now(&self) -> UnixTime {
         UnixTime(self.unix.0 + (self.now - self.began).as_secs())
     }
@@ -294,6 +299,7 @@ impl Net {
                 Arrival::Control { message } => {
                     let before = self.devices[peer.0].room.epoch();
                     if let Err(error) = self.inject(peer, &message) {
+                        self.watched(|watcher, net| watcher.refused(net, peer, &error));
                         self.devices[peer.0].control_errors.push(error);
                     }
                     if self.devices[peer.0].room.epoch() != before {

@@ -7,7 +7,10 @@ use std::{
 
 use bytes::Bytes;
 use rand::RngExt;
-use sottovoce::{MemberId, room::Event};
+use sottovoce::{
+    MemberId,
+    room::{ControlError, Event},
+};
 
 use super::{Arrival, Net, Peer};
 
@@ -53,6 +56,8 @@ pub trait Watcher {
     fn sent(&mut self, _net: &Net, _from: Peer, _message: &Bytes) {}
     /// A control message is about to be taken.
     fn comes(&mut self, _net: &Net, _to: Peer, _from: Peer, _sent: Instant, _message: &Bytes) {}
+    /// A room refused a control message.
+    fn refused(&mut self, _net: &Net, _peer: Peer, _error: &ControlError) {}
     /// A device has sealed a packet.
     fn sealed(&mut self, _net: &Net, _from: Peer) {}
     /// A device has opened a packet.
