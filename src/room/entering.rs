@@ -30,8 +30,8 @@ use crate::{
     defence::{Defence, holds},
     group::Role,
     id::{IdentityKey, Leaf, MemberId},
-    keys::{EpochStart, Schedule, Speaker},
     law::{Law, LiveSet, Rank, RoleWord, Tag, Word},
+    media::{EpochStart, Schedule, Speaker},
     mls::{Failure, Group, SealingSecret, Staged},
 };
 

@@ -8,8 +8,6 @@
 //! A relay is never trusted: it sees sealed bytes only, and what it drops, delays, repeats or
 //! invents is noticed by the planes above. A transport therefore needs no cryptography of its own.
 
-#[cfg(feature = "conformance")]
-pub mod conformance;
 #[cfg(feature = "janus")]
 pub mod janus;
 pub mod loopback;
@@ -28,7 +26,7 @@ mod attempts;
 mod certificate;
 mod faults;
 mod inbox;
-mod name;
+mod revoke;
 mod split;
 
 use std::{
@@ -46,8 +44,9 @@ use bytes::Bytes;
 
 pub(crate) use faults::Dice;
 pub use faults::{InvalidPercent, Percent};
-pub use name::{InvalidRelayName, RelayName, RoomHandle};
 pub use split::Split;
+
+pub use crate::lane::{InvalidRelayName, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle};
 
 /// Carries one member's control messages and sealed packets to the other members of a room.
 ///
@@ -173,13 +172,6 @@ pub enum TransportError {
     /// There is no connection, or it is lost. Connect again.
     Closed,
 }
-
-/// The longest control message, in bytes: the largest envelope (SPEC section 8.3).
-pub const MAX_CONTROL: usize = 16 * 1024;
-
-/// The longest sealed packet, in bytes: what fits into one datagram on any path that carries QUIC,
-/// and more than the 1,000 bytes that a sealer makes at most.
-pub const MAX_MEDIA: usize = 1_100;
 
 /// Runs a future to its end on this thread, for callers without an async runtime.
 ///

@@ -31,7 +31,7 @@ pub use super::certificate::Pin;
 use super::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, attempts, check_length,
 };
-use crate::relay::{
+use crate::relay_protocol::{
     token::{Revocation, Token},
     wire,
 };

@@ -24,7 +24,7 @@ use super::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, attempts,
     check_length, inbox::Inbox,
 };
-use crate::relay::{
+use crate::relay_protocol::{
     token::{Revocation, Token},
     wire::{self, Frames, Rejection, Ticket},
 };

@@ -2,8 +2,8 @@
 
 use sottovoce::{
     Opener, Sealer, Seed,
-    group::{Identity, Invite, Name, Role},
-    room::{Event, InviteOptions, Room, RoomOptions},
+    group::{Identity, Name, Role},
+    room::{Event, Invite, InviteOptions, Room, RoomOptions},
     transport::RelayName,
 };
 
