@@ -83,8 +83,13 @@ impl Gang<'_> {
     /// Nobody is silent for long because somebody who is out stays in the tree.
     pub fn look_for_the_silenced(&mut self) {
         let now = self.net.now;
-        let bound = Duration::from_secs(14) + Duration::from_millis(1_500) * self.plan.members as u32;
-        let calm = self.off.is_empty() && self.book.borrow().relay.holds.is_empty() && self.net.is_fair();
+        // Guests are members too.
+        let members = self.plan.members.max(self.honest.len() + self.insiders.len()) as u32;
+        let bound = Duration::from_secs(14) + Duration::from_millis(1_500) * members;
+        let calm = self.off.is_empty()
+            && self.book.borrow().relay.holds.is_empty()
+            && self.net.is_fair()
+            && now >= self.slow_until;
         for peer in self.honest.clone() {
             let device = &self.net.devices[peer.0];
             let host_is_there = self.net.is_present(self.host) && self.honest.contains(&self.host);

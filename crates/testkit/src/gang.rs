@@ -123,6 +123,8 @@ pub struct Gang<'a> {
     pub kept: u64,
     /// How many people the host has banned who never came.
     pub strangers: u8,
+    /// Until when messages of a slower relay arrive.
+    pub slow_until: Instant,
     pub silent_since: BTreeMap<Peer, (u64, Instant)>,
 }
 
@@ -168,6 +170,7 @@ impl<'a> Gang<'a> {
         loot.befriend(net.identity_of(friend));
         net.watcher = Some(Box::new(Guard(Rc::clone(&book))));
         let honest = peers.iter().copied().filter(|peer| !insiders.contains(peer)).collect();
+        let slow_until = net.now;
         let mut gang = Self {
             net,
             rng,
@@ -185,6 +188,7 @@ impl<'a> Gang<'a> {
             tricks: 0,
             kept: 0,
             strangers: 0,
+            slow_until,
             silent_since: BTreeMap::new(),
         };
         gang.each_insider(|insider| drop(insider.call()));
@@ -307,6 +311,8 @@ impl<'a> Gang<'a> {
     pub fn recover(&mut self) {
         self.book.borrow_mut().relay.holds.clear();
         self.net.heal();
+        // What was sent before is on its way still.
+        self.slow_until = self.net.now + self.net.control.delay.end;
         (self.net.control, self.net.media) = (Lane::slow(BEST..WORST), Lane::slow(BEST..WORST));
         for insider in self.insiders.clone() {
             self.net.devices[insider.0].holds_its_tongue = false;

@@ -254,7 +254,7 @@ impl Watcher for Guard {
 
     fn sealed(&mut self, net: &Net, from: Peer) {
         let device = &net.devices[from.0];
-        if device.is_insider {
+        if device.disobeys() {
             return;
         }
         let book = &mut *self.0.borrow_mut();

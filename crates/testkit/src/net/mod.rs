@@ -67,6 +67,13 @@ pub struct Device {
     due: Option<Instant>,
 }
 
+impl Device {
+    /// Whether what it seals binds nobody: its holder is hostile, or it is out and keeps its keys.
+    pub fn disobeys(&self) -> bool {
+        self.is_insider || self.keeps_keys && self.room.status() == Status::Over
+    }
+}
+
 enum Arrival {
     Control { message: Bytes },
     Media { packet: Bytes, sealed: Instant, audience: Rc<[MemberId]> },

@@ -11,7 +11,6 @@ use rand::{Rng, RngExt};
 use sottovoce::{
     MemberId, SealError, Stamp,
     media::{HEADROOM, TAILROOM},
-    room::Status,
 };
 
 use super::{Arrival, Net, Peer};
@@ -89,9 +88,7 @@ impl Net {
         let device = &self.devices[from.0];
         let silence = self.now.saturating_duration_since(device.news);
         let alone = device.room.roster().len() < 2;
-        // Who is out and keeps its keys says nothing of the room any more.
-        let disobeys = device.keeps_keys && device.room.status() == Status::Over;
-        if device.is_insider || disobeys {
+        if device.disobeys() {
             let everybody: Vec<MemberId> = self.devices.iter().map(|device| device.room.id()).collect();
             return everybody.into();
         }
