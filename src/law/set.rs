@@ -13,7 +13,8 @@ use crate::{
 };
 
 use super::{
-    function::{self, Law},
+    answers::Law,
+    function,
     places::Anchor,
     statement::{GenuineStatement, Statement, StatementId},
     table::Office,

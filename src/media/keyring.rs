@@ -122,6 +122,8 @@ pub(crate) struct Sender {
     /// The announced speaker key and the hash that its signatures are bound to.
     pub(crate) key: [u8; 32],
     pub(crate) context: [u8; 32],
+    /// Whether it has a place of its own in what receivers keep for reports.
+    pub(crate) is_first: bool,
     pub(crate) stats: SpeakerStats,
 }
 

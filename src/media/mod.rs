@@ -22,6 +22,7 @@ pub(crate) mod replay;
 mod schedule;
 mod seal;
 pub(crate) mod stamp;
+mod start;
 mod stats;
 #[cfg(test)]
 mod vectors;
@@ -32,7 +33,8 @@ pub use open::{Opened, Opener, Proof};
 pub use opus::{MalformedOpus, OpusPacket};
 pub use profile::{Authenticity, PacketSize, PacketSizeError, SilenceReason};
 pub use rekey::{OpenRekey, Rekey, Retired, SealRekey};
-pub use schedule::{EpochStart, STEP, Schedule, ScheduleError, Speaker};
+pub use schedule::{STEP, Schedule};
 pub use seal::{HEADROOM, Reused, SealError, Sealer, TAILROOM};
 pub use stamp::{Level, Loss, Notes, Stamp, capacity};
+pub use start::{EpochStart, ScheduleError, Speaker};
 pub use stats::{OpenStats, SpeakerStats};

@@ -253,7 +253,12 @@ impl<'a> Place<'a> {
                 let signatory = Signatory { key: &sender.key, context: &sender.context };
                 let (packet, stamp) =
                     stamp::accept(packet, self.packet_size, header, step, &salt, signatory)?;
-                let evidence = Evidence { speaker_context: sender.context, kid: header.kid, salt };
+                let evidence = Evidence {
+                    speaker_context: sender.context,
+                    kid: header.kid,
+                    salt,
+                    is_first: sender.is_first,
+                };
                 (packet, Proof::Signed(stamp), Some(evidence))
             }
         };

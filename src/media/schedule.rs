@@ -16,15 +16,16 @@ use super::{
     keyring::{EpochRing, Sender, Standing, StepRing},
     profile::{Authenticity, PacketSize, SilenceReason},
     rekey::{OpenChange, OpenRekey, Rekey, SealChange, SealKey, SealRekey},
+    start::{EpochStart, ScheduleError, Speaker},
     stats::SpeakerStats,
 };
 use crate::{
-    id::{Epoch, Leaf, MemberId, Step},
+    id::{Epoch, Leaf, Step},
     keys::{
         ed25519::is_strong,
         frame::{StepSecret, first_base_key},
         kid::{MAX_SENDERS, Table},
-        secret::{DEEP, EpochSecret, Secret, scrub_stack},
+        secret::{DEEP, Secret, scrub_stack},
         speaker::{Signer, epoch_context, speaker_context},
         suite::Suite,
     },
@@ -44,41 +45,6 @@ const LAST_STEP: Step = Step(1 << 20);
 
 /// Slots for senders that are heard within one step.
 const MAX_ACTIVE: usize = 128;
-
-/// What a key schedule starts from: an epoch's secret and what all its members agree on.
-pub struct EpochStart<'a> {
-    /// Known to exactly the members of the epoch; used once, then wiped.
-    pub secret: EpochSecret,
-    /// Names the room.
-    pub group_id: &'a [u8],
-    /// Counts the commits.
-    pub epoch: Epoch,
-    /// Differs between branches of a fork (RFC 9420 section 8.7).
-    pub authenticator: &'a [u8],
-    /// What packets are sealed with.
-    pub suite: Suite,
-    /// Whether packets carry their sender's signature.
-    pub authenticity: Authenticity,
-    /// The one size of an Opus packet when it is sealed.
-    pub packet_size: PacketSize,
-    /// Our own leaf, among the speakers or not.
-    pub own_leaf: Leaf,
-    /// Every leaf that may speak, in strictly ascending order, the same list at every member.
-    pub speakers: &'a [Speaker],
-    /// The leaves that were removed on the way into this epoch.
-    pub removed: &'a [Leaf],
-    /// Fresh secret randomness, for the speaker key of this epoch. The caller wipes it.
-    pub seed: &'a [u8; 32],
-}
-
-/// A leaf that may speak, and whose it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Speaker {
-    /// Its place in the tree.
-    pub leaf: Leaf,
-    /// Its identity, which opened packets are attributed to.
-    pub member: MemberId,
-}
 
 /// The media keys of one epoch, made step by step as time passes.
 ///
@@ -205,6 +171,22 @@ impl Schedule {
         Ok(())
     }
 
+    /// Says which speakers have a place of their own in what is kept for reports, which everybody
+    /// has until this is called. The others share the places that are left. Only before the first
+    /// keys are taken.
+    #[cfg(feature = "room")]
+    pub(crate) fn keep_first(&mut self, first: &[Leaf]) {
+        for rekey in &mut self.rekeys {
+            if let Rekey::Open(OpenRekey(OpenChange::Epoch(ring))) = rekey {
+                for leaf in &self.leaves {
+                    if let Some(sender) = ring.sender_mut(*leaf) {
+                        sender.is_first = first.contains(leaf);
+                    }
+                }
+            }
+        }
+    }
+
     /// Silences a leaf from now on, for the rest of the epoch.
     ///
     /// Its packets are refused as [`OpenError::Muted`](crate::OpenError::Muted), those of the epoch
@@ -240,12 +222,6 @@ impl Schedule {
         if self.authenticity == Authenticity::Signed && self.leaves.binary_search(&leaf).is_ok() {
             self.rekeys.push_back(open(OpenChange::Withdraw { context: self.context, leaf }));
         }
-    }
-
-    /// Queues a change of keys for the opener behind those that are queued already.
-    #[cfg(feature = "room")]
-    pub(crate) fn queue(&mut self, rekey: OpenRekey) {
-        self.rekeys.push_back(Rekey::Open(rekey));
     }
 
     /// How long this epoch has lasted by its step clock, which the keeper tells the others.
@@ -363,6 +339,7 @@ impl Schedule {
             member: speaker.member,
             key: [0; 32],
             context: [0; 32],
+            is_first: true,
             stats: SpeakerStats::default(),
         }
     }
@@ -378,33 +355,6 @@ impl fmt::Debug for Schedule {
     }
 }
 
-/// Why a schedule did not start, or did not take a speaker key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ScheduleError {
-    /// The speakers are not strictly ascending by leaf, or too many.
-    Speakers,
-    /// The group id or the epoch authenticator is empty or too long.
-    Context,
-    /// The leaf may not speak in this epoch, or is our own.
-    NotASpeaker,
-    /// The key has a small order or is not canonical: its signatures would prove nothing.
-    WeakKey,
-}
-
-impl fmt::Display for ScheduleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Speakers => "speakers must be strictly ascending by leaf, and at most 65,000",
-            Self::Context => "group id and epoch authenticator must have 1 to 255 bytes",
-            Self::NotASpeaker => "the leaf may not speak in this epoch",
-            Self::WeakKey => "the speaker key has a small order or is not canonical",
-        })
-    }
-}
-
-impl std::error::Error for ScheduleError {}
-
 fn seal(key: Option<Box<SealKey>>) -> Rekey {
     Rekey::Seal(match key {
         Some(key) => SealRekey(SealChange::Key(key)),
@@ -419,7 +369,7 @@ fn open(change: OpenChange) -> Rekey {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{SealError, Sealer, Stamp};
+    use crate::{SealError, Sealer, Stamp, id::MemberId, keys::secret::EpochSecret};
 
     #[test]
     fn an_epoch_that_is_never_renewed_ends_in_silence() {

@@ -155,6 +155,8 @@ pub(crate) struct Evidence {
     pub(crate) speaker_context: [u8; 32],
     pub(crate) kid: KeyId,
     pub(crate) salt: [u8; SALT],
+    /// Whether the sender has a place of its own in what is kept.
+    pub(crate) is_first: bool,
 }
 
 /// Not the salt: with the signature it would let a reader of logs test what was said.

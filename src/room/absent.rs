@@ -3,15 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    bounded::Rate,
-    error::ControlError,
-    heartbeats::open_beat,
-    held::Held,
-    joining::follow,
-    judge::{Newest, OLD, Past},
-    memory::Memory,
-    outbox::Outbox,
-    returning::{Returning, Target},
+    bounded::Rate, chain::follow, error::ControlError, heartbeats::open_beat, held::Held, judge::OLD,
+    memory::Memory, outbox::Outbox, returning::Returning, target::Target,
 };
 use crate::{
     id::IdentityKey,
@@ -28,8 +21,6 @@ pub(super) struct Absent {
     pub(super) chains: Rate<()>,
     /// The host that the last of them led to, who may keep though we never saw it.
     reached: Option<IdentityKey>,
-    pub(super) past: Past,
-    pub(super) newest: Newest,
     /// When a heartbeat of an admitted keeper was heard last.
     heard_at: Option<Instant>,
     /// How much later than others this member founds a branch, once it is drawn.
@@ -40,18 +31,16 @@ pub(super) struct Absent {
 }
 
 impl Absent {
-    pub(super) fn new(memory: Memory, past: Past, newest: Newest, now: Instant) -> Self {
+    pub(super) fn new(memory: Memory, now: Instant) -> Self {
         let returning = Returning::new(memory.store.known().terms().key_exchange, now, now);
         // The user is there: it started the application.
-        Self::with(memory, returning, Held::default(), past, newest, now, now)
+        Self::with(memory, returning, Held::default(), now, now)
     }
 
     pub(super) fn with(
         memory: Memory,
         returning: Returning,
         held: Held,
-        past: Past,
-        newest: Newest,
         rank_heard: Instant,
         now: Instant,
     ) -> Self {
@@ -62,8 +51,6 @@ impl Absent {
             held,
             chains,
             reached: None,
-            past,
-            newest,
             heard_at: None,
             spread: None,
             rank_heard,
@@ -85,7 +72,7 @@ impl Absent {
         heartbeat: &Heartbeat,
         now: Instant,
     ) -> Result<(), ControlError> {
-        let beat = open_beat(&self.memory, &mut self.newest, heartbeat, self.reached.as_ref())?;
+        let beat = open_beat(&mut self.memory, heartbeat, self.reached.as_ref())?;
         let made = out.skew.hear(beat.content().key.id(), beat.content().time_ms, Duration::ZERO, now);
         if made + OLD <= now {
             return Err(ControlError::Stale);

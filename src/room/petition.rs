@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::outbox::Outbox;
+use super::{bounded::Rate, error::ControlError, outbox::Outbox};
 use crate::{
     group::KeyExchange,
     mls::{Applicant, Failure, Purpose, Sealed, SealingSecret},
@@ -17,6 +17,8 @@ pub(super) struct Petition {
     one_use: SealingSecret,
     pub(super) began: Instant,
     pub(super) sent: u32,
+    /// Answers that were opened: whoever sees the reference can send some.
+    answers: Rate<()>,
 }
 
 impl Petition {
@@ -30,7 +32,13 @@ impl Petition {
         let one_use = SealingSecret::derive(key_exchange, &out.rng.seed())?;
         let applicant = Applicant::new(&out.identity, group_id, key_exchange, made_ms, &mut out.rng)?;
         out.note_petition(made_ms);
-        Ok(Self { applicant, one_use, began: now, sent: 0 })
+        Ok(Self {
+            applicant,
+            one_use,
+            began: now,
+            sent: 0,
+            answers: Rate::new(MAX_ANSWERS, Duration::from_secs(1)),
+        })
     }
 
     pub(super) fn reference(&self) -> &[u8; 32] {
@@ -41,12 +49,25 @@ impl Petition {
         self.one_use.public().as_bytes().to_vec()
     }
 
-    /// Opens an answer that names this petition.
-    pub(super) fn open(&self, answer: &Answer, group_id: &[u8; 32]) -> Option<AnswerContent> {
+    /// Whether an answer names this petition, and is one more to be opened.
+    ///
+    /// # Errors
+    /// [`ControlError::Flood`] if 64 were in the last second.
+    pub(super) fn is_named_by(&mut self, answer: &Answer, now: Instant) -> Result<bool, ControlError> {
         if answer.reference != *self.reference() {
-            return None;
+            return Ok(false);
         }
-        open_with(&self.one_use, answer, group_id)
+        if self.answers.take((), now) { Ok(true) } else { Err(ControlError::Flood) }
+    }
+
+    /// Opens an answer that names this petition.
+    pub(super) fn open(
+        &mut self,
+        answer: &Answer,
+        group_id: &[u8; 32],
+        now: Instant,
+    ) -> Result<Option<AnswerContent>, ControlError> {
+        Ok(if self.is_named_by(answer, now)? { open_with(&self.one_use, answer, group_id) } else { None })
     }
 
     pub(super) fn is_old(&self, now: Instant) -> bool {
@@ -65,5 +86,7 @@ pub(super) fn open_with(
     AnswerContent::decode(&one_use.open(Purpose::Answer, &sealed, &aad)?).ok()
 }
 
+/// Answers that are opened in a second, as many as knocks and Shows.
+const MAX_ANSWERS: usize = 64;
 /// How long one KeyPackage is out.
 pub(super) const LIFE: Duration = Duration::from_secs(25);

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{bounded::Rate, returning::Target};
+use super::{bounded::Rate, target::Target};
 use crate::{
     defence::{Defence, holds},
     id::MemberId,
@@ -28,6 +28,8 @@ pub(super) struct Showing {
     across: Vec<Across>,
     /// Keepers of other branches that were shown what we know, the newest last.
     told: Vec<Told>,
+    /// Answers to Shows of ours that were opened.
+    pub(super) opened: Rate<()>,
     /// The one-use keys of Shows that have no answer yet, the newest last.
     pub(super) open: Vec<([u8; 32], SealingSecret)>,
 }
@@ -58,6 +60,7 @@ impl Default for Showing {
             answered: Rate::new(1, ANSWER_APART),
             across: Vec::new(),
             told: Vec::new(),
+            opened: Rate::new(MAX_OPENED, Duration::from_secs(1)),
             open: Vec::new(),
         }
     }
@@ -171,3 +174,4 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// One statement is said in answers no more often.
 const ANSWER_APART: Duration = Duration::from_secs(1);
 const MAX_OPEN: usize = 8;
+const MAX_OPENED: usize = 64;

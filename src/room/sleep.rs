@@ -51,7 +51,7 @@ impl Room {
             seat.doubt_time(&mut self.out, now);
         }
         self.tend(now);
-        self.tend_reports(now);
+        self.publish(now);
         self.end_if_faulty();
     }
 

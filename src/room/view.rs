@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
-use super::{freshness::Freshness, presence::Presence};
+use super::{
+    freshness::Freshness,
+    past::{Pace, Past},
+    presence::Presence,
+};
 use crate::{
     group::Role,
     id::{IdentityKey, MemberId},
@@ -19,6 +23,8 @@ pub(super) struct View<'a> {
     pub(super) store: &'a Store,
     pub(super) presence: &'a Presence,
     pub(super) freshness: &'a Freshness,
+    pub(super) past: &'a Past,
+    pub(super) pace: &'a Pace,
     pub(super) keeper: Option<MemberId>,
     /// When the newest heartbeat of the keeper of our epoch was made.
     pub(super) beat: Instant,

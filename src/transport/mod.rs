@@ -17,15 +17,19 @@ pub mod moq;
 pub mod quic;
 #[cfg(feature = "rtpengine")]
 pub mod rtpengine;
+#[cfg(feature = "net")]
 pub mod tcp_udp;
 
 #[cfg(any(feature = "quic", feature = "janus"))]
 mod address;
+#[cfg(feature = "net")]
 mod attempts;
 #[cfg(any(feature = "quic", feature = "janus"))]
 mod certificate;
 mod faults;
+#[cfg(feature = "net")]
 mod inbox;
+#[cfg(feature = "net")]
 mod revoke;
 mod split;
 

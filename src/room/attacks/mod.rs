@@ -4,25 +4,31 @@
 //! Rooms stand in one process on virtual time. A rebel's room hears everything and says nothing of
 //! its own accord; the test speaks in its name, with its keys.
 
+mod accusations;
 mod beats;
 mod bounds;
 mod doors;
 mod floods;
+mod former;
 mod keepers;
 mod keys;
+mod leaves;
+mod messages;
 mod newcomers;
 mod petitions;
 mod places;
 mod replays;
+mod shared_keys;
 mod speakers;
 mod statements;
 mod takeovers;
+mod turns;
 
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use super::{options::Admission, order::Place, *};
+use super::{options::Admission, place::Place, *};
 use crate::{
     group::{Name, codec::Writer},
     id::{Epoch, MemberId},

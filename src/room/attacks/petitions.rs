@@ -4,9 +4,9 @@ use super::*;
 use crate::{
     mls::{Aad, Candidate, Context, Draft, Sealed, SealingSecret},
     room::{
-        joining::{check_sender, check_tree, read_law},
         making::Work,
         petition::Petition,
+        welcome::{check_sender, check_tree, read_law},
     },
 };
 
@@ -115,7 +115,7 @@ fn an_older_petition_in_the_place_of_the_leaf_is_no_other_device() {
     let (mut party, rebel, keeper, victim) = a_room_without_rank();
     let old = party.lure(rebel, victim, 0);
     // Nobody answered, so the victim has another KeyPackage out.
-    assert!(party.seat(victim).returning.as_ref().is_some_and(|returning| returning.petition().is_some()));
+    assert!(party.seat(victim).returning.as_mut().is_some_and(|returning| returning.petition().is_some()));
     party.replace(keeper, victim, &old);
     assert_ne!(party.rooms[victim].status(), Status::Over, "{:?}", party.events(victim));
     let seconds = party.seconds_until_back(keeper, victim);

@@ -7,7 +7,7 @@ use crate::{
     id::{Leaf, MemberId},
     law::{LiveSet, Tag},
     mls::{Aad, Applicant, Candidate, Context, Draft, Group},
-    room::{joining::write_law, making::Work},
+    room::{making::Work, welcome::write_law},
     wire::{envelope::MAX_MESSAGE, message::Message},
 };
 

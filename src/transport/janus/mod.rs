@@ -49,7 +49,7 @@ use worker::Worker;
 /// [`TransportError::Closed`]: there is no such lane.
 ///
 /// ```
-/// use sottovoce::transport::{Split, Transport, socket, webrtc};
+/// use sottovoce::transport::{Split, Transport, janus, tcp_udp};
 /// let control = tcp_udp::TcpUdpClient::new("relay.example:4433".parse()?);
 /// let media = janus::JanusClient::new("janus:media.example:8188".parse()?)?;
 /// let member = Split::new(control, media);

@@ -55,9 +55,9 @@ use worker::{Plan, Prepared};
 /// and messages end the connection.
 ///
 /// ```
-/// use sottovoce::transport::moq::{Client, Pin};
+/// use sottovoce::transport::moq::{MoqClient, Pin};
 /// let pin = Pin::of(b"the relay's certificate in DER");
-/// let member = Client::new(format!("moq:relay.example:4443#{pin}").parse()?)?;
+/// let member = MoqClient::new(format!("moq:relay.example:4443#{pin}").parse()?)?;
 /// # let _ = member;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -49,12 +49,12 @@ use worker::{Purpose, Worker};
 /// cuts the connection.
 ///
 /// ```
-/// use sottovoce::transport::quic::{Client, Pin};
+/// use sottovoce::transport::quic::{Pin, QuicClient};
 /// // An operator's side: the name to put into invites.
 /// let certificate = b"the certificate in DER";
 /// let name = Pin::of(certificate).name("relay.example:4434")?;
 /// // A member's side.
-/// let member = Client::new(name)?;
+/// let member = QuicClient::new(name)?;
 /// # let _ = member;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -49,7 +49,7 @@ use session::Session;
 /// [`TransportError::Closed`]: there is no such lane.
 ///
 /// ```
-/// use sottovoce::transport::{Split, Transport, rtp, socket};
+/// use sottovoce::transport::{Split, Transport, rtpengine, tcp_udp};
 /// let control = tcp_udp::TcpUdpClient::new("relay.example:4433".parse()?);
 /// let media = rtpengine::RtpengineClient::new("rtp:media.example:2223".parse()?)?;
 /// let member = Split::new(control, media);

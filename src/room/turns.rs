@@ -1,49 +1,18 @@
-//! Who keeps the room, and when somebody else may (SPEC section 7, rules K1 to K9).
-//!
-//! The order of keepers is a function of the law alone: rank first, then who is admitted by the
-//! host's table, then a draw that only the host moves. A keeper grants nothing; it puts commits in
-//! order.
+//! When a keeper counts as silent, and when somebody else may take over (SPEC section 7, rules K2
+//! to K4). A keeper grants nothing; it puts commits in order.
 
 use std::{
     borrow::Cow,
-    cmp::Reverse,
     time::{Duration, Instant},
 };
 
-use super::{bounded::Rate, view::View};
+use super::{place::Place, view::View};
 use crate::{
     defence::{Defence, holds},
-    id::{Epoch, IdentityKey, MemberId},
-    keys::derive::sha256,
-    law::{Law, Rank, RoleWord},
+    id::{Epoch, MemberId},
+    law::StatementId,
     mls::Occupant,
 };
-
-/// A member's place in the order of keepers: the least comes first (K1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    rank: Reverse<Rank>,
-    /// Admitted by standings alone.
-    by_standing: bool,
-    draw: Reverse<[u8; 32]>,
-}
-
-impl Place {
-    pub(super) fn of(law: &Law, key: &IdentityKey) -> Self {
-        let tag = law.tag(key);
-        let table = law.table_id().map_or([0; 32], |id| id.0);
-        let listed = law.rest().entry(&tag).is_some_and(|entry| entry.role != RoleWord::OUT && !entry.banned);
-        // A key can be ground once the table is known; what admits it was signed later, and nobody
-        // knew it before.
-        let word = if listed { None } else { law.role_word(&tag) };
-        let signature: &[u8] = word.map_or(&[], |word| word.signature());
-        Self {
-            rank: Reverse(law.rank_of(key)),
-            by_standing: !listed,
-            draw: Reverse(sha256(&[b"sottovoce 2 turn", &table, signature, &tag.0])),
-        }
-    }
-}
 
 /// Who is admitted and comes before us in the order, by one law in one tree.
 ///
@@ -84,15 +53,14 @@ pub(super) struct Turns {
     /// Since when the keeper's own words have shown that it knows who is out and leaves the leaf
     /// in.
     idle_since: Option<Instant>,
+    /// The table in the epoch's law since the law that we know has had another one, and since when.
+    table: Option<(Option<StatementId>, Instant)>,
     /// Since when our rank has been above the keeper's by the law that we know.
     above_since: Option<Instant>,
     /// When the keeper said that it leaves, or asked to come in again.
     gone_since: Option<Instant>,
     /// From when until when the keeper counts as silent because we asked it in vain for our place.
     in_vain: Option<(Instant, Instant)>,
-    /// Commits that were merged, by committer.
-    commits: Rate<MemberId>,
-    takeovers: Rate<MemberId>,
     ahead: Option<Ahead>,
 }
 
@@ -102,22 +70,11 @@ impl Turns {
             since: now,
             word: now,
             idle_since: None,
+            table: None,
             above_since: None,
             gone_since: None,
             in_vain: None,
-            commits: Rate::new(MAX_COMMITS, COMMITS_WITHIN),
-            takeovers: Rate::new(MAX_TAKEOVERS, TAKEOVERS_WITHIN),
             ahead: None,
-        }
-    }
-
-    /// The epoch has begun that `by` committed; `changed` says whether another member keeps it.
-    pub(super) fn enter(&mut self, by: MemberId, changed: bool, now: Instant) {
-        self.commits.note(by, now);
-        if changed {
-            self.takeovers.note(by, now);
-            (self.since, self.word, self.idle_since) = (now, now, None);
-            (self.above_since, self.gone_since, self.in_vain) = (None, None, None);
         }
     }
 
@@ -159,6 +116,21 @@ impl Turns {
         }
     }
 
+    /// Notes the table of the epoch's law and that of the law that we know: a keeper that leaves a
+    /// newer one out keeps the rank of who has lost it alive.
+    pub(super) fn note_table(
+        &mut self,
+        epoch: Option<StatementId>,
+        known: Option<StatementId>,
+        now: Instant,
+    ) {
+        self.table = match self.table {
+            _ if epoch == known => None,
+            Some((before, since)) if before == epoch => Some((before, since)),
+            _ => Some((epoch, now)),
+        };
+    }
+
     /// Since when the keeper counts as silent; `None` while it does not (K2).
     ///
     /// Whatever the cause, it is the moment at which this member learned of it: turns are counted
@@ -172,13 +144,14 @@ impl Turns {
         if holds(Defence::IdleKeeper) {
             since.extend(self.idle_since.map(|at| at + IDLE_AFTER));
             since.extend(view.out_since().map(|out| out.max(self.since) + OUT_AFTER));
+            since.extend(self.table.map(|(_, lacks)| lacks.max(self.since) + TABLE_AFTER));
         }
         since.extend(self.gone_since);
         since.extend(self.in_vain.filter(|(_, until)| view.now < *until).map(|(since, _)| since));
         match keeper {
             Some(keeper) => {
                 since.extend(view.keeper_out_since().map(|out| out.max(self.since)));
-                since.extend(self.commits.full_since(&keeper.id, view.now));
+                since.extend(view.pace.too_fast_since(keeper.id, view.now));
             }
             None => since.push(self.since),
         }
@@ -189,11 +162,9 @@ impl Turns {
     pub(super) fn silent_at(&self, view: &View<'_>) -> Instant {
         let idle = self.idle_since.map(|at| at + IDLE_AFTER);
         let out = view.out_since().map(|out| out.max(self.since) + OUT_AFTER);
-        [idle, out]
-            .into_iter()
-            .flatten()
-            .filter(|_| holds(Defence::IdleKeeper))
-            .fold(self.word + SILENT_AFTER, Instant::min)
+        let table = self.table.map(|(_, lacks)| lacks.max(self.since) + TABLE_AFTER);
+        let idle = [idle, out, table].into_iter().flatten().filter(|_| holds(Defence::IdleKeeper));
+        idle.fold(self.word + SILENT_AFTER, Instant::min)
     }
 
     /// When we take the keeping over, if we may (K3, K4).
@@ -213,7 +184,7 @@ impl Turns {
             Some(above) => above + RANK_STAGGER * before,
             None => self.silent_at_or_since(view) + stagger,
         };
-        Some(due.max(self.takeovers.free_at(&view.own()?.id, view.now)))
+        Some(due.max(view.pace.takeover_free_at(view.own()?.id, view.now)))
     }
 
     fn silent_at_or_since(&self, view: &View<'_>) -> Instant {
@@ -224,24 +195,14 @@ impl Turns {
     pub(super) fn permits_takeover(&self, by: &Occupant, view: &View<'_>) -> bool {
         let known = view.known();
         let pace = holds(Defence::TakeoverPace);
-        if !known.admits(&by.key) || pace && self.takeovers.is_full(&by.id, view.now) {
+        if !known.admits(&by.key) || pace && !view.pace.lets_take_over(by.id, view.now) {
             return false;
         }
         // Others use up what all have together, and not what somebody of rank has.
         let silent = self.silent_since(&view.at(view.now + TOLERANCE)).is_some();
         outranks_keeper(by, view)
-            || (!pace || self.takeovers.total(view.now) < MAX_ALL_TAKEOVERS)
+            || (!pace || view.pace.lets_anybody_take_over(view.now))
                 && (silent || !holds(Defence::TakeoverSilence))
-    }
-
-    /// When commits of this member were merged lately, the oldest first.
-    pub(super) fn commits_of(&self, by: MemberId) -> impl Iterator<Item = Instant> + '_ {
-        self.commits.times(by)
-    }
-
-    /// Whether the member committed as often as members accept (C6).
-    pub(super) fn is_too_fast(&self, by: MemberId, now: Instant) -> bool {
-        self.commits.is_full(&by, now)
     }
 }
 
@@ -257,6 +218,9 @@ pub(super) const SILENT_AFTER: Duration = Duration::from_secs(8);
 const IDLE_AFTER: Duration = Duration::from_secs(2);
 /// A keeper that was shown who is out has so long.
 const OUT_AFTER: Duration = Duration::from_secs(8);
+/// A keeper that was shown a table has so long to commit it: an honest one that did not hear it is
+/// shown it again meanwhile (G2).
+const TABLE_AFTER: Duration = Duration::from_secs(20);
 const STAGGER: Duration = Duration::from_millis(1_500);
 const FIRST: u32 = 12;
 const LATE_STAGGER: Duration = Duration::from_millis(100);
@@ -264,10 +228,3 @@ const LATE_STAGGER: Duration = Duration::from_millis(100);
 const RANK_STAGGER: Duration = Duration::from_millis(500);
 /// Clocks of members differ by so much in what they call silent.
 const TOLERANCE: Duration = Duration::from_secs(1);
-/// Members accept so many commits of one committer in [`COMMITS_WITHIN`]; the keeper makes two
-/// thirds of them at most.
-const MAX_COMMITS: usize = 18;
-const COMMITS_WITHIN: Duration = Duration::from_secs(30);
-const MAX_TAKEOVERS: usize = 2;
-const MAX_ALL_TAKEOVERS: usize = 6;
-const TAKEOVERS_WITHIN: Duration = Duration::from_secs(60);
