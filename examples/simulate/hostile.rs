@@ -142,7 +142,8 @@ fn taken_out(args: &Args, plan: Plan, defences: &[Defence]) -> ExitCode {
     for defence in defences {
         let mut noticed = None;
         for seed in args.first..args.first + args.seeds {
-            let plan = Plan { seed, ..plan };
+            let only = plan.only.or_else(|| scene_against(*defence));
+            let plan = Plan { seed, only, ..plan };
             let report = without(Some(*defence), || gang_storm(plan));
             if report.violations.is_empty() {
                 continue;
@@ -170,6 +171,31 @@ fn taken_out(args: &Args, plan: Plan, defences: &[Defence]) -> ExitCode {
     }
     println!("{} defences taken out, {unnoticed} unnoticed", defences.len());
     if unnoticed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The scene that a defence is made for, where it takes more than a storm of all scenes to meet it.
+const fn scene_against(defence: Defence) -> Option<Scene> {
+    use Defence::*;
+    Some(match defence {
+        StatementSignature => Scene::Statements,
+        CommitTurn | TakeoverSilence => Scene::OutOfTurn,
+        CommitLaw | CommitTree | CommitFresh | CommitRemoves | CommitPace => Scene::Keeping,
+        TakeoverPace => Scene::TwoInTurn,
+        RenewalWord | CallPace | AddPace | AnswerPace | AnnouncePace | BadgePace | DoorPace | DoorBound
+        | PendingBound | HeldBound => Scene::Floods,
+        BeatSignature => Scene::Beats,
+        Made | Proof => Scene::HeldBack,
+        ProofOfNext => Scene::Succession,
+        Withheld => Scene::Withheld,
+        Attended => Scene::Unattended,
+        LeaveSignature => Scene::Leaves,
+        Receipt => Scene::Newcomer,
+        WelcomeTree | WelcomeLaw => Scene::MadeUp,
+        Publication => Scene::Publish,
+        InVain => Scene::Refuse,
+        IdleKeeper | Restrict | Removal => Scene::Idle,
+        _ => return None,
+    })
 }
 
 /// What kind of violation it is: its words, without names and numbers.
