@@ -64,8 +64,11 @@ pub struct Member {
     pub joined: bool,
     /// When it entered by a Welcome.
     pub welcomed: Option<Instant>,
-    /// When the newest message of each that came was sent.
+    /// When the newest message of each that came was sent, as far as the member can tell: by the
+    /// one that took the least time.
     pub last: HashMap<MemberId, Instant>,
+    /// The least time that a message of each took, and when that was.
+    pub fastest: HashMap<MemberId, (Duration, Instant)>,
     pub law: Option<[u8; 32]>,
     /// Since when the law that it knows lets somebody in the tree not be heard.
     pub restricted: HashMap<MemberId, Instant>,
@@ -230,8 +233,14 @@ impl Watcher for Guard {
         let by = net.id(from);
         let told = book.beats.get(message).copied();
         let member = book.members.entry(to).or_default();
-        let last = member.last.entry(by).or_insert(sent);
-        *last = sent.max(*last);
+        let took = net.now - sent;
+        let (least, at) = member.fastest.entry(by).or_insert((took, net.now));
+        // Clocks drift by a thousandth at most.
+        *least = took.min(*least + (net.now - *at) / 1_000);
+        *at = net.now;
+        let made = sent + *least;
+        let last = member.last.entry(by).or_insert(made);
+        *last = made.max(*last);
         if Witness::of(&device.room).has_rank(by) {
             member.rank_heard = member.rank_heard.max(Some(sent));
         }
