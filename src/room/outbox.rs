@@ -55,6 +55,9 @@ pub(super) struct Outbox {
     /// The KeyPackages that doors passed on lately, for whoever plays a hostile member.
     #[cfg(feature = "testkit")]
     pub(super) overheard: Vec<Vec<u8>>,
+    /// A hostile keeper: it says that it keeps, and commits nothing of its own accord.
+    #[cfg(feature = "testkit")]
+    pub(super) idles: bool,
 }
 
 impl Outbox {
@@ -88,6 +91,8 @@ impl Outbox {
             newest_made_ms: 0,
             #[cfg(feature = "testkit")]
             overheard: Vec::new(),
+            #[cfg(feature = "testkit")]
+            idles: false,
         }
     }
 
@@ -126,6 +131,17 @@ impl Outbox {
     /// said.
     pub(super) fn newest_made_ms(&self, seen: &Freshness) -> u64 {
         self.newest_made_ms.max(seen.newest(self.id()))
+    }
+
+    /// Whether this is a keeper that commits nothing: only whoever plays a hostile member has one.
+    #[cfg(feature = "testkit")]
+    pub(super) const fn idles(&self) -> bool {
+        self.idles
+    }
+
+    #[cfg(not(feature = "testkit"))]
+    pub(super) const fn idles(&self) -> bool {
+        false
     }
 
     /// Keeps a KeyPackage for whoever plays a hostile member.
