@@ -15,6 +15,7 @@ mod keys;
 mod leaves;
 mod newcomers;
 mod petitions;
+mod order;
 mod places;
 mod replays;
 mod shared_keys;
