@@ -7,6 +7,24 @@
 //!
 //! A relay is never trusted: it sees sealed bytes only, and what it drops, delays, repeats or
 //! invents is noticed by the planes above. A transport therefore needs no cryptography of its own.
+//!
+//! # Waiting
+//!
+//! The clients in here wait by waking, on any executor and on none ([`block_on`]). No async runtime
+//! is named and none is needed:
+//!
+//! ```text
+//! executor: receive -> nothing there: leaves a waker, Pending ....... woken, polled, Inbound
+//! thread of the connection: sockets ready -> inbox -> wakes it --------^
+//! timer thread, one for the process: `until` has come -> wakes it -----^
+//! ```
+//!
+//! One thread for each connection owns the sockets (`mio`) and bounded queues both ways; the client
+//! by TCP and UDP sends packets past it, straight into its socket. Connecting has a thread for as
+//! long as it takes, since looking up a name blocks. A client therefore works in a runtime that is
+//! itself held up, and [`block_on`] inside a runtime comes back, although it holds up that
+//! runtime's thread meanwhile. Sockets registered with one reactor for the process would save the
+//! threads, at the price of a second queue for each packet or of an async runtime.
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -23,11 +41,14 @@ pub mod tcp_udp;
 
 #[cfg(any(feature = "quic", feature = "janus"))]
 mod address;
+mod alarm;
+mod answer;
 mod attempts;
 #[cfg(any(feature = "quic", feature = "janus"))]
 mod certificate;
 mod faults;
 mod inbox;
+mod line;
 mod name;
 mod split;
 
@@ -55,9 +76,10 @@ pub use split::Split;
 /// senders. The media lane drops rather than waits. Both lanes deliver to every other member, never
 /// back to the sender, although a room survives a relay that does otherwise.
 ///
-/// No method names an async runtime. An adapter whose calls block may return futures that are ready
-/// at the first poll. What an adapter must do is in SPEC section 8.1, and the module `conformance`,
-/// behind the feature of that name, tries it.
+/// No method names an async runtime. A future waits by waking and never blocks the thread that
+/// polls it: other tasks of the same executor run meanwhile, and timers around it are on time. What
+/// an adapter must do is in SPEC section 8.1, and the module `conformance`, behind the feature of
+/// that name, tries it.
 pub trait Transport: Send {
     /// Every relay that this transport talks to, as it stands in the room's allow-list: mostly one,
     /// two for a [`Split`], never none.
@@ -182,6 +204,10 @@ pub const MAX_CONTROL: usize = 16 * 1024;
 pub const MAX_MEDIA: usize = 1_100;
 
 /// Runs a future to its end on this thread, for callers without an async runtime.
+///
+/// The thread sleeps until the future is woken. Inside an async runtime this holds up the runtime's
+/// thread; a future of this crate comes back all the same, but one that only this thread could wake
+/// does not.
 ///
 /// ```
 /// assert_eq!(sottovoce::transport::block_on(async { 6 * 7 }), 42);

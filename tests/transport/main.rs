@@ -15,3 +15,4 @@ mod networks;
 mod promises;
 #[cfg(feature = "rtpengine")]
 mod rtpengine;
+mod waiting;

@@ -33,8 +33,8 @@ use super::{
 use crate::transport::{
     TransportError,
     attempts::Claim,
+    line::{End, Line},
     quic::{
-        line::{End, Line},
         pipe::{Pipe, why},
         tls::Terms,
     },

@@ -15,13 +15,17 @@ use bytes::{Buf, Bytes};
 use quinn_proto::{Connection, Dir, Event, ReadError, StreamEvent, StreamId, VarInt};
 
 use super::{
-    line::{End, Line},
     pipe::{Pipe, why},
     tls::Terms,
 };
 use crate::{
     relay::wire::{self, Frames},
-    transport::{MAX_MEDIA, TransportError, attempts::Claim, tcp_udp::refused},
+    transport::{
+        MAX_MEDIA, TransportError,
+        attempts::Claim,
+        line::{End, Line},
+        tcp_udp::refused,
+    },
 };
 
 /// What a connection is for.

@@ -4,26 +4,25 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    task::{Poll, Waker},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use mio::Waker;
 
-use crate::transport::{Inbound, TransportError, inbox::Inbox};
+use super::{Inbound, TransportError, alarm, inbox::Inbox};
 
 /// Shared by the two of them.
-pub(in crate::transport) struct Line {
-    waker: Arc<Waker>,
+pub(super) struct Line {
+    thread: Arc<mio::Waker>,
     /// What has come and is to be received.
-    pub(in crate::transport) inbox: Inbox,
+    pub(super) inbox: Inbox,
     /// The thread holds a message for which the inbox has no room.
     stalled: AtomicBool,
     outgoing: Mutex<Outgoing>,
-    changed: Condvar,
 }
 
 /// What is to leave.
@@ -31,13 +30,17 @@ pub(in crate::transport) struct Line {
 struct Outgoing {
     control: VecDeque<Bytes>,
     bytes: usize,
+    #[cfg(any(feature = "quic", feature = "janus"))]
     media: VecDeque<Bytes>,
     end: End,
+    /// Who waits for room for a message, and since when there is none.
+    sender: Option<Waker>,
+    full: Option<Instant>,
 }
 
 /// How the application wants the connection to end, if it does.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::transport) enum End {
+pub(super) enum End {
     #[default]
     NotYet,
     /// When everything has left.
@@ -47,69 +50,77 @@ pub(in crate::transport) enum End {
 }
 
 impl Line {
-    pub(in crate::transport) fn new(waker: Arc<Waker>) -> Self {
-        Self {
-            waker,
-            inbox: Inbox::default(),
-            stalled: AtomicBool::new(false),
-            outgoing: Mutex::default(),
-            changed: Condvar::new(),
-        }
+    pub(super) fn new(thread: Arc<mio::Waker>) -> Self {
+        let (inbox, stalled) = (Inbox::default(), AtomicBool::new(false));
+        Self { thread, inbox, stalled, outgoing: Mutex::default() }
     }
 
     // ---- the application's side
-    // ------------------------------------------------------------------------
 
     /// Queues a frame, waiting for room.
-    pub(in crate::transport) fn send_control(&self, frame: Bytes) -> Result<(), TransportError> {
-        let full = |outgoing: &mut Outgoing| !self.inbox.is_closed() && outgoing.bytes >= CONTROL_WAITING;
-        let waited = self.changed.wait_timeout_while(self.lock(), CONTROL_PATIENCE, full);
-        let (mut outgoing, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-        if self.inbox.is_closed() || outgoing.end != End::NotYet {
-            return Err(TransportError::Closed);
+    pub(super) async fn send_control(&self, frame: Bytes) -> Result<(), TransportError> {
+        let full = self.lock().full.unwrap_or_else(Instant::now);
+        let queued = alarm::within(full + CONTROL_PATIENCE, |context| {
+            let mut outgoing = self.lock();
+            if self.inbox.is_closed() || outgoing.end != End::NotYet {
+                return Poll::Ready(Err(TransportError::Closed));
+            }
+            if outgoing.bytes >= CONTROL_WAITING {
+                outgoing.full.get_or_insert(full);
+                outgoing.sender = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            outgoing.bytes += frame.len();
+            outgoing.control.push_back(frame.clone());
+            Poll::Ready(Ok(()))
+        });
+        match queued.await {
+            Some(queued) => {
+                self.wake();
+                queued
+            }
+            None => {
+                // The relay takes nothing more, so nothing more can be said in its place.
+                self.give_up();
+                Err(TransportError::Closed)
+            }
         }
-        if timeout.timed_out() {
-            drop(outgoing);
-            // The relay takes nothing more, so nothing more can be said in its place.
-            self.inbox.close();
-            self.give_up();
-            return Err(TransportError::Closed);
-        }
-        outgoing.bytes += frame.len();
-        outgoing.control.push_back(frame);
-        drop(outgoing);
-        self.wake();
-        Ok(())
     }
 
+    #[cfg(any(feature = "quic", feature = "janus"))]
     /// Queues a packet in the place of the oldest, if too many wait.
-    pub(in crate::transport) fn send_media(&self, packet: &[u8]) -> Result<(), TransportError> {
+    pub(super) fn send_media(&self, packet: &[u8]) -> Result<(), TransportError> {
         if self.inbox.is_closed() {
             return Err(TransportError::Closed);
         }
+        let packet = Bytes::copy_from_slice(packet);
         let mut outgoing = self.lock();
         if outgoing.media.len() >= MEDIA_WAITING {
             outgoing.media.pop_front();
         }
-        outgoing.media.push_back(Bytes::copy_from_slice(packet));
+        // The thread takes all of them at once.
+        let first = outgoing.media.is_empty();
+        outgoing.media.push_back(packet);
         drop(outgoing);
-        self.wake();
+        if first {
+            self.wake();
+        }
         Ok(())
     }
 
-    pub(in crate::transport) fn receive(&self, until: Instant) -> Result<Inbound, TransportError> {
-        let inbound = self.inbox.take(until);
+    pub(super) async fn receive(&self, until: Instant) -> Result<Inbound, TransportError> {
+        let inbound = self.inbox.take(until).await;
         if matches!(inbound, Ok(Inbound::Control(_))) && self.stalled.swap(false, Ordering::AcqRel) {
             self.wake();
         }
         inbound
     }
 
-    pub(in crate::transport) fn finish(&self) {
+    pub(super) fn finish(&self) {
         self.end(End::Finish);
     }
 
-    pub(in crate::transport) fn give_up(&self) {
+    pub(super) fn give_up(&self) {
         self.end(End::GiveUp);
     }
 
@@ -123,49 +134,53 @@ impl Line {
 
     fn wake(&self) {
         // A thread that cannot be woken looks by itself before long.
-        let _ = self.waker.wake();
+        let _ = self.thread.wake();
     }
 
     // ---- the thread's side
-    // -----------------------------------------------------------------------------
 
     /// The next frame to write.
-    pub(in crate::transport) fn next_control(&self) -> Option<Bytes> {
+    pub(super) fn next_control(&self) -> Option<Bytes> {
         let mut outgoing = self.lock();
         let frame = outgoing.control.pop_front()?;
         outgoing.bytes = outgoing.bytes.saturating_sub(frame.len());
-        self.changed.notify_all();
+        outgoing.full = None;
+        let sender = outgoing.sender.take();
+        drop(outgoing);
+        sender.into_iter().for_each(Waker::wake);
         Some(frame)
     }
 
+    #[cfg(any(feature = "quic", feature = "janus"))]
     /// The packets to send.
-    pub(in crate::transport) fn take_media(&self, packets: &mut VecDeque<Bytes>) {
+    pub(super) fn take_media(&self, packets: &mut VecDeque<Bytes>) {
         std::mem::swap(&mut self.lock().media, packets);
     }
 
-    pub(in crate::transport) fn how_to_end(&self) -> End {
+    pub(super) fn how_to_end(&self) -> End {
         self.lock().end
     }
 
     /// Hands a message to the application; gives it back if there is no room, and then there will
     /// be a wake.
-    pub(in crate::transport) fn deliver(&self, message: Bytes) -> Result<(), Bytes> {
-        let message = match self.inbox.try_push_control(message) {
+    pub(super) fn deliver(&self, message: Bytes) -> Result<(), Bytes> {
+        let message = match self.inbox.push_control(message) {
             Ok(()) => return Ok(()),
             Err(message) => message,
         };
         self.stalled.store(true, Ordering::Release);
         // Whatever was taken before that flag was seen has made room.
-        self.inbox.try_push_control(message)
+        self.inbox.push_control(message)
     }
 
     /// Nothing more comes or goes.
-    pub(in crate::transport) fn hang_up(&self) {
+    pub(super) fn hang_up(&self) {
         // Under the lock, so that whoever waits for room either sees it or is told.
-        let outgoing = self.lock();
+        let mut outgoing = self.lock();
+        let sender = outgoing.sender.take();
         self.inbox.close();
         drop(outgoing);
-        self.changed.notify_all();
+        sender.into_iter().for_each(Waker::wake);
     }
 
     // Nothing panics while it holds the lock, and what it guards is valid after every statement.
@@ -184,5 +199,6 @@ impl fmt::Debug for Line {
 const CONTROL_WAITING: usize = 128 * 1024;
 /// How long the stream may take nothing before the connection counts as lost.
 const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
+#[cfg(any(feature = "quic", feature = "janus"))]
 /// Packets that wait for the thread.
 const MEDIA_WAITING: usize = 64;
