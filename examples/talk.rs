@@ -39,8 +39,8 @@ use signal_hook::{
 use sottovoce::{
     SealError, Seed, codec,
     driver::{Next, Session, SpeakError},
-    group::{Invite, Name, Role},
-    room::{Event, InviteOptions, Room, RoomOptions, UnixTime},
+    group::{Name, Role},
+    room::{Event, Invite, InviteOptions, Room, RoomOptions, UnixTime},
     transport::{block_on, tcp_udp::TcpUdpClient},
     voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };

@@ -1,6 +1,10 @@
 //! Numbers that must not be mistaken for one another (SPEC section 2).
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 /// Which MLS epoch of a room: grows by one with every commit (RFC 9420 section 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,10 +42,28 @@ impl CaptureTime {
     pub const UNKNOWN: Self = Self(0);
 }
 
-impl From<std::time::SystemTime> for CaptureTime {
-    fn from(time: std::time::SystemTime) -> Self {
-        let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+impl From<SystemTime> for CaptureTime {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Seconds since 1970-01-01 UTC, by the clock of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixTime(pub u64);
+
+#[cfg(feature = "room")]
+impl UnixTime {
+    pub(crate) fn after(self, elapsed: Duration) -> Self {
+        Self(self.0.saturating_add(elapsed.as_secs()))
+    }
+}
+
+/// The time by the system's clock; 0 before 1970.
+impl From<SystemTime> for UnixTime {
+    fn from(time: SystemTime) -> Self {
+        Self(time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
 }
 

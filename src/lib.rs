@@ -37,6 +37,8 @@ mod base41;
 mod base64url;
 #[cfg(feature = "codec")]
 pub mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "room")]
 mod defence;
 #[cfg(feature = "room")]
@@ -45,6 +47,7 @@ pub mod driver;
 pub mod group;
 pub mod id;
 pub mod keys;
+mod lane;
 #[cfg(feature = "room")]
 pub(crate) mod law;
 pub mod media;
@@ -53,6 +56,7 @@ mod mls;
 #[cfg(feature = "room")]
 mod random;
 pub mod relay;
+mod relay_protocol;
 pub mod report;
 #[cfg(feature = "room")]
 pub mod room;
@@ -68,9 +72,10 @@ pub mod voice;
 pub(crate) mod wire;
 
 pub use id::{CaptureTime, Counter, Epoch, IdentityKey, KeyId, Leaf, MemberId, Step};
-pub use keys::{EpochSecret, EpochStart, Rekey, Schedule, Speaker, Suite};
+pub use keys::{EpochSecret, Suite};
 pub use media::{
-    Authenticity, OpenError, Opened, Opener, PacketSize, SealError, Sealer, SilenceReason, Stamp,
+    Authenticity, EpochStart, OpenError, Opened, Opener, PacketSize, Rekey, Schedule, SealError, Sealer,
+    SilenceReason, Speaker, Stamp,
 };
 #[cfg(feature = "room")]
 pub use random::{NoRandomness, Seed};

@@ -22,14 +22,13 @@ use bytes::Bytes;
 
 use crate::{
     Seed,
-    group::{Identity, Invite},
+    group::Identity,
     id::{Counter, Epoch, Leaf, MemberId, Step},
-    keys::Rekey,
-    media::{Early, HEADROOM, Opened, Opener, PacketSize, Proof, SealError, Sealer, Stamp, TAILROOM},
+    media::{Early, HEADROOM, Opened, Opener, PacketSize, Proof, Rekey, SealError, Sealer, Stamp, TAILROOM},
     report::{Buffer, Excerpt, ModerationKey, Retention},
     room::{
-        ControlError, CreateError, Ending, Event, JoinError, Membership, ReportError, ResumeError, Room,
-        RoomOptions, UnixTime,
+        ControlError, CreateError, Ending, Event, Invite, JoinError, Membership, ReportError, ResumeError,
+        Room, RoomOptions, UnixTime,
     },
     transport::{Inbound, RelayName, Transport, TransportError},
 };

@@ -21,6 +21,7 @@ use crate::{
 /// every room. The key signs credentials and what has to outlive branches: bans, heartbeats,
 /// refusals; it is never a leaf of an MLS tree. Wiped on drop. SPEC section 6.1.
 pub struct Identity {
+    id: MemberId,
     key: SigningKey,
     name: Name,
 }
@@ -33,12 +34,13 @@ impl Identity {
     }
 
     pub(crate) fn new(seed: Seed, name: Name) -> Self {
-        Self { key: SigningKey::from_seed(seed), name }
+        let key = SigningKey::from_seed(seed);
+        Self { id: fingerprint(key.public()), key, name }
     }
 
     /// The fingerprint that others see in the roster.
     pub fn id(&self) -> MemberId {
-        fingerprint(self.key.public())
+        self.id
     }
 
     /// The name that others see in the roster.

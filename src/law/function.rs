@@ -22,7 +22,7 @@ use super::{
     standing::{Register, Role, Standing, Word},
     statement::{Genuine, GenuineStatement, StatementId},
     table::{Entry, Moderator, Office, Rest, Table, Term},
-    terms::{GroupId, Tag, Terms},
+    terms::{GroupId, Tag, Tags, Terms},
 };
 
 /// How far above the table's number a word may stand.
@@ -47,7 +47,7 @@ pub(crate) struct Law {
     /// Of each issuer whose words in a register count: about how many tags, and the greatest of
     /// them.
     reach: BTreeMap<(IdentityKey, Register), (usize, Tag)>,
-    salted: Arc<Terms>,
+    tags: Arc<Tags>,
 }
 
 impl Law {
@@ -132,12 +132,12 @@ impl Law {
 
     /// The tag of a key in this room.
     pub(crate) fn tag(&self, key: &IdentityKey) -> Tag {
-        self.salted.tag(key)
+        self.tags.of(key.id())
     }
 
     /// The tag of an identity that may never have been seen.
     pub(crate) fn tag_of(&self, member: MemberId) -> Tag {
-        self.salted.tag_of(member)
+        self.tags.of(member)
     }
 
     /// Whether the holder of a key may be in the tree.
@@ -305,7 +305,8 @@ type Words<'a> = BTreeMap<Tag, &'a Genuine<Standing>>;
 
 /// The law of a set, and the part of the set that it needs: the live set.
 pub(super) fn law(
-    terms: &Arc<Terms>,
+    terms: &Terms,
+    tags: &Arc<Tags>,
     group_id: GroupId,
     anchor: Anchor,
     statements: &BTreeMap<StatementId, GenuineStatement>,
@@ -327,7 +328,7 @@ pub(super) fn law(
         subjects: BTreeMap::new(),
         standings: 0,
         reach: BTreeMap::new(),
-        salted: terms.clone(),
+        tags: tags.clone(),
     };
     let mut live = BTreeMap::new();
     let last = law.walk(&offices, &pins.with_ancestors(statements), &mut live);
@@ -341,7 +342,7 @@ pub(super) fn law(
         return (law, live);
     }
     let moderators = law.rest.moderators().iter().map(|moderator| moderator.key);
-    law.ranks = moderators.chain([law.host]).map(|key| (terms.tag(&key), key)).collect();
+    law.ranks = moderators.chain([law.host]).map(|key| (tags.of(key.id()), key)).collect();
     let words = statements.values().filter_map(|statement| match statement {
         GenuineStatement::Standing(standing) => Some(standing),
         GenuineStatement::Table(_) => None,

@@ -7,13 +7,19 @@
 //! ```
 //!
 //! [`Sealer`] and [`Opener`] belong to the audio thread: no lock, no allocation, no clock.
+//! [`Schedule`] makes their keys on the control thread, memory included, so that taking a new key
+//! costs the audio thread a pointer swap. It is told the time.
 
 mod early;
+mod error;
 pub(crate) mod header;
+pub(crate) mod keyring;
 mod open;
 pub(crate) mod opus;
 mod profile;
+pub(crate) mod rekey;
 pub(crate) mod replay;
+mod schedule;
 mod seal;
 pub(crate) mod stamp;
 mod stats;
@@ -21,9 +27,12 @@ mod stats;
 mod vectors;
 
 pub use early::Early;
-pub use open::{OpenError, Opened, Opener, Proof};
+pub use error::OpenError;
+pub use open::{Opened, Opener, Proof};
 pub use opus::{MalformedOpus, OpusPacket};
-pub use profile::{Authenticity, PacketSize, PacketSizeError, SilenceReason, capacity};
+pub use profile::{Authenticity, PacketSize, PacketSizeError, SilenceReason};
+pub use rekey::{OpenRekey, Rekey, Retired, SealRekey};
+pub use schedule::{EpochStart, STEP, Schedule, ScheduleError, Speaker};
 pub use seal::{HEADROOM, Reused, SealError, Sealer, TAILROOM};
-pub use stamp::{Level, Loss, Notes, Stamp};
+pub use stamp::{Level, Loss, Notes, Stamp, capacity};
 pub use stats::{OpenStats, SpeakerStats};

@@ -2,8 +2,6 @@
 
 use std::fmt;
 
-use super::stamp::TAIL;
-
 /// What a packet proves about its sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Authenticity {
@@ -42,17 +40,6 @@ impl PacketSize {
     /// The size in bytes.
     pub const fn bytes(self) -> u16 {
         self.0
-    }
-}
-
-/// The longest Opus packet of code 0, 1 or 2 that fits a room's packets: what an encoder should aim
-/// at.
-pub const fn capacity(size: PacketSize, authenticity: Authenticity) -> usize {
-    let inside = size.bytes() as usize;
-    match authenticity {
-        // Padding with a tail in it needs a count byte and a length byte.
-        Authenticity::Signed => inside.saturating_sub(TAIL + 2),
-        Authenticity::Group => inside,
     }
 }
 

@@ -7,15 +7,10 @@ use super::{
     header::{FIRST_COUNTER, HEADER, Header, LAST_COUNTER},
     opus::{OpusPacket, Shape, duration_of},
     profile::{PacketSize, SilenceReason},
+    rekey::{Retired, SealChange, SealKey, SealRekey},
     stamp::{self, FILLER, Stamp, TAIL},
 };
-use crate::{
-    id::{CaptureTime, Counter, Epoch, Step},
-    keys::{
-        Retired, SealRekey,
-        rekey::{SealChange, SealKey},
-    },
-};
+use crate::id::{CaptureTime, Counter, Epoch, Step};
 
 /// Bytes that the caller leaves free before the Opus packet, for the header and for padding's own
 /// header.

@@ -1,6 +1,6 @@
 //! What happened to packets, by reason and by sender: counters that the app may read at any time.
 
-use super::open::OpenError;
+use super::error::OpenError;
 
 /// Counts of one opener since it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

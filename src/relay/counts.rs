@@ -1,6 +1,6 @@
 //! What a relay counts.
 
-use super::wire;
+use crate::relay_protocol::wire;
 
 /// What happened at a relay since it was started. Nothing in it is about a person or a room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::order::Place;
-use crate::{id::MemberId, wire::invite::UnixTime};
+use crate::id::{MemberId, UnixTime};
 
 /// One moment by two clocks, as the application told it.
 #[derive(Clone, Copy)]

@@ -17,10 +17,10 @@ use super::{
 };
 use crate::{
     group::{Name, Role},
-    id::MemberId,
+    id::{MemberId, UnixTime},
     law::{self, Act, Rank, Tag},
     wire::{
-        invite::{Invite, InviteId, UnixTime},
+        invite::{Invite, InviteId},
         leave::Leave,
         saying::Saying,
         signed::Signed,

@@ -155,7 +155,7 @@ fn may_be_absent(member: MemberId, by: MemberId, view: &View<'_>) -> bool {
         return false;
     }
     let ranks = view.known().rank_of(&committer.key) > crate::law::Rank::None;
-    ranks && view.is_absent(absent) || view.presence.is_long_gone(member, members, view.now)
+    ranks && view.is_absent(absent.id) || view.presence.is_long_gone(member, members, view.now)
 }
 
 /// Of two commits that end one epoch, whether the first comes before the second (C8).

@@ -17,7 +17,7 @@ use super::{
     keeper::Keeper,
     liveness::Liveness,
     memory::Memory,
-    order::{Turns, outranks_keeper},
+    order::{Ahead, Turns, outranks_keeper},
     outbox::Outbox,
     presence::Presence,
     seat::{Outcome, Seat},
@@ -30,8 +30,8 @@ use crate::{
     defence::{Defence, holds},
     group::Role,
     id::{IdentityKey, Leaf, MemberId},
-    keys::{EpochStart, Schedule, Speaker},
     law::{Law, LiveSet, Rank, RoleWord, Tag, Word},
+    media::{EpochStart, Schedule, Speaker},
     mls::{Failure, Group, SealingSecret, Staged},
 };
 
@@ -292,7 +292,9 @@ impl Seat {
         self.liveness.review(self.group.roster(), |member| known.admits(&member.key), added, now);
         let view = self.view(memory, now);
         let above = view.own().is_some_and(|own| outranks_keeper(own, &view));
+        let ahead = Ahead::of(&view);
         self.turns.note_above(above, now);
+        self.turns.note_order(ahead);
         self.restrict(memory);
     }
 

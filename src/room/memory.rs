@@ -2,10 +2,10 @@
 
 use super::{bounded::Lately, doors::Doors, freshness::Freshness};
 use crate::{
-    id::{IdentityKey, MemberId},
+    id::{IdentityKey, MemberId, UnixTime},
     law::{GenuineStatement, Rank, Recent, StatementId, Store, Tag},
     wire::{
-        invite::{InviteId, UnixTime},
+        invite::InviteId,
         leave::Leave,
         signed::{Genuine, Signed},
     },

@@ -111,16 +111,10 @@ use self::{
 use crate::{
     group::{Identity, Role},
     id::IdentityKey,
-    keys::Rekey,
     law::{Anchor, DefaultRole, Store, Terms},
-    media::capacity,
+    media::{Rekey, capacity},
     random::{Generator, Seed},
-    wire::{
-        envelope::LaneKey,
-        inbox::Inbox,
-        invite::{Invite, MAX_RELAYS},
-        message::Message,
-    },
+    wire::{envelope::LaneKey, inbox::Inbox, invite::MAX_RELAYS, message::Message},
 };
 
 pub use self::{
@@ -133,8 +127,12 @@ pub use self::{
     violation::Violation,
 };
 pub use crate::{
+    id::UnixTime,
     law::Unattended,
-    wire::{answer::RefuseReason, invite::UnixTime},
+    wire::{
+        answer::RefuseReason,
+        invite::{Invite, InviteError, InviteId},
+    },
 };
 
 /// One member's view of a room.

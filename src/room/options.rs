@@ -5,9 +5,9 @@ use std::{num::NonZeroU16, time::Duration};
 use crate::{
     group::{KeyExchange, Name, Role},
     keys::Suite,
+    lane::RelayName,
     law::Unattended,
     media::{Authenticity, PacketSize},
-    transport::RelayName,
 };
 
 /// What a room is like. All but the admission is fixed for the room's life, and every member sees

@@ -5,6 +5,7 @@
 //! order.
 
 use std::{
+    borrow::Cow,
     cmp::Reverse,
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use std::{
 use super::{bounded::Rate, view::View};
 use crate::{
     defence::{Defence, holds},
-    id::{IdentityKey, MemberId},
+    id::{Epoch, IdentityKey, MemberId},
     keys::derive::sha256,
     law::{Law, Rank, RoleWord},
     mls::Occupant,
@@ -44,6 +45,36 @@ impl Place {
     }
 }
 
+/// Who is admitted and comes before us in the order, by one law in one tree.
+///
+/// Each wait asks for it, and each place costs a handful of hashes: it is worked out when the law
+/// or the tree is another.
+#[derive(Clone)]
+pub(super) struct Ahead {
+    law: [u8; 32],
+    epoch: Epoch,
+    before: Vec<MemberId>,
+}
+
+impl Ahead {
+    /// `None` if we are not admitted ourselves.
+    pub(super) fn of(view: &View<'_>) -> Option<Self> {
+        let (own, known) = (view.own()?, view.known());
+        if !known.admits(&own.key) {
+            return None;
+        }
+        let place = Place::of(known, &own.key);
+        let others = view.group.roster().iter().filter(|other| !other.is_self);
+        let before = others.filter(|other| known.admits(&other.key) && Place::of(known, &other.key) < place);
+        let before = before.map(|other| other.id).collect();
+        Some(Self { law: view.store.known().hash(), epoch: view.group.epoch(), before })
+    }
+
+    fn is_of(&self, view: &View<'_>) -> bool {
+        self.law == view.store.known().hash() && self.epoch == view.group.epoch()
+    }
+}
+
 /// What a member knows of the keeper of its epoch, and of takeovers.
 pub(super) struct Turns {
     /// Since when the present keeper has been our keeper.
@@ -62,6 +93,7 @@ pub(super) struct Turns {
     /// Commits that were merged, by committer.
     commits: Rate<MemberId>,
     takeovers: Rate<MemberId>,
+    ahead: Option<Ahead>,
 }
 
 impl Turns {
@@ -75,6 +107,7 @@ impl Turns {
             in_vain: None,
             commits: Rate::new(MAX_COMMITS, COMMITS_WITHIN),
             takeovers: Rate::new(MAX_TAKEOVERS, TAKEOVERS_WITHIN),
+            ahead: None,
         }
     }
 
@@ -96,6 +129,12 @@ impl Turns {
     /// Notes whether our rank is above the keeper's by the law that we know.
     pub(super) fn note_above(&mut self, above: bool, now: Instant) {
         self.above_since = above.then(|| self.above_since.unwrap_or(now));
+    }
+
+    /// Works out the order again if the law or the tree is another. It is right without, and costs
+    /// more.
+    pub(super) fn note_order(&mut self, ahead: Option<Ahead>) {
+        self.ahead = ahead;
     }
 
     /// The keeper said that it leaves, or a newer KeyPackage of its identity asks to come in.
@@ -155,26 +194,22 @@ impl Turns {
 
     /// When we take the keeping over, if we may (K3, K4).
     pub(super) fn takeover_at(&self, view: &View<'_>) -> Option<Instant> {
-        let own = view.own()?;
-        let known = view.known();
-        if view.keeps() || !known.admits(&own.key) {
+        if view.keeps() {
             return None;
         }
-        let place = Place::of(known, &own.key);
-        let before = |other: &&Occupant| {
-            !other.is_self
-                && Some(other.id) != view.keeper().map(|keeper| keeper.id)
-                && known.admits(&other.key)
-                && !view.is_absent(other)
-                && Place::of(known, &other.key) < place
+        let ahead = match self.ahead.as_ref().filter(|ahead| ahead.is_of(view)) {
+            Some(ahead) => Cow::Borrowed(ahead),
+            None => Cow::Owned(Ahead::of(view)?),
         };
-        let before = view.group.roster().iter().filter(before).count() as u32;
+        let keeper = view.keeper().map(|keeper| keeper.id);
+        let before = ahead.before.iter().filter(|other| Some(**other) != keeper && !view.is_absent(**other));
+        let before = before.count() as u32;
         let stagger = STAGGER * before.min(FIRST) + LATE_STAGGER * before.saturating_sub(FIRST);
         let due = match self.above_since {
             Some(above) => above + RANK_STAGGER * before,
             None => self.silent_at_or_since(view) + stagger,
         };
-        Some(due.max(self.takeovers.free_at(&own.id, view.now)))
+        Some(due.max(self.takeovers.free_at(&view.own()?.id, view.now)))
     }
 
     fn silent_at_or_since(&self, view: &View<'_>) -> Instant {

@@ -16,10 +16,9 @@ use super::{
 use crate::{
     group::Identity,
     id::{IdentityKey, MemberId},
-    keys::{OpenRekey, Rekey, SealRekey},
-    media::SilenceReason,
+    lane::RelayName,
+    media::{OpenRekey, Rekey, SealRekey, SilenceReason},
     random::Generator,
-    transport::RelayName,
     wire::{envelope::LaneKey, message::Message},
 };
 

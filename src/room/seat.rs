@@ -32,8 +32,8 @@ use crate::{
     defence::{Defence, holds},
     group::Member,
     id::{Leaf, MemberId},
-    keys::{Rekey, Schedule},
     law::{LiveSet, StatementId},
+    media::{Rekey, Schedule},
     mls::{Failure, Group, Incoming, ProcessError, Staged},
     wire::{
         door::Door,

@@ -4,9 +4,9 @@ use super::{Admission, KnockId, Room, Status, entering, phase::Phase};
 use crate::{
     group::{KeyExchange, Member, Name, PairCode, Role, RoomCode},
     id::{Epoch, MemberId},
+    lane::{RelayName, RoomHandle},
     law::{DefaultRole, Terms},
     media::{Authenticity, PacketSize},
-    transport::{RelayName, RoomHandle},
 };
 
 impl Room {

@@ -6,7 +6,7 @@ use super::{
     Room, clock::Clock, event::Event, outbox::Outbox, phase::Phase, returning::Returning, seat::Seat,
     skew::Skew,
 };
-use crate::wire::invite::UnixTime;
+use crate::id::UnixTime;
 
 impl Seat {
     /// The clock jumped, and nobody here can tell sleep from a clock that was set: a word that

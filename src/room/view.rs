@@ -65,8 +65,8 @@ impl<'a> View<'a> {
         self.keeper().is_some_and(|keeper| keeper.is_self)
     }
 
-    pub(super) fn is_absent(&self, member: &Occupant) -> bool {
-        self.presence.is_absent(member.id, self.group.roster().len(), self.beat)
+    pub(super) fn is_absent(&self, member: MemberId) -> bool {
+        self.presence.is_absent(member, self.group.roster().len(), self.beat)
     }
 
     /// Since when somebody in the tree has been out by the law that we know.

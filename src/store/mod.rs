@@ -27,8 +27,8 @@ use crate::{
         codec::{Malformed, Reader},
     },
     keys::secret::Secret,
+    lane::RoomHandle,
     room::{Membership, Room, Status},
-    transport::RoomHandle,
 };
 
 pub use file::{FileStore, OpenError, StoreKey};

@@ -26,8 +26,6 @@
 //! runtime's thread meanwhile. Sockets registered with one reactor for the process would save the
 //! threads, at the price of a second queue for each packet or of an async runtime.
 
-#[cfg(feature = "conformance")]
-pub mod conformance;
 #[cfg(feature = "janus")]
 pub mod janus;
 pub mod loopback;
@@ -49,7 +47,7 @@ mod certificate;
 mod faults;
 mod inbox;
 mod line;
-mod name;
+mod revoke;
 mod split;
 
 use std::{
@@ -67,8 +65,9 @@ use bytes::Bytes;
 
 pub(crate) use faults::Dice;
 pub use faults::{InvalidPercent, Percent};
-pub use name::{InvalidRelayName, RelayName, RoomHandle};
 pub use split::Split;
+
+pub use crate::lane::{InvalidRelayName, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle};
 
 /// Carries one member's control messages and sealed packets to the other members of a room.
 ///
@@ -195,13 +194,6 @@ pub enum TransportError {
     /// There is no connection, or it is lost. Connect again.
     Closed,
 }
-
-/// The longest control message, in bytes: the largest envelope (SPEC section 8.3).
-pub const MAX_CONTROL: usize = 16 * 1024;
-
-/// The longest sealed packet, in bytes: what fits into one datagram on any path that carries QUIC,
-/// and more than the 1,000 bytes that a sealer makes at most.
-pub const MAX_MEDIA: usize = 1_100;
 
 /// Runs a future to its end on this thread, for callers without an async runtime.
 ///

@@ -121,10 +121,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::{
-        invite::UnixTime,
-        signed::tests::{ROOM, identity, is_strict},
-        statements::tests::statements,
+    use crate::{
+        id::UnixTime,
+        wire::{
+            signed::tests::{ROOM, identity, is_strict},
+            statements::tests::statements,
+        },
     };
 
     fn speaker_key(public: [u8; 32], announced: u64, holds: u32) -> SpeakerKey {

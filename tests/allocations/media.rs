@@ -7,8 +7,7 @@ use crate::{BYTES, CALLS};
 use sottovoce::{
     Authenticity, CaptureTime, Leaf, OpenError, Opener, PacketSize, Rekey, Schedule, SealError, Sealer,
     SilenceReason, Stamp,
-    keys::{OpenRekey, Retired, SealRekey},
-    media::{Early, HEADROOM, Level, Loss, Notes},
+    media::{Early, HEADROOM, Level, Loss, Notes, OpenRekey, Retired, SealRekey},
     report::{Buffer, Excerpt, NotKept, Retention},
 };
 use sottovoce_testkit::stage::{

@@ -17,10 +17,10 @@ use sottovoce::transport::quic;
 #[cfg(feature = "rtpengine")]
 use sottovoce::transport::rtpengine;
 use sottovoce::{
+    conformance::{self, Cut, KitOptions, KitReport},
     relay::{Relay, RelayOptions},
     transport::{
         Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Split, Transport, TransportError,
-        conformance::{self, Cut, KitOptions, KitReport},
         loopback::{Hub, LoopbackClient},
         tcp_udp::TcpUdpClient,
     },

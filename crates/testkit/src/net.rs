@@ -19,9 +19,9 @@ use bytes::Bytes;
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
     MemberId, OpenError, Opener, Rekey, SealError, Sealer, Seed, Stamp,
-    group::{Identity, Invite, Name, Role},
+    group::{Identity, Name, Role},
     media::{HEADROOM, SilenceReason, TAILROOM},
-    room::{ControlError, Event, InviteOptions, Room, RoomOptions, Status, UnixTime},
+    room::{ControlError, Event, Invite, InviteOptions, Room, RoomOptions, Status, UnixTime},
     transport::RelayName,
 };
 
@@ -108,6 +108,8 @@ pub struct Device {
     /// know of anything later.
     pub news: Instant,
     speaks_at: Option<Instant>,
+    /// When its room wants to be called again: nothing but a call changes that.
+    due: Option<Instant>,
 }
 
 enum Arrival {
@@ -487,6 +489,7 @@ impl Net {
             holds_its_tongue: false,
             news: self.now,
             speaks_at: None,
+            due: None,
         });
         self.drain(peer);
         peer
@@ -497,7 +500,7 @@ impl Net {
         let on = self.devices.iter().enumerate();
         let on =
             on.filter(|(peer, _)| !self.off.contains(&Peer(*peer)) && !self.asleep.contains(&Peer(*peer)));
-        let devices = on.flat_map(|(_, device)| [device.room.poll_timeout(), device.speaks_at]).flatten();
+        let devices = on.flat_map(|(_, device)| [device.due, device.speaks_at]).flatten();
         devices.chain(arrival).min()
     }
 
@@ -531,10 +534,10 @@ impl Net {
             if self.off.contains(&peer) || self.asleep.contains(&peer) {
                 continue;
             }
-            if self.devices[peer.0].room.poll_timeout().is_some_and(|at| at <= now) {
+            if self.devices[peer.0].due.is_some_and(|at| at <= now) {
                 self.devices[peer.0].room.handle_timeout(now);
                 self.drain(peer);
-                let next = self.devices[peer.0].room.poll_timeout();
+                let next = self.devices[peer.0].due;
                 if next.is_some_and(|at| at <= now) {
                     let agenda = sottovoce::testkit::Witness::of(&self.devices[peer.0].room).agenda(now);
                     panic!("{peer:?} asks again for a time that has come: {agenda:?}");
@@ -584,6 +587,8 @@ impl Net {
             }
             device.events.push(event);
         }
+        let device = &mut self.devices[peer.0];
+        device.due = device.room.poll_timeout();
         self.watched(|watcher, net| watcher.called(net, peer));
     }
 

@@ -299,7 +299,7 @@ impl Gang<'_> {
 
     fn floods(&mut self) {
         let by = self.some_insider();
-        let invite: sottovoce::group::Invite = self.link.parse().expect("it was made by this room");
+        let invite: sottovoce::room::Invite = self.link.parse().expect("it was made by this room");
         // One kind for twenty seconds, so that what has no bound shows it.
         let kind = (self.net.unix_now().0 / 20 + self.plan.seed) % 11;
         if kind == 8 && self.net.room(by).roster().len() > 3 * self.plan.members {

@@ -16,9 +16,8 @@ use zeroize::Zeroize;
 
 use crate::{
     id::{Counter, KeyId, MemberId, Step},
-    keys::OpenRekey,
     media::{
-        Opened, PacketSize,
+        OpenRekey, Opened, PacketSize,
         stamp::{Evidence, SALT},
     },
 };

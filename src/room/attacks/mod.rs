@@ -24,13 +24,12 @@ use bytes::Bytes;
 
 use super::{options::Admission, order::Place, *};
 use crate::{
-    group::Name,
-    group::codec::Writer,
+    group::{Name, codec::Writer},
     id::{Epoch, MemberId},
+    lane::RelayName,
     law::{self, RoleWord, Standing, Tag, Word, statement::Content as _},
     media::SilenceReason,
     mls::{Purpose, SealingKey},
-    transport::RelayName,
     wire::{
         door::{Door, door_name},
         heartbeat::{Beat, Heartbeat},

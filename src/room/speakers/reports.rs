@@ -13,8 +13,8 @@ use super::{
 use crate::{
     group::announce::SpeakerKey,
     id::Leaf,
-    keys::{OpenRekey, Rekey, secret::Secret},
-    media::{Authenticity, PacketSize},
+    keys::secret::Secret,
+    media::{Authenticity, OpenRekey, PacketSize, Rekey},
     report::{Buffer, Draft, Excerpt, ExcerptError, ModerationKey, Part, PublishedKey, Retention, Taken},
     room::{
         Room, Violation, error::ControlError, event::Ending, memory::Memory, outbox::Outbox, phase::Phase,

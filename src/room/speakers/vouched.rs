@@ -16,12 +16,11 @@ use crate::{
         Name,
         announce::{SpeakerKey, TOLERANCE},
     },
-    id::{Epoch, Leaf, MemberId},
+    id::{Epoch, Leaf, MemberId, UnixTime},
     keys::ed25519::is_strong,
     law::Terms,
     mls::{Group, LeafKey},
     room::Violation,
-    wire::invite::UnixTime,
 };
 
 /// The announcements of the present epoch, and of those that the last minutes were heard in.

@@ -33,7 +33,7 @@ use super::{
     attempts, block_on, check_length,
     line::Line,
 };
-use crate::relay::{
+use crate::relay_protocol::{
     token::{Revocation, Token},
     wire,
 };

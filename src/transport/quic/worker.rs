@@ -19,7 +19,7 @@ use super::{
     tls::Terms,
 };
 use crate::{
-    relay::wire::{self, Frames},
+    relay_protocol::wire::{self, Frames},
     transport::{
         MAX_MEDIA, TransportError,
         attempts::Claim,

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    relay::wire::{self, Cookie, Datagram, Ticket},
+    relay_protocol::wire::{self, Cookie, Datagram, Ticket},
     transport::{MAX_MEDIA, TransportError},
 };
 

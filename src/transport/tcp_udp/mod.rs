@@ -28,7 +28,7 @@ use super::{
     attempts, check_length,
     line::Line,
 };
-use crate::relay::{
+use crate::relay_protocol::{
     token::{Revocation, Token},
     wire::{self, Rejection, Ticket},
 };

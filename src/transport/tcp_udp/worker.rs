@@ -15,7 +15,7 @@ use mio::{
 
 use super::media::{self, Keeper};
 use crate::{
-    relay::wire::{self, Frames, Ticket},
+    relay_protocol::wire::{self, Frames, Ticket},
     transport::{
         MAX_MEDIA,
         line::{End, Line},

@@ -6,11 +6,7 @@
 //! SOTTOVOCE:.<base41>                         the text of a QR code
 //! ```
 
-use std::{
-    fmt,
-    str::FromStr,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, str::FromStr};
 
 use super::envelope::LaneKey;
 use crate::{
@@ -20,9 +16,9 @@ use crate::{
         identity::fingerprint,
         key_exchange::KeyExchange,
     },
-    id::{IdentityKey, MemberId},
+    id::{IdentityKey, MemberId, UnixTime},
     keys::{derive::sha256, secret::Secret},
-    transport::{RelayName, RoomHandle},
+    lane::{RelayName, RoomHandle},
 };
 
 /// A way into a room: hand it over where only the invited see it.
@@ -47,23 +43,6 @@ pub struct Invite {
 /// Tells the invites of a room apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InviteId(pub(crate) [u8; 16]);
-
-/// Seconds since 1970-01-01 UTC, by the clock of the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UnixTime(pub u64);
-
-impl UnixTime {
-    pub(crate) fn after(self, elapsed: Duration) -> Self {
-        Self(self.0.saturating_add(elapsed.as_secs()))
-    }
-}
-
-/// The time by the system's clock; 0 before 1970.
-impl From<SystemTime> for UnixTime {
-    fn from(time: SystemTime) -> Self {
-        Self(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
-    }
-}
 
 impl Invite {
     /// The same invite, to knock with it again when an attempt fails. Copies of the key in it are

@@ -218,7 +218,7 @@ fn speaker_key(case: &Case) -> Saying {
         .finish();
     Saying::SpeakerKey(crate::group::announce::SpeakerKey {
         public: case.array("key"),
-        announced: super::invite::UnixTime(case.number("announced")),
+        announced: crate::id::UnixTime(case.number("announced")),
         holds: case.number("holds").try_into().unwrap(),
         signature: leaf.sign(&content),
     })

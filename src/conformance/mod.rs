@@ -15,7 +15,7 @@
 //! ```
 //!
 //! It runs on real time and on threads of its own, and drives futures with
-//! [`block_on`](super::block_on): an adapter that needs a runtime has to be made inside one that
+//! [`block_on`](crate::transport::block_on): an adapter that needs a runtime has to be made inside one that
 //! goes on by itself. Nothing here panics, and an adapter that hangs or panics fails the check that
 //! it did so in.
 
@@ -30,7 +30,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{RelayName, RoomHandle, Transport};
+use crate::transport::{RelayName, RoomHandle, Transport};
 pub use hostile::{Attack, Hostile, Middle};
 
 /// What the checks need to know about an adapter.

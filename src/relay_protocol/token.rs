@@ -13,11 +13,9 @@ use std::{error::Error, fmt, str::FromStr};
 use ring::signature::{Ed25519KeyPair, KeyPair};
 use zeroize::Zeroize;
 
-#[cfg(feature = "quic")]
-use crate::transport::quic;
 use crate::{
     keys::{ed25519, secret::Secret},
-    transport::{RelayName, RoomHandle, TransportError, tcp_udp},
+    lane::RoomHandle,
 };
 
 /// What a backend mints tokens with. Its seed is wiped on drop.
@@ -91,7 +89,7 @@ impl IssuerKey {
     }
 
     /// Whether the issuer takes that token back.
-    pub(super) fn verify_revocation(&self, revocation: &Revocation) -> bool {
+    pub(crate) fn verify_revocation(&self, revocation: &Revocation) -> bool {
         let Claims { serial, expiry, signature } = &revocation.0;
         self.signed(&revoke_message(serial, *expiry), signature)
     }
@@ -164,7 +162,7 @@ impl Token {
         self.0.to_bytes()
     }
 
-    pub(super) fn serial(&self) -> Serial {
+    pub(crate) fn serial(&self) -> Serial {
         Serial(self.0.serial)
     }
 }
@@ -180,25 +178,11 @@ impl Revocation {
         self.0.to_bytes()
     }
 
-    /// Has the relay carry it out, and returns when it has. Blocks.
-    ///
-    /// # Errors
-    /// [`TransportError::Unreachable`] if there is no such relay, [`TransportError::Refused`] if it
-    /// does not take revocations of this issuer, [`TransportError::Busy`] if it cut off whoever was
-    /// there and can remember no more of them.
-    pub fn send(&self, relay: &RelayName) -> Result<(), TransportError> {
-        #[cfg(feature = "quic")]
-        if quic::is_name(relay) {
-            return quic::revoke(relay, self);
-        }
-        tcp_udp::revoke(relay, self)
-    }
-
-    pub(super) fn serial(&self) -> Serial {
+    pub(crate) fn serial(&self) -> Serial {
         Serial(self.0.serial)
     }
 
-    pub(super) fn expiry(&self) -> u64 {
+    pub(crate) fn expiry(&self) -> u64 {
         self.0.expiry
     }
 }
@@ -227,7 +211,7 @@ impl Claims {
 
 /// What a relay remembers of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Serial(pub(super) [u8; 16]);
+pub(crate) struct Serial(pub(crate) [u8; 16]);
 
 /// Bytes of a token and of a revocation.
 pub const ORDER_LEN: usize = 16 + 8 + 64;

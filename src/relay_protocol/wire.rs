@@ -16,7 +16,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::token::{ORDER_LEN, Revocation, Token};
-use crate::transport::{MAX_CONTROL, RoomHandle};
+use crate::lane::{MAX_CONTROL, RoomHandle};
 
 /// Names a member to the relay's UDP socket. Made by the relay, known to the two of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

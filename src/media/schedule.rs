@@ -13,18 +13,21 @@ use std::{
 };
 
 use super::{
-    ed25519::is_strong,
-    frame::{StepSecret, first_base_key},
     keyring::{EpochRing, Sender, Standing, StepRing},
-    kid::{MAX_SENDERS, Table},
+    profile::{Authenticity, PacketSize, SilenceReason},
     rekey::{OpenChange, OpenRekey, Rekey, SealChange, SealKey, SealRekey},
-    secret::{DEEP, EpochSecret, Secret, scrub_stack},
-    speaker::{Signer, epoch_context, speaker_context},
-    suite::Suite,
+    stats::SpeakerStats,
 };
 use crate::{
     id::{Epoch, Leaf, MemberId, Step},
-    media::{Authenticity, PacketSize, SilenceReason, SpeakerStats},
+    keys::{
+        ed25519::is_strong,
+        frame::{StepSecret, first_base_key},
+        kid::{MAX_SENDERS, Table},
+        secret::{DEEP, EpochSecret, Secret, scrub_stack},
+        speaker::{Signer, epoch_context, speaker_context},
+        suite::Suite,
+    },
 };
 
 /// How long a step lasts.

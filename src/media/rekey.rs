@@ -3,13 +3,12 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    frame::FrameKey,
     keyring::{EpochRing, StepRing},
-    speaker::Signer,
+    profile::{PacketSize, SilenceReason},
 };
 use crate::{
     id::{Epoch, KeyId, Leaf, Step},
-    media::{PacketSize, SilenceReason},
+    keys::{frame::FrameKey, speaker::Signer},
 };
 
 /// A change of keys, for the sealer or for the opener.

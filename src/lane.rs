@@ -1,4 +1,5 @@
-//! What a relay is called, and what it calls a room (SPEC sections 8.1 and 6.3).
+//! What a room and its relays agree on: names for one another, and how much each of the two lanes
+//! carries at once (SPEC sections 8.1 and 6.3).
 
 use std::{error::Error, fmt, str::FromStr, sync::Arc};
 
@@ -109,6 +110,13 @@ impl fmt::Debug for RoomHandle {
         f.write_str("RoomHandle(..)")
     }
 }
+
+/// The longest control message, in bytes: the largest envelope (SPEC section 8.3).
+pub const MAX_CONTROL: usize = 16 * 1024;
+
+/// The longest sealed packet, in bytes: what fits into one datagram on any path that carries QUIC,
+/// and more than the 1,000 bytes that a sealer makes at most.
+pub const MAX_MEDIA: usize = 1_100;
 
 #[cfg(test)]
 mod tests {

@@ -11,13 +11,17 @@
 //! when the first packet of a step comes, into a slot that is there.
 
 use super::{
-    frame::{FrameKey, StepSecret},
-    kid::{NO_SLOT, Table},
-    secret::{DEEP, scrub_stack},
+    profile::{Authenticity, PacketSize},
+    replay::Window,
+    stats::SpeakerStats,
 };
 use crate::{
     id::{Epoch, KeyId, Leaf, MemberId, Step},
-    media::{Authenticity, PacketSize, SpeakerStats, replay::Window},
+    keys::{
+        frame::{FrameKey, StepSecret},
+        kid::{NO_SLOT, Table},
+        secret::{DEEP, scrub_stack},
+    },
 };
 
 /// One epoch as an opener sees it.
