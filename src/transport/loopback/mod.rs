@@ -7,8 +7,10 @@
 //! It runs on real time, or on a time of its own ([`Hub::simulated`]) that passes only while every
 //! member waits: an hour of heartbeats then takes no longer than the work in it.
 
+mod mailbox;
+
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     future::poll_fn,
     ops::{Deref, DerefMut},
     pin::Pin,
@@ -23,6 +25,7 @@ use super::{
     Dice, Inbound, MAX_CONTROL, MAX_MEDIA, Percent, RelayName, RoomHandle, Transport, TransportError,
     alarm::Alarm, check_length,
 };
+use mailbox::{Link, Mailbox};
 
 /// Carries bytes between the [`LoopbackClient`]s of this process. Clones are the same hub.
 ///
@@ -122,7 +125,8 @@ impl Transport for LoopbackClient {
     }
 
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
-        let mailbox = Mailbox { room: Some(handle), ..Mailbox::default() };
+        let mut mailbox = Mailbox::default();
+        mailbox.room = Some(handle);
         self.shared.lock().mailboxes.insert(self.id, mailbox);
         Ok(())
     }
@@ -379,68 +383,6 @@ impl Net {
         if let (true, Some(link)) = (hold, mailbox.links.get_mut(&from)) {
             link.held = Some(key);
         }
-    }
-}
-
-/// What a member has yet to receive.
-#[derive(Debug, Default)]
-struct Mailbox {
-    /// Where the member is; `None` before it connects and after it was cut off.
-    room: Option<RoomHandle>,
-    queue: BTreeMap<Key, Inbound>,
-    /// How many deliveries there were.
-    deliveries: u64,
-    /// Bytes of control messages in the queue.
-    control: usize,
-    /// Packets in the queue.
-    media: usize,
-    links: HashMap<u64, Link>,
-    /// Of a member in `receive`.
-    waker: Option<Waker>,
-}
-
-/// When something is due, and which delivery it was, which settles the order of those due together.
-type Key = (Instant, u64);
-
-/// The way from one sender to a mailbox.
-#[derive(Debug)]
-struct Link {
-    dice: Dice,
-    /// A packet that the next one overtakes.
-    held: Option<Key>,
-}
-
-impl Mailbox {
-    fn put(&mut self, due: Instant, inbound: Inbound) -> Key {
-        self.deliveries += 1;
-        match &inbound {
-            Inbound::Control(message) => self.control += message.len(),
-            Inbound::Media(_) => self.media += 1,
-            Inbound::Idle => {}
-        }
-        let key = (due, self.deliveries);
-        self.queue.insert(key, inbound);
-        key
-    }
-
-    fn remove(&mut self, key: Key) -> Option<Inbound> {
-        let inbound = self.queue.remove(&key)?;
-        match &inbound {
-            Inbound::Control(message) => self.control = self.control.saturating_sub(message.len()),
-            Inbound::Media(_) => self.media = self.media.saturating_sub(1),
-            Inbound::Idle => {}
-        }
-        Some(inbound)
-    }
-
-    /// Takes what is due first, if that is by now.
-    fn take(&mut self, now: Instant) -> Option<Inbound> {
-        let key = self.queue.keys().next().copied().filter(|(due, _)| *due <= now)?;
-        self.remove(key)
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        self.queue.keys().next().map(|(due, _)| *due)
     }
 }
 
