@@ -202,3 +202,70 @@ const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
 #[cfg(any(feature = "quic", feature = "janus"))]
 /// Packets that wait for the thread.
 const MEDIA_WAITING: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::{pin::pin, task::Context, thread};
+
+    use super::*;
+    use crate::transport::block_on;
+
+    /// A line, and what its thread would wait with.
+    fn line() -> (Arc<Line>, mio::Poll) {
+        let poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        (Arc::new(Line::new(Arc::new(waker))), poll)
+    }
+
+    const FRAME: Bytes = Bytes::from_static(&[7; 16 * 1024]);
+
+    /// Sends until there is no more room.
+    fn fill(line: &Line) -> usize {
+        let mut context = Context::from_waker(Waker::noop());
+        let full = |_: &usize| pin!(line.send_control(FRAME)).as_mut().poll(&mut context).is_ready();
+        (0..1_000).take_while(full).count()
+    }
+
+    #[test]
+    fn a_sender_waits_for_room_and_one_that_gives_up_has_sent_nothing() {
+        let (line, _poll) = line();
+        assert_eq!(fill(&line), CONTROL_WAITING / FRAME.len());
+        let theirs = Arc::clone(&line);
+        let thread = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(30));
+            theirs.next_control()
+        });
+        let start = Instant::now();
+        assert_eq!(block_on(line.send_control(Bytes::from_static(b"last"))), Ok(()));
+        assert!((Duration::from_millis(30)..CONTROL_PATIENCE).contains(&start.elapsed()));
+        assert_eq!(thread.join().unwrap(), Some(FRAME));
+        let rest: Vec<_> = std::iter::from_fn(|| line.next_control()).collect();
+        assert_eq!(rest.len(), CONTROL_WAITING / FRAME.len());
+        assert_eq!(rest.last().map(|frame| &frame[..]), Some(&b"last"[..]));
+    }
+
+    #[test]
+    fn a_relay_that_takes_nothing_for_ten_seconds_is_lost_however_often_a_sender_gives_up() {
+        let (line, _poll) = line();
+        fill(&line);
+        let since = line.lock().full.unwrap();
+        fill(&line);
+        assert_eq!(line.lock().full, Some(since), "another attempt does not begin the wait anew");
+        line.lock().full = since.checked_sub(CONTROL_PATIENCE);
+        assert_eq!(block_on(line.send_control(FRAME)), Err(TransportError::Closed));
+        assert!(line.inbox.is_closed() && line.how_to_end() == End::GiveUp);
+    }
+
+    #[test]
+    fn a_sender_that_waits_is_told_when_the_connection_ends() {
+        let (line, _poll) = line();
+        fill(&line);
+        let theirs = Arc::clone(&line);
+        let thread = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(30));
+            theirs.hang_up();
+        });
+        assert_eq!(block_on(line.send_control(FRAME)), Err(TransportError::Closed));
+        thread.join().unwrap();
+    }
+}

@@ -154,6 +154,87 @@ pub trait Transport: Send {
     }
 }
 
+/// [`Transport`] without `Send`, for executors whose futures stay on one thread, as in a browser.
+///
+/// Every [`Transport`] is one, and [`Session`](crate::driver::Session) asks for no more. Whoever
+/// writes an adapter writes [`Transport`] where its futures can move to another thread, and this
+/// where they cannot; each method is as there.
+pub trait LocalTransport {
+    /// As [`Transport::relays`].
+    fn relays(&self) -> Vec<&RelayName>;
+
+    /// As [`Transport::connect`].
+    ///
+    /// # Errors
+    /// As there.
+    fn connect(&mut self, handle: RoomHandle) -> impl Future<Output = Result<(), TransportError>>;
+
+    /// As [`Transport::send_control`].
+    ///
+    /// # Errors
+    /// As there.
+    fn send_control(&mut self, message: Bytes) -> impl Future<Output = Result<(), TransportError>>;
+
+    /// As [`Transport::send_media`].
+    ///
+    /// # Errors
+    /// As there.
+    fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError>;
+
+    /// As [`Transport::receive`].
+    ///
+    /// # Errors
+    /// As there.
+    fn receive(&mut self, until: Instant) -> impl Future<Output = Result<Inbound, TransportError>>;
+
+    /// As [`Transport::close`].
+    fn close(&mut self) -> impl Future<Output = ()>;
+
+    /// As [`Transport::now`].
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// As [`Transport::wall`].
+    fn wall(&self) -> Option<SystemTime> {
+        Some(SystemTime::now())
+    }
+}
+
+impl<T: Transport> LocalTransport for T {
+    fn relays(&self) -> Vec<&RelayName> {
+        Transport::relays(self)
+    }
+
+    fn connect(&mut self, handle: RoomHandle) -> impl Future<Output = Result<(), TransportError>> {
+        Transport::connect(self, handle)
+    }
+
+    fn send_control(&mut self, message: Bytes) -> impl Future<Output = Result<(), TransportError>> {
+        Transport::send_control(self, message)
+    }
+
+    fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError> {
+        Transport::send_media(self, packet)
+    }
+
+    fn receive(&mut self, until: Instant) -> impl Future<Output = Result<Inbound, TransportError>> {
+        Transport::receive(self, until)
+    }
+
+    fn close(&mut self) -> impl Future<Output = ()> {
+        Transport::close(self)
+    }
+
+    fn now(&self) -> Instant {
+        Transport::now(self)
+    }
+
+    fn wall(&self) -> Option<SystemTime> {
+        Transport::wall(self)
+    }
+}
+
 /// What [`Transport::receive`] came back with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inbound {
@@ -211,7 +292,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             self.0.unpark();
         }
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    thread_local! {
+        // One for all calls, so that a call allocates nothing, and who wakes late frees nothing.
+        static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
+    }
+    let waker = WAKER.with(Waker::clone);
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {
