@@ -10,7 +10,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Inbound, TransportError, alarm};
+use super::{Inbound, TransportError, alarm, stats::ConnectionStats};
 
 /// Filled by the thread of a connection, emptied by `receive`, which it wakes.
 ///
@@ -27,6 +27,8 @@ struct Queue {
     control: usize,
     media: usize,
     closed: bool,
+    /// Of what came.
+    stats: ConnectionStats,
     /// Who waits for something to come.
     receiver: Option<Waker>,
 }
@@ -43,6 +45,7 @@ impl Inbox {
             return Err(message);
         }
         queue.control += 1;
+        queue.stats.control.received.note(message.len());
         queue.waiting.push_back(Inbound::Control(message));
         wake(queue);
         Ok(())
@@ -51,11 +54,17 @@ impl Inbox {
     /// Adds a packet, or drops it if too many wait.
     pub(super) fn push_media(&self, packet: Bytes) {
         let mut queue = self.lock();
-        if !queue.closed && queue.media < MEDIA_WAITING {
-            queue.media += 1;
-            queue.waiting.push_back(Inbound::Media(packet));
-            wake(queue);
+        if queue.closed {
+            return;
         }
+        queue.stats.media.received.note(packet.len());
+        if queue.media >= MEDIA_WAITING {
+            queue.stats.media.overrun += 1;
+            return;
+        }
+        queue.media += 1;
+        queue.waiting.push_back(Inbound::Media(packet));
+        wake(queue);
     }
 
     /// Takes the oldest, waiting at most until `until`.
@@ -87,6 +96,11 @@ impl Inbox {
         let mut queue = self.lock();
         queue.closed = true;
         wake(queue);
+    }
+
+    /// What came, by lane.
+    pub(super) fn stats(&self) -> ConnectionStats {
+        self.lock().stats
     }
 
     pub(super) fn is_closed(&self) -> bool {

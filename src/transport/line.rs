@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Poll, Waker},
     time::{Duration, Instant},
@@ -13,7 +13,11 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Inbound, TransportError, alarm, inbox::Inbox};
+use super::{
+    Inbound, TransportError, alarm,
+    inbox::Inbox,
+    stats::{ConnectionStats, Count, Gauge},
+};
 
 /// Shared by the two of them.
 pub(super) struct Line {
@@ -23,6 +27,8 @@ pub(super) struct Line {
     /// The thread holds a message for which the inbox has no room.
     stalled: AtomicBool,
     outgoing: Mutex<Outgoing>,
+    /// Packets that left, and their bytes.
+    media_sent: [AtomicU64; 2],
 }
 
 /// What is to leave.
@@ -36,6 +42,10 @@ struct Outgoing {
     /// Who waits for room for a message, and since when there is none.
     sender: Option<Waker>,
     full: Option<Instant>,
+    control_sent: Count,
+    /// The way to the relay, of each lane that it measures.
+    control_path: Gauge,
+    media_path: Gauge,
 }
 
 /// How the application wants the connection to end, if it does.
@@ -52,7 +62,7 @@ pub(super) enum End {
 impl Line {
     pub(super) fn new(thread: Arc<mio::Waker>) -> Self {
         let (inbox, stalled) = (Inbox::default(), AtomicBool::new(false));
-        Self { thread, inbox, stalled, outgoing: Mutex::default() }
+        Self { thread, inbox, stalled, outgoing: Mutex::default(), media_sent: Default::default() }
     }
 
     // ---- the application's side
@@ -93,6 +103,7 @@ impl Line {
         if self.inbox.is_closed() {
             return Err(TransportError::Closed);
         }
+        self.note_media_sent(packet.len());
         let packet = Bytes::copy_from_slice(packet);
         let mut outgoing = self.lock();
         if outgoing.media.len() >= MEDIA_WAITING {
@@ -114,6 +125,23 @@ impl Line {
             self.wake();
         }
         inbound
+    }
+
+    /// Counts a packet that leaves.
+    pub(super) fn note_media_sent(&self, bytes: usize) {
+        for (count, more) in self.media_sent.iter().zip([1, bytes as u64]) {
+            count.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn stats(&self) -> ConnectionStats {
+        let mut stats = self.inbox.stats();
+        let outgoing = self.lock();
+        stats.control.sent = outgoing.control_sent;
+        (stats.control.path, stats.media.path) = (outgoing.control_path.stats(), outgoing.media_path.stats());
+        let [units, bytes] = self.media_sent.each_ref().map(|count| count.load(Ordering::Relaxed));
+        stats.media.sent = Count { units, bytes };
+        stats
     }
 
     pub(super) fn finish(&self) {
@@ -145,6 +173,7 @@ impl Line {
         let frame = outgoing.control.pop_front()?;
         outgoing.bytes = outgoing.bytes.saturating_sub(frame.len());
         outgoing.full = None;
+        outgoing.control_sent.note(frame.len());
         let sender = outgoing.sender.take();
         drop(outgoing);
         sender.into_iter().for_each(Waker::wake);
@@ -171,6 +200,12 @@ impl Line {
         self.stalled.store(true, Ordering::Release);
         // Whatever was taken before that flag was seen has made room.
         self.inbox.push_control(message)
+    }
+
+    /// Notes what is known of the ways of the two lanes.
+    pub(super) fn measured(&self, control: Gauge, media: Gauge) {
+        let mut outgoing = self.lock();
+        (outgoing.control_path, outgoing.media_path) = (control, media);
     }
 
     /// Nothing more comes or goes.

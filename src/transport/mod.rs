@@ -49,6 +49,7 @@ mod inbox;
 mod line;
 mod revoke;
 mod split;
+mod stats;
 
 use std::{
     error::Error,
@@ -66,6 +67,7 @@ use bytes::Bytes;
 pub(crate) use faults::Dice;
 pub use faults::{InvalidPercent, Percent};
 pub use split::Split;
+pub use stats::{ConnectionStats, Count, LaneStats, PathStats};
 
 pub use crate::lane::{InvalidRelayName, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle};
 

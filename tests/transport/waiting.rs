@@ -14,7 +14,8 @@ use bytes::Bytes;
 use sottovoce::{
     relay::{Relay, RelayOptions},
     transport::{
-        Inbound, RoomHandle, Split, Transport, TransportError, block_on, loopback::Hub, tcp_udp::TcpUdpClient,
+        ConnectionStats, Inbound, RoomHandle, Split, Transport, TransportError, block_on, loopback::Hub,
+        tcp_udp::TcpUdpClient,
     },
 };
 use tokio::{
@@ -277,4 +278,52 @@ fn simulated_time_passes_while_every_task_waits() {
         runtime.block_on(task).unwrap();
     }
     assert!(start.elapsed() < LONG);
+}
+
+/// What both clients of the reference relay say of their connections.
+fn counted<T: Transport>(member: impl Fn() -> T, stats: impl Fn(&T) -> ConnectionStats) {
+    let [mut ada, mut ben] = [(); 2].map(|()| block_on(join(member())));
+    for _ in 0..10 {
+        ada.send_media(&[0xb0; 200]).unwrap();
+    }
+    block_on(ada.send_control(Bytes::from_static(&[1; 300]))).unwrap();
+    assert_eq!(block_on(control_alone(&mut ben)).len(), 300);
+    let start = Instant::now();
+    while stats(&ada).media.path.is_none() || stats(&ben).media.received.units < 10 {
+        assert!(start.elapsed() < LONG, "{:?}, {:?}", stats(&ada), stats(&ben));
+        std::thread::sleep(SHORT / 10);
+    }
+    let (sent, came) = (stats(&ada), stats(&ben));
+    assert_eq!((sent.media.sent.units, sent.media.sent.bytes), (10, 2_000));
+    assert_eq!((came.media.received.units, came.media.received.bytes), (10, 2_000));
+    assert_eq!((sent.control.sent.units, came.control.received.units), (1, 1));
+    assert_eq!((came.control.received.bytes, came.media.overrun), (300, 0));
+    let path = sent.media.path.unwrap();
+    assert!(path.round_trip > Duration::ZERO && path.round_trip < SLACK, "{path:?}");
+    block_on(ada.close());
+    assert_eq!(stats(&ada), ConnectionStats::default());
+}
+
+/// The next message; packets that come before it are passed over.
+async fn control_alone<T: Transport>(member: &mut T) -> Bytes {
+    let until = member.now() + LONG;
+    loop {
+        match member.receive(until).await {
+            Ok(Inbound::Control(message)) => return message,
+            Ok(Inbound::Media(_)) => {}
+            other => panic!("a message should have come, not {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn clients_count_what_passes_and_measure_the_way() {
+    let relay = relay();
+    counted(|| TcpUdpClient::new(relay.name()), TcpUdpClient::stats);
+    #[cfg(feature = "quic")]
+    {
+        use sottovoce::transport::quic::QuicClient;
+        let relay = sottovoce_testkit::quic::relay(RelayOptions::default());
+        counted(|| QuicClient::new(relay.quic_name().unwrap()).unwrap(), QuicClient::stats);
+    }
 }

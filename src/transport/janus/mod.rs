@@ -36,6 +36,7 @@ use super::{
     answer::{self, Answer},
     attempts, check_length,
     line::Line,
+    stats::ConnectionStats,
 };
 use name::Address;
 pub use name::InvalidJanusName;
@@ -72,6 +73,11 @@ impl JanusClient {
     pub fn new(relay: RelayName) -> Result<Self, InvalidJanusName> {
         Address::parse(&relay)?;
         Ok(Self { relay, connection: None })
+    }
+
+    /// Counts and times of the connection; of none, nothing.
+    pub fn stats(&self) -> ConnectionStats {
+        self.connection.as_ref().map(|connection| connection.line.stats()).unwrap_or_default()
     }
 
     fn line(&self) -> Result<&Line, TransportError> {

@@ -41,6 +41,7 @@ use super::{
     answer::{self, Answer},
     attempts, check_length,
     line::Line,
+    stats::ConnectionStats,
 };
 use name::Address;
 pub use name::InvalidMoqName;
@@ -107,6 +108,11 @@ impl MoqClient {
     /// up.
     pub fn on_streams(self) -> Self {
         Self { lane: Lane::Streams, ..self }
+    }
+
+    /// Counts and times of the connection; of none, nothing.
+    pub fn stats(&self) -> ConnectionStats {
+        self.connection.as_ref().map(|connection| connection.line.stats()).unwrap_or_default()
     }
 
     fn line(&self) -> Result<&Line, TransportError> {

@@ -32,6 +32,7 @@ use super::{
     answer::{self, Answer},
     attempts, block_on, check_length,
     line::Line,
+    stats::ConnectionStats,
 };
 use crate::relay_protocol::{
     token::{Revocation, Token},
@@ -79,6 +80,11 @@ impl QuicClient {
     /// The same with a token, which a relay that asks for tokens lets in (SPEC section 8.2.7).
     pub fn with_token(self, token: Token) -> Self {
         Self { token: Some(token), ..self }
+    }
+
+    /// Counts and times of the connection; of none, nothing.
+    pub fn stats(&self) -> ConnectionStats {
+        self.connection.as_ref().map(|connection| connection.line.stats()).unwrap_or_default()
     }
 
     fn line(&self) -> Result<&Line, TransportError> {

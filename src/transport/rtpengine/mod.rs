@@ -39,6 +39,7 @@ use super::{
     attempts::{self, Claim},
     check_length,
     inbox::Inbox,
+    stats::{ConnectionStats, Count},
 };
 use packet::{HEADER, Stream};
 use session::Session;
@@ -72,6 +73,14 @@ impl RtpengineClient {
     pub fn new(relay: RelayName) -> Result<Self, InvalidRtpName> {
         host_and_port(&relay).ok_or(InvalidRtpName)?;
         Ok(Self { relay, connection: None })
+    }
+
+    /// Counts of the connection; of none, nothing. How long the way is, is not measured.
+    pub fn stats(&self) -> ConnectionStats {
+        let Some(Connection { lane, .. }) = &self.connection else { return ConnectionStats::default() };
+        let mut stats = lane.inbox.stats();
+        stats.media.sent = lane.outgoing().sent;
+        stats
     }
 
     fn connection(&self) -> Result<&Connection, TransportError> {
@@ -135,6 +144,7 @@ struct Outgoing {
     to: Option<SocketAddr>,
     last: Instant,
     buffer: Vec<u8>,
+    sent: Count,
 }
 
 impl Lane {
@@ -213,8 +223,13 @@ impl Connection {
         poll.registry().register(&mut socket, Token(0), Interest::READABLE).map_err(exhausted)?;
         let mut random = [0; 4];
         SystemRandom::new().fill(&mut random).map_err(|_| TransportError::Exhausted)?;
-        let outgoing =
-            Outgoing { stream: Stream::new(random), to: None, last: Instant::now(), buffer: Vec::new() };
+        let outgoing = Outgoing {
+            stream: Stream::new(random),
+            to: None,
+            last: Instant::now(),
+            buffer: Vec::new(),
+            sent: Count::default(),
+        };
         let lane = Arc::new(Lane {
             socket,
             inbox: Inbox::default(),
@@ -245,13 +260,14 @@ impl Connection {
             return Err(TransportError::Closed);
         }
         let mut outgoing = self.lane.outgoing();
-        let Outgoing { stream, to, last, buffer } = &mut *outgoing;
+        let Outgoing { stream, to, last, buffer, sent } = &mut *outgoing;
         *last = Instant::now();
         match *to {
             Some(to) => {
                 stream.packet(packet, buffer);
                 // What cannot leave now is lost, as on any network.
                 let _ = self.lane.socket.send_to(buffer, to);
+                sent.note(packet.len());
             }
             None => {
                 drop(outgoing);

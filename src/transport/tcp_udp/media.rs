@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use crate::{
     relay_protocol::wire::{self, Cookie, Datagram, Ticket},
-    transport::{MAX_MEDIA, TransportError},
+    transport::{MAX_MEDIA, TransportError, stats::Gauge},
 };
 
 /// A socket whose address the relay has bound to the ticket, and which waits for nothing any more.
@@ -86,6 +86,9 @@ pub(super) struct Keeper {
     pace: Pace,
     asked: Instant,
     confirmed: Instant,
+    requests: u64,
+    unanswered: u64,
+    gauge: Gauge,
     /// A challenge was answered since the last request.
     proved: bool,
 }
@@ -94,7 +97,16 @@ impl Keeper {
     /// Of an address that was bound at this time.
     pub(super) fn new(ticket: Ticket, pace: Pace, now: Instant) -> Self {
         let binding = Binding { ticket, cookie: Cookie::NONE };
-        Self { binding, pace, asked: now, confirmed: now, proved: false }
+        Self {
+            binding,
+            pace,
+            asked: now,
+            confirmed: now,
+            requests: 0,
+            unanswered: 0,
+            gauge: Gauge::default(),
+            proved: false,
+        }
     }
 
     /// When to call [`Keeper::poll`] next.
@@ -104,16 +116,23 @@ impl Keeper {
 
     /// The request that is due, if one is.
     pub(super) fn poll(&mut self, now: Instant) -> Option<Bytes> {
-        (now >= self.due()).then(|| {
-            (self.asked, self.proved) = (now, false);
-            self.binding.request()
-        })
+        if now < self.due() {
+            return None;
+        }
+        self.unanswered += u64::from(self.confirmed < self.asked);
+        self.gauge.count(self.requests, self.unanswered);
+        self.requests += 1;
+        (self.asked, self.proved) = (now, false);
+        Some(self.binding.request())
     }
 
     /// Takes a datagram that is about the binding; what has to be sent in answer.
     pub(super) fn handle(&mut self, datagram: &[u8], now: Instant) -> Option<Bytes> {
         match self.binding.handle(datagram)? {
             Answer::Bound => {
+                if self.confirmed < self.asked && !self.proved {
+                    self.gauge.note(now.saturating_duration_since(self.asked));
+                }
                 self.confirmed = now;
                 None
             }
@@ -124,6 +143,11 @@ impl Keeper {
             }
             Answer::Challenged => None,
         }
+    }
+
+    /// What the answers tell of the way.
+    pub(super) fn gauge(&self) -> Gauge {
+        self.gauge
     }
 
     /// Whether the relay has been silent for too long.
@@ -167,6 +191,22 @@ mod tests {
                 assert_eq!(keeper.handle(&wire::bound(TICKET), due), None);
             }
         }
+    }
+
+    #[test]
+    fn answers_tell_how_long_the_way_is_and_how_much_of_it_is_lost() {
+        let (mut keeper, start) = keeper();
+        for second in 1..=10 {
+            let asked = start + second * PACE.interval;
+            assert!(keeper.poll(asked).is_some());
+            if second % 5 != 0 {
+                assert_eq!(keeper.handle(&wire::bound(TICKET), asked + Duration::from_millis(30)), None);
+            }
+        }
+        assert!(keeper.poll(start + 11 * PACE.interval).is_some());
+        let path = keeper.gauge().stats().unwrap();
+        assert_eq!((path.round_trip, path.jitter), (Duration::from_millis(30), Duration::ZERO));
+        assert_eq!((path.asked, path.lost), (10, 2));
     }
 
     #[test]

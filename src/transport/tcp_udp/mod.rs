@@ -27,6 +27,7 @@ use super::{
     answer::{self, Answer},
     attempts, check_length,
     line::Line,
+    stats::ConnectionStats,
 };
 use crate::relay_protocol::{
     token::{Revocation, Token},
@@ -55,6 +56,11 @@ impl TcpUdpClient {
     /// The same with a token, which a relay that asks for tokens lets in (SPEC section 8.2.7).
     pub fn with_token(self, token: Token) -> Self {
         Self { token: Some(token), ..self }
+    }
+
+    /// Counts and times of the connection; of none, nothing.
+    pub fn stats(&self) -> ConnectionStats {
+        self.connection.as_ref().map(|connection| connection.line.stats()).unwrap_or_default()
     }
 
     fn connection(&self) -> Result<&Connection, TransportError> {
@@ -131,6 +137,7 @@ impl Connection {
         // What cannot leave now is lost, as on any network. Whether the relay is still there is for
         // the control lane to say.
         let _ = self.media.send(packet);
+        self.line.note_media_sent(packet.len());
         Ok(())
     }
 

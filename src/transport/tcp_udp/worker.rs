@@ -19,6 +19,7 @@ use crate::{
     transport::{
         MAX_MEDIA,
         line::{End, Line},
+        stats::Gauge,
     },
 };
 
@@ -115,6 +116,7 @@ impl Worker {
         }
         if let Some(request) = self.keeper.poll(now) {
             let _ = self.media.send(&request);
+            self.line.measured(Gauge::default(), self.keeper.gauge());
         }
         self.read_control()
     }
