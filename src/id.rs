@@ -3,8 +3,10 @@
 use std::{
     fmt,
     str::FromStr,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
+
+use crate::hex::{self, Hex};
 
 /// Which MLS epoch of a room: grows by one with every commit (RFC 9420 section 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,7 +57,7 @@ pub struct UnixTime(pub u64);
 
 #[cfg(feature = "room")]
 impl UnixTime {
-    pub(crate) fn after(self, elapsed: Duration) -> Self {
+    pub(crate) fn after(self, elapsed: std::time::Duration) -> Self {
         Self(self.0.saturating_add(elapsed.as_secs()))
     }
 }
@@ -102,8 +104,7 @@ impl IdentityKey {
 /// The first four bytes: a log must not say more about a person than it needs.
 impl fmt::Debug for IdentityKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(f, "IdentityKey({a:02x}{b:02x}{c:02x}{d:02x}..)")
+        hex::short(f, "IdentityKey", &self.0)
     }
 }
 
@@ -116,9 +117,7 @@ impl fmt::Display for MemberId {
             if i > 0 {
                 f.write_str(" ")?;
             }
-            for byte in pair {
-                write!(f, "{byte:02x}")?;
-            }
+            write!(f, "{}", Hex(pair))?;
         }
         Ok(())
     }
@@ -129,15 +128,8 @@ impl FromStr for MemberId {
     type Err = MemberIdError;
 
     fn from_str(text: &str) -> Result<Self, MemberIdError> {
-        let mut digits = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16));
-        let mut bytes = [0; 32];
-        for byte in &mut bytes {
-            let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else {
-                return Err(MemberIdError);
-            };
-            *byte = (high << 4 | low) as u8;
-        }
-        if digits.next().is_some() { Err(MemberIdError) } else { Ok(Self(bytes)) }
+        let digits = text.chars().filter(|c| !c.is_whitespace());
+        hex::decode(digits).map(Self).ok_or(MemberIdError)
     }
 }
 

@@ -45,8 +45,10 @@ mod defence;
 pub mod driver;
 #[cfg(feature = "room")]
 pub mod group;
+mod hex;
 pub mod id;
 pub mod keys;
+#[cfg(feature = "transport")]
 mod lane;
 #[cfg(feature = "room")]
 pub(crate) mod law;
@@ -55,7 +57,9 @@ pub mod media;
 mod mls;
 #[cfg(feature = "room")]
 mod random;
+#[cfg(feature = "net")]
 pub mod relay;
+#[cfg(feature = "net")]
 mod relay_protocol;
 pub mod report;
 #[cfg(feature = "room")]
@@ -65,6 +69,7 @@ pub mod store;
 #[cfg(all(feature = "room", feature = "testkit"))]
 #[doc(hidden)]
 pub mod testkit;
+#[cfg(feature = "transport")]
 pub mod transport;
 #[cfg(feature = "voice")]
 pub mod voice;

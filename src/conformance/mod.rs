@@ -7,17 +7,17 @@
 //! ```
 //!
 //! ```
-//! use sottovoce::transport::{conformance::{self, Options}, loopback::Hub};
+//! use sottovoce::{conformance::{self, KitOptions}, transport::loopback::Hub};
 //! let hub = Hub::new("loopback".parse()?);
-//! let report = conformance::lanes(move || hub.client(), &Options::new(["loopback".parse()?]));
+//! let report = conformance::lanes(move || hub.client(), &KitOptions::new(["loopback".parse()?]));
 //! assert!(report.passed(), "{report}");
 //! # Ok::<(), sottovoce::transport::InvalidRelayName>(())
 //! ```
 //!
 //! It runs on real time and on threads of its own, and drives futures with
-//! [`block_on`](crate::transport::block_on): an adapter that needs a runtime has to be made inside one that
-//! goes on by itself. Nothing here panics, and an adapter that hangs or panics fails the check that
-//! it did so in.
+//! [`block_on`](crate::transport::block_on): an adapter that needs a runtime has to be made inside
+//! one that goes on by itself. Nothing here panics, and an adapter that hangs or panics fails the
+//! check that it did so in.
 
 mod hostile;
 mod lanes;

@@ -414,5 +414,5 @@ fn check_relays(transport: &impl LocalTransport, allowed: &[RelayName]) -> Resul
 /// How long the room draws from the same entropy.
 const STIR_EVERY: Duration = Duration::from_secs(60);
 
-#[cfg(test)]
+#[cfg(all(test, feature = "net"))]
 mod tests;

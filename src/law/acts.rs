@@ -109,7 +109,8 @@ pub(crate) fn sign(
             if law.chain().len() >= MAX_HAND_OVERS {
                 return Err(ActError::Full);
             }
-            let mut draft = Draft::new(&signer, &Demoted::nobody(), &[tag, own], seen);
+            // Its term as a moderator ends, and its words with it: none of them is to fall.
+            let mut draft = Draft::new(&signer, &Demoted::heir(law, &to), &[tag, own], seen);
             draft.moderators.retain(|moderator| moderator.key != to);
             draft.raise(tag);
             draft.raise(own);

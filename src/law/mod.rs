@@ -37,6 +37,8 @@ mod drift;
 mod edges;
 pub(crate) mod function;
 #[cfg(test)]
+mod insiders;
+#[cfg(test)]
 mod keeping;
 mod offices;
 mod places;

@@ -10,6 +10,7 @@ use crate::{
         codec::{Malformed, Reader, Writer},
         identity::MAX_NAME,
     },
+    hex,
     id::{IdentityKey, MemberId},
     keys::derive::{Mac, sha256},
 };
@@ -198,13 +199,13 @@ const GROUP: u8 = 1;
 
 impl fmt::Debug for GroupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::statement::short(f, "GroupId", &self.0)
+        hex::short(f, "GroupId", &self.0)
     }
 }
 
 impl fmt::Debug for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::statement::short(f, "Tag", &self.0)
+        hex::short(f, "Tag", &self.0)
     }
 }
 

@@ -13,7 +13,7 @@ use openmls_traits::{
 };
 
 use super::{Failure, ciphersuite};
-use crate::{Seed, group::KeyExchange, keys::secret::Secret};
+use crate::{Seed, group::KeyExchange, hex, keys::secret::Secret};
 
 /// A public key that something is sealed to: of a door, or for one answer.
 #[derive(Clone, PartialEq, Eq)]
@@ -66,11 +66,7 @@ impl SealingKey {
 /// The first four bytes of the key.
 impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SealingKey(")?;
-        for byte in self.bytes.iter().take(4) {
-            write!(f, "{byte:02x}")?;
-        }
-        f.write_str("..)")
+        hex::short(f, "SealingKey", &self.bytes)
     }
 }
 

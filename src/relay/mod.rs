@@ -54,8 +54,8 @@ use rooms::Rooms;
 /// A relay that runs on threads of its own until it is stopped or dropped.
 ///
 /// ```
-/// use sottovoce::relay::{Options, Relay};
-/// let relay = Relay::start(([127, 0, 0, 1], 0).into(), Options::default())?;
+/// use sottovoce::relay::{Relay, RelayOptions};
+/// let relay = Relay::start(([127, 0, 0, 1], 0).into(), RelayOptions::default())?;
 /// println!("members connect to {}", relay.name());
 /// let counts = relay.stop()?;
 /// assert_eq!(counts.connections, 0);

@@ -14,6 +14,7 @@ use ring::signature::{Ed25519KeyPair, KeyPair};
 use zeroize::Zeroize;
 
 use crate::{
+    hex::{self, Hex},
     keys::{ed25519, secret::Secret},
     lane::RoomHandle,
 };
@@ -103,21 +104,13 @@ impl FromStr for IssuerKey {
     type Err = InvalidIssuerKey;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let mut key = [0; 32];
-        if text.len() != 64 || !text.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-            return Err(InvalidIssuerKey);
-        }
-        for (byte, at) in key.iter_mut().zip((0..64).step_by(2)) {
-            let digits = text.get(at..at + 2).ok_or(InvalidIssuerKey)?;
-            *byte = u8::from_str_radix(digits, 16).map_err(|_| InvalidIssuerKey)?;
-        }
-        Ok(Self(key))
+        hex::decode(text.chars()).map(Self).ok_or(InvalidIssuerKey)
     }
 }
 
 impl fmt::Display for IssuerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        Hex(&self.0).fmt(f)
     }
 }
 

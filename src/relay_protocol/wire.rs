@@ -302,7 +302,7 @@ mod tests {
     const COOKIE: Cookie = Cookie([0x33; 16]);
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        crate::hex::Hex(bytes).to_string()
     }
 
     #[test]

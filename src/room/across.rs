@@ -80,14 +80,17 @@ impl Seat {
             Wish::Leave(leave) => {
                 let leave = leave.verify(&group_id).map_err(|_| ControlError::Malformed)?;
                 if leave.content().key == key {
-                    self.hear_leave(out, memory, leave, now);
+                    self.hear_leave(memory, leave, now);
                     self.tend_keeping(out, memory, now);
                 }
             }
             Wish::Return { key_package, broken } => {
                 if let Some(broken) = broken {
                     out.tell(Event::Accused { member: broken.by.id(), by: key.id() });
-                    if self.renewed.contains(&(broken.epoch.0, broken.by.id())) {
+                    let renewal = (broken.epoch.0, broken.by.id());
+                    // Of one renewal, once: who says it again and again would keep a member from
+                    // renewing for ever.
+                    if self.renewed.contains(&renewal) && self.accused_of.note(renewal) {
                         self.accused.note(broken.by.id(), now);
                     }
                 }

@@ -122,8 +122,7 @@ fn check_tree(
         if staged.adds.iter().take(place).any(|other| other.id == added.id) {
             return Err(Violation::Duplicate);
         }
-        let fresh =
-            view.freshness.was_new(added.id, added.made_ms, now_ms) && is_timely(added.made_ms, now_ms);
+        let fresh = view.freshness.was_new(added.id, added.made_ms) && is_timely(added.made_ms, now_ms);
         if !fresh && holds(Defence::CommitFresh) {
             return Err(Violation::Stale);
         }

@@ -100,9 +100,12 @@ impl Seat {
             in_vain_until: None,
             left_out: 0,
             learns_until: None,
+            answered_at: now,
+            unsaid: Vec::new(),
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
             renewed: Default::default(),
             accused: super::bounded::Rate::new(1, ACCUSED_FOR),
+            accused_of: Default::default(),
             words: super::bounded::Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
         };
         let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();
@@ -209,6 +212,7 @@ impl Seat {
         if let Err(failure) = self.settle(out, memory, added, now) {
             self.fault = Some(failure);
         }
+        self.note_left(out, memory, added, now);
     }
 
     /// Takes up our part in the epoch that has begun.
@@ -294,6 +298,7 @@ impl Seat {
         let above = view.own().is_some_and(|own| outranks_keeper(own, &view));
         let ahead = Ahead::of(&view);
         self.turns.note_above(above, now);
+        self.turns.note_table(self.epoch_law.law().table_id(), known.table_id(), now);
         self.turns.note_order(ahead);
         self.restrict(memory);
     }

@@ -80,7 +80,7 @@ impl Seat {
             Saying::Leave(leave) => {
                 let genuine = leave.verify(&memory.store.known().group_id().0);
                 let leave = genuine.map_err(|_| ControlError::Malformed)?;
-                self.hear_leave(out, memory, leave, now);
+                self.hear_leave(memory, leave, now);
                 self.tend_keeping(out, memory, now);
             }
             Saying::Missing(leaves) => {
@@ -299,21 +299,14 @@ impl Seat {
         }
     }
 
-    pub(super) fn hear_leave(
-        &mut self,
-        out: &Outbox,
-        memory: &mut Memory,
-        leave: Genuine<Leave>,
-        now: Instant,
-    ) {
-        let now_ms = out.clock.unix_ms(now);
+    pub(super) fn hear_leave(&mut self, memory: &mut Memory, leave: Genuine<Leave>, now: Instant) {
         let Leave { key, time_ms } = *leave.content();
         // Leaves of nobody would crowd out those of members; one that came before counts from then.
         let known = memory.store.law().admits(&key) || self.group.occupant(key.id()).is_some();
         if !known || memory.has_leave(key.id(), time_ms) {
             return;
         }
-        memory.note_leave(leave, now_ms);
+        memory.note_leave(leave);
         if self.keeper_id == Some(key.id())
             && self
                 .group

@@ -127,9 +127,10 @@ impl Seat {
             self.schedule.handle_elapsed(Duration::from_millis(beat.content().step_ms), now);
         }
         self.hear_law(out, memory, &beat.content().key, beat.content().known_law, made, now);
-        let most = answers(&self.view(memory, now), beat.content().time_ms);
+        let most = answers(&self.view(memory, now), beat.content().time_ms, self.answered_at);
         if self.words.count(&(), now) < most {
             self.words.note((), now);
+            self.answered_at = now;
             let at_ms = out.stamp_ms(now);
             let known_law = memory.store.known().hash();
             self.say(out, &Saying::Word { heard_ms: beat.content().time_ms, at_ms, known_law });

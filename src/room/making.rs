@@ -186,6 +186,27 @@ impl Seat {
         }
     }
 
+    /// Somebody was added that has left, by a Leave that we keep and the committer does not seem to
+    /// have heard (P4).
+    pub(super) fn note_left(&mut self, out: &mut Outbox, memory: &Memory, added: &[MemberId], now: Instant) {
+        for member in added.iter().filter_map(|member| self.group.occupant(*member)) {
+            if memory.freshness.has_left(member.id, member.made_ms) {
+                // Everybody who keeps it would say it: the first does, and the leaf is gone.
+                let spread = u32::from_be_bytes(out.random()) % LEAVE_SPREAD_MS;
+                self.unsaid.push((now + Duration::from_millis(spread.into()), member.id));
+            }
+        }
+    }
+
+    /// Says the Leaves of who was added and is still there.
+    pub(super) fn tend_leaves(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
+        let due: Vec<_> =
+            self.unsaid.extract_if(.., |(at, _)| *at <= now).map(|(_, member)| member).collect();
+        let leaves = due.iter().filter_map(|member| self.group.occupant(*member)).map(|member| member.leaf);
+        let leaves: Vec<Leaf> = leaves.collect();
+        self.forward_leaves(out, memory, &leaves);
+    }
+
     /// Takes the keeping over, if it is our turn.
     pub(super) fn tend_takeover(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
         let due = self.turns.takeover_at(&self.view(memory, now));
@@ -336,6 +357,8 @@ impl From<CommitError> for CommandError {
 /// What a message has around the commit or Welcome in it.
 const OVERHEAD: usize = 16;
 const MAX_COMMITS_AT_ONCE: usize = 4;
+/// Who keeps the Leave of somebody who was added says it within this time.
+const LEAVE_SPREAD_MS: u32 = 10_000;
 /// How old the keys of our leaf get.
 const RENEW_EVERY: Duration = Duration::from_secs(600);
 /// How long after a renewal that did not count we try again.

@@ -90,11 +90,11 @@ impl Memory {
         &self.people
     }
 
-    /// Notes a genuine Leave that came at `now_ms` by our clock.
-    pub(super) fn note_leave(&mut self, leave: Genuine<Leave>, now_ms: u64) {
+    /// Notes a genuine Leave.
+    pub(super) fn note_leave(&mut self, leave: Genuine<Leave>) {
         let Leave { key, time_ms } = *leave.content();
         let (member, leave) = (key.id(), leave.into_signed());
-        self.freshness.note_leave(member, time_ms, now_ms);
+        self.freshness.note_leave(member, time_ms);
         let rank = self.store.law().rank_of(&key);
         self.leaves.note(member, leave, rank);
     }

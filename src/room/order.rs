@@ -15,7 +15,7 @@ use crate::{
     defence::{Defence, holds},
     id::{Epoch, IdentityKey, MemberId},
     keys::derive::sha256,
-    law::{Law, Rank, RoleWord},
+    law::{Law, Rank, RoleWord, StatementId},
     mls::Occupant,
 };
 
@@ -84,6 +84,8 @@ pub(super) struct Turns {
     /// Since when the keeper's own words have shown that it knows who is out and leaves the leaf
     /// in.
     idle_since: Option<Instant>,
+    /// The table in the epoch's law since the law that we know has had another one, and since when.
+    table: Option<(Option<StatementId>, Instant)>,
     /// Since when our rank has been above the keeper's by the law that we know.
     above_since: Option<Instant>,
     /// When the keeper said that it leaves, or asked to come in again.
@@ -102,6 +104,7 @@ impl Turns {
             since: now,
             word: now,
             idle_since: None,
+            table: None,
             above_since: None,
             gone_since: None,
             in_vain: None,
@@ -159,6 +162,21 @@ impl Turns {
         }
     }
 
+    /// Notes the table of the epoch's law and that of the law that we know: a keeper that leaves a
+    /// newer one out keeps the rank of who has lost it alive.
+    pub(super) fn note_table(
+        &mut self,
+        epoch: Option<StatementId>,
+        known: Option<StatementId>,
+        now: Instant,
+    ) {
+        self.table = match self.table {
+            _ if epoch == known => None,
+            Some((before, since)) if before == epoch => Some((before, since)),
+            _ => Some((epoch, now)),
+        };
+    }
+
     /// Since when the keeper counts as silent; `None` while it does not (K2).
     ///
     /// Whatever the cause, it is the moment at which this member learned of it: turns are counted
@@ -172,6 +190,7 @@ impl Turns {
         if holds(Defence::IdleKeeper) {
             since.extend(self.idle_since.map(|at| at + IDLE_AFTER));
             since.extend(view.out_since().map(|out| out.max(self.since) + OUT_AFTER));
+            since.extend(self.table.map(|(_, lacks)| lacks.max(self.since) + TABLE_AFTER));
         }
         since.extend(self.gone_since);
         since.extend(self.in_vain.filter(|(_, until)| view.now < *until).map(|(since, _)| since));
@@ -189,7 +208,8 @@ impl Turns {
     pub(super) fn silent_at(&self, view: &View<'_>) -> Instant {
         let idle = self.idle_since.map(|at| at + IDLE_AFTER);
         let out = view.out_since().map(|out| out.max(self.since) + OUT_AFTER);
-        [idle, out].into_iter().flatten().fold(self.word + SILENT_AFTER, Instant::min)
+        let table = self.table.map(|(_, lacks)| lacks.max(self.since) + TABLE_AFTER);
+        [idle, out, table].into_iter().flatten().fold(self.word + SILENT_AFTER, Instant::min)
     }
 
     /// When we take the keeping over, if we may (K3, K4).
@@ -253,6 +273,9 @@ pub(super) const SILENT_AFTER: Duration = Duration::from_secs(8);
 const IDLE_AFTER: Duration = Duration::from_secs(2);
 /// A keeper that was shown who is out has so long.
 const OUT_AFTER: Duration = Duration::from_secs(8);
+/// A keeper that was shown a table has so long to commit it: an honest one that did not hear it is
+/// shown it again meanwhile (G2).
+const TABLE_AFTER: Duration = Duration::from_secs(20);
 const STAGGER: Duration = Duration::from_millis(1_500);
 const FIRST: u32 = 12;
 const LATE_STAGGER: Duration = Duration::from_millis(100);

@@ -106,12 +106,18 @@ pub(super) struct Seat {
     /// Until when a member that was restored from what it had stored signs nothing: it may lack
     /// acts of its own.
     pub(super) learns_until: Option<Instant>,
+    /// When we answered a heartbeat last.
+    pub(super) answered_at: Instant,
+    /// Members that were added though they had left by a Leave that we keep, and when we say it.
+    pub(super) unsaid: Vec<(Instant, MemberId)>,
     /// Renewals that were merged, by member.
     pub(super) renewals: Rate<MemberId>,
     /// Renewals that we merged as the keeper: the epoch that each ended, and whose it was.
     pub(super) renewed: Recent<(u64, MemberId), 64>,
     /// Members of whose renewals somebody said that it could not process them.
     pub(super) accused: Rate<MemberId>,
+    /// Those of them that somebody said it could not process.
+    pub(super) accused_of: Recent<(u64, MemberId), 64>,
     /// Heartbeats that we answered.
     pub(super) words: Rate<()>,
 }
@@ -361,6 +367,7 @@ impl Seat {
         self.tend_keeping(out, memory, now);
         self.tend_showing(out, memory, now);
         self.tend_missing(out, memory, now);
+        self.tend_leaves(out, memory, now);
         self.tend_knocks(out, memory, now);
         self.tend_door(out, memory, now);
         self.tend_people(out, memory, now);
@@ -387,6 +394,7 @@ impl Seat {
             self.takes_part(now).then_some(self.renew_at),
             self.pending.iter().map(|pending| (pending.since + LACKS_FOR).max(now + A_MOMENT)).min(),
             self.asked.iter().map(|(_, _, at)| *at + IGNORED_AFTER).filter(|at| *at > now).min(),
+            self.unsaid.iter().map(|(at, _)| *at).min(),
             Some(self.people_at(now)),
         ];
         times.into_iter().flatten().min()

@@ -7,7 +7,6 @@
 
 use std::{
     collections::BTreeMap,
-    future::poll_fn,
     pin::Pin,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -50,6 +49,7 @@ impl Drop for Alarm {
     }
 }
 
+#[cfg(feature = "net")]
 /// Polls `work` until it is ready, or until that time and once more after it; `None` if it is not
 /// ready then.
 pub(super) async fn within<T>(
@@ -57,7 +57,7 @@ pub(super) async fn within<T>(
     mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
 ) -> Option<T> {
     let mut alarm = Alarm::at(until);
-    poll_fn(|context| {
+    std::future::poll_fn(|context| {
         // Looked at first, so that what is there by then is taken.
         let late = until <= Instant::now();
         match work(context) {
@@ -202,6 +202,7 @@ mod tests {
         });
     }
 
+    #[cfg(feature = "net")]
     #[test]
     fn what_is_ready_in_time_is_had_and_what_is_not_is_not_waited_for() {
         let until = Instant::now() + Duration::from_millis(20);

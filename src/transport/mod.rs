@@ -35,20 +35,27 @@ pub mod moq;
 pub mod quic;
 #[cfg(feature = "rtpengine")]
 pub mod rtpengine;
+#[cfg(feature = "net")]
 pub mod tcp_udp;
 
 #[cfg(any(feature = "quic", feature = "janus"))]
 mod address;
 mod alarm;
+#[cfg(feature = "net")]
 mod answer;
+#[cfg(feature = "net")]
 mod attempts;
 #[cfg(any(feature = "quic", feature = "janus"))]
 mod certificate;
 mod faults;
+#[cfg(feature = "net")]
 mod inbox;
+#[cfg(feature = "net")]
 mod line;
+#[cfg(feature = "net")]
 mod revoke;
 mod split;
+#[cfg(feature = "net")]
 mod stats;
 
 use std::{
@@ -67,6 +74,7 @@ use bytes::Bytes;
 pub(crate) use faults::Dice;
 pub use faults::{InvalidPercent, Percent};
 pub use split::Split;
+#[cfg(feature = "net")]
 pub use stats::{ConnectionStats, Count, LaneStats, PathStats};
 
 pub use crate::lane::{InvalidRelayName, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle};

@@ -127,11 +127,8 @@ class Commits:
         if not all(p.law.admitted(self.tag(c.key)) for c in p.roster.values()):
             raise Bad("NotAdmitted")
 
-    def newer_than_leaves(self, c, lately=3):
-        """C4: whether a leaf is newer than each leaf and each older Leave of its identity."""
-        left = self.left.get(c.key)
-        if left and (lately == 0 or time.time() - left[2] >= lately) and c.made <= left[0]:
-            return False
+    def newer_than_leaves(self, c):
+        """C4: whether a leaf is newer than each leaf of its identity."""
         return c.made > self.made.get(c.key, -1)
 
     def check_adds(self, p):

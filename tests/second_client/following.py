@@ -98,6 +98,7 @@ class Following:
         self.note_epoch(group, now)
         for c in roster.values():
             self.made[c.key] = max(self.made.get(c.key, 0), c.made)
+            self.seen.add(self.tag(c.key))
             if not any(o.key == c.key and o.made == c.made for o in before.values()):
                 self.came[c.key] = now
             if not any(o.key == c.key for o in before.values()):
@@ -247,7 +248,8 @@ class Following:
         if not good or not verify(leaf_key, s.sig, signed):
             raise Bad("SpeakerKey")
         pub, holds, latest = self.announced.get(leaf, (s.pub, s.holds, 0))
-        if (pub, holds) != (s.pub, s.holds) or s.pub in self.published:
+        owner = self.everyones.get(s.pub, (key, 0))[0]
+        if (pub, holds) != (s.pub, s.holds) or owner != key or s.pub in self.published:
             raise Bad("SpeakerKey")
         if 0 < s.holds < HOLDS:
             raise Bad("SpeakerKey")

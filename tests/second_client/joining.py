@@ -81,6 +81,7 @@ class Joining:
     # ------------------------------------------------------------------------------------ asking
     def petition(self, made):
         """Makes a KeyPackage whose credential says `made`, and gives up the one before."""
+        made = min(made, 2**64 - 1)
         leaf_key = SigKey()
         cred = Cred.make(self.ident, self.gid, leaf_key.pub, self.name, made)
         self.pet = Petition(made, OwnKP(leaf_key, cred, life(made)))
@@ -254,6 +255,8 @@ class Joining:
         petition, self.pet = self.pet, None
         self.phase = "Present"
         self.returning = self.lacking = self.new_host = self.unproved = None
+        self.vain.pop(roster[group.signer].key, None)
+        self.asking = None
         later, self.later = self.later, []
         self.enter(group, law, roster, set(), petition.at)
         if joining:

@@ -43,7 +43,7 @@ class Keeping:
         if self.badge and self.klaw.rank(self.me):
             doors[self.me] = self.own_door()
         shown = sorted(doors, key=lambda k: (k != self.me, k != self.klaw.host))[:3]
-        clock = int((now - self.mep.t0) * 1000)
+        clock = max(0, int((now - self.mep.t0) * 1000))
         fields = u64(self.group.ctx.epoch) + self.group.branch + u64(clock) + u64(self.stamp())
         fields += self.elaw.hash + self.klaw.hash + v16(self.keepdoor.pub)
         shown = [doors[k] for k in shown]
@@ -70,8 +70,9 @@ class Keeping:
         """K5 to K9."""
         quiet = self.returning is not None and not self.plays_on(now)
         self.beatlog = [t for t in self.beatlog if now - t < 30]
-        due = now - self.lastbeat >= 5 or (self.wantbeat and now - self.lastbeat >= 0.2)
-        if due and len(self.beatlog) < 12 and not quiet:
+        # K5: the 12 in 30 s bound those out of turn alone; the one in 5 s always goes.
+        asked = self.wantbeat and now - self.lastbeat >= 0.2 and len(self.beatlog) < 12
+        if (now - self.lastbeat >= 5 or asked) and not quiet:
             self.beat(now)
         removes, urgent = self.leaves_to_remove(now)
         adds = []
@@ -280,6 +281,7 @@ class Keeping:
         self.answered[m.ref] = True
         while len(self.answered) > 4096:
             del self.answered[next(iter(self.answered))]
+        self.seen.add(self.tag(c.key))
         reason = self.refusal(k, c)
         self.log("knock of", c.name.decode(), "refused %d" % reason if reason is not None else "")
         if reason is not None:

@@ -143,10 +143,29 @@ class Knowing:
         c = self.me + term + about + u8(word) + u32(n)
         return Standing(c + self.sign(b"sottovoce 2 standing", c), self.gid)
 
+    def table_law(self, demote):
+        """L32: the law without the words that a table leaves out.
+
+        Those are the words of whoever it demotes, but for `out` about an invite that the host made;
+        and the words of others about tags that the host has neither listed, spoken about nor seen.
+        """
+        k = self.klaw
+        ours = set(k.entries) | {x.about for x in k.said if x.issuer == k.host}
+        ours.add(self.tag(self.me))
+
+        def stays(x):
+            if not isinstance(x, Standing):
+                return True
+            if x.issuer in demote:
+                return x.word == 0 and x.about in ours and x.about not in self.seen
+            return x.issuer == k.host or x.about in ours or x.about in self.seen
+
+        return Law(self.terms, [x for x in self.known if stays(x)], self.pins)
+
     def table(self, promote=(), demote=(), hand=None, close=False):
         """L32, L36: a table that takes in all that the host knows."""
-        k = self.klaw
-        mods = dict(k.mods)
+        k = self.table_law(demote)
+        mods = dict(self.klaw.mods)
         entries = {}
         for tag in set(k.entries) | set(k.by_tag):
             base = k.base(tag)

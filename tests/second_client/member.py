@@ -56,6 +56,7 @@ class Member(Joining, Knowing, Following, Branches, Commits, Returning, Keeping,
         self.known, self.shown = Set(), Set()
         self.pins, self.said, self.hashes = [], set(), []
         self.numbers = {}
+        self.seen = set()
         # Of people, by identity key: leads, newest words, known hashes, times of leaves, Leaves.
         self.lead, self.word, self.knew = {}, {}, {}
         self.made, self.left, self.came = {}, {}, {}

@@ -165,6 +165,8 @@ def real_host(s):
     s.see("both show the same code", 5, lambda: same_code(host, a))
     s.see("we open 100 packets of the host with their proofs", 10, lambda: heard(a, "Host") > 100)
     s.see("the host plays 100 packets of ours", 10, lambda: host.played("Second") > 100)
+    s.pump(17, lambda: time.time() - a.entered > 16.5)
+    s.see("after 16 s our Words still let the host send", 1, lambda: not host.said("not sending"))
     host.type("mute Second")
     s.see("muted by the host, we stop", 6, lambda: a.sending and a.elaw.muted(a.tag(a.me)))
     host.type("unmute Second")

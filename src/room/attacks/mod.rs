@@ -4,19 +4,24 @@
 //! Rooms stand in one process on virtual time. A rebel's room hears everything and says nothing of
 //! its own accord; the test speaks in its name, with its keys.
 
+mod accusations;
 mod beats;
 mod bounds;
 mod doors;
 mod floods;
+mod former;
 mod keepers;
 mod keys;
+mod leaves;
 mod newcomers;
 mod petitions;
 mod places;
 mod replays;
+mod shared_keys;
 mod speakers;
 mod statements;
 mod takeovers;
+mod turns;
 
 use std::time::{Duration, Instant, SystemTime};
 

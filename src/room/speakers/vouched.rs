@@ -110,7 +110,8 @@ impl Vouched {
             let too_short = key.holds != 0 && !SpeakerKey { announced: unix, ..key }.is_timely(unix);
             return Err(if too_short { Violation::SpeakerKey } else { Violation::Clock });
         }
-        if self.known.get(&key.public).is_some_and(|known| known.published) {
+        // Under a key that another announced, the other decides when it is published.
+        if self.known.get(&key.public).is_some_and(|known| known.published || known.by != id) {
             return Err(Violation::SpeakerKey);
         }
         if let Some(entry) = present {

@@ -51,7 +51,7 @@ use worker::{Purpose, Worker};
 /// cuts the connection.
 ///
 /// ```
-/// use sottovoce::transport::quic::{QuicClient, Pin};
+/// use sottovoce::transport::quic::{Pin, QuicClient};
 /// // An operator's side: the name to put into invites.
 /// let certificate = b"the certificate in DER";
 /// let name = Pin::of(certificate).name("relay.example:4434")?;

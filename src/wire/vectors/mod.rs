@@ -1,6 +1,7 @@
 //! `tests/vectors/control.txt`, derived a second time by `tests/vectors/control.py` from
 //! `spec/control.md`.
 
+#[cfg(feature = "net")]
 mod names;
 mod outside;
 mod sealed;
