@@ -10,26 +10,31 @@ use crate::hex::{self, Hex};
 
 /// Which MLS epoch of a room: grows by one with every commit (RFC 9420 section 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Epoch(pub u64);
 
 /// A member's place in the ratchet tree: its leaf index (RFC 9420 section 4).
 ///
 /// A leaf that was removed may be given to somebody else in a later epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Leaf(pub u32);
 
 /// Which ten seconds of an epoch: every step has media keys of its own (SPEC section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Step(pub u32);
 
 /// The key id (KID) of an SFrame header (RFC 9605 section 4.3).
 ///
 /// In this library it is a pseudonym of (epoch, step, leaf): it names nobody (SPEC section 4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct KeyId(pub u64);
 
 /// The counter (CTR) of an SFrame header (RFC 9605 section 4.3): counts the packets under one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Counter(pub u64);
 
 /// When audio was captured, by the sender's clock: milliseconds since 1970-01-01 UTC, 48 bits on
@@ -37,6 +42,7 @@ pub struct Counter(pub u64);
 ///
 /// The default is [`UNKNOWN`](Self::UNKNOWN).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CaptureTime(pub u64);
 
 impl CaptureTime {
@@ -53,6 +59,7 @@ impl From<SystemTime> for CaptureTime {
 
 /// Seconds since 1970-01-01 UTC, by the clock of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct UnixTime(pub u64);
 
 #[cfg(feature = "room")]

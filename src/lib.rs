@@ -64,6 +64,8 @@ mod relay_protocol;
 pub mod report;
 #[cfg(feature = "room")]
 pub mod room;
+#[cfg(feature = "serde")]
+mod serial;
 #[cfg(feature = "room")]
 pub mod store;
 #[cfg(all(feature = "room", feature = "testkit"))]

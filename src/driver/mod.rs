@@ -10,6 +10,9 @@
 //! application whose audio has a thread of its own writes this loop itself, with [`Room`] on one
 //! side and [`Sealer`] and [`Opener`] on the other: that is what `examples/sans_io.rs` does.
 
+mod traffic;
+mod why;
+
 use std::{
     borrow::Borrow,
     collections::VecDeque,
@@ -20,6 +23,7 @@ use std::{
 
 use bytes::Bytes;
 
+use self::traffic::Lately;
 use crate::{
     Seed,
     group::Identity,
@@ -86,6 +90,7 @@ pub struct Session<T> {
     /// When fresh entropy was last mixed into the room, and in which epoch.
     stirred: Option<(Instant, Option<Epoch>)>,
     clocks: Clocks,
+    lately: Lately,
 }
 
 /// One moment by both clocks of the device, and the time that the application said it was.
@@ -228,7 +233,10 @@ impl<T: Transport> Session<T> {
         let mut buffer = [0; HEADROOM + PacketSize::MAX as usize + TAILROOM];
         let place = buffer.get_mut(HEADROOM..).and_then(|rest| rest.get_mut(..opus.len()));
         place.ok_or(SpeakError::Seal(SealError::TooLarge))?.copy_from_slice(opus);
-        let packet = self.sealer.seal(&mut buffer, opus.len(), stamp).map_err(SpeakError::Seal)?;
+        let now = self.transport.now();
+        let sealed = self.sealer.seal(&mut buffer, opus.len(), stamp);
+        self.lately.note_sealed(sealed.as_ref().map(drop).map_err(|error| *error), now);
+        let packet = sealed.map_err(SpeakError::Seal)?;
         self.transport.send_media(packet).map_err(SpeakError::Transport)
     }
 
@@ -341,6 +349,7 @@ impl<T: Transport> Session<T> {
             last_dropped: None,
             stirred: None,
             clocks,
+            lately: Lately::default(),
         }
     }
 
@@ -436,9 +445,11 @@ impl<T: Transport> Session<T> {
 
     fn handle_media(&mut self, packet: &[u8]) {
         let mut frame = packet.to_vec();
-        match self.opener.open(&mut frame) {
+        let now = self.transport.now();
+        let opened = self.opener.open(&mut frame);
+        self.lately.note_arrived(opened.as_ref().map(drop).map_err(|error| *error), now);
+        match opened {
             Ok(opened) => {
-                let now = self.transport.now();
                 hear(&mut self.recorder, &mut self.heard, &mut self.not_kept, opened, now);
             }
             Err(refusal) if refusal.is_early() => self.early.hold(packet),

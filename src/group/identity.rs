@@ -6,7 +6,7 @@
 //! credential of one leaf in one room
 //! ```
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use super::{codec::Malformed, signing::SigningKey};
 use crate::{
@@ -123,6 +123,15 @@ impl Name {
     }
 }
 
+/// Takes a name as [`Name::new`] does.
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        Self::new(name)
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -178,6 +187,7 @@ impl std::error::Error for NameError {}
 
 /// Why a leaf's credential is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum CredentialError {
     /// It is not in the form of SPEC section 6.2.

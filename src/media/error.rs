@@ -6,6 +6,7 @@ use super::stamp::Unfit;
 
 /// Why a packet was not opened. It tells the network nothing: drop the packet and go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum OpenError {

@@ -4,6 +4,7 @@ use std::fmt;
 
 /// What a packet proves about its sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Authenticity {
     /// Every packet carries its speaker's signature inside the seal: no other member can speak in
     /// that voice.
@@ -64,6 +65,7 @@ impl std::error::Error for PacketSizeError {}
 
 /// Why a sealer seals nothing just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum SilenceReason {
     /// No key has been installed yet.

@@ -235,6 +235,7 @@ impl fmt::Debug for Sealer {
 
 /// Why a packet was not sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum SealError {
     /// There is no key to seal with just now. Drop the audio and tell the user.

@@ -43,6 +43,7 @@ impl OpenStats {
 /// A refused packet is counted under the sender that its header *claims*: a relay can make these
 /// grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SpeakerStats {
     /// Packets opened.
     pub opened: u32,

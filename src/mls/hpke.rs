@@ -34,6 +34,7 @@ pub(crate) enum Purpose {
     Knock,
     Show,
     Answer,
+    App,
 }
 
 /// A sealed message with the encapsulation of its key.
@@ -83,6 +84,11 @@ impl SealingSecret {
         Ok(Self { private, public })
     }
 
+    /// Takes a pair that MLS made: the keys of a leaf.
+    pub(super) fn of_pair(key_exchange: KeyExchange, private: Secret, public: &[u8]) -> Option<Self> {
+        Some(Self { private, public: SealingKey::from_bytes(key_exchange, public)? })
+    }
+
     pub(crate) fn public(&self) -> &SealingKey {
         &self.public
     }
@@ -107,6 +113,7 @@ impl Purpose {
             Self::Knock => b"sottovoce 2 knock",
             Self::Show => b"sottovoce 2 show",
             Self::Answer => b"sottovoce 2 answer",
+            Self::App => b"sottovoce 2 app message",
         }
     }
 }

@@ -19,6 +19,7 @@ mod hpke;
 mod inspect;
 mod join;
 mod leaf;
+mod leaf_pair;
 pub(crate) mod moderation;
 mod process;
 mod provider;

@@ -29,6 +29,7 @@ use crate::{
 
 /// An invite of this room, as the law has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct InviteState {
     /// Names the invite.

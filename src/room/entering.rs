@@ -61,6 +61,7 @@ impl Seat {
     ) -> Result<Self, Failure> {
         let Arrival { mut group, epoch_law, held, proof, rank_heard } = arrival;
         let schedule = begin_epoch(out, memory, &mut group, &epoch_law, &[], now)?;
+        let first_epoch = group.epoch();
         let mut seat = Self {
             missing: Missing::begin(group.own_leaf(), now),
             group,
@@ -98,6 +99,7 @@ impl Seat {
             told_unattended: false,
             door_said_at: None,
             entered_at: now,
+            first_epoch,
             stepped: super::bounded::Rate::new(1, STEPPED_APART),
             in_vain_until: None,
             left_out: 0,
@@ -244,6 +246,8 @@ impl Seat {
         self.entered_at = now;
         out.skew.retain(self.group.roster());
         self.read_members();
+        let own = self.members.iter().find(|member| member.is_self);
+        out.set_heard(own.is_some_and(|own| own.role.may_speak() && !own.muted));
         self.presence.enter(self.group.roster(), added, now);
         let keeper = self.keeper_of_context();
         let changed = std::mem::replace(&mut self.keeper_id, keeper) != keeper;
@@ -287,6 +291,7 @@ impl Seat {
         self.asked.retain(|(_, id, _)| law.get(id).is_none());
         self.take_up_door(out, memory)?;
         (self.due.keeping, self.due.silence) = (true, true);
+        self.enter_messages(out, memory, added, now);
         Ok(())
     }
 
@@ -371,6 +376,7 @@ fn begin_epoch(
 ) -> Result<Schedule, Failure> {
     out.end_epoch(now);
     let secret = group.take_epoch_secret()?;
+    out.messages.begin_epoch(group.epoch(), group.branch(), &secret, now);
     let seed = out.rng.seed();
     let terms = memory.store.known().terms();
     let roles: Vec<(Leaf, MemberId, Role, bool)> = group

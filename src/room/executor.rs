@@ -58,6 +58,7 @@ impl Seat {
             self.tend_missing(out, memory, now);
             self.tend_leaves(out, memory, now);
             self.tend_people(out, memory, now);
+            self.tend_hands(out, memory, now);
             self.tend_speakers(out, memory, now);
         }
         if all || self.due.clocks {

@@ -117,6 +117,8 @@ impl Seat {
                     self.doors_heard.insert(id, door);
                 }
             }
+            Saying::App(app) => self.hear_app(out, memory, from, app, now)?,
+            Saying::Again(again) => self.hear_again(out, memory, from, &again, now)?,
         }
         Ok(Outcome::Stays)
     }

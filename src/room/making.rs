@@ -42,7 +42,7 @@ impl Seat {
         if self.keeper.is_none() {
             return;
         }
-        for _ in 0..MAX_COMMITS_AT_ONCE {
+        for _ in 0..if out.idles() { 0 } else { MAX_COMMITS_AT_ONCE } {
             let differs = memory.store.known().hash() != self.epoch_law.hash();
             let now_ms = self.room_ms(out, now);
             let Some(mut keeper) = self.keeper.take() else { return };
@@ -211,7 +211,7 @@ impl Seat {
     /// Takes the keeping over, if it is our turn.
     pub(super) fn tend_takeover(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
         let due = self.turns.takeover_at(&self.view(memory, now));
-        if self.keeps() || !self.takes_part(now) || due.is_none_or(|due| due > now) {
+        if self.keeps() || !self.takes_part(now) || out.idles() || due.is_none_or(|due| due > now) {
             return;
         }
         let view = self.view(memory, now);

@@ -21,6 +21,8 @@
 //! | `commits`, `place`, `judge`, `words`, `welcome`, `chain`, `authors` | rules: pure functions of a view |
 //! | `keeper`, `doors`, `joining`, `returning`, `showing`, `turns`, `liveness` | agents with state of their own |
 //! | `commands`, `seen`, `event`, `error` | what the application asks for, sees and is told |
+//! | `messages` | what members write to each other, and raised hands |
+//! | `diagnose` | why nobody hears us, and why we hear nothing |
 //! | `clock`, `skew`, `sleep` | the time here and elsewhere |
 //! | `memory`, `membership`, `freshness`, `past` | what outlives a place in the tree |
 //!
@@ -55,6 +57,8 @@ mod chain;
 mod clock;
 mod commands;
 mod commits;
+mod counts;
+mod diagnose;
 mod doors;
 mod entering;
 mod error;
@@ -74,6 +78,7 @@ mod liveness;
 mod making;
 mod membership;
 mod memory;
+mod messages;
 mod options;
 mod outbox;
 mod past;
@@ -107,7 +112,10 @@ use std::{
 
 use bytes::Bytes;
 
-use self::{absent::Absent, clock::Clock, joining::Joining, memory::Memory, outbox::Outbox, phase::Phase};
+use self::{
+    absent::Absent, clock::Clock, counts::Refused, joining::Joining, memory::Memory, outbox::Outbox,
+    phase::Phase,
+};
 use crate::{
     group::{Identity, Role},
     id::IdentityKey,
@@ -119,9 +127,11 @@ use crate::{
 
 pub use self::{
     commands::InviteState,
+    diagnose::{Deaf, Traffic, Unheard},
     error::{CommandError, ControlError, CreateError, JoinError, ResumeError},
     event::{Ending, Event, KnockId},
     membership::{Membership, MembershipError},
+    messages::{AppMessage, Audience, MessageKind, SendError},
     options::{Admission, InviteOptions, RoomOptions},
     speakers::ReportError,
     violation::Violation,
@@ -131,7 +141,7 @@ pub use crate::{
     law::Unattended,
     wire::{
         answer::RefuseReason,
-        invite::{Invite, InviteError, InviteId},
+        invite::{Invite, InviteError, InviteId, InviteIdError},
     },
 };
 
@@ -143,6 +153,7 @@ pub use crate::{
 pub struct Room {
     out: Outbox,
     inbox: Inbox,
+    refused: Refused,
     phase: Phase,
     /// The newest time that we were told, as the room counts it.
     now: Instant,
@@ -152,6 +163,7 @@ pub struct Room {
 
 /// Where we stand with a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Status {
     /// We knocked, and are not in yet.
@@ -271,7 +283,7 @@ impl Room {
     }
 
     fn new(out: Outbox, phase: Phase, now: Instant) -> Self {
-        Self { out, inbox: Inbox::default(), phase, now, slept: Duration::ZERO }
+        Self { out, inbox: Inbox::default(), refused: Refused::default(), phase, now, slept: Duration::ZERO }
     }
 
     /// What to store, so that a restart does not cost us our place; `None` unless we are or were
@@ -301,6 +313,20 @@ impl Room {
     /// # Errors
     /// [`ControlError`] says why the message did nothing. The room goes on; most callers count it.
     pub fn handle_control(&mut self, message: &[u8], now: Instant) -> Result<(), ControlError> {
+        let outcome = self.try_control(message, now);
+        if let Err(error) = outcome {
+            self.refused.note(error);
+        }
+        outcome
+    }
+
+    /// How many control messages did nothing, by reason, in the order in which each reason came up
+    /// first. `by` is `None` in all of them.
+    pub fn refusals(&self) -> impl Iterator<Item = (ControlError, u64)> + '_ {
+        self.refused.iter()
+    }
+
+    fn try_control(&mut self, message: &[u8], now: Instant) -> Result<(), ControlError> {
         let now = self.at(now);
         if matches!(self.phase, Phase::Over) {
             return Err(ControlError::Over);

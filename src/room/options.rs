@@ -54,6 +54,7 @@ impl RoomOptions {
 
 /// Who decides about a knock with a valid invite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Admission {
     /// The host, knock by knock.
     #[default]

@@ -12,6 +12,7 @@ use super::{
     clock::{Clock, Wrong},
     event::Event,
     freshness::Freshness,
+    messages::lane::Messages,
     options::Admission,
     skew::Skew,
     speakers::kept::Reports,
@@ -38,11 +39,16 @@ pub(super) struct Outbox {
     outgoing: VecDeque<Bytes>,
     events: VecDeque<Event>,
     pub(super) reports: Reports,
+    /// What is written, by us and by others.
+    pub(super) messages: Messages,
     /// How a door of ours answers knocks.
     pub(super) admission: Admission,
     rekeys: VecDeque<Rekey>,
     /// Why the sealer is paused at the moment.
     silence: Option<SilenceReason>,
+    /// The same, as the application was told.
+    told_silence: Option<SilenceReason>,
+    is_heard: bool,
     stamped_ms: u64,
     /// The times that our own KeyPackages said, so that nobody else's device is thought to be
     /// behind one.
@@ -52,6 +58,9 @@ pub(super) struct Outbox {
     /// The KeyPackages that doors passed on lately, for whoever plays a hostile member.
     #[cfg(feature = "testkit")]
     pub(super) overheard: Vec<Vec<u8>>,
+    /// A hostile keeper: it says that it keeps, and commits nothing of its own accord.
+    #[cfg(feature = "testkit")]
+    pub(super) idles: bool,
 }
 
 impl Outbox {
@@ -59,9 +68,10 @@ impl Outbox {
         identity: Identity,
         lane: LaneKey,
         relays: Vec<RelayName>,
-        rng: Generator,
+        mut rng: Generator,
         clock: Clock,
     ) -> Self {
+        let messages = Messages::new(rng.array());
         Self {
             identity,
             lane,
@@ -73,14 +83,19 @@ impl Outbox {
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
             reports: Reports::default(),
+            messages,
             admission: Admission::default(),
             rekeys: VecDeque::new(),
             silence: None,
+            told_silence: None,
+            is_heard: false,
             stamped_ms: 0,
             petitions: Default::default(),
             newest_made_ms: 0,
             #[cfg(feature = "testkit")]
             overheard: Vec::new(),
+            #[cfg(feature = "testkit")]
+            idles: false,
         }
     }
 
@@ -121,6 +136,17 @@ impl Outbox {
         self.newest_made_ms.max(seen.newest(self.id()))
     }
 
+    /// Whether this is a keeper that commits nothing: only whoever plays a hostile member has one.
+    #[cfg(feature = "testkit")]
+    pub(super) const fn idles(&self) -> bool {
+        self.idles
+    }
+
+    #[cfg(not(feature = "testkit"))]
+    pub(super) const fn idles(&self) -> bool {
+        false
+    }
+
     /// Keeps a KeyPackage for whoever plays a hostile member.
     #[cfg(feature = "testkit")]
     pub(super) fn overhear(&mut self, key_package: &[u8]) {
@@ -147,20 +173,33 @@ impl Outbox {
         }
         self.silence = silence;
         match silence {
-            Some(reason) => {
-                self.rekeys.push_back(Rekey::Seal(SealRekey::pause(reason)));
-                self.tell(Event::Silent { reason });
-            }
-            None => {
-                self.rekeys.push_back(Rekey::Seal(SealRekey::resume()));
-                self.tell(Event::Audible);
-            }
+            Some(reason) => self.rekeys.push_back(Rekey::Seal(SealRekey::pause(reason))),
+            None => self.rekeys.push_back(Rekey::Seal(SealRekey::resume())),
         }
+        self.tell_silence();
+    }
+
+    /// Whether our role is heard and we are not muted: whoever is not is told of its role, and not
+    /// that it may send again.
+    pub(super) fn set_heard(&mut self, heard: bool) {
+        self.is_heard = heard;
+        self.tell_silence();
+    }
+
+    fn tell_silence(&mut self) {
+        let silence = self.silence.filter(|_| self.is_heard);
+        if std::mem::replace(&mut self.told_silence, silence) == silence || !self.is_heard {
+            return;
+        }
+        self.tell(match silence {
+            Some(reason) => Event::Silent { reason },
+            None => Event::Audible,
+        });
     }
 
     /// Takes every key away from the sealer and the opener.
     pub(super) fn stop(&mut self, reason: SilenceReason) {
-        self.silence = None;
+        (self.silence, self.told_silence) = (None, None);
         self.rekeys.clear();
         self.rekeys.push_back(Rekey::Seal(SealRekey::stop(reason)));
         self.rekeys.push_back(Rekey::Seal(SealRekey::resume()));

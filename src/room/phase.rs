@@ -202,7 +202,9 @@ impl Room {
     pub(super) fn phase_timeout(&self, now: Instant) -> Option<Instant> {
         match &self.phase {
             Phase::Joining(joining) => Some(joining.poll_timeout()),
-            Phase::Present(memory, seat) => seat.poll_timeout(memory, now),
+            Phase::Present(memory, seat) => {
+                [seat.poll_timeout(memory, now), self.out.hands_at()].into_iter().flatten().min()
+            }
             Phase::Returning(absent) => {
                 // Looked at every time that the member asks: every two seconds.
                 let _ = now;
@@ -347,6 +349,7 @@ impl Room {
                     return;
                 };
                 let (memory, seat) = (*memory, *seat);
+                self.out.messages.leave_epoch(now);
                 let returning = returning.map_or_else(
                     || Returning::new(memory.store.known().terms().key_exchange, now, now),
                     |returning| *returning,

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     group::Member,
-    id::{Leaf, MemberId},
+    id::{Epoch, Leaf, MemberId},
     law::{LiveSet, StatementId},
     media::Schedule,
     mls::{Failure, Group},
@@ -94,6 +94,8 @@ pub(super) struct Seat {
     pub(super) told_unattended: bool,
     pub(super) door_said_at: Option<Instant>,
     pub(super) entered_at: Instant,
+    /// The first epoch that we were in here.
+    pub(super) first_epoch: Epoch,
     /// Heartbeats that moved our step clock.
     pub(super) stepped: Rate<()>,
     /// We asked for a place elsewhere in vain; until then asking again does not keep us from our

@@ -4,8 +4,9 @@ use super::{Admission, KnockId, Room, Status, authors, phase::Phase};
 use crate::{
     group::{KeyExchange, Member, Name, PairCode, Role, RoomCode},
     id::{Epoch, MemberId},
+    keys::Suite,
     lane::{RelayName, RoomHandle},
-    law::{DefaultRole, Terms},
+    law::{DefaultRole, Terms, Unattended},
     media::{Authenticity, PacketSize},
 };
 
@@ -48,6 +49,16 @@ impl Room {
     /// The one size of packets before they are sealed, once we are in.
     pub fn packet_size(&self) -> Option<PacketSize> {
         Some(self.terms()?.packet_size)
+    }
+
+    /// What packets are sealed with, once we are in.
+    pub fn suite(&self) -> Option<Suite> {
+        Some(self.terms()?.suite)
+    }
+
+    /// After how long without a word of anybody of rank members stop sending, once we are in.
+    pub fn unattended(&self) -> Option<Unattended> {
+        Some(self.terms()?.unattended)
     }
 
     /// Whether packets carry their speaker's signature, once we are in.

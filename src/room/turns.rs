@@ -163,7 +163,8 @@ impl Turns {
         let idle = self.idle_since.map(|at| at + IDLE_AFTER);
         let out = view.out_since().map(|out| out.max(self.since) + OUT_AFTER);
         let table = self.table.map(|(_, lacks)| lacks.max(self.since) + TABLE_AFTER);
-        [idle, out, table].into_iter().flatten().fold(self.word + SILENT_AFTER, Instant::min)
+        let idle = [idle, out, table].into_iter().flatten().filter(|_| holds(Defence::IdleKeeper));
+        idle.fold(self.word + SILENT_AFTER, Instant::min)
     }
 
     /// When we take the keeping over, if we may (K3, K4).

@@ -3,6 +3,7 @@
 
 use super::{
     MAX_KEY_PACKAGE,
+    app::{Again, App},
     door::{Badge, Door},
     leave::Leave,
     signed::Signed,
@@ -46,6 +47,10 @@ pub(crate) enum Saying {
     Badge(Signed<Badge>),
     /// Somebody of rank says where newcomers may knock.
     Door(Signed<Door>),
+    /// The sender writes to others.
+    App(App),
+    /// The sender says again what it wrote in an earlier epoch.
+    Again(Again),
 }
 
 impl Saying {
@@ -67,6 +72,8 @@ impl Saying {
             Self::AnswerKey { answer_key } => out.u8(8).bytes(answer_key),
             Self::Badge(badge) => badge.write(out.u8(9)),
             Self::Door(door) => door.write(out.u8(10)),
+            Self::App(app) => app.write(out.u8(11)),
+            Self::Again(again) => again.write(out.u8(12)),
         }
         .finish()
     }
@@ -84,6 +91,8 @@ impl Saying {
             8 => Self::AnswerKey { answer_key: reader.array()? },
             9 => Self::Badge(Signed::read(&mut reader)?),
             10 => Self::Door(Signed::read(&mut reader)?),
+            11 => Self::App(App::read(&mut reader)?),
+            12 => Self::Again(Again::read(&mut reader)?),
             _ => return Err(Malformed),
         };
         reader.finish()?;
@@ -170,7 +179,7 @@ mod tests {
 
     #[test]
     fn unknown_kinds_and_lists_above_their_bounds_are_refused() {
-        for kind in [0, 11, 255] {
+        for kind in [0, 13, 255] {
             assert_eq!(Saying::decode(&[&[kind][..], &[0; 100]].concat()), Err(Malformed), "{kind}");
         }
         let of = Leaf(0);

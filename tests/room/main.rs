@@ -2,10 +2,12 @@
 
 mod attacks;
 mod clocks;
+mod diagnose;
 mod driver;
 mod insiders;
 mod invite_corpus;
 mod key_exchange;
+mod messages;
 mod people;
 mod simulation;
 mod storms;

@@ -311,3 +311,41 @@ fn an_error_of_a_command_names_its_own_cause() {
     let muted = net.with(host, |room, now| room.set_muted(of_second, true, now));
     assert_eq!(muted, Err(CommandError::NotAdmitted));
 }
+
+#[test]
+fn whoever_is_not_heard_is_not_told_that_it_may_send_again() {
+    let mut net = Net::new(412);
+    let peers = room_of(&mut net, &["host", "listener", "muted", "speaker"]);
+    let [host, listener, muted, speaker] = peers[..] else { panic!("four") };
+    let [of_listener, of_muted] = [listener, muted].map(|peer| net.id(peer));
+    net.with(host, |room, now| room.set_role(of_listener, Role::Listener, now)).unwrap();
+    for speaks in [muted, speaker] {
+        let id = net.id(speaks);
+        net.with(host, |room, now| room.set_role(id, Role::Speaker, now)).unwrap();
+    }
+    net.with(host, |room, now| room.set_muted(of_muted, true, now)).unwrap();
+    net.run_for(10 * SECOND);
+    peers.iter().for_each(|peer| net.device(*peer).events.clear());
+    let sending = |net: &mut Net, peer: Peer| {
+        let sending = |event: &&Event| matches!(event, Event::Silent { .. } | Event::Audible);
+        net.device(peer).events.iter().filter(sending).cloned().collect::<Vec<_>>()
+    };
+    net.forks = true;
+    // Everybody is alone.
+    for (n, peer) in peers.iter().enumerate() {
+        net.divide(&[*peer], &peers[n + 1..]);
+    }
+    net.run_for(20 * SECOND);
+    net.heal();
+    net.run_for(60 * SECOND);
+    assert!(matches!(sending(&mut net, speaker)[..], [Event::Silent { .. }, ..]));
+    for peer in [listener, muted] {
+        assert_eq!(sending(&mut net, peer), []);
+    }
+    // A role that is heard is told what stops it, and that it goes on.
+    net.with(host, |room, now| room.set_role(of_listener, Role::Speaker, now)).unwrap();
+    net.run_for(10 * SECOND);
+    net.divide(&[host, speaker, muted], &[listener]);
+    net.run_for(17 * SECOND);
+    assert!(matches!(sending(&mut net, listener)[..], [Event::Silent { .. }]));
+}

@@ -6,6 +6,7 @@ reasons are Malformed, Sealed and Signature. Nothing is believed before all thre
 
 import os
 
+from apps import AGAIN, APP, Again, App
 from law import read_list, write_list
 from primitives import R, Bad, gcm_open, gcm_seal, hkdf, hpke_open, hpke_seal, sha256
 from primitives import u8, u16, u32, u64, v16, v32, verify
@@ -333,6 +334,10 @@ def read_saying(r, gid):
         s = Record(badge=r.take(136))
     elif kind == DOOR:
         s = Record(door=Door(r, gid))
+    elif kind == APP:
+        s = Record(app=App(r))
+    elif kind == AGAIN:
+        s = Record(again=Again(r))
     else:
         raise Bad("Malformed")
     s.kind = kind

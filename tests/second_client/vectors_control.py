@@ -1,9 +1,10 @@
 """The cases of control.txt: messages, what is sealed in them, sayings, and what is refused."""
 
 import messages as msg
+from apps import INFO, Note, app_aad
 from cases import hx, lines, many, refused
 from law import Terms, write_list
-from primitives import Bad, KemKey, SigKey, sha256, u8, u64, v16, v32
+from primitives import R, Bad, KemKey, SigKey, gcm_open, sha256, u8, u64, v16, v32
 
 
 def control():
@@ -137,9 +138,36 @@ def saying_case(d, gid, salt):
     return hx(d["saying"])[0] == s.kind
 
 
+def app_case(d, gid, salt):
+    s = msg.read_saying(hx(d["saying"]), gid)
+    wanted = (int(d["kind"]), hx(d["body"]))
+    if d["what"] == "again":
+        r = R(s.again.open(hx(d["epoch_secret"])))
+        head = (r.take(8), r.u64())
+        note = Note(r)
+        r.end()
+        return head == (hx(d["run"]), int(d["number"])) and (note.kind, note.body) == wanted
+    if (s.app.run, s.app.number) != (hx(d["run"]), int(d["number"])):
+        return False
+    if d["what"] == "open":
+        return (s.app.note.kind, s.app.note.body) == wanted
+    branch, sender = hx(d["branch"]), int(d["sender"])
+    for n, (leaf, made) in enumerate(zip(d["leaves"].split(","), many(d["inputs"]))):
+        kem, sealed = s.app.keys[n]
+        aad = app_aad(gid, branch, sender, int(leaf), s.app)
+        key = msg.opened(KemKey.derive(made), kem, INFO, aad, sealed)
+        r = R(gcm_open(key, bytes(12), s.app.sealed))
+        audience, note = r.u8(), Note(r)
+        r.end()
+        if audience != int(d["audience"]) or (note.kind, note.body) != wanted:
+            return False
+    return True
+
+
 CONTROL = dict(badge=badge_case, door=door_case, branch=branch_case, heartbeat=heartbeat_case)
 CONTROL.update(message=message_case, chain=chain_case, spent=spent_case, knock=knock_case)
 CONTROL.update(answer=answer_case, show=show_case, leave=leave_case, saying=saying_case)
+CONTROL.update(app=app_case)
 
 
 def must(held):

@@ -14,6 +14,7 @@ mod junk;
 mod keepers;
 mod keys;
 mod leaves;
+mod messages;
 mod newcomers;
 mod order;
 mod petitions;

@@ -44,6 +44,42 @@ pub struct Invite {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InviteId(pub(crate) [u8; 16]);
 
+/// 32 hex digits, which parse back. It is no secret: nobody knocks with it alone.
+impl fmt::Display for InviteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Takes 32 hex digits.
+impl FromStr for InviteId {
+    type Err = InviteIdError;
+
+    fn from_str(text: &str) -> Result<Self, InviteIdError> {
+        let mut digits = text.chars().map(|digit| digit.to_digit(16));
+        let mut bytes = [0; 16];
+        for byte in &mut bytes {
+            let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else {
+                return Err(InviteIdError);
+            };
+            *byte = (high << 4 | low) as u8;
+        }
+        if digits.next().is_some() { Err(InviteIdError) } else { Ok(Self(bytes)) }
+    }
+}
+
+/// The text is not the 32 hex digits of an invite's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InviteIdError;
+
+impl fmt::Display for InviteIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the id of an invite has 32 hex digits")
+    }
+}
+
+impl std::error::Error for InviteIdError {}
+
 impl Invite {
     /// The same invite, to knock with it again when an attempt fails. Copies of the key in it are
     /// made on purpose only, so the type is not `Clone`.
