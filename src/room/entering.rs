@@ -445,6 +445,5 @@ const RETURN_APART: Duration = Duration::from_secs(2);
 /// Somebody who is out is told why no more often.
 const TURNED_AWAY_APART: Duration = Duration::from_secs(60);
 const SHOW_APART: Duration = Duration::from_secs(10);
-/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live
-/// anyway.
+/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live.
 const ACCUSED_FOR: Duration = Duration::from_secs(600);
