@@ -1,29 +1,40 @@
 //! Numbers that must not be mistaken for one another (SPEC section 2).
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt,
+    str::FromStr,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::hex::{self, Hex};
 
 /// Which MLS epoch of a room: grows by one with every commit (RFC 9420 section 8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Epoch(pub u64);
 
 /// A member's place in the ratchet tree: its leaf index (RFC 9420 section 4).
 ///
 /// A leaf that was removed may be given to somebody else in a later epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Leaf(pub u32);
 
 /// Which ten seconds of an epoch: every step has media keys of its own (SPEC section 4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Step(pub u32);
 
 /// The key id (KID) of an SFrame header (RFC 9605 section 4.3).
 ///
 /// In this library it is a pseudonym of (epoch, step, leaf): it names nobody (SPEC section 4.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct KeyId(pub u64);
 
 /// The counter (CTR) of an SFrame header (RFC 9605 section 4.3): counts the packets under one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Counter(pub u64);
 
 /// When audio was captured, by the sender's clock: milliseconds since 1970-01-01 UTC, 48 bits on
@@ -31,6 +42,7 @@ pub struct Counter(pub u64);
 ///
 /// The default is [`UNKNOWN`](Self::UNKNOWN).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct CaptureTime(pub u64);
 
 impl CaptureTime {
@@ -38,10 +50,29 @@ impl CaptureTime {
     pub const UNKNOWN: Self = Self(0);
 }
 
-impl From<std::time::SystemTime> for CaptureTime {
-    fn from(time: std::time::SystemTime) -> Self {
-        let since = time.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+impl From<SystemTime> for CaptureTime {
+    fn from(time: SystemTime) -> Self {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
         Self(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// Seconds since 1970-01-01 UTC, by the clock of the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+pub struct UnixTime(pub u64);
+
+#[cfg(feature = "room")]
+impl UnixTime {
+    pub(crate) fn after(self, elapsed: std::time::Duration) -> Self {
+        Self(self.0.saturating_add(elapsed.as_secs()))
+    }
+}
+
+/// The time by the system's clock; 0 before 1970.
+impl From<SystemTime> for UnixTime {
+    fn from(time: SystemTime) -> Self {
+        Self(time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
 }
 
@@ -80,8 +111,7 @@ impl IdentityKey {
 /// The first four bytes: a log must not say more about a person than it needs.
 impl fmt::Debug for IdentityKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.0;
-        write!(f, "IdentityKey({a:02x}{b:02x}{c:02x}{d:02x}..)")
+        hex::short(f, "IdentityKey", &self.0)
     }
 }
 
@@ -94,9 +124,7 @@ impl fmt::Display for MemberId {
             if i > 0 {
                 f.write_str(" ")?;
             }
-            for byte in pair {
-                write!(f, "{byte:02x}")?;
-            }
+            write!(f, "{}", Hex(pair))?;
         }
         Ok(())
     }
@@ -107,15 +135,8 @@ impl FromStr for MemberId {
     type Err = MemberIdError;
 
     fn from_str(text: &str) -> Result<Self, MemberIdError> {
-        let mut digits = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16));
-        let mut bytes = [0; 32];
-        for byte in &mut bytes {
-            let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else {
-                return Err(MemberIdError);
-            };
-            *byte = (high << 4 | low) as u8;
-        }
-        if digits.next().is_some() { Err(MemberIdError) } else { Ok(Self(bytes)) }
+        let digits = text.chars().filter(|c| !c.is_whitespace());
+        hex::decode(digits).map(Self).ok_or(MemberIdError)
     }
 }
 

@@ -37,14 +37,19 @@ mod base41;
 mod base64url;
 #[cfg(feature = "codec")]
 pub mod codec;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 #[cfg(feature = "room")]
 mod defence;
 #[cfg(feature = "room")]
 pub mod driver;
 #[cfg(feature = "room")]
 pub mod group;
+mod hex;
 pub mod id;
 pub mod keys;
+#[cfg(feature = "transport")]
+mod lane;
 #[cfg(feature = "room")]
 pub(crate) mod law;
 pub mod media;
@@ -52,10 +57,15 @@ pub mod media;
 mod mls;
 #[cfg(feature = "room")]
 mod random;
+#[cfg(feature = "net")]
 pub mod relay;
+#[cfg(feature = "net")]
+mod relay_protocol;
 pub mod report;
 #[cfg(feature = "room")]
 pub mod room;
+#[cfg(feature = "serde")]
+mod serial;
 #[cfg(feature = "stage")]
 pub mod stage;
 #[cfg(feature = "room")]
@@ -63,6 +73,7 @@ pub mod store;
 #[cfg(all(feature = "room", feature = "testkit"))]
 #[doc(hidden)]
 pub mod testkit;
+#[cfg(feature = "transport")]
 pub mod transport;
 #[cfg(feature = "voice")]
 pub mod voice;
@@ -70,9 +81,10 @@ pub mod voice;
 pub(crate) mod wire;
 
 pub use id::{CaptureTime, Counter, Epoch, IdentityKey, KeyId, Leaf, MemberId, Step};
-pub use keys::{EpochSecret, EpochStart, Rekey, Schedule, Speaker, Suite};
+pub use keys::{EpochSecret, Suite};
 pub use media::{
-    Authenticity, OpenError, Opened, Opener, PacketSize, SealError, Sealer, SilenceReason, Stamp,
+    Authenticity, EpochStart, OpenError, Opened, Opener, PacketSize, Rekey, Schedule, SealError, Sealer,
+    SilenceReason, Speaker, Stamp,
 };
 #[cfg(feature = "room")]
 pub use random::{NoRandomness, Seed};

@@ -20,8 +20,7 @@ use std::{
 use sottovoce::{
     Authenticity, Epoch, EpochSecret, EpochStart, Leaf, MemberId, Opener, PacketSize, Rekey, Schedule,
     Sealer, Speaker, Stamp, Suite,
-    keys::ScheduleError,
-    media::{HEADROOM, TAILROOM},
+    media::{HEADROOM, ScheduleError, TAILROOM},
 };
 
 /// One test, and so one thread that holds secrets.

@@ -17,8 +17,7 @@ use std::{
 
 use sottovoce::{
     Authenticity, Epoch, EpochStart, Leaf, MemberId, PacketSize, Rekey, Schedule, Speaker, Suite,
-    keys::{OpenRekey, Retired, SealRekey},
-    media::Reused,
+    media::{OpenRekey, Retired, Reused, SealRekey},
 };
 
 use super::commits::{Commits, EpochKeys, Failed};

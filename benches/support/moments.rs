@@ -5,8 +5,7 @@ use std::{collections::VecDeque, hint::black_box, ops::Range, time::Instant};
 
 use sottovoce::{
     Leaf, OpenError, Opener, Rekey, Schedule, Sealer,
-    keys::{OpenRekey, Retired, STEP, SealRekey},
-    media::{HEADROOM, Reused},
+    media::{HEADROOM, OpenRekey, Retired, Reused, STEP, SealRekey},
 };
 
 use super::{

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sottovoce::{
     Authenticity, Epoch, EpochSecret, EpochStart, Leaf, MemberId, Opener, PacketSize, Rekey, Schedule,
-    Sealer, Speaker, Stamp, Suite, keys::STEP,
+    Sealer, Speaker, Stamp, Suite, media::STEP,
 };
 
 use super::arena::Arena;

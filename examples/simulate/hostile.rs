@@ -1,6 +1,7 @@
 //! `simulate --insiders K`: storms with insiders, and worlds without single defences.
 
 use std::{
+    collections::BTreeMap,
     process::ExitCode,
     time::{Duration, Instant},
 };
@@ -61,9 +62,7 @@ fn storms(args: &Args, plan: Plan) -> ExitCode {
     let (mut sent, mut silent) = (0, 0);
     for seed in args.first..args.first + args.seeds {
         let report = gang_storm(Plan { seed, ..plan });
-        for violation in report.violations.iter().take(8) {
-            eprintln!("seed {seed}: {violation}");
-        }
+        tell(seed, &report);
         let Report { lasted: time, opened: packets, .. } = report;
         (lasted, opened, tricks) = (lasted + time, opened + packets, tricks + report.tricks);
         violations += report.violations.len();
@@ -123,13 +122,28 @@ fn storms(args: &Args, plan: Plan) -> ExitCode {
     if violations == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+/// Says the first violation of each kind, how many there are of it, and which scenes were played.
+fn tell(seed: u64, report: &Report) {
+    let mut kinds: BTreeMap<String, (usize, &String)> = BTreeMap::new();
+    for violation in &report.violations {
+        kinds.entry(kind(violation)).or_insert((0, violation)).0 += 1;
+    }
+    for (count, violation) in kinds.values() {
+        eprintln!("seed {seed}: {count} times: {violation}");
+    }
+    if !kinds.is_empty() {
+        eprintln!("seed {seed}: {:?}", report.scenes);
+    }
+}
+
 /// Takes out one defence after another: the storms have to notice each of them.
 fn taken_out(args: &Args, plan: Plan, defences: &[Defence]) -> ExitCode {
     let mut unnoticed = 0;
     for defence in defences {
         let mut noticed = None;
         for seed in args.first..args.first + args.seeds {
-            let plan = Plan { seed, ..plan };
+            let only = plan.only.or_else(|| scene_against(*defence));
+            let plan = Plan { seed, only, ..plan };
             let report = without(Some(*defence), || gang_storm(plan));
             if report.violations.is_empty() {
                 continue;
@@ -157,6 +171,31 @@ fn taken_out(args: &Args, plan: Plan, defences: &[Defence]) -> ExitCode {
     }
     println!("{} defences taken out, {unnoticed} unnoticed", defences.len());
     if unnoticed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The scene that a defence is made for, where it takes more than a storm of all scenes to meet it.
+const fn scene_against(defence: Defence) -> Option<Scene> {
+    use Defence::*;
+    Some(match defence {
+        StatementSignature => Scene::Statements,
+        CommitTurn | TakeoverSilence => Scene::OutOfTurn,
+        CommitLaw | CommitTree | CommitFresh | CommitRemoves | CommitPace => Scene::Keeping,
+        TakeoverPace => Scene::TwoInTurn,
+        RenewalWord | CallPace | AddPace | AnswerPace | AnnouncePace | BadgePace | DoorPace | DoorBound
+        | PendingBound | HeldBound => Scene::Floods,
+        BeatSignature => Scene::Beats,
+        Made | Proof => Scene::HeldBack,
+        ProofOfNext => Scene::Succession,
+        Withheld => Scene::Withheld,
+        Attended => Scene::Unattended,
+        LeaveSignature => Scene::Leaves,
+        Receipt => Scene::Newcomer,
+        WelcomeTree | WelcomeLaw => Scene::MadeUp,
+        Publication => Scene::Publish,
+        InVain => Scene::Refuse,
+        IdleKeeper | Restrict | Removal => Scene::Idle,
+        _ => return None,
+    })
 }
 
 /// What kind of violation it is: its words, without names and numbers.

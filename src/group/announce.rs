@@ -12,9 +12,8 @@ use super::{
     signing,
 };
 use crate::{
-    id::Epoch,
+    id::{Epoch, UnixTime},
     keys::{ed25519::is_strong, speaker::speaker_context_of},
-    wire::invite::UnixTime,
 };
 
 /// A speaker key as its leaf vouches for it, at one time.

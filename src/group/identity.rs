@@ -6,7 +6,7 @@
 //! credential of one leaf in one room
 //! ```
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use super::{codec::Malformed, signing::SigningKey};
 use crate::{
@@ -21,6 +21,7 @@ use crate::{
 /// every room. The key signs credentials and what has to outlive branches: bans, heartbeats,
 /// refusals; it is never a leaf of an MLS tree. Wiped on drop. SPEC section 6.1.
 pub struct Identity {
+    id: MemberId,
     key: SigningKey,
     name: Name,
 }
@@ -33,12 +34,13 @@ impl Identity {
     }
 
     pub(crate) fn new(seed: Seed, name: Name) -> Self {
-        Self { key: SigningKey::from_seed(seed), name }
+        let key = SigningKey::from_seed(seed);
+        Self { id: fingerprint(key.public()), key, name }
     }
 
     /// The fingerprint that others see in the roster.
     pub fn id(&self) -> MemberId {
-        fingerprint(self.key.public())
+        self.id
     }
 
     /// The name that others see in the roster.
@@ -121,6 +123,15 @@ impl Name {
     }
 }
 
+/// Takes a name as [`Name::new`] does.
+impl FromStr for Name {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<Self, NameError> {
+        Self::new(name)
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -176,6 +187,7 @@ impl std::error::Error for NameError {}
 
 /// Why a leaf's credential is not believed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum CredentialError {
     /// It is not in the form of SPEC section 6.2.

@@ -28,6 +28,15 @@ impl KeyExchange {
         }
     }
 
+    /// How many members a room has at most: what a newcomer is told of them, with the longest law,
+    /// fits into one message of the control lane.
+    pub const fn max_members(self) -> usize {
+        match self {
+            Self::X25519 => 1_000,
+            Self::MlKem768X25519 => 800,
+        }
+    }
+
     /// The cipher suite with this number, if it is one of the two.
     pub const fn from_id(id: u16) -> Option<Self> {
         match id {

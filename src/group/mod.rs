@@ -21,8 +21,6 @@ pub use key_exchange::KeyExchange;
 pub use role::Role;
 pub use verify::{PairCode, RoomCode};
 
-pub use crate::wire::invite::{Invite, InviteError, InviteId};
-
 /// One member of a room, as all members see it: a leaf of the MLS tree (SPEC section 7.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,7 +1,10 @@
 //! What members may do (SPEC section 7.1).
 
+use std::fmt;
+
 /// What a member of a room may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Role {
     /// Made the room or was handed it: admits, removes, gives roles, closes. There is one.
@@ -34,5 +37,17 @@ impl Role {
             Self::Moderator => matches!(other, Self::Speaker | Self::Listener | Self::Recorder),
             Self::Speaker | Self::Listener | Self::Recorder => false,
         }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "host",
+            Self::Moderator => "moderator",
+            Self::Speaker => "speaker",
+            Self::Listener => "listener",
+            Self::Recorder => "recorder",
+        })
     }
 }

@@ -63,8 +63,13 @@ impl Mac {
 
     /// The first `N` bytes of HMAC-SHA-256 over the message, 32 at most.
     pub(crate) fn tag<const N: usize>(&self, message: &[u8]) -> [u8; N] {
+        self.tag_of(&[message])
+    }
+
+    /// [`Mac::tag`] of the concatenated parts.
+    pub(crate) fn tag_of<const N: usize>(&self, parts: &[&[u8]]) -> [u8; N] {
         let mut out = [0; N];
-        fill(&mut out, &self.0.tag(&[message]));
+        fill(&mut out, &self.0.tag(parts));
         out
     }
 }

@@ -1,6 +1,6 @@
 //! What somebody of rank wants to be the law (`spec/law.md`, L31 and L32).
 
-use super::{function::Law, standing::Role, statement::StatementId, terms::Tag};
+use super::{answers::Law, standing::Role, statement::StatementId, terms::Tag};
 use crate::id::IdentityKey;
 
 /// What somebody of rank wants to be the law.

@@ -11,8 +11,8 @@ use crate::{group::Identity, id::IdentityKey};
 
 use super::{
     act::Act,
+    answers::{Law, MAX_HAND_OVERS, MAX_TAGS, WINDOW},
     draft::{Demoted, Draft},
-    function::{Law, MAX_HAND_OVERS, MAX_TAGS, WINDOW},
     places::{InviteState, Position, Rank},
     standing::{Register, Role, RoleWord, Standing, Word},
     statement::{Genuine, GenuineStatement, Statement, StatementId},
@@ -109,7 +109,8 @@ pub(crate) fn sign(
             if law.chain().len() >= MAX_HAND_OVERS {
                 return Err(ActError::Full);
             }
-            let mut draft = Draft::new(&signer, &Demoted::nobody(), &[tag, own], seen);
+            // Its term as a moderator ends, and its words with it: none of them is to fall.
+            let mut draft = Draft::new(&signer, &Demoted::heir(law, &to), &[tag, own], seen);
             draft.moderators.retain(|moderator| moderator.key != to);
             draft.raise(tag);
             draft.raise(own);
@@ -254,7 +255,7 @@ pub(super) struct Signer<'a> {
 pub(super) type Seen<'a> = &'a dyn Fn(&Tag) -> bool;
 
 impl<'a> Signer<'a> {
-    fn new(identity: &'a Identity, store: &'a Store) -> Result<Self, ActError> {
+    pub(super) fn new(identity: &'a Identity, store: &'a Store) -> Result<Self, ActError> {
         let law = store.law();
         if law.is_over() {
             return Err(ActError::Over);

@@ -341,7 +341,7 @@ fn l36_a_table_number_is_a_clock_and_never_repeats() {
 fn l31_a_moderator_who_uses_up_the_numbers_about_somebody_keeps_no_other_from_banning_it() {
     let mut world = World::with_moderators(4);
     let tag = world.people[OTHER].tag;
-    let last = world.law(M).numbers(&tag).base_bn + super::function::WINDOW;
+    let last = world.law(M).numbers(&tag).base_bn + super::answers::WINDOW;
     let unban = world.standing(M, world.term(M), tag, Word::Unban, last);
     let _ = world.show(N, vec![unban]);
     let _ = world.act(N, Act::Ban { who: tag }).unwrap();

@@ -8,7 +8,7 @@ use std::{
 use crate::id::IdentityKey;
 
 use super::{
-    function::Law,
+    answers::Law,
     set::LiveSet,
     standing::Standing,
     statement::{Content, Genuine, GenuineStatement, Signed, Statement, StatementId},

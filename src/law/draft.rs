@@ -10,9 +10,9 @@ use crate::id::IdentityKey;
 
 use super::{
     acts::{ActError, Seen, Signer},
-    function::{Law, WINDOW},
+    answers::{Law, WINDOW},
     rules::{self, Rule},
-    standing::{Role, RoleWord, Standing, Word},
+    standing::{Register, Role, RoleWord, Standing, Word},
     statement::{Genuine, GenuineStatement, Statement, StatementId},
     table::{Entry, Moderator, Rest, Table, Term},
     terms::Tag,
@@ -28,6 +28,16 @@ impl Demoted {
     pub(super) fn nobody() -> Self {
         Self { key: None, keep: BTreeSet::new() }
     }
+
+    /// Somebody who becomes host: all of its words are kept.
+    pub(super) fn heir(law: &Law, key: &IdentityKey) -> Self {
+        let tags = law.tags();
+        let words = tags.iter().flat_map(|tag| law.words(tag));
+        Self {
+            key: None,
+            keep: words.filter(|word| word.content().issuer == *key).map(|word| word.id()).collect(),
+        }
+    }
 }
 
 /// A table that is being written: what is known, then the act.
@@ -36,6 +46,8 @@ pub(super) struct Draft<'a> {
     floor: u32,
     pub(super) moderators: Vec<Moderator>,
     entries: BTreeMap<Tag, Entry>,
+    /// What words say that the table does not take in, and that go on counting beside it.
+    beside: BTreeMap<Tag, Entry>,
     touched: BTreeSet<Tag>,
 }
 
@@ -50,18 +62,32 @@ impl<'a> Draft<'a> {
             floor: law.rest().floor(),
             moderators: law.rest().moderators().to_vec(),
             entries: listed.collect(),
+            beside: BTreeMap::new(),
             touched: touched.iter().copied().collect(),
         };
         for tag in law.tags() {
             let words = law.words(&tag);
             let own = words.iter().any(|word| word.content().issuer == signer.key);
-            let known = own || draft.entries.contains_key(&tag) || draft.touched.contains(&tag) || seen(&tag);
+            let ends = |word: &Genuine<Standing>| demoted.key == Some(word.content().issuer);
+            // The tag of an invite: that it was used or revoked stays so, whoever said it.
+            let used_up =
+                |word: &Genuine<Standing>| word.content().word == Word::Role(RoleWord::OUT) && !seen(&tag);
+            // Somebody else's invite would live again if the word that ended it fell.
+            let wakes = words.iter().any(|word| ends(word) && used_up(word))
+                && words.iter().any(|word| !ends(word) && word.content().word.register() == Register::Role);
+            let known = own
+                || wakes
+                || draft.entries.contains_key(&tag)
+                || draft.touched.contains(&tag)
+                || seen(&tag);
             let taken = |word: &&Genuine<Standing>| {
-                let ended = demoted.key == Some(word.content().issuer);
-                // The tag of an invite: that it was used or revoked stays so, whoever said it.
-                let used_up = word.content().word == Word::Role(RoleWord::OUT) && !seen(&tag);
-                demoted.keep.contains(&word.id()) || known && (!ended || used_up)
+                demoted.keep.contains(&word.id()) || known && (!ends(word) || used_up(word))
             };
+            let beside: Vec<_> = words.iter().filter(|word| !known && !ends(word)).cloned().collect();
+            if !beside.is_empty() {
+                let (entry, numbers) = (law.combine(&tag, &beside), law.numbers(&tag));
+                draft.beside.insert(tag, Entry { n: numbers.n, bn: numbers.bn, ..entry });
+            }
             let taken: Vec<_> = words.iter().filter(taken).cloned().collect();
             if !taken.is_empty() || known && !words.is_empty() || draft.touched.contains(&tag) {
                 let (entry, numbers) = (law.combine(&tag, &taken), law.numbers(&tag));
@@ -72,6 +98,11 @@ impl<'a> Draft<'a> {
             draft.entries.entry(*tag).or_insert_with(|| law.base(tag));
         }
         draft
+    }
+
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
     }
 
     pub(super) fn set(&mut self, tag: Tag, role: RoleWord, banned: bool) {
@@ -117,7 +148,15 @@ impl<'a> Draft<'a> {
     }
 
     /// L34: leaves out entries until the others fit, and raises the floor above what they had.
+    /// Words that counted beside the table would not count above that floor: they are taken in
+    /// first.
     fn shorten(&mut self, seen: Seen<'_>) {
+        if self.entries.len() <= Rest::MAX_ENTRIES {
+            return;
+        }
+        for (tag, entry) in std::mem::take(&mut self.beside) {
+            self.entries.entry(tag).or_insert(entry);
+        }
         let moderators = &self.moderators;
         let ranks: BTreeSet<Tag> = moderators
             .iter()

@@ -16,7 +16,7 @@ use crate::id::IdentityKey;
 use super::{
     Act, GenuineStatement, Law, LiveSet, Pins, Rank, Register, Rest, Role, RoleWord, Statement, Tag, Term,
     Word,
-    function::WINDOW,
+    answers::WINDOW,
     statement::Content as _,
     world::{World, entry},
 };

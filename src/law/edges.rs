@@ -3,7 +3,7 @@
 
 use super::{
     Act, ActError, Pins, Rank, Rest, Role, RoleWord, Statement, Tag, Word,
-    function::{MAX_TAGS, WINDOW},
+    answers::{MAX_TAGS, WINDOW},
     properties::handed_over,
     rules::{Rule, without},
     world::{FOUNDER, World, made_up},

@@ -27,6 +27,7 @@
 
 mod act;
 pub(crate) mod acts;
+pub(crate) mod answers;
 #[cfg(test)]
 mod behaviour;
 mod checks;
@@ -36,6 +37,8 @@ mod drift;
 #[cfg(test)]
 mod edges;
 pub(crate) mod function;
+#[cfg(test)]
+mod insiders;
 #[cfg(test)]
 mod keeping;
 mod offices;
@@ -56,7 +59,7 @@ mod world;
 
 pub(crate) use act::Act;
 pub(crate) use acts::{ActError, Recent, renewals, sign};
-pub(crate) use function::Law;
+pub(crate) use answers::Law;
 pub(crate) use places::{Anchor, InviteState, Rank};
 pub(crate) use set::{LiveSet, Pins};
 pub(crate) use standing::{Register, Role, RoleWord, Word};

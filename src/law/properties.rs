@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{
     Act, Office, Pins, Rank, Rest, Role, RoleWord, Statement, Tag, Term, Word,
-    function::WINDOW,
+    answers::WINDOW,
     rules::{Rule, without},
     world::{FOUNDER, World, made_up},
 };

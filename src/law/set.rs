@@ -13,11 +13,12 @@ use crate::{
 };
 
 use super::{
-    function::{self, Law},
+    answers::Law,
+    function,
     places::Anchor,
     statement::{GenuineStatement, Statement, StatementId},
     table::Office,
-    terms::{GroupId, Terms},
+    terms::{GroupId, Tags, Terms},
 };
 
 /// The statements that count, with their law. A clone is a pointer to the same set.
@@ -26,6 +27,7 @@ pub(crate) struct LiveSet(Arc<Inner>);
 
 struct Inner {
     terms: Arc<Terms>,
+    tags: Arc<Tags>,
     group_id: GroupId,
     anchor: Anchor,
     statements: BTreeMap<StatementId, GenuineStatement>,
@@ -38,7 +40,8 @@ impl LiveSet {
     /// admitted.
     pub(crate) fn new(terms: Arc<Terms>, anchor: Anchor) -> Self {
         let group_id = terms.group_id();
-        Self::of(terms, group_id, anchor, &BTreeMap::new(), &Pins::default())
+        let tags = Arc::new(terms.tags());
+        Self::of((terms, tags), group_id, anchor, &BTreeMap::new(), &Pins::default())
     }
 
     /// `live` of this set and more statements, for a member who has taken the hand-overs in `pins`.
@@ -53,21 +56,22 @@ impl LiveSet {
                 all.insert(id, statement);
             }
         }
-        Self::of(self.0.terms.clone(), self.0.group_id, self.0.anchor, &all, pins)
+        let room = (self.0.terms.clone(), self.0.tags.clone());
+        Self::of(room, self.0.group_id, self.0.anchor, &all, pins)
     }
 
     fn of(
-        terms: Arc<Terms>,
+        (terms, tags): (Arc<Terms>, Arc<Tags>),
         group_id: GroupId,
         anchor: Anchor,
         all: &BTreeMap<StatementId, GenuineStatement>,
         pins: &Pins,
     ) -> Self {
-        let (law, statements) = function::law(&terms, group_id, anchor, all, pins);
+        let (law, statements) = function::law(&terms, &tags, group_id, anchor, all, pins);
         let mut hashed = b"sottovoce 2 law".to_vec();
         statements.keys().for_each(|id| hashed.extend_from_slice(&id.0));
         let hash = sha256(&[&hashed]);
-        Self(Arc::new(Inner { terms, group_id, anchor, statements, law, hash }))
+        Self(Arc::new(Inner { terms, tags, group_id, anchor, statements, law, hash }))
     }
 
     /// What the set says.

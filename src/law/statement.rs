@@ -15,6 +15,7 @@ use crate::{
         Identity,
         codec::{Malformed, Reader, Writer},
     },
+    hex,
     id::IdentityKey,
     keys::derive::sha256,
 };
@@ -245,17 +246,8 @@ pub(crate) struct StatementId(pub(crate) [u8; 32]);
 
 impl fmt::Debug for StatementId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        short(f, "StatementId", &self.0)
+        hex::short(f, "StatementId", &self.0)
     }
-}
-
-/// The first four bytes of what is hashed or random, under its type's name.
-pub(super) fn short(f: &mut fmt::Formatter<'_>, name: &str, bytes: &[u8]) -> fmt::Result {
-    write!(f, "{name}(")?;
-    for byte in bytes.iter().take(4) {
-        write!(f, "{byte:02x}")?;
-    }
-    f.write_str("..)")
 }
 
 fn content_bytes<T: Content>(content: &T) -> Vec<u8> {

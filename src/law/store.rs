@@ -17,8 +17,8 @@ use crate::{
 };
 
 use super::{
+    answers::Law,
     checks::{Work, split},
-    function::Law,
     places::Anchor,
     set::{self, LiveSet, Pins},
     standing::{Register, Standing, Word},

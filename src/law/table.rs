@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     group::codec::{Malformed, Reader, Writer},
+    hex,
     id::IdentityKey,
     keys::derive::sha256,
 };
@@ -290,12 +291,12 @@ impl Term {
 
 impl fmt::Debug for Office {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::statement::short(f, "Office", &self.0)
+        hex::short(f, "Office", &self.0)
     }
 }
 
 impl fmt::Debug for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::statement::short(f, "Term", &self.0)
+        hex::short(f, "Term", &self.0)
     }
 }

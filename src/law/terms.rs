@@ -10,6 +10,7 @@ use crate::{
         codec::{Malformed, Reader, Writer},
         identity::MAX_NAME,
     },
+    hex,
     id::{IdentityKey, MemberId},
     keys::derive::{Mac, sha256},
 };
@@ -97,26 +98,40 @@ impl Terms {
         GroupId(sha256(&[b"sottovoce 2 terms", &self.encode()]))
     }
 
-    /// The tag under which tables and standings speak about the holder of a key.
-    pub(crate) fn tag(&self, key: &IdentityKey) -> Tag {
-        self.tag_of(key.id())
+    /// What makes the tags of this room.
+    pub(super) fn tags(&self) -> Tags {
+        Tags(Mac::new(&self.salt))
     }
 
-    /// The tag under which tables and standings speak about an identity, known by its fingerprint
-    /// alone (L3).
-    pub(crate) fn tag_of(&self, member: MemberId) -> Tag {
-        self.keyed(b"sottovoce 2 tag", member.as_bytes())
+    /// The tag under which tables and standings speak about the holder of a key.
+    #[cfg(test)]
+    pub(crate) fn tag(&self, key: &IdentityKey) -> Tag {
+        self.tags().of(key.id())
     }
 
     /// The tag under which standings speak about an invite: its id, expiry in Unix seconds and
     /// uses.
     pub(crate) fn invite_tag(&self, id: &[u8; 16], expiry: u64, uses: u16) -> Tag {
-        let content = Writer::new().bytes(id).u64(expiry).u16(uses).finish();
-        self.keyed(b"sottovoce 2 invite", &content)
+        let (expiry, uses) = (expiry.to_be_bytes(), uses.to_be_bytes());
+        Tag(self.tags().0.tag_of(&[b"sottovoce 2 invite", id, &expiry, &uses]))
     }
+}
 
-    fn keyed(&self, label: &[u8], content: &[u8]) -> Tag {
-        Tag(Mac::new(&self.salt).tag(&[label, content].concat()))
+/// Makes the tags of identities: the salt of one room, as a key that is worked out once.
+pub(super) struct Tags(Mac);
+
+impl Tags {
+    /// The tag under which tables and standings speak about an identity, known by its fingerprint
+    /// alone (L3).
+    pub(super) fn of(&self, member: MemberId) -> Tag {
+        Tag(self.0.tag_of(&[b"sottovoce 2 tag", member.as_bytes()]))
+    }
+}
+
+/// Nothing of the salt.
+impl fmt::Debug for Tags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tags")
     }
 }
 
@@ -184,13 +199,13 @@ const GROUP: u8 = 1;
 
 impl fmt::Debug for GroupId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::statement::short(f, "GroupId", &self.0)
+        hex::short(f, "GroupId", &self.0)
     }
 }
 
 impl fmt::Debug for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::statement::short(f, "Tag", &self.0)
+        hex::short(f, "Tag", &self.0)
     }
 }
 

@@ -7,23 +7,36 @@
 //! ```
 //!
 //! [`Sealer`] and [`Opener`] belong to the audio thread: no lock, no allocation, no clock.
+//! [`Schedule`] makes their keys on the control thread, memory included, so that taking a new key
+//! costs the audio thread a pointer swap. It is told the time.
 
 mod early;
+mod error;
+#[cfg(feature = "stage")]
+pub(crate) mod hall;
 pub(crate) mod header;
+pub(crate) mod keyring;
 mod open;
 pub(crate) mod opus;
 mod profile;
+pub(crate) mod rekey;
 pub(crate) mod replay;
+mod schedule;
 mod seal;
 pub(crate) mod stamp;
+mod start;
 mod stats;
 #[cfg(test)]
 mod vectors;
 
 pub use early::Early;
-pub use open::{OpenError, Opened, Opener, Proof};
+pub use error::OpenError;
+pub use open::{Opened, Opener, Proof};
 pub use opus::{MalformedOpus, OpusPacket};
-pub use profile::{Authenticity, PacketSize, PacketSizeError, SilenceReason, capacity};
+pub use profile::{Authenticity, PacketSize, PacketSizeError, SilenceReason};
+pub use rekey::{OpenRekey, Rekey, Retired, SealRekey};
+pub use schedule::{STEP, Schedule};
 pub use seal::{HEADROOM, Reused, SealError, Sealer, TAILROOM};
-pub use stamp::{Level, Loss, Notes, Stamp};
+pub use stamp::{Level, Loss, Notes, Stamp, capacity};
+pub use start::{EpochStart, ScheduleError, Speaker};
 pub use stats::{OpenStats, SpeakerStats};

@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use super::stamp::TAIL;
-
 /// What a packet proves about its sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Authenticity {
     /// Every packet carries its speaker's signature inside the seal: no other member can speak in
     /// that voice.
@@ -45,17 +44,6 @@ impl PacketSize {
     }
 }
 
-/// The longest Opus packet of code 0, 1 or 2 that fits a room's packets: what an encoder should aim
-/// at.
-pub const fn capacity(size: PacketSize, authenticity: Authenticity) -> usize {
-    let inside = size.bytes() as usize;
-    match authenticity {
-        // Padding with a tail in it needs a count byte and a length byte.
-        Authenticity::Signed => inside.saturating_sub(TAIL + 2),
-        Authenticity::Group => inside,
-    }
-}
-
 /// 240 bytes: 40 ms of Opus at 32 kb/s, stamp and signature.
 impl Default for PacketSize {
     fn default() -> Self {
@@ -77,6 +65,7 @@ impl std::error::Error for PacketSizeError {}
 
 /// Why a sealer seals nothing just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum SilenceReason {
     /// No key has been installed yet.

@@ -7,15 +7,10 @@ use super::{
     header::{FIRST_COUNTER, HEADER, Header, LAST_COUNTER},
     opus::{OpusPacket, Shape, duration_of},
     profile::{PacketSize, SilenceReason},
+    rekey::{Retired, SealChange, SealKey, SealRekey},
     stamp::{self, FILLER, Stamp, TAIL},
 };
-use crate::{
-    id::{CaptureTime, Counter, Epoch, Step},
-    keys::{
-        Retired, SealRekey,
-        rekey::{SealChange, SealKey},
-    },
-};
+use crate::id::{CaptureTime, Counter, Epoch, Step};
 
 /// Bytes that the caller leaves free before the Opus packet, for the header and for padding's own
 /// header.
@@ -240,6 +235,7 @@ impl fmt::Debug for Sealer {
 
 /// Why a packet was not sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum SealError {
     /// There is no key to seal with just now. Drop the audio and tell the user.

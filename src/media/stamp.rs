@@ -21,7 +21,7 @@ use crate::{
     media::{
         header::{Header, is_usable},
         opus::{OpusPacket, Untailed},
-        profile::PacketSize,
+        profile::{Authenticity, PacketSize},
     },
 };
 
@@ -155,6 +155,8 @@ pub(crate) struct Evidence {
     pub(crate) speaker_context: [u8; 32],
     pub(crate) kid: KeyId,
     pub(crate) salt: [u8; SALT],
+    /// Whether the sender has a place of its own in what is kept.
+    pub(crate) is_first: bool,
 }
 
 /// Not the salt: with the signature it would let a reader of logs test what was said.
@@ -169,6 +171,17 @@ const EXTENSION: u8 = 97 << 1;
 
 /// One byte of padding, as an Opus extension.
 pub(crate) const FILLER: u8 = 0x01;
+
+/// The longest Opus packet of code 0, 1 or 2 that fits a room's packets: what an encoder should aim
+/// at.
+pub const fn capacity(size: PacketSize, authenticity: Authenticity) -> usize {
+    let inside = size.bytes() as usize;
+    match authenticity {
+        // Padding with a tail in it needs a count byte and a length byte.
+        Authenticity::Signed => inside.saturating_sub(TAIL + 2),
+        Authenticity::Group => inside,
+    }
+}
 
 /// Writes the tail of a packet, whose other bytes are in their place already, and signs all of it.
 pub(crate) fn sign(

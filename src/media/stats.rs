@@ -1,6 +1,6 @@
 //! What happened to packets, by reason and by sender: counters that the app may read at any time.
 
-use super::open::OpenError;
+use super::error::OpenError;
 
 /// Counts of one opener since it was made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,7 @@ impl OpenStats {
 /// A refused packet is counted under the sender that its header *claims*: a relay can make these
 /// grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SpeakerStats {
     /// Packets opened.
     pub opened: u32,

@@ -8,7 +8,10 @@
 
 use std::fmt;
 
-use crate::group::codec::{Malformed, Reader, Writer};
+use crate::{
+    group::codec::{Malformed, Reader, Writer},
+    hex::Hex,
+};
 
 /// What all members of an epoch agree on beside the tree: the keeper, and the hash of the law.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,7 +42,7 @@ impl Context {
 impl fmt::Debug for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, ..] = self.law;
-        write!(f, "Context(law {a:02x}{b:02x}{c:02x}{d:02x}..)")
+        write!(f, "Context(law {}..)", Hex(&[a, b, c, d]))
     }
 }
 

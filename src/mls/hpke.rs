@@ -13,7 +13,7 @@ use openmls_traits::{
 };
 
 use super::{Failure, ciphersuite};
-use crate::{Seed, group::KeyExchange, keys::secret::Secret};
+use crate::{Seed, group::KeyExchange, hex, keys::secret::Secret};
 
 /// A public key that something is sealed to: of a door, or for one answer.
 #[derive(Clone, PartialEq, Eq)]
@@ -34,6 +34,7 @@ pub(crate) enum Purpose {
     Knock,
     Show,
     Answer,
+    App,
     /// A listener's, at the door of a porter (`spec/stage.md`, H8).
     #[cfg(feature = "stage")]
     HallKnock,
@@ -72,11 +73,7 @@ impl SealingKey {
 /// The first four bytes of the key.
 impl fmt::Debug for SealingKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SealingKey(")?;
-        for byte in self.bytes.iter().take(4) {
-            write!(f, "{byte:02x}")?;
-        }
-        f.write_str("..)")
+        hex::short(f, "SealingKey", &self.bytes)
     }
 }
 
@@ -91,6 +88,11 @@ impl SealingSecret {
         let public = SealingKey::from_bytes(key_exchange, &pair.public)
             .ok_or_else(|| Failure::of("the derived public key has another length"))?;
         Ok(Self { private, public })
+    }
+
+    /// Takes a pair that MLS made: the keys of a leaf.
+    pub(super) fn of_pair(key_exchange: KeyExchange, private: Secret, public: &[u8]) -> Option<Self> {
+        Some(Self { private, public: SealingKey::from_bytes(key_exchange, public)? })
     }
 
     pub(crate) fn public(&self) -> &SealingKey {
@@ -117,6 +119,7 @@ impl Purpose {
             Self::Knock => b"sottovoce 2 knock",
             Self::Show => b"sottovoce 2 show",
             Self::Answer => b"sottovoce 2 answer",
+            Self::App => b"sottovoce 2 app message",
             #[cfg(feature = "stage")]
             Self::HallKnock => b"sottovoce 2 hall knock",
             #[cfg(feature = "stage")]

@@ -14,8 +14,8 @@ use rand::CryptoRng;
 use tls_codec::{DeserializeBytes, Serialize};
 
 use super::{
-    Context, Credential, Failure, Group, LAW_EXTENSION, MAX_LAW, MAX_MEMBERS, Occupant, Violation,
-    ciphersuite, has_duplicate, inspect,
+    Context, Credential, Failure, Group, LAW_EXTENSION, MAX_LAW, Occupant, Violation, ciphersuite,
+    has_duplicate, inspect,
     provider::{Crypto, Provider},
 };
 use crate::{
@@ -181,7 +181,7 @@ impl Applicant {
         let own_leaf = mls.own_leaf_index();
         let mut roster = Vec::new();
         for (index, leaf) in mls.treesync().full_leaves() {
-            if roster.len() == MAX_MEMBERS {
+            if roster.len() == self.key_exchange.max_members() {
                 return Err(EntryError::Form(Violation::TooMany));
             }
             let (credential, leaf_key) =

@@ -19,6 +19,7 @@ mod hpke;
 mod inspect;
 mod join;
 mod leaf;
+mod leaf_pair;
 pub(crate) mod moderation;
 mod process;
 mod provider;
@@ -223,7 +224,7 @@ impl Group {
         let stays = self.roster.iter().filter(|occupant| !removes.contains(&occupant.leaf));
         let after: Vec<_> =
             stays.map(|occupant| occupant.key).chain(change.adds.iter().map(|leaf| leaf.key)).collect();
-        if after.len() > MAX_MEMBERS {
+        if after.len() > self.key_exchange().max_members() {
             return Err(Violation::TooMany);
         }
         if has_duplicate(after) {
@@ -310,8 +311,6 @@ fn has_duplicate(keys: impl IntoIterator<Item = IdentityKey>) -> bool {
     !keys.into_iter().all(|key| seen.insert(key))
 }
 
-/// How many members a group has at most.
-pub(crate) const MAX_MEMBERS: usize = 1000;
 /// How many bytes the law for newcomers in a Welcome has at most.
 pub(crate) const MAX_LAW: usize = 1_536 * 1024;
 const WIRE_FORMAT: WireFormatPolicy = PURE_CIPHERTEXT_WIRE_FORMAT_POLICY;

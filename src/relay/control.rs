@@ -18,10 +18,14 @@ use super::{
     random,
     rooms::Way,
     timed_out,
-    token::{Revocation, Token},
-    wire::{self, FrameTooLong, Frames, Hello, Rejection, Ticket},
 };
-use crate::transport::RoomHandle;
+use crate::{
+    lane::RoomHandle,
+    relay_protocol::{
+        token::{Revocation, Token},
+        wire::{self, FrameTooLong, Frames, Hello, Rejection, Ticket},
+    },
+};
 
 /// Admits connections until the relay drains or stops, then ends them all when it stops.
 ///

@@ -1,9 +1,10 @@
 //! What a relay counts.
 
-use super::wire;
+use crate::relay_protocol::wire;
 
 /// What happened at a relay since it was started. Nothing in it is about a person or a room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Counts {
     /// Members admitted.
@@ -47,6 +48,7 @@ pub struct Counts {
 
 /// Connections turned away, by reason (SPEC section 8.2.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Refusals {
     /// Its first bytes are not of our protocol.

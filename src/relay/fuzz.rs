@@ -13,9 +13,12 @@ use std::{
 use super::{
     Limits,
     rooms::{Copies, Rooms, Way, datagrams::Verdict},
-    wire::{self, Cookie, FrameTooLong, Frames, Hello, Ticket},
 };
-use crate::transport::{MAX_CONTROL, MAX_MEDIA, Percent, RoomHandle};
+use crate::{
+    lane::{MAX_CONTROL, MAX_MEDIA, RoomHandle},
+    relay_protocol::wire::{self, Cookie, FrameTooLong, Frames, Hello, Ticket},
+    transport::Percent,
+};
 
 /// Any bytes: they are refused, or kept to the rules, and never pile up.
 ///

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::transport::MAX_CONTROL;
+use crate::lane::MAX_CONTROL;
 
 /// Where the relay writes everything that its members send it.
 ///

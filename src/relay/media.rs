@@ -12,9 +12,8 @@ use super::{
     random,
     rooms::{Copies, datagrams::Verdict},
     timed_out,
-    wire::Cookie,
 };
-use crate::transport::MAX_MEDIA;
+use crate::{lane::MAX_MEDIA, relay_protocol::wire::Cookie};
 
 /// Forwards datagrams until the relay stops.
 pub(super) fn serve(shared: &Shared) {

@@ -18,7 +18,6 @@
 pub mod log;
 #[cfg(feature = "quic")]
 pub mod quic;
-pub mod token;
 
 mod bucket;
 mod control;
@@ -31,7 +30,6 @@ mod metrics;
 mod outbox;
 mod pending;
 mod rooms;
-pub(crate) mod wire;
 
 use std::{
     fmt, io,
@@ -47,7 +45,8 @@ use std::{
 use ring::rand::{SecureRandom, SystemRandom};
 use socket2::SockRef;
 
-use crate::transport::{Percent, RelayName};
+pub use crate::relay_protocol::token;
+use crate::{lane::RelayName, transport::Percent};
 pub use counts::{Counts, Refusals};
 use pending::{Entry, HangUp, Number, Pending};
 use rooms::Rooms;
@@ -55,8 +54,8 @@ use rooms::Rooms;
 /// A relay that runs on threads of its own until it is stopped or dropped.
 ///
 /// ```
-/// use sottovoce::relay::{Options, Relay};
-/// let relay = Relay::start(([127, 0, 0, 1], 0).into(), Options::default())?;
+/// use sottovoce::relay::{Relay, RelayOptions};
+/// let relay = Relay::start(([127, 0, 0, 1], 0).into(), RelayOptions::default())?;
 /// println!("members connect to {}", relay.name());
 /// let counts = relay.stop()?;
 /// assert_eq!(counts.connections, 0);

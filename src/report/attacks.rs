@@ -16,7 +16,7 @@ use crate::{
         announce::{self, SpeakerKey},
         signing::SigningKey,
     },
-    id::{Counter, KeyId},
+    id::{Counter, KeyId, UnixTime},
     keys::{
         derive::sha256,
         secret::Secret,
@@ -24,7 +24,6 @@ use crate::{
     },
     media::{HEADROOM, Level, TAILROOM},
     mls::Credential,
-    wire::invite::UnixTime,
 };
 
 const ROOM: &str = "tea";

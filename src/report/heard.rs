@@ -17,14 +17,16 @@ use crate::{
         announce::{FRESH, MIN_HOLDS, SpeakerKey, TOLERANCE},
         signing::SigningKey,
     },
+    id::UnixTime,
     keys::{
         derive::sha256,
-        rekey::{SealChange, SealKey},
         speaker::{epoch_context, frame_message},
     },
-    media::header::Header,
+    media::{
+        header::Header,
+        rekey::{SealChange, SealKey},
+    },
     mls::Credential,
-    wire::invite::UnixTime,
 };
 
 const ROOM: &str = "tea";
@@ -79,7 +81,7 @@ impl Stage {
             }
         }
         let key = std::iter::from_fn(|| speaks.poll_rekey()).find_map(|rekey| match rekey {
-            Rekey::Seal(crate::keys::SealRekey(SealChange::Key(key))) => Some(key),
+            Rekey::Seal(crate::media::SealRekey(SealChange::Key(key))) => Some(key),
             _ => None,
         });
         let mut part = Part {

@@ -55,7 +55,9 @@ mod verify;
 
 #[cfg(feature = "room")]
 pub(crate) use self::file::{Draft, Part, Taken};
-pub use self::recorder::{Buffer, Excerpt, ExcerptError, NotKept, Retention};
+#[cfg(feature = "room")]
+pub(crate) use self::recorder::FIRSTS;
+pub use self::recorder::{Buffer, Excerpt, ExcerptError, GaveWay, NotKept, Retention};
 #[cfg(feature = "room")]
 pub use self::{
     compare::{Comparison, Equivocation},

@@ -9,9 +9,9 @@ use super::{
     verify::{Rejected, Report},
 };
 use crate::{
+    id::UnixTime,
     keys::{secret::Secret, speaker::public_of},
     mls::{Failure, moderation},
-    wire::invite::UnixTime,
 };
 
 /// What reports are sealed to. Public: an application ships it.

@@ -3,8 +3,8 @@
 
 use super::{ModerationSecret, PublishedKey, Rejected, Report};
 use crate::{
+    id::UnixTime,
     keys::vectors::{Case, cases},
-    wire::invite::UnixTime,
 };
 
 fn open(case: &Case) -> Result<Report, Rejected> {

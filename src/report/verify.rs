@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     group::{Name, announce::TOLERANCE, identity::CredentialError},
-    id::{CaptureTime, Counter, Epoch, MemberId, Step},
+    id::{CaptureTime, Counter, Epoch, MemberId, Step, UnixTime},
     media::{
         OpusPacket, Stamp,
         header::Header,
@@ -21,7 +21,6 @@ use crate::{
         stamp::{self, Signatory, Unfit},
     },
     mls::Credential,
-    wire::invite::UnixTime,
 };
 
 /// A report that was checked: the device of [`member`](Self::member) signed every packet in it.

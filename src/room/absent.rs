@@ -3,15 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    bounded::Rate,
+    bounded::{OPENED, Rate},
+    chain::follow,
     error::ControlError,
     heartbeats::open_beat,
     held::Held,
-    joining::follow,
-    judge::{Newest, OLD, Past},
+    judge::OLD,
     memory::Memory,
     outbox::Outbox,
-    returning::{Returning, Target},
+    returning::Returning,
+    target::Target,
 };
 use crate::{
     id::IdentityKey,
@@ -26,10 +27,10 @@ pub(super) struct Absent {
     pub(super) held: Held,
     /// Chains that were taken: whoever has a link can send some.
     pub(super) chains: Rate<()>,
+    /// Those of them that say that the room is closed, and were merged.
+    pub(super) closings: Rate<()>,
     /// The host that the last of them led to, who may keep though we never saw it.
     reached: Option<IdentityKey>,
-    pub(super) past: Past,
-    pub(super) newest: Newest,
     /// When a heartbeat of an admitted keeper was heard last.
     heard_at: Option<Instant>,
     /// How much later than others this member founds a branch, once it is drawn.
@@ -40,30 +41,27 @@ pub(super) struct Absent {
 }
 
 impl Absent {
-    pub(super) fn new(memory: Memory, past: Past, newest: Newest, now: Instant) -> Self {
+    pub(super) fn new(memory: Memory, now: Instant) -> Self {
         let returning = Returning::new(memory.store.known().terms().key_exchange, now, now);
         // The user is there: it started the application.
-        Self::with(memory, returning, Held::default(), past, newest, now, now)
+        Self::with(memory, returning, Held::default(), now, now)
     }
 
     pub(super) fn with(
         memory: Memory,
         returning: Returning,
         held: Held,
-        past: Past,
-        newest: Newest,
         rank_heard: Instant,
         now: Instant,
     ) -> Self {
-        let chains = Rate::new(CHAINS, Duration::from_secs(1));
+        let (chains, closings) = (Rate::of(OPENED), Rate::new(CLOSINGS, Duration::from_secs(1)));
         Self {
             memory,
             returning,
             held,
             chains,
+            closings,
             reached: None,
-            past,
-            newest,
             heard_at: None,
             spread: None,
             rank_heard,
@@ -85,7 +83,7 @@ impl Absent {
         heartbeat: &Heartbeat,
         now: Instant,
     ) -> Result<(), ControlError> {
-        let beat = open_beat(&self.memory, &mut self.newest, heartbeat, self.reached.as_ref())?;
+        let beat = open_beat(&mut self.memory, heartbeat, self.reached.as_ref())?;
         let made = out.skew.hear(beat.content().key.id(), beat.content().time_ms, Duration::ZERO, now);
         if made + OLD <= now {
             return Err(ControlError::Stale);
@@ -118,5 +116,5 @@ impl Absent {
 const RANK_FOUNDS: Duration = Duration::from_secs(10);
 /// Anybody that nobody lets in does after this time, and up to half a minute more.
 const FOUNDS: Duration = Duration::from_secs(30);
-/// Chains that are taken in a second.
-const CHAINS: usize = 8;
+/// Chains that close the room and are merged in a second.
+const CLOSINGS: usize = 8;

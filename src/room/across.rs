@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    answering::send_answer,
     error::ControlError,
     event::Event,
     memory::Memory,
     outbox::{Outbox, own_key},
-    returning::send_show,
+    returning::Returning,
+    sealing::{send_answer, send_show},
     seat::{Outcome, Seat},
     shown,
 };
@@ -48,6 +48,9 @@ impl Seat {
         let content = content.verify(&group_id, &door_key, &show.reference);
         let ShowContent { key, one_use, wish, statements, .. } =
             content.map_err(|_| ControlError::Malformed)?.into_content();
+        if !memory.store.law().admits(&key) && !self.strangers.take((), now) {
+            return Err(ControlError::Flood);
+        }
         // A Show that is played again must not use up what its identity may ask.
         if !self.shown_before.note(crate::keys::derive::sha256(&[&show.kem, &show.sealed])) {
             return Err(ControlError::Repeated);
@@ -80,14 +83,16 @@ impl Seat {
             Wish::Leave(leave) => {
                 let leave = leave.verify(&group_id).map_err(|_| ControlError::Malformed)?;
                 if leave.content().key == key {
-                    self.hear_leave(out, memory, leave, now);
-                    self.tend_keeping(out, memory, now);
+                    self.hear_leave(memory, leave, now);
                 }
             }
             Wish::Return { key_package, broken } => {
                 if let Some(broken) = broken {
                     out.tell(Event::Accused { member: broken.by.id(), by: key.id() });
-                    if self.renewed.contains(&(broken.epoch.0, broken.by.id())) {
+                    let renewal = (broken.epoch.0, broken.by.id());
+                    // Of one renewal, once: who says it again and again would keep a member from
+                    // renewing for ever.
+                    if self.renewed.contains(&renewal) && self.accused_of.note(renewal) {
                         self.accused.note(broken.by.id(), now);
                     }
                 }
@@ -113,6 +118,9 @@ impl Seat {
         let own = self.showing.open.iter().position(|(reference, _)| *reference == answer.reference);
         let content = match own {
             Some(at) => {
+                if !self.showing.opened.take((), now) {
+                    return Err(ControlError::Flood);
+                }
                 let aad = Answer::aad(&group_id, &answer.reference);
                 let sealed = Sealed { kem_output: answer.kem.clone(), sealed: answer.sealed.clone() };
                 let open = self.showing.open.get(at);
@@ -123,11 +131,10 @@ impl Seat {
                 self.showing.open.remove(at);
                 AnswerContent::decode(&plain).ok()
             }
-            None => self
-                .returning
-                .as_ref()
-                .and_then(|returning| returning.petition())
-                .and_then(|petition| petition.open(answer, &group_id)),
+            None => match self.returning.as_mut().and_then(Returning::petition) {
+                Some(petition) => petition.open(answer, &group_id, now)?,
+                None => None,
+            },
         };
         match content {
             Some(AnswerContent::Shown(statements)) => {

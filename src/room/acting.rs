@@ -129,13 +129,6 @@ impl Seat {
         Ok(self.act_on_law(out, memory, now))
     }
 
-    /// Forgets who has knocked for too long, or not for too long (D5).
-    pub(super) fn tend_knocks(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
-        if let Some(doors) = &mut memory.doors {
-            doors.handle_timeout(out, &memory.store, now);
-        }
-    }
-
     /// Whether we came back from a restart a moment ago, and may lack what we signed before it
     /// (U1).
     pub(super) fn is_learning(&self, now: Instant) -> bool {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::order::Place;
-use crate::{id::MemberId, wire::invite::UnixTime};
+use super::place::Place;
+use crate::id::{MemberId, UnixTime};
 
 /// One moment by two clocks, as the application told it.
 #[derive(Clone, Copy)]
@@ -34,6 +34,11 @@ impl Clock {
 pub(super) struct Wrong(Vec<MemberId>);
 
 impl Wrong {
+    /// Whether a clock was told to be wrong and is so still.
+    pub(super) fn is_known(&self, member: MemberId) -> bool {
+        self.0.contains(&member)
+    }
+
     /// Whether there is anything to find out: a clock far from ours, or one that was.
     pub(super) fn is_due(&self, mut ahead: impl Iterator<Item = i64>) -> bool {
         !self.0.is_empty() || ahead.any(|ahead| ahead.abs() > NEAR_MS)
@@ -68,4 +73,4 @@ impl Wrong {
 const MAX_UNKNOWN: usize = 64;
 const A_YEAR: Duration = Duration::from_secs(365 * 24 * 3_600);
 /// Half of what the time of an announcement may differ by (SPEC section 12.2).
-const NEAR_MS: i64 = 150_000;
+pub(super) const NEAR_MS: i64 = 150_000;

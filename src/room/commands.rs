@@ -17,10 +17,10 @@ use super::{
 };
 use crate::{
     group::{Name, Role},
-    id::MemberId,
+    id::{MemberId, UnixTime},
     law::{self, Act, Rank, Tag},
     wire::{
-        invite::{Invite, InviteId, UnixTime},
+        invite::{Invite, InviteId},
         leave::Leave,
         saying::Saying,
         signed::Signed,
@@ -29,6 +29,7 @@ use crate::{
 
 /// An invite of this room, as the law has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct InviteState {
     /// Names the invite.
@@ -299,8 +300,8 @@ impl Room {
             seat.commit(out, memory, Work { renews: true, ..Work::default() }, now)?;
         } else {
             seat.renew_at = now;
-            seat.tend_renewal(out, memory, now);
         }
+        self.tend(now);
         self.end_if_faulty();
         Ok(())
     }
@@ -312,10 +313,11 @@ impl Room {
     /// [`CommandError::NotInRoom`].
     pub fn stay_unattended(&mut self, now: Instant) -> Result<(), CommandError> {
         let now = self.at(now);
-        let (out, memory, seat) = self.present()?;
+        let (.., seat) = self.present()?;
         seat.liveness.consent(now);
         seat.told_unattended = false;
-        seat.review_silence(out, memory, now);
+        seat.due.silence = true;
+        self.settle_command(Outcome::Stays, now);
         Ok(())
     }
 
@@ -396,7 +398,7 @@ fn leave(out: &mut Outbox, memory: &mut Memory, seat: &mut Seat, now: Instant) -
         let mut moderators: Vec<_> = others
             .filter(|member| law.rank_of(&member.key) == Rank::Moderator && heard(member.id))
             .filter(|member| !memory.freshness.has_left(member.id, member.made_ms))
-            .map(|member| (super::order::Place::of(law, &member.key), member.key))
+            .map(|member| (super::place::Place::of(law, &member.key), member.key))
             .collect();
         moderators.sort();
         let Some((_, to)) = moderators.first().copied() else { return Err(CommandError::HostStays) };

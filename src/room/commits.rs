@@ -4,8 +4,9 @@
 use std::time::Instant;
 
 use super::{
-    freshness::is_timely,
-    order::{Place, Turns},
+    freshness::{is_timely, is_timely_path},
+    place::Place,
+    turns::Turns,
     view::View,
     violation::Violation,
 };
@@ -39,7 +40,7 @@ pub(super) fn rule(staged: &Staged, view: &View<'_>, turns: &Turns, now_ms: u64)
         Ok(law) => law,
         Err(ruling) => return ruling,
     };
-    if let Err(violation) = check_tree(staged, view, &law, by.id, turns, now_ms) {
+    if let Err(violation) = check_tree(staged, view, &law, by.id, now_ms) {
         return Ruling::Refuse(violation);
     }
     // C6, C7: whose turn it is.
@@ -50,7 +51,7 @@ pub(super) fn rule(staged: &Staged, view: &View<'_>, turns: &Turns, now_ms: u64)
         if staged.context.keeper != before {
             return Ruling::Refuse(Violation::Keeping);
         }
-        if turns.is_too_fast(by.id, view.now) && holds(Defence::CommitPace) {
+        if view.pace.too_fast_since(by.id, view.now).is_some() && holds(Defence::CommitPace) {
             return Ruling::Refuse(Violation::TooFast);
         }
         return Ruling::Merge(law);
@@ -102,7 +103,6 @@ fn check_tree(
     view: &View<'_>,
     law: &LiveSet,
     by: MemberId,
-    turns: &Turns,
     now_ms: u64,
 ) -> Result<(), Violation> {
     let roster = view.group.roster();
@@ -122,13 +122,19 @@ fn check_tree(
         if staged.adds.iter().take(place).any(|other| other.id == added.id) {
             return Err(Violation::Duplicate);
         }
-        let fresh =
-            view.freshness.was_new(added.id, added.made_ms, now_ms) && is_timely(added.made_ms, now_ms);
+        let fresh = view.freshness.was_new(added.id, added.made_ms) && is_timely(added.made_ms, now_ms);
         if !fresh && holds(Defence::CommitFresh) {
             return Err(Violation::Stale);
         }
     }
-    if roster.len() + staged.adds.len() > MAX_MEMBERS + staged.removes.len() {
+    if let (Some(path), Some(before)) = (&staged.path, view.group.occupant_at(staged.by))
+        && !before.is_self
+        && !is_timely_path(path.made_ms, before.made_ms, view.keeps(), now_ms)
+        && holds(Defence::CommitFresh)
+    {
+        return Err(Violation::Stale);
+    }
+    if roster.len() + staged.adds.len() > view.terms().key_exchange.max_members() + staged.removes.len() {
         return Err(Violation::TooMany);
     }
     for leaf in &staged.removes {
@@ -142,7 +148,6 @@ fn check_tree(
             return Err(Violation::Ejected);
         }
     }
-    let _ = turns;
     Ok(())
 }
 
@@ -155,7 +160,7 @@ fn may_be_absent(member: MemberId, by: MemberId, view: &View<'_>) -> bool {
         return false;
     }
     let ranks = view.known().rank_of(&committer.key) > crate::law::Rank::None;
-    ranks && view.is_absent(absent) || view.presence.is_long_gone(member, members, view.now)
+    ranks && view.is_absent(absent.id) || view.presence.is_long_gone(member, members, view.now)
 }
 
 /// Of two commits that end one epoch, whether the first comes before the second (C8).
@@ -174,6 +179,3 @@ pub(super) struct Pending {
     pub(super) since: Instant,
     pub(super) asked: bool,
 }
-
-/// Members of a room at most.
-pub(super) const MAX_MEMBERS: usize = 1_000;

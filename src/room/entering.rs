@@ -8,21 +8,25 @@
 //! 6. The application is told what changed.
 //! 7. The keeper's part is taken up or laid down; what waited is tried again.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use super::{
+    authors::{handed_over_by, is_banned, issuer_of, locked_by, role_by},
     event::{Ending, Event},
     held::Held,
-    judge::{Newest, Past},
     keeper::Keeper,
     liveness::Liveness,
     memory::Memory,
-    order::{Turns, outranks_keeper},
     outbox::Outbox,
+    place::Place,
     presence::Presence,
-    seat::{Outcome, Seat},
+    seat::{Due, Outcome, Seat},
     showing::Showing,
     speakers::{announcing::begin_speaking, missing::Missing},
+    turns::{Ahead, Turns, outranks_keeper},
     view::role_of,
     words::{ANSWERS_WITHIN, MAX_ANSWERS},
 };
@@ -30,9 +34,10 @@ use crate::{
     defence::{Defence, holds},
     group::Role,
     id::{IdentityKey, Leaf, MemberId},
-    keys::{EpochStart, Schedule, Speaker},
-    law::{Law, LiveSet, Rank, RoleWord, Tag, Word},
+    law::{LiveSet, Rank, Tag},
+    media::{EpochStart, Schedule, Speaker},
     mls::{Failure, Group, SealingSecret, Staged},
+    report::FIRSTS,
 };
 
 /// How a member comes to be present.
@@ -44,9 +49,6 @@ pub(super) struct Arrival {
     pub(super) proof: Instant,
     /// Since when somebody of rank counts as heard.
     pub(super) rank_heard: Instant,
-    /// What was known of branches before.
-    pub(super) past: Past,
-    pub(super) newest: Newest,
 }
 
 impl Seat {
@@ -57,8 +59,9 @@ impl Seat {
         arrival: Arrival,
         now: Instant,
     ) -> Result<Self, Failure> {
-        let Arrival { mut group, epoch_law, held, proof, rank_heard, past, newest } = arrival;
+        let Arrival { mut group, epoch_law, held, proof, rank_heard } = arrival;
         let schedule = begin_epoch(out, memory, &mut group, &epoch_law, &[], now)?;
+        let first_epoch = group.epoch();
         let mut seat = Self {
             missing: Missing::begin(group.own_leaf(), now),
             group,
@@ -73,8 +76,6 @@ impl Seat {
             keeper: None,
             returning: None,
             showing: Showing::default(),
-            past,
-            newest,
             rivals: Default::default(),
             beat: now,
             doors_heard: Default::default(),
@@ -84,7 +85,8 @@ impl Seat {
             renew_at: now,
             returns: super::bounded::Rate::new(1, RETURN_APART),
             shows: super::bounded::Rate::new(1, SHOW_APART),
-            opened: super::bounded::Rate::new(64, Duration::from_secs(1)),
+            opened: super::bounded::Rate::of(super::bounded::OPENED),
+            strangers: super::bounded::Rate::of(super::bounded::OF_STRANGERS),
             shown_before: Default::default(),
             turned_away: super::bounded::Rate::new(1, TURNED_AWAY_APART),
             badges: super::bounded::Rate::new(4, BADGES_WITHIN),
@@ -92,21 +94,29 @@ impl Seat {
             broken: None,
             fault: None,
             doubted_ms: None,
+            due: Due { keeping: true, silence: true, clocks: false },
             told_alone: false,
             told_unattended: false,
             door_said_at: None,
             entered_at: now,
+            first_epoch,
             stepped: super::bounded::Rate::new(1, STEPPED_APART),
             in_vain_until: None,
             left_out: 0,
             learns_until: None,
+            answered_at: now,
+            unsaid: Vec::new(),
             renewals: super::bounded::Rate::new(1, RENEWAL_APART),
             renewed: Default::default(),
             accused: super::bounded::Rate::new(1, ACCUSED_FOR),
+            accused_of: Default::default(),
             words: super::bounded::Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
         };
         let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();
         let was_stored = std::mem::take(&mut memory.was_stored);
+        if was_stored {
+            memory.pace.begin_slowly(out.id(), now);
+        }
         seat.learns_until = (was_stored && everybody.len() > 1).then_some(now + LEARNS_FOR);
         seat.plan_renewal(out, now);
         seat.settle(out, memory, &everybody, now)?;
@@ -205,10 +215,14 @@ impl Seat {
         let keeper = self.keeper_of_context();
         // A renewal counts as the keeper's.
         let counts_for = if self.keeper_id == keeper { keeper.unwrap_or(by) } else { by };
-        self.turns.enter(counts_for, self.keeper_id != keeper, now);
+        memory.pace.note(counts_for, self.keeper_id != keeper, now);
+        if self.keeper_id != keeper {
+            self.turns = Turns::new(now);
+        }
         if let Err(failure) = self.settle(out, memory, added, now) {
             self.fault = Some(failure);
         }
+        self.note_left(out, memory, added, now);
     }
 
     /// Takes up our part in the epoch that has begun.
@@ -219,7 +233,7 @@ impl Seat {
         added: &[MemberId],
         now: Instant,
     ) -> Result<(), Failure> {
-        self.past.note((self.group.epoch().0, self.group.branch()));
+        memory.past.note((self.group.epoch().0, self.group.branch()));
         for member in self.group.roster() {
             memory.freshness.note_leaf(member.id, member.made_ms);
         }
@@ -232,6 +246,8 @@ impl Seat {
         self.entered_at = now;
         out.skew.retain(self.group.roster());
         self.read_members();
+        let own = self.members.iter().find(|member| member.is_self);
+        out.set_heard(own.is_some_and(|own| own.role.may_speak() && !own.muted));
         self.presence.enter(self.group.roster(), added, now);
         let keeper = self.keeper_of_context();
         let changed = std::mem::replace(&mut self.keeper_id, keeper) != keeper;
@@ -255,7 +271,7 @@ impl Seat {
             (None, true) => {
                 let door = SealingSecret::derive(self.group.key_exchange(), &out.rng.seed())?;
                 // Members count what we committed before as well (C6).
-                let made = self.turns.commits_of(out.id());
+                let made = memory.pace.commits_of(out.id());
                 self.keeper = Some(Keeper::new(door, made.filter(|at| *at < now), now));
                 if self.returning.take().is_some() {
                     self.outlive_petitions(out, now);
@@ -274,7 +290,8 @@ impl Seat {
         let law = self.epoch_law.clone();
         self.asked.retain(|(_, id, _)| law.get(id).is_none());
         self.take_up_door(out, memory)?;
-        self.review_silence(out, memory, now);
+        (self.due.keeping, self.due.silence) = (true, true);
+        self.enter_messages(out, memory, added, now);
         Ok(())
     }
 
@@ -292,7 +309,10 @@ impl Seat {
         self.liveness.review(self.group.roster(), |member| known.admits(&member.key), added, now);
         let view = self.view(memory, now);
         let above = view.own().is_some_and(|own| outranks_keeper(own, &view));
+        let ahead = Ahead::of(&view);
         self.turns.note_above(above, now);
+        self.turns.note_table(self.epoch_law.law().table_id(), known.table_id(), now);
+        self.turns.note_order(ahead);
         self.restrict(memory);
     }
 
@@ -314,19 +334,20 @@ impl Seat {
     fn tell_changes(&self, out: &mut Outbox, before: &LiveSet, added: &[MemberId]) {
         let (then, law) = (before.law(), self.epoch_law.law());
         if then.host() != law.host() {
-            out.tell(Event::HostChanged { host: law.host().id() });
+            out.tell(Event::HostChanged { host: law.host().id(), by: handed_over_by(&self.epoch_law) });
         }
         if then.is_locked() != law.is_locked() {
-            out.tell(Event::Locked { locked: law.is_locked() });
+            out.tell(Event::Locked { locked: law.is_locked(), by: locked_by(&self.epoch_law) });
         }
         for member in self.group.roster().iter().filter(|member| !added.contains(&member.id)) {
             let (role_before, muted_before) = role_of(then, &member.key);
             let (role, muted) = role_of(law, &member.key);
+            let by = || role_by(then, &self.epoch_law, &member.key);
             if role != role_before {
-                out.tell(Event::RoleChanged { member: member.id, role });
+                out.tell(Event::RoleChanged { member: member.id, role, by: by() });
             }
             if muted != muted_before {
-                out.tell(Event::Muted { member: member.id, muted });
+                out.tell(Event::Muted { member: member.id, muted, by: by() });
             }
         }
     }
@@ -344,25 +365,6 @@ impl Seat {
     }
 }
 
-/// Whether a law bans the holder of a key.
-pub(super) fn is_banned(law: &Law, key: &IdentityKey) -> bool {
-    law.rank_of(key) == Rank::None && law.standing_of(&law.tag(key)).banned
-}
-
-/// Whether words put somebody out, which may have been taken back since: the host's table may say
-/// something else.
-pub(super) fn is_out_by_words(law: &Law, key: &IdentityKey) -> bool {
-    let words = law.words(&law.tag(key)).iter();
-    words.map(|word| word.content().word).any(|word| matches!(word, Word::Ban | Word::Role(RoleWord::OUT)))
-}
-
-/// The identity whose word puts somebody out, if standings say so.
-pub(super) fn issuer_of(law: &Law, key: &IdentityKey) -> Option<MemberId> {
-    let tag = law.tag(key);
-    let word = law.bans(&tag).first().or_else(|| law.words(&tag).first());
-    Some(word.map_or_else(|| law.host().id(), |word| word.content().issuer.id()))
-}
-
 /// Takes the epoch's secret, starts its keys and announces our speaker key.
 fn begin_epoch(
     out: &mut Outbox,
@@ -374,6 +376,7 @@ fn begin_epoch(
 ) -> Result<Schedule, Failure> {
     out.end_epoch(now);
     let secret = group.take_epoch_secret()?;
+    out.messages.begin_epoch(group.epoch(), group.branch(), &secret, now);
     let seed = out.rng.seed();
     let terms = memory.store.known().terms();
     let roles: Vec<(Leaf, MemberId, Role, bool)> = group
@@ -403,9 +406,28 @@ fn begin_epoch(
         seed: seed.bytes(),
     };
     let mut schedule = Schedule::start(start, now).map_err(Failure::of)?;
+    if speakers.len() > FIRSTS {
+        schedule.keep_first(&firsts(group, &speakers, memory, law));
+    }
     roles.iter().filter(|(_, _, _, muted)| *muted).for_each(|(leaf, ..)| schedule.mute(*leaf));
     begin_speaking(out, group, terms, &schedule, seed, now)?;
     Ok(schedule)
+}
+
+/// The speakers who have a place of their own in what we keep for reports: people of rank, then
+/// those whom the table admits, then those whom we have seen the longest (SPEC section 12.1).
+fn firsts(group: &Group, speakers: &[Speaker], memory: &Memory, law: &LiveSet) -> Vec<Leaf> {
+    let seen: BTreeMap<_, _> = memory.people().iter().enumerate().map(|(at, key)| (key.id(), at)).collect();
+    let mut order: Vec<_> = speakers
+        .iter()
+        .filter_map(|speaker| group.occupant_at(speaker.leaf))
+        .map(|member| {
+            let since = seen.get(&member.id).copied().unwrap_or(usize::MAX);
+            (Place::of(law.law(), &member.key).seniority(), since, member.leaf)
+        })
+        .collect();
+    order.sort();
+    order.into_iter().map(|(.., leaf)| leaf).take(FIRSTS).collect()
 }
 
 /// A keeper of which no word is known has a word that is too old to send on.
@@ -423,6 +445,5 @@ const RETURN_APART: Duration = Duration::from_secs(2);
 /// Somebody who is out is told why no more often.
 const TURNED_AWAY_APART: Duration = Duration::from_secs(60);
 const SHOW_APART: Duration = Duration::from_secs(10);
-/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live
-/// anyway.
+/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live.
 const ACCUSED_FOR: Duration = Duration::from_secs(600);

@@ -1,16 +1,17 @@
 //! What a room tells the application (SPEC section 7).
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::{
     group::{Name, Role},
     id::{Epoch, MemberId},
     media::SilenceReason,
-    room::{RefuseReason, Violation},
+    room::{AppMessage, RefuseReason, Violation},
 };
 
 /// Something that the application may want to show.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Event {
     /// The device slept, or its clock was set forward: nothing is sent before the room was heard
@@ -77,6 +78,8 @@ pub enum Event {
         member: MemberId,
         /// Its new role.
         role: Role,
+        /// The member whose statement says so.
+        by: MemberId,
     },
     /// A member was muted or unmuted for everybody.
     Muted {
@@ -84,16 +87,34 @@ pub enum Event {
         member: MemberId,
         /// Whether the member is muted now.
         muted: bool,
+        /// The member whose statement says so.
+        by: MemberId,
     },
     /// The room has another host.
     HostChanged {
         /// The new host.
         host: MemberId,
+        /// The host that handed the room over to it.
+        by: MemberId,
+    },
+    /// A member wrote to us, or to all.
+    Message(AppMessage),
+    /// A hand went up or down. [`Room::hands`](crate::room::Room::hands) has the order.
+    Hand {
+        /// Whose hand, possibly ours.
+        member: MemberId,
+        /// Whether it is up now.
+        raised: bool,
+        /// Whose doing it was; `None` if the hand went down because its member is gone or has a
+        /// role that is heard.
+        by: Option<MemberId>,
     },
     /// The doors were locked or unlocked: while they are locked nobody new is admitted.
     Locked {
         /// Whether the doors are locked now.
         locked: bool,
+        /// The member whose statement says so.
+        by: MemberId,
     },
     /// A member has said nothing for a while, or is heard again.
     Absent {
@@ -139,6 +160,8 @@ pub enum Event {
     BanFell {
         /// The person, if this member has seen it.
         member: Option<MemberId>,
+        /// The issuer.
+        by: MemberId,
     },
     /// A member tried something that it may not do. Nothing of it took effect.
     Violation {
@@ -147,12 +170,13 @@ pub enum Event {
         /// The rule that it broke.
         violation: Violation,
     },
-    /// Sending stopped: the sealer is paused.
+    /// Sending stopped: the sealer is paused. Told to members that are heard: others have
+    /// [`RoleChanged`](Self::RoleChanged) and [`Muted`](Self::Muted).
     Silent {
         /// Why.
         reason: SilenceReason,
     },
-    /// Sending may go on.
+    /// Sending may go on, after [`Silent`](Self::Silent).
     Audible,
     /// On the way back we were shown a statement that puts us out, and no table does. We ask on
     /// once a minute, since it may have been lifted; leave if that is not wanted.
@@ -168,6 +192,7 @@ pub enum Event {
 
 /// How a room ended for us.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Ending {
     /// Every door that we found refused us. The reason is that of the last.
@@ -193,6 +218,7 @@ pub enum Ending {
 
 /// Names a knock that waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct KnockId(pub(super) u64);
 
 impl KnockId {
@@ -204,5 +230,12 @@ impl KnockId {
     /// The number of the knock: one of a kind in this room since it was made or resumed.
     pub const fn number(self) -> u64 {
         self.0
+    }
+}
+
+/// The number of the knock.
+impl fmt::Display for KnockId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }

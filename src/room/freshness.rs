@@ -18,8 +18,6 @@ pub(super) struct Freshness {
 struct Seen {
     leaf_ms: u64,
     leave_ms: u64,
-    /// When the newest Leave came, by our clock; 0 after a restart.
-    came_ms: u64,
 }
 
 impl Freshness {
@@ -29,12 +27,10 @@ impl Freshness {
         seen.leaf_ms = seen.leaf_ms.max(made_ms);
     }
 
-    /// A genuine Leave was seen at `now_ms` by our clock.
-    pub(super) fn note_leave(&mut self, member: MemberId, time_ms: u64, now_ms: u64) {
+    /// A genuine Leave was seen.
+    pub(super) fn note_leave(&mut self, member: MemberId, time_ms: u64) {
         let seen = self.entry(member);
-        if time_ms > seen.leave_ms {
-            (seen.leave_ms, seen.came_ms) = (time_ms, now_ms);
-        }
+        seen.leave_ms = seen.leave_ms.max(time_ms);
     }
 
     /// Whether a KeyPackage is newer than whatever was seen of its identity.
@@ -42,13 +38,11 @@ impl Freshness {
         self.seen.get(&member).is_none_or(|seen| made_ms > seen.leaf_ms && made_ms > seen.leave_ms)
     }
 
-    /// Whether a KeyPackage that a commit adds is newer than what its committer must have seen of
-    /// its identity: a Leave that came a moment ago may have crossed the commit.
-    pub(super) fn was_new(&self, member: MemberId, made_ms: u64, now_ms: u64) -> bool {
-        self.seen.get(&member).is_none_or(|seen| {
-            let crosses = seen.came_ms.saturating_add(CROSSES_MS) > now_ms;
-            made_ms > seen.leaf_ms && (made_ms > seen.leave_ms || crosses)
-        })
+    /// Whether a KeyPackage that a commit adds is newer than every leaf of its identity that was
+    /// seen. Leaves do not count: their maker decides who hears them, and with them who would
+    /// refuse the commit.
+    pub(super) fn was_new(&self, member: MemberId, made_ms: u64) -> bool {
+        self.seen.get(&member).is_none_or(|seen| made_ms > seen.leaf_ms)
     }
 
     /// The newest time, in Unix milliseconds, that a leaf or a Leave of an identity said; 0 if none
@@ -89,7 +83,7 @@ impl Freshness {
         let mut seen = BTreeMap::new();
         for _ in 0..count {
             let member = MemberId::from_bytes(reader.array()?);
-            seen.insert(member, Seen { leaf_ms: reader.u64()?, leave_ms: reader.u64()?, came_ms: 0 });
+            seen.insert(member, Seen { leaf_ms: reader.u64()?, leave_ms: reader.u64()? });
         }
         Ok(Self { seen })
     }
@@ -106,6 +100,13 @@ pub(super) fn is_timely_for_keeper(made_ms: u64, now_ms: u64) -> bool {
     made_ms.saturating_add(KEEPER_MS) >= now_ms && made_ms <= now_ms.saturating_add(KEEPER_MS)
 }
 
+/// Whether the path leaf of a commit may say this time (C4): one of the end of time could never be
+/// replaced. A keeper is stricter with renewals, so that what it merges all merge.
+pub(super) fn is_timely_path(made_ms: u64, before_ms: u64, keeps: bool, now_ms: u64) -> bool {
+    let ahead_ms = if keeps { KEEPER_MS } else { MAX_AHEAD_MS };
+    made_ms <= before_ms || made_ms <= now_ms.saturating_add(ahead_ms)
+}
+
 /// Whether the clocks of a newcomer and of a door agree (D3): stricter still, so that the newcomer
 /// is told.
 pub(super) fn is_timely_for_door(made_ms: u64, now_ms: u64) -> bool {
@@ -113,8 +114,6 @@ pub(super) fn is_timely_for_door(made_ms: u64, now_ms: u64) -> bool {
 }
 
 const MAX_SEEN: usize = 4_096;
-/// A Leave that came so lately may not have reached the committer.
-const CROSSES_MS: u64 = 3_000;
 const MAX_AGE_MS: u64 = 1_800_000;
 const MAX_AHEAD_MS: u64 = 900_000;
 const KEEPER_MS: u64 = 600_000;

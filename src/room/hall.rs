@@ -86,5 +86,5 @@ pub(crate) fn follow(
     tables: &Statements,
     group_id: &GroupId,
 ) {
-    super::joining::follow(chain, anchor, tables, group_id);
+    super::chain::follow(chain, anchor, tables, group_id);
 }

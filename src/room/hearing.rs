@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    answering,
-    entering::{is_banned, issuer_of},
+    authors::{is_banned, issuer_of},
+    doors::badges::badge,
     error::ControlError,
     event::{Ending, Event},
     freshness::is_timely_for_keeper,
@@ -39,10 +39,10 @@ impl Seat {
                 let announced_ms = speaker_key.announced.0.saturating_mul(1_000);
                 let made = out.skew.hear(id, announced_ms, A_SECOND, now);
                 match self.hear_speaker_key(out, memory, from, speaker_key, now) {
-                    Ok(()) => self.hear_word(out, memory, id, made, now),
+                    Ok(()) => self.hear_word(id, made),
                     Err(violation @ Violation::Clock) => {
                         // Whose clock is wrong, others know.
-                        self.tend_clocks(out, memory, now);
+                        self.due.clocks = true;
                         return Err(ControlError::NotPermitted { by: Some(id), violation });
                     }
                     Err(violation) => return Err(self.report(out, Some(from), violation)),
@@ -53,7 +53,7 @@ impl Seat {
                     self.doubted_ms = None;
                 }
                 let made = out.skew.hear(id, at_ms, Duration::ZERO, now);
-                self.hear_word(out, memory, id, made, now);
+                self.hear_word(id, made);
                 self.hear_law(out, memory, &key, known_law, made, now);
             }
             Saying::Statements(statements) => {
@@ -80,8 +80,7 @@ impl Seat {
             Saying::Leave(leave) => {
                 let genuine = leave.verify(&memory.store.known().group_id().0);
                 let leave = genuine.map_err(|_| ControlError::Malformed)?;
-                self.hear_leave(out, memory, leave, now);
-                self.tend_keeping(out, memory, now);
+                self.hear_leave(memory, leave, now);
             }
             Saying::Missing(leaves) => {
                 if leaves.contains(&self.group.own_leaf()) {
@@ -95,8 +94,8 @@ impl Seat {
                     && law.rank_of(&key) == Rank::Moderator
                     && (self.badges.take(id, now) || !holds(Defence::BadgePace))
                 {
-                    let badge = answering::badge(out, &memory.store, answer_key);
-                    self.say(out, &Saying::Badge(badge));
+                    let signed = badge(out, &memory.store, answer_key);
+                    self.say(out, &Saying::Badge(signed));
                 }
             }
             Saying::Badge(badge) => {
@@ -118,6 +117,8 @@ impl Seat {
                     self.doors_heard.insert(id, door);
                 }
             }
+            Saying::App(app) => self.hear_app(out, memory, from, app, now)?,
+            Saying::Again(again) => self.hear_again(out, memory, from, &again, now)?,
             #[cfg(feature = "stage")]
             Saying::Hall(bytes) => out.hall.push(super::said::Said { from: id, key, leaf: from, bytes }),
         }
@@ -125,14 +126,7 @@ impl Seat {
     }
 
     /// A word of a member in our epoch, made at `made` by our clock.
-    pub(super) fn hear_word(
-        &mut self,
-        out: &mut Outbox,
-        memory: &Memory,
-        by: MemberId,
-        made: Instant,
-        now: Instant,
-    ) {
+    pub(super) fn hear_word(&mut self, by: MemberId, made: Instant) {
         self.presence.hear(by, made);
         if self.doubted_ms.is_some() {
             return;
@@ -143,7 +137,7 @@ impl Seat {
         } else if self.keeps() {
             self.liveness.prove(made);
         }
-        self.review_silence(out, memory, now);
+        self.due.silence = true;
     }
 
     /// A word of a member says which law the member knows.
@@ -189,7 +183,8 @@ impl Seat {
         for fallen in &merged.fallen {
             let about = fallen.ban().content().about;
             let member = memory.people().iter().find(|key| memory.store.law().tag(key) == about);
-            out.tell(Event::BanFell { member: member.map(IdentityKey::id) });
+            let by = fallen.ban().content().issuer.id();
+            out.tell(Event::BanFell { member: member.map(IdentityKey::id), by });
         }
         for proof in &merged.second_hand_over {
             out.tell(Event::Violation { by: Some(proof.signer().id()), violation: Violation::TwoHandOvers });
@@ -224,11 +219,7 @@ impl Seat {
         if let Err(failure) = self.take_up_door(out, memory) {
             self.fault = Some(failure);
         }
-        if let Some(doors) = &mut memory.doors {
-            doors.handle_timeout(out, &memory.store, now);
-        }
-        self.tend_keeping(out, memory, now);
-        self.review_silence(out, memory, now);
+        (self.due.keeping, self.due.silence) = (true, true);
         Outcome::Stays
     }
 
@@ -297,25 +288,19 @@ impl Seat {
             && is_timely_for_keeper(candidate.made_ms, now_ms)
         {
             keeper.enqueue(candidate);
-            self.tend_keeping(out, memory, now);
+            self.due.keeping = true;
         }
     }
 
-    pub(super) fn hear_leave(
-        &mut self,
-        out: &Outbox,
-        memory: &mut Memory,
-        leave: Genuine<Leave>,
-        now: Instant,
-    ) {
-        let now_ms = out.clock.unix_ms(now);
+    pub(super) fn hear_leave(&mut self, memory: &mut Memory, leave: Genuine<Leave>, now: Instant) {
         let Leave { key, time_ms } = *leave.content();
         // Leaves of nobody would crowd out those of members; one that came before counts from then.
         let known = memory.store.law().admits(&key) || self.group.occupant(key.id()).is_some();
         if !known || memory.has_leave(key.id(), time_ms) {
             return;
         }
-        memory.note_leave(leave, now_ms);
+        memory.note_leave(leave);
+        self.due.keeping = true;
         if self.keeper_id == Some(key.id())
             && self
                 .group

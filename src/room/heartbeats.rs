@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::{
     error::ControlError,
-    judge::{Newest, Verdict, judge},
+    judge::{Verdict, judge},
     memory::Memory,
-    order::SILENT_AFTER,
     outbox::Outbox,
-    returning::{Returning, Target},
+    returning::Returning,
     seat::{Outcome, Seat},
+    target::Target,
+    turns::SILENT_AFTER,
     words::answers,
 };
 use crate::id::IdentityKey;
@@ -31,7 +32,7 @@ impl Seat {
         heartbeat: &Heartbeat,
         now: Instant,
     ) -> Result<Outcome, ControlError> {
-        let beat = open_beat(memory, &mut self.newest, heartbeat, None)?;
+        let beat = open_beat(memory, heartbeat, None)?;
         let by = beat.content().key.id();
         if by == out.id() {
             return Err(ControlError::Own);
@@ -49,7 +50,6 @@ impl Seat {
             made,
             &self.view(memory, now),
             &self.turns,
-            &self.past,
             &self.rivals,
             self.entered_at,
             lacking,
@@ -80,11 +80,11 @@ impl Seat {
                     // ours no more.
                     self.liveness.note_behind(beat.content().epoch.0, now);
                     if lost {
-                        self.go_to(out, &beat, now);
+                        self.go_to(&beat, now);
                     }
                 }
             }
-            Verdict::Wins => self.go_to(out, &beat, now),
+            Verdict::Wins => self.go_to(&beat, now),
             Verdict::Loses => {
                 if beat.content().known_law == memory.store.known().hash() {
                     self.showing.forget_across(by);
@@ -98,7 +98,7 @@ impl Seat {
             }
             Verdict::Nothing => {}
         }
-        self.review_silence(out, memory, now);
+        self.due.silence = true;
         Ok(Outcome::Stays)
     }
 
@@ -118,18 +118,19 @@ impl Seat {
         now: Instant,
     ) {
         if self.doubted_ms.is_some() && !self.keeps() {
-            self.go_to(out, beat, now);
+            self.go_to(beat, now);
         }
         self.beat = self.beat.max(made);
         self.keeper_door = Some(beat.content().door_key.to_vec());
-        self.hear_word(out, memory, beat.content().key.id(), made, now);
+        self.hear_word(beat.content().key.id(), made);
         if self.stepped.take((), now) {
             self.schedule.handle_elapsed(Duration::from_millis(beat.content().step_ms), now);
         }
         self.hear_law(out, memory, &beat.content().key, beat.content().known_law, made, now);
-        let most = answers(&self.view(memory, now), beat.content().time_ms);
+        let most = answers(&self.view(memory, now), beat.content().time_ms, self.answered_at);
         if self.words.count(&(), now) < most {
             self.words.note((), now);
+            self.answered_at = now;
             let at_ms = out.stamp_ms(now);
             let known_law = memory.store.known().hash();
             self.say(out, &Saying::Word { heard_ms: beat.content().time_ms, at_ms, known_law });
@@ -137,7 +138,7 @@ impl Seat {
     }
 
     /// Another branch wins, or ours has gone on without us: ask its keeper for our place.
-    fn go_to(&mut self, out: &mut Outbox, beat: &Genuine<Beat>, now: Instant) {
+    fn go_to(&mut self, beat: &Genuine<Beat>, now: Instant) {
         let key_exchange = self.group.key_exchange();
         let broken = self.broken.take();
         let own = self.group.own_leaf().0 % 64;
@@ -146,17 +147,15 @@ impl Seat {
             .get_or_insert_with(|| Returning::new(key_exchange, now + RETURN_SPREAD * own, now));
         returning.broken = returning.broken.or(broken);
         returning.hear(Target::of(beat, now));
-        let _ = out;
     }
 
     /// Somebody without a place waits for a heartbeat.
-    pub(super) fn hear_call(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) -> Outcome {
+    pub(super) fn hear_call(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
         if let Some(keeper) = &mut self.keeper {
             keeper.hurry_heartbeat(now);
         }
         self.show_chain(out, memory, now);
-        self.tend_keeping(out, memory, now);
-        Outcome::Stays
+        self.due.keeping = true;
     }
 
     /// Shows the last hand-overs to holders of invites that are older, if we keep the room and did
@@ -182,8 +181,7 @@ impl Seat {
 /// Opens a heartbeat, if it is newer than all before of its key and its key is not a stranger's, or
 /// that of the host that a Chain led to.
 pub(super) fn open_beat(
-    memory: &Memory,
-    newest: &mut Newest,
+    memory: &mut Memory,
     heartbeat: &Heartbeat,
     reached: Option<&IdentityKey>,
 ) -> Result<Genuine<Beat>, ControlError> {
@@ -194,12 +192,12 @@ pub(super) fn open_beat(
     if !memory.store.law().admits(key) && reached != Some(key) {
         return Err(ControlError::NotAMember);
     }
-    if !newest.is_newer(beat.claimed().key.id(), beat.claimed().time_ms) {
+    if !memory.newest.is_newer(beat.claimed().key.id(), beat.claimed().time_ms) {
         return Err(ControlError::Stale);
     }
     let beat = beat.verify(&group_id).map_err(|_| ControlError::NotTheKeeper)?;
     let Beat { key, time_ms, .. } = beat.content();
-    newest.note(key.id(), *time_ms, memory.store.law().rank_of(key));
+    memory.newest.note(key.id(), *time_ms, memory.store.law().rank_of(key));
     Ok(beat)
 }
 

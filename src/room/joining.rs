@@ -1,28 +1,22 @@
 //! The newcomer: finds doors, knocks at one after another, keeps receipts, and enters the room that
 //! the receipts and the invite agree with (SPEC section 7, rules E4 to E10).
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use super::{
-    error::WelcomeError,
+    chain::follow,
+    error::{ControlError, WelcomeError},
     held::Held,
     outbox::Outbox,
     petition::{Petition, open_with},
-    shown,
     violation::Violation,
+    welcome::{check_sender, check_tree, joint, read_law},
 };
 use crate::{
     defence::{Defence, holds},
-    group::codec::{Malformed, Reader, Writer},
     id::IdentityKey,
-    law::{
-        self, Anchor, GroupId, Law, LiveSet, Office, Pins, Rank, Statement, Store, Terms,
-        statement::Content as _,
-    },
-    mls::{Entry, EntryError, Failure, Purpose, SealingKey, SealingSecret},
+    law::{Anchor, GroupId, LiveSet, Office, Pins, Store},
+    mls::{Entry, Failure, Purpose, SealingKey, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent, Receipt, RefuseReason},
         door::{Door, door_name},
@@ -180,20 +174,20 @@ impl Joining {
     }
 
     /// An answer of a door.
-    pub(super) fn hear_answer(&mut self, answer: &Answer, now: Instant) -> News {
+    pub(super) fn hear_answer(&mut self, answer: &Answer, now: Instant) -> Result<News, ControlError> {
         let group_id = &self.invite.group_id;
         let reference = *self.petition.reference();
-        if answer.reference != reference {
-            return News::Nothing;
+        if !self.petition.is_named_by(answer, now)? {
+            return Ok(News::Nothing);
         }
         let mut asked = self.asked.iter_mut();
         let opened = asked.find_map(|asked| {
             let content = open_with(&asked.one_use, answer, group_id);
             content.map(|content| (content, asked))
         });
-        let Some((content, asked)) = opened else { return News::Nothing };
+        let Some((content, asked)) = opened else { return Ok(News::Nothing) };
         let mut doors = self.doors.iter_mut();
-        match content {
+        Ok(match content {
             AnswerContent::Receipt(receipt) => {
                 if let Ok(receipt) = receipt.verify(group_id)
                     && receipt.content().reference == reference
@@ -210,7 +204,7 @@ impl Joining {
                         .verify(group_id, &key)
                         .is_ok_and(|said| said.content().reference == reference)
                 };
-                let Some(known) = doors.find(said) else { return News::Nothing };
+                let Some(known) = doors.find(said) else { return Ok(News::Nothing) };
                 known.state = Answered::Waits;
                 if std::mem::replace(&mut self.told_waiting, true) { News::Nothing } else { News::Waits }
             }
@@ -223,13 +217,13 @@ impl Joining {
                         .is_ok_and(|said| said.content().reference == reference)
                 };
                 let reason = refused.claimed().reason;
-                let Some(known) = doors.find(said) else { return News::Nothing };
+                let Some(known) = doors.find(said) else { return Ok(News::Nothing) };
                 known.state = Answered::Refused(reason);
                 self.refused = Some((reason, self.refused.map_or(now, |(_, since)| since)));
                 News::Nothing
             }
             AnswerContent::Shown(_) => News::Nothing,
-        }
+        })
     }
 
     /// Knocks, if it is time to.
@@ -238,7 +232,7 @@ impl Joining {
         if now < self.knock_at {
             return Ok(());
         }
-        self.knock_at = now + KNOCK_AGAIN;
+        self.knock_at = out.again(now);
         if self.petition.is_old(now) {
             self.petition = Self::petition(out, &self.invite, now)?;
             self.asked.clear();
@@ -360,111 +354,8 @@ impl Joining {
     }
 }
 
-/// Follows the hand-overs of a Chain, which come without their rest, from the host and office that
-/// are known to those that they lead to.
-pub(super) fn follow(
-    chain: &mut Vec<(IdentityKey, Office)>,
-    anchor: (IdentityKey, Office),
-    statements: &Statements,
-    group_id: &GroupId,
-) {
-    let tables = statements.iter().filter_map(|bytes| match Statement::decode(bytes) {
-        Ok(Statement::Table(table)) => Some(table),
-        _ => None,
-    });
-    for table in tables.take(MAX_CHAIN) {
-        let (host, office) = chain.last().copied().unwrap_or(anchor);
-        let said = table.claimed();
-        if *said.signer() != host || said.office() != office || !said.is_hand_over() || said.is_closing() {
-            continue;
-        }
-        if let Ok(genuine) = table.verify(group_id)
-            && chain.len() < MAX_CHAIN
-        {
-            chain.push((*genuine.content().host(), Office::from(genuine.id())));
-        }
-    }
-}
-
-/// What a newcomer knows once it believes a receipt: its standings and the epoch law, if the
-/// receipt is of somebody of rank by both together, and of an office that the epoch's chain holds
-/// (E7).
-fn joint(terms: &Arc<Terms>, epoch_law: &LiveSet, receipt: &Receipt, own: IdentityKey) -> Option<Store> {
-    let (law, office) = (epoch_law.law(), Office(receipt.office));
-    if !Pins::of_office(office, epoch_law.group_id()).is_contained_in(law)
-        || law.office() == office && law.table_no().unwrap_or(0) < receipt.no
-    {
-        return None;
-    }
-    let mut store = Store::new(terms.clone(), Anchor::Founder, own);
-    let _ = store.merge(shown::decode(&receipt.standings), epoch_law);
-    (store.law().rank_of(&receipt.key) > Rank::None).then_some(store)
-}
-
-/// Terms and law of the epoch that a Welcome leads to, if they are those of the room and of the
-/// group's context.
-pub(super) fn read_law(
-    entry: &Entry,
-    group_id: &[u8; 32],
-    own: IdentityKey,
-) -> Result<(Arc<Terms>, LiveSet), WelcomeError> {
-    let malformed = |Malformed| WelcomeError::Join(EntryError::Malformed);
-    let mut reader = Reader::new(&entry.law);
-    let terms = reader.vec16(MAX_TERMS).and_then(Terms::decode).map_err(malformed)?;
-    if terms.group_id().0 != *group_id {
-        return Err(WelcomeError::Join(EntryError::OtherGroup));
-    }
-    let terms = Arc::new(terms);
-    let shown = reader.rest();
-    let mut left = law::set::decode(shown).map_err(malformed)?;
-    let mut store = Store::new(terms.clone(), Anchor::Founder, own);
-    let nothing = store.known().clone();
-    while !left.is_empty() {
-        let before = left.len();
-        left = store.merge(left, &nothing).unlooked;
-        if left.len() >= before {
-            break;
-        }
-    }
-    // The live set and no more, each once, in its order: what one reader passes over another
-    // refuses.
-    let exact = store.known().hash() == entry.context.law && store.known().encode() == shown;
-    if !exact && holds(Defence::WelcomeLaw) {
-        return Err(WelcomeError::Rule(Violation::Law));
-    }
-    Ok((terms, store.known().clone()))
-}
-
-/// What a Welcome tells newcomers of the law (`spec/control.md`): the terms, then the epoch's
-/// statements.
-pub(super) fn write_law(law: &LiveSet) -> Vec<u8> {
-    Writer::new().vec16(&law.terms().encode()).bytes(&law.encode()).finish()
-}
-
-/// Whether the keeper of the epoch signed the Welcome (E6): whoever makes up a group can only keep
-/// it itself.
-pub(super) fn check_sender(entry: &Entry, law: &Law) -> Result<(), WelcomeError> {
-    let keeps = law.tag(&entry.sender).0 == entry.context.keeper;
-    if keeps { Ok(()) } else { Err(WelcomeError::Rule(Violation::Keeping)) }
-}
-
-/// Whether a law admits everybody in a tree (E8).
-pub(super) fn check_tree(entry: &Entry, law: &Law) -> Result<(), WelcomeError> {
-    let admitted = entry.roster.iter().all(|member| law.admits(&member.key));
-    if admitted || !holds(Defence::WelcomeTree) {
-        Ok(())
-    } else {
-        Err(WelcomeError::Rule(Violation::NotAdmitted))
-    }
-}
-
 const MAX_DOORS: usize = 8;
 /// Another door may show itself so long after the first refusal.
 const OTHERS_COME: Duration = Duration::from_secs(10);
-const MAX_TERMS: usize = 512;
-/// Hand-overs that holders of an old invite follow.
-const MAX_CHAIN: usize = 8;
-/// A knock is repeated so often.
-const KNOCK_AGAIN: Duration = Duration::from_secs(2);
 /// A door that no heartbeat has shown for so long is forgotten.
 const DOOR_HOLDS: Duration = Duration::from_secs(20);

@@ -2,19 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{
-    bounded::{Lately, Recent},
-    order::{Place, Turns},
-    view::View,
-};
+use super::{place::Place, turns::Turns, view::View};
 use crate::{
     id::MemberId,
-    law::Rank,
     wire::{heartbeat::Beat, signed::Genuine},
 };
-
-/// Epochs of branches that we were in: their heartbeats are of the past.
-pub(super) type Past = Recent<(u64, [u8; 32]), 1_024>;
 
 /// What follows from a heartbeat that is genuine and newer than its key's last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +31,6 @@ pub(super) fn judge(
     made: Instant,
     view: &View<'_>,
     turns: &Turns,
-    past: &Past,
     rivals: &Rivals,
     entered_at: Instant,
     lacking_since: Option<Instant>,
@@ -56,7 +47,7 @@ pub(super) fn judge(
         return Verdict::Nothing;
     }
     // What was said before we went on from that epoch is known.
-    if made <= entered_at && past.contains(&(beat.epoch.0, beat.branch)) {
+    if made <= entered_at && view.past.contains(&(beat.epoch.0, beat.branch)) {
         return Verdict::Nothing;
     }
     if is_keeper {
@@ -107,20 +98,3 @@ const LASTS: Duration = Duration::from_secs(10);
 
 /// A heartbeat that is older says nothing.
 pub(super) const OLD: Duration = Duration::from_secs(15);
-
-/// Heartbeats by key: the time in the newest, so that none counts twice.
-#[derive(Default)]
-pub(super) struct Newest(Lately<MemberId, u64, Rank, 1_024>);
-
-impl Newest {
-    /// Whether a heartbeat is newer than all before of that member.
-    pub(super) fn is_newer(&self, member: MemberId, time_ms: u64) -> bool {
-        self.0.get(&member).is_none_or(|newest| time_ms > *newest)
-    }
-
-    /// Notes the time of a genuine heartbeat.
-    pub(super) fn note(&mut self, member: MemberId, time_ms: u64, rank: Rank) {
-        let newest = self.0.get(&member).map_or(time_ms, |newest| time_ms.max(*newest));
-        self.0.note(member, newest, rank);
-    }
-}

@@ -9,8 +9,8 @@ use std::{
 
 use super::{
     bounded::Rate,
-    commits::MAX_MEMBERS,
     freshness::is_timely_for_keeper,
+    past::AT_ONCE,
     presence::HEARTBEAT,
     view::{View, role_of},
 };
@@ -84,7 +84,7 @@ impl Keeper {
             if candidate.made_ms > older.made_ms {
                 *older = candidate;
             }
-        } else if self.waiting.len() < MAX_MEMBERS {
+        } else if self.waiting.len() < MAX_WAITING {
             self.waiting.push(candidate);
         }
     }
@@ -141,6 +141,7 @@ impl Keeper {
 
     fn draft(&self, view: &View<'_>, law: bool) -> Plan {
         let (known, roster) = (view.known(), view.group.roster());
+        let most = view.terms().key_exchange.max_members();
         let ranks = view.own().is_some_and(|own| known.rank_of(&own.key) > Rank::None);
         let mut plan = Plan { law, ..Plan::default() };
         let mut gone = BTreeSet::new();
@@ -161,7 +162,7 @@ impl Keeper {
                 || holds(Defence::AddPace)
                     && (self.added.is_full(&candidate.id, view.now)
                         || self.added_lately.is_full(&candidate.id, view.now))
-                || roster.len() + plan.adds.len() >= MAX_MEMBERS + plan.removes.len()
+                || roster.len() + plan.adds.len() >= most + plan.removes.len()
             {
                 continue;
             }
@@ -270,6 +271,8 @@ const MAX_CALLS: usize = 12;
 /// A heartbeat follows a commit, if the last is older than this.
 const COMMIT_BEATS_APART: Duration = Duration::from_secs(1);
 const CHAINS_APART: Duration = Duration::from_secs(5);
+/// KeyPackages that wait: as many as a room has members.
+const MAX_WAITING: usize = 1_000;
 /// Whether the law that we know gives somebody in the tree another role or mute than the epoch's
 /// law.
 fn changes_anybody(view: &View<'_>) -> bool {
@@ -287,8 +290,7 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// Commits in [`COMMITS_WITHIN`], at most; removals of who is out have some more.
 const MAX_COMMITS: usize = 14;
 const URGENT_SPARE: usize = 3;
-/// So many commits are made as they come; the others are [`PACE`] apart.
-const AT_ONCE: usize = 4;
+/// After [`AT_ONCE`] commits come so far apart.
 const PACE: Duration = Duration::from_millis(2_500);
 const COMMITS_WITHIN: Duration = Duration::from_secs(30);
 /// One identity is added again no sooner than this.

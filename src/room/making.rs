@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use super::{
     error::CommandError,
     event::Event,
-    joining::write_law,
+    freshness::is_timely_path,
     memory::Memory,
     outbox::{Outbox, own_key},
     seat::Seat,
     shown,
+    welcome::write_law,
 };
 use crate::{
     id::{Leaf, MemberId},
@@ -41,7 +42,7 @@ impl Seat {
         if self.keeper.is_none() {
             return;
         }
-        for _ in 0..MAX_COMMITS_AT_ONCE {
+        for _ in 0..if out.idles() { 0 } else { MAX_COMMITS_AT_ONCE } {
             let differs = memory.store.known().hash() != self.epoch_law.hash();
             let now_ms = self.room_ms(out, now);
             let Some(mut keeper) = self.keeper.take() else { return };
@@ -137,7 +138,7 @@ impl Seat {
             removes,
             context,
             renew: renews.then_some(&out.identity),
-            made_ms: self.leaf_made_ms(out, memory),
+            made_ms: self.leaf_made_ms(out, memory, now),
             aad,
             law_for_newcomers: &newcomers,
             max_message: MAX_MESSAGE - OVERHEAD,
@@ -186,10 +187,31 @@ impl Seat {
         }
     }
 
+    /// Somebody was added that has left, by a Leave that we keep and the committer does not seem to
+    /// have heard (P4).
+    pub(super) fn note_left(&mut self, out: &mut Outbox, memory: &Memory, added: &[MemberId], now: Instant) {
+        for member in added.iter().filter_map(|member| self.group.occupant(*member)) {
+            if memory.freshness.has_left(member.id, member.made_ms) {
+                // Everybody who keeps it would say it: the first does, and the leaf is gone.
+                let spread = u32::from_be_bytes(out.random()) % LEAVE_SPREAD_MS;
+                self.unsaid.push((now + Duration::from_millis(spread.into()), member.id));
+            }
+        }
+    }
+
+    /// Says the Leaves of who was added and is still there.
+    pub(super) fn tend_leaves(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
+        let due: Vec<_> =
+            self.unsaid.extract_if(.., |(at, _)| *at <= now).map(|(_, member)| member).collect();
+        let leaves = due.iter().filter_map(|member| self.group.occupant(*member)).map(|member| member.leaf);
+        let leaves: Vec<Leaf> = leaves.collect();
+        self.forward_leaves(out, memory, &leaves);
+    }
+
     /// Takes the keeping over, if it is our turn.
     pub(super) fn tend_takeover(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
         let due = self.turns.takeover_at(&self.view(memory, now));
-        if self.keeps() || !self.takes_part(now) || due.is_none_or(|due| due > now) {
+        if self.keeps() || !self.takes_part(now) || out.idles() || due.is_none_or(|due| due > now) {
             return;
         }
         let view = self.view(memory, now);
@@ -228,7 +250,7 @@ impl Seat {
             return;
         }
         let Some(aad) = Aad::new(out.stamp_ms(now), Vec::new()) else { return };
-        let made_ms = self.leaf_made_ms(out, memory);
+        let made_ms = self.leaf_made_ms(out, memory, now);
         let draft = Draft { renew: Some(&out.identity), made_ms, ..Draft::new(aad, MAX_MESSAGE - OVERHEAD) };
         if let Ok(commit) = self.group.prepare(&draft) {
             let _ = out.send(&Message::Mls(commit));
@@ -249,9 +271,12 @@ impl Seat {
     }
 
     /// What our leaf says once it is renewed (K10). While no petition of ours is out it is as new
-    /// as the newest KeyPackage that we made: nobody puts one of them in its place any more.
-    fn leaf_made_ms(&self, out: &Outbox, memory: &Memory) -> u64 {
-        if self.returning.is_none() { out.newest_made_ms(&memory.freshness) } else { 0 }
+    /// as the newest KeyPackage that we made: nobody puts one of them in its place any more. One
+    /// that is further ahead than a keeper takes raises nothing: the renewal would not count.
+    fn leaf_made_ms(&self, out: &Outbox, memory: &Memory, now: Instant) -> u64 {
+        let newest_ms = out.newest_made_ms(&memory.freshness);
+        let counts = is_timely_path(newest_ms, 0, true, self.room_ms(out, now));
+        if self.returning.is_none() && counts { newest_ms } else { 0 }
     }
 
     /// KeyPackages of ours were not used, and we keep our leaf: it is renewed soon, and outlives
@@ -271,7 +296,6 @@ impl Seat {
 
     /// Proves that the keeper is there, and passes on doors of people of rank.
     pub(super) fn send_heartbeat(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
-        self.tend_door(out, memory, now);
         let Some(keeper) = &self.keeper else { return };
         let time_ms = out.stamp_ms(now);
         let beat = Beat {
@@ -289,7 +313,7 @@ impl Seat {
         let group_id = memory.store.known().group_id().0;
         let heartbeat = Heartbeat::new(beat, doors, &out.identity, &group_id, &terms.salt, &mut out.rng);
         self.beat = now;
-        self.newest.note(out.id(), time_ms, memory.store.law().rank_of(&own_key(out)));
+        memory.newest.note(out.id(), time_ms, memory.store.law().rank_of(&own_key(out)));
         let _ = out.send(&Message::Heartbeat(heartbeat));
     }
 
@@ -336,6 +360,8 @@ impl From<CommitError> for CommandError {
 /// What a message has around the commit or Welcome in it.
 const OVERHEAD: usize = 16;
 const MAX_COMMITS_AT_ONCE: usize = 4;
+/// Who keeps the Leave of somebody who was added says it within this time.
+const LEAVE_SPREAD_MS: u32 = 10_000;
 /// How old the keys of our leaf get.
 const RENEW_EVERY: Duration = Duration::from_secs(600);
 /// How long after a renewal that did not count we try again.

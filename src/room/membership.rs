@@ -15,13 +15,13 @@ use crate::{
         Identity,
         codec::{Malformed, Reader, Writer},
     },
-    id::IdentityKey,
+    id::{IdentityKey, UnixTime},
     keys::secret::Secret,
+    lane::RelayName,
     law::{Store, Tag, Terms},
-    transport::RelayName,
     wire::{
         envelope::{LaneKey, MAX_MESSAGE},
-        invite::{InviteId, MAX_RELAYS, UnixTime},
+        invite::{InviteId, MAX_RELAYS},
     },
 };
 

@@ -1,11 +1,16 @@
 //! What a member keeps of a room whether it has a place in it or not.
 
-use super::{bounded::Lately, doors::Doors, freshness::Freshness};
+use super::{
+    bounded::Lately,
+    doors::Doors,
+    freshness::Freshness,
+    past::{Newest, Pace, Past},
+};
 use crate::{
-    id::{IdentityKey, MemberId},
+    id::{IdentityKey, MemberId, UnixTime},
     law::{GenuineStatement, Rank, Recent, StatementId, Store, Tag},
     wire::{
-        invite::{InviteId, UnixTime},
+        invite::InviteId,
         leave::Leave,
         signed::{Genuine, Signed},
     },
@@ -15,6 +20,9 @@ use crate::{
 pub(super) struct Memory {
     pub(super) store: Store,
     pub(super) freshness: Freshness,
+    pub(super) past: Past,
+    pub(super) newest: Newest,
+    pub(super) pace: Pace,
     /// The door of somebody of rank.
     pub(super) doors: Option<Doors>,
     /// Invites that we made.
@@ -46,6 +54,9 @@ impl Memory {
         let mut memory = Self {
             store,
             freshness: Freshness::default(),
+            past: Past::default(),
+            newest: Newest::default(),
+            pace: Pace::default(),
             doors: None,
             invites: Vec::new(),
             recent: Vec::new(),
@@ -90,11 +101,11 @@ impl Memory {
         &self.people
     }
 
-    /// Notes a genuine Leave that came at `now_ms` by our clock.
-    pub(super) fn note_leave(&mut self, leave: Genuine<Leave>, now_ms: u64) {
+    /// Notes a genuine Leave.
+    pub(super) fn note_leave(&mut self, leave: Genuine<Leave>) {
         let Leave { key, time_ms } = *leave.content();
         let (member, leave) = (key.id(), leave.into_signed());
-        self.freshness.note_leave(member, time_ms, now_ms);
+        self.freshness.note_leave(member, time_ms);
         let rank = self.store.law().rank_of(&key);
         self.leaves.note(member, leave, rank);
     }

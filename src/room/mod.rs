@@ -16,12 +16,15 @@
 //! | file | what |
 //! | --- | --- |
 //! | `phase`, `absent` | how a member comes in, loses its place, returns, and when a room is over |
-//! | `seat`, `entering`, `making`, `hearing`, `heartbeats`, `across`, `acting`, `people` | a member that is present; the only place where effects happen |
-//! | `commits`, `order`, `judge`, `liveness`, `presence`, `words` | rules: pure functions of a view |
-//! | `keeper`, `doors`, `joining`, `returning`, `showing` | agents with state of their own |
+//! | `seat`, `entering`, `making`, `incoming`, `hearing`, `heartbeats`, `across`, `acting`, `people` | a member that is present |
+//! | `executor` | the one place where what agents want is done, in one order |
+//! | `commits`, `place`, `judge`, `words`, `welcome`, `chain`, `authors` | rules: pure functions of a view |
+//! | `keeper`, `doors`, `joining`, `returning`, `showing`, `turns`, `liveness` | agents with state of their own |
 //! | `commands`, `seen`, `event`, `error` | what the application asks for, sees and is told |
+//! | `messages` | what members write to each other, and raised hands |
+//! | `diagnose` | why nobody hears us, and why we hear nothing |
 //! | `clock`, `skew`, `sleep` | the time here and elsewhere |
-//! | `memory`, `membership`, `freshness` | what outlives a place in the tree |
+//! | `memory`, `membership`, `freshness`, `past` | what outlives a place in the tree |
 //!
 //! # The way of one control message
 //!
@@ -30,16 +33,15 @@
 //! 1. [`Room::handle_control`], here: `Inbox` opens the envelope and puts fragments together,
 //!    `Message` is decoded.
 //! 2. `Room::take` in `phase`: by phase, then by kind. This is an MLS message, and we are present.
-//! 3. `Seat::handle_mls` in `seat`: the group opens it, and it is a `Saying`. A commit would wait
-//!    in `pending` here until `commits` lets it be merged, and `entering` says what the new epoch
-//!    does.
-//! 4. `Seat::hear_saying` in `hearing`: its sender was heard (`presence`, `liveness`, `order`); the
+//! 3. `Seat::handle_mls` in `incoming`: the group opens it, and it is a `Saying`. A commit would
+//!    wait in `pending` here until `commits` lets it be merged, and `entering` says what the new
+//!    epoch does.
+//! 4. `Seat::hear_saying` in `hearing`: its sender was heard (`presence`, `liveness`, `turns`); the
 //!    statements go to `Seat::learn`, which merges them into the law's store.
-//! 5. `Seat::act_on_law` in `hearing`: the banned is not heard any more, its knock goes, and if we
-//!    are out we end.
-//! 6. `Seat::tend_keeping` in `making`: `keeper` plans, and what it plans is committed, sent and
-//!    entered.
-//! 7. The `Outcome` goes back to `Room::settle` in `phase`, the only place that changes the phase.
+//! 5. `Seat::act_on_law` in `hearing`: the banned is not heard any more, and if we are out we end.
+//! 6. The `Outcome` goes back to `Room::settle` in `phase`, the only place that changes the phase.
+//! 7. `Seat::carry_out` in `executor`: a knock of the banned goes; `keeper` plans, and what it
+//!    plans is committed, sent and entered, in `making`.
 //!
 //! What leaves the room, envelopes, keys and events, is in `outbox` until it is polled. No file
 //! here imports one that leads back to it; `scripts/layout` holds that.
@@ -47,23 +49,28 @@
 mod absent;
 mod across;
 mod acting;
-mod answering;
 #[cfg(test)]
 mod attacks;
+mod authors;
 mod bounded;
+mod chain;
 mod clock;
 mod commands;
 mod commits;
+mod counts;
+mod diagnose;
 mod doors;
 mod entering;
 mod error;
 mod event;
+mod executor;
 mod freshness;
 #[cfg(feature = "stage")]
 pub(crate) mod hall;
 mod hearing;
 mod heartbeats;
 mod held;
+mod incoming;
 #[cfg(feature = "testkit")]
 pub(crate) mod insider;
 mod joining;
@@ -73,16 +80,19 @@ mod liveness;
 mod making;
 mod membership;
 mod memory;
+mod messages;
 mod options;
-mod order;
 mod outbox;
+mod past;
 mod people;
 mod petition;
 mod phase;
+mod place;
 mod presence;
 mod returning;
 #[cfg(feature = "stage")]
 mod said;
+mod sealing;
 mod seat;
 mod seen;
 mod showing;
@@ -90,8 +100,11 @@ mod shown;
 mod skew;
 mod sleep;
 mod speakers;
+mod target;
+mod turns;
 mod view;
 mod violation;
+mod welcome;
 mod words;
 
 use std::{
@@ -104,41 +117,36 @@ use std::{
 use bytes::Bytes;
 
 use self::{
-    absent::Absent,
-    clock::Clock,
-    joining::Joining,
-    judge::{Newest, Past},
-    memory::Memory,
-    outbox::Outbox,
+    absent::Absent, clock::Clock, counts::Refused, joining::Joining, memory::Memory, outbox::Outbox,
     phase::Phase,
 };
 use crate::{
     group::{Identity, Role},
     id::IdentityKey,
-    keys::Rekey,
     law::{Anchor, DefaultRole, Store, Terms},
-    media::capacity,
+    media::{Rekey, capacity},
     random::{Generator, Seed},
-    wire::{
-        envelope::LaneKey,
-        inbox::Inbox,
-        invite::{Invite, MAX_RELAYS},
-        message::Message,
-    },
+    wire::{envelope::LaneKey, inbox::Inbox, invite::MAX_RELAYS, message::Message},
 };
 
 pub use self::{
     commands::InviteState,
+    diagnose::{Deaf, Traffic, Unheard},
     error::{CommandError, ControlError, CreateError, JoinError, ResumeError},
     event::{Ending, Event, KnockId},
     membership::{Membership, MembershipError},
+    messages::{AppMessage, Audience, MessageKind, SendError},
     options::{Admission, InviteOptions, RoomOptions},
     speakers::ReportError,
     violation::Violation,
 };
 pub use crate::{
+    id::UnixTime,
     law::Unattended,
-    wire::{answer::RefuseReason, invite::UnixTime},
+    wire::{
+        answer::RefuseReason,
+        invite::{Invite, InviteError, InviteId, InviteIdError},
+    },
 };
 
 /// One member's view of a room.
@@ -149,6 +157,7 @@ pub use crate::{
 pub struct Room {
     out: Outbox,
     inbox: Inbox,
+    refused: Refused,
     phase: Phase,
     /// The newest time that we were told, as the room counts it.
     now: Instant,
@@ -158,6 +167,7 @@ pub struct Room {
 
 /// Where we stand with a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Status {
     /// We knocked, and are not in yet.
@@ -215,7 +225,7 @@ impl Room {
         let mut out = Outbox::new(identity, lane, options.relays, rng, Clock { began: now, unix });
         out.admission = options.admission;
         let mut memory = Memory::new(store);
-        let seat = phase::found(&mut out, &mut memory, Past::default(), Newest::default(), now, now)?;
+        let seat = phase::found(&mut out, &mut memory, now, now)?;
         let phase = Phase::Present(Box::new(memory), Box::new(seat));
         Ok(Self::new(out, phase, now))
     }
@@ -272,12 +282,12 @@ impl Room {
         out.admission = record.admission;
         let mut memory = record.memory;
         memory.was_stored = true;
-        let absent = Absent::new(memory, Past::default(), Newest::default(), now);
+        let absent = Absent::new(memory, now);
         Ok(Self::new(out, Phase::Returning(Box::new(absent)), now))
     }
 
     fn new(out: Outbox, phase: Phase, now: Instant) -> Self {
-        Self { out, inbox: Inbox::default(), phase, now, slept: Duration::ZERO }
+        Self { out, inbox: Inbox::default(), refused: Refused::default(), phase, now, slept: Duration::ZERO }
     }
 
     /// What to store, so that a restart does not cost us our place; `None` unless we are or were
@@ -307,6 +317,20 @@ impl Room {
     /// # Errors
     /// [`ControlError`] says why the message did nothing. The room goes on; most callers count it.
     pub fn handle_control(&mut self, message: &[u8], now: Instant) -> Result<(), ControlError> {
+        let outcome = self.try_control(message, now);
+        if let Err(error) = outcome {
+            self.refused.note(error);
+        }
+        outcome
+    }
+
+    /// How many control messages did nothing, by reason, in the order in which each reason came up
+    /// first. `by` is `None` in all of them.
+    pub fn refusals(&self) -> impl Iterator<Item = (ControlError, u64)> + '_ {
+        self.refused.iter()
+    }
+
+    fn try_control(&mut self, message: &[u8], now: Instant) -> Result<(), ControlError> {
         let now = self.at(now);
         if matches!(self.phase, Phase::Over) {
             return Err(ControlError::Over);
@@ -323,7 +347,7 @@ impl Room {
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.at(now);
         self.tend(now);
-        self.tend_reports(now);
+        self.publish(now);
         self.end_if_faulty();
     }
 
@@ -342,16 +366,12 @@ impl Room {
 
     /// The next change of keys, for the sealer or the opener, in order.
     pub fn poll_rekey(&mut self) -> Option<Rekey> {
-        let next = self.out.poll_rekey();
-        next.or_else(|| match &mut self.phase {
-            Phase::Present(_, seat) => seat.poll_rekey(),
-            _ => None,
-        })
+        self.out.poll_rekey()
     }
 
     /// The next thing to tell the user.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.out.events.pop_front()
+        self.out.poll_event()
     }
 }
 

@@ -5,9 +5,9 @@ use std::{num::NonZeroU16, time::Duration};
 use crate::{
     group::{KeyExchange, Name, Role},
     keys::Suite,
+    lane::RelayName,
     law::Unattended,
     media::{Authenticity, PacketSize},
-    transport::RelayName,
 };
 
 /// What a room is like. All but the admission is fixed for the room's life, and every member sees
@@ -54,6 +54,7 @@ impl RoomOptions {
 
 /// Who decides about a knock with a valid invite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Admission {
     /// The host, knock by knock.
     #[default]

@@ -1,7 +1,10 @@
 //! What every phase of a room needs: the identity, the clock, randomness, and the queues of what is
 //! to leave the room: envelopes, key changes, events.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -9,6 +12,7 @@ use super::{
     clock::{Clock, Wrong},
     event::Event,
     freshness::Freshness,
+    messages::lane::Messages,
     options::Admission,
     skew::Skew,
     speakers::kept::Reports,
@@ -16,10 +20,9 @@ use super::{
 use crate::{
     group::Identity,
     id::{IdentityKey, MemberId},
-    keys::{OpenRekey, Rekey, SealRekey},
-    media::SilenceReason,
+    lane::RelayName,
+    media::{OpenRekey, Rekey, SealRekey, SilenceReason},
     random::Generator,
-    transport::RelayName,
     wire::{envelope::LaneKey, message::Message},
 };
 
@@ -34,13 +37,18 @@ pub(super) struct Outbox {
     pub(super) skew: Skew,
     pub(super) wrong: Wrong,
     outgoing: VecDeque<Bytes>,
-    pub(super) events: VecDeque<Event>,
+    events: VecDeque<Event>,
     pub(super) reports: Reports,
+    /// What is written, by us and by others.
+    pub(super) messages: Messages,
     /// How a door of ours answers knocks.
     pub(super) admission: Admission,
     rekeys: VecDeque<Rekey>,
     /// Why the sealer is paused at the moment.
     silence: Option<SilenceReason>,
+    /// The same, as the application was told.
+    told_silence: Option<SilenceReason>,
+    is_heard: bool,
     stamped_ms: u64,
     /// The times that our own KeyPackages said, so that nobody else's device is thought to be
     /// behind one.
@@ -53,6 +61,9 @@ pub(super) struct Outbox {
     /// The KeyPackages that doors passed on lately, for whoever plays a hostile member.
     #[cfg(feature = "testkit")]
     pub(super) overheard: Vec<Vec<u8>>,
+    /// A hostile keeper: it says that it keeps, and commits nothing of its own accord.
+    #[cfg(feature = "testkit")]
+    pub(super) idles: bool,
 }
 
 impl Outbox {
@@ -60,9 +71,10 @@ impl Outbox {
         identity: Identity,
         lane: LaneKey,
         relays: Vec<RelayName>,
-        rng: Generator,
+        mut rng: Generator,
         clock: Clock,
     ) -> Self {
+        let messages = Messages::new(rng.array());
         Self {
             identity,
             lane,
@@ -74,9 +86,12 @@ impl Outbox {
             outgoing: VecDeque::new(),
             events: VecDeque::new(),
             reports: Reports::default(),
+            messages,
             admission: Admission::default(),
             rekeys: VecDeque::new(),
             silence: None,
+            told_silence: None,
+            is_heard: false,
             stamped_ms: 0,
             petitions: Default::default(),
             newest_made_ms: 0,
@@ -84,6 +99,8 @@ impl Outbox {
             hall: Default::default(),
             #[cfg(feature = "testkit")]
             overheard: Vec::new(),
+            #[cfg(feature = "testkit")]
+            idles: false,
         }
     }
 
@@ -124,6 +141,17 @@ impl Outbox {
         self.newest_made_ms.max(seen.newest(self.id()))
     }
 
+    /// Whether this is a keeper that commits nothing: only whoever plays a hostile member has one.
+    #[cfg(feature = "testkit")]
+    pub(super) const fn idles(&self) -> bool {
+        self.idles
+    }
+
+    #[cfg(not(feature = "testkit"))]
+    pub(super) const fn idles(&self) -> bool {
+        false
+    }
+
     /// Keeps a KeyPackage for whoever plays a hostile member.
     #[cfg(feature = "testkit")]
     pub(super) fn overhear(&mut self, key_package: &[u8]) {
@@ -135,6 +163,14 @@ impl Outbox {
         self.rng.array()
     }
 
+    /// When a message is to be repeated that may have come at a bad moment: never again after a
+    /// whole number of seconds, or it comes at the same moment of another window each time (E1,
+    /// R2).
+    pub(super) fn again(&mut self, now: Instant) -> Instant {
+        let spread = u32::from_be_bytes(self.random()) % AGAIN_SPREAD_MS;
+        now + AGAIN + Duration::from_millis(spread.into())
+    }
+
     /// Pauses or resumes the sealer, if that is a change. Keys stay where they are.
     pub(super) fn set_silence(&mut self, silence: Option<SilenceReason>) {
         if self.silence == silence {
@@ -142,20 +178,33 @@ impl Outbox {
         }
         self.silence = silence;
         match silence {
-            Some(reason) => {
-                self.rekeys.push_back(Rekey::Seal(SealRekey::pause(reason)));
-                self.tell(Event::Silent { reason });
-            }
-            None => {
-                self.rekeys.push_back(Rekey::Seal(SealRekey::resume()));
-                self.tell(Event::Audible);
-            }
+            Some(reason) => self.rekeys.push_back(Rekey::Seal(SealRekey::pause(reason))),
+            None => self.rekeys.push_back(Rekey::Seal(SealRekey::resume())),
         }
+        self.tell_silence();
+    }
+
+    /// Whether our role is heard and we are not muted: whoever is not is told of its role, and not
+    /// that it may send again.
+    pub(super) fn set_heard(&mut self, heard: bool) {
+        self.is_heard = heard;
+        self.tell_silence();
+    }
+
+    fn tell_silence(&mut self) {
+        let silence = self.silence.filter(|_| self.is_heard);
+        if std::mem::replace(&mut self.told_silence, silence) == silence || !self.is_heard {
+            return;
+        }
+        self.tell(match silence {
+            Some(reason) => Event::Silent { reason },
+            None => Event::Audible,
+        });
     }
 
     /// Takes every key away from the sealer and the opener.
     pub(super) fn stop(&mut self, reason: SilenceReason) {
-        self.silence = None;
+        (self.silence, self.told_silence) = (None, None);
         self.rekeys.clear();
         self.rekeys.push_back(Rekey::Seal(SealRekey::stop(reason)));
         self.rekeys.push_back(Rekey::Seal(SealRekey::resume()));
@@ -170,6 +219,10 @@ impl Outbox {
         self.outgoing.pop_front()
     }
 
+    pub(super) fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
     pub(super) fn poll_rekey(&mut self) -> Option<Rekey> {
         self.rekeys.pop_front()
     }
@@ -179,6 +232,9 @@ impl Outbox {
 pub(super) fn own_key(out: &Outbox) -> IdentityKey {
     IdentityKey::from_bytes(*out.identity.public())
 }
+
+const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN_SPREAD_MS: u32 = 1_000;
 
 /// The message is longer than all fragments of one message hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

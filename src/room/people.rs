@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    answering,
+    doors::badges::badge,
     event::Event,
     memory::Memory,
-    order::Place,
     outbox::{Outbox, own_key},
+    place::Place,
     presence::HEARTBEAT,
-    returning::send_show,
+    sealing::send_show,
     seat::{IGNORED_AFTER, Seat},
 };
 use crate::{
@@ -33,7 +33,6 @@ impl Seat {
         for (member, absent) in self.presence.changes(self.group.roster(), self.beat) {
             out.tell(Event::Absent { member, absent });
         }
-        self.tend_clocks(out, memory, now);
         let law = self.epoch_law.clone();
         self.asked.retain(|(_, id, _)| law.get(id).is_none() && memory.store.known().get(id).is_some());
         let ignored: Vec<MemberId> = self
@@ -112,8 +111,8 @@ impl Seat {
         if doors.wants_badge(memory.store.law()) {
             let answer_key = doors.answer_key();
             if memory.store.law().rank_of(&own_key(out)) == Rank::Host {
-                let badge = answering::badge(out, &memory.store, answer_key);
-                if let Ok(badge) = badge.verify(&memory.store.known().group_id().0, &own_key(out)) {
+                let own = badge(out, &memory.store, answer_key);
+                if let Ok(badge) = own.verify(&memory.store.known().group_id().0, &own_key(out)) {
                     doors.set_badge(badge);
                 }
             } else {

@@ -3,7 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::outbox::Outbox;
+use super::{
+    bounded::{OPENED, Rate},
+    error::ControlError,
+    outbox::Outbox,
+};
 use crate::{
     group::KeyExchange,
     mls::{Applicant, Failure, Purpose, Sealed, SealingSecret},
@@ -17,6 +21,8 @@ pub(super) struct Petition {
     one_use: SealingSecret,
     pub(super) began: Instant,
     pub(super) sent: u32,
+    /// Answers that were opened: whoever sees the reference can send some.
+    answers: Rate<()>,
 }
 
 impl Petition {
@@ -30,7 +36,7 @@ impl Petition {
         let one_use = SealingSecret::derive(key_exchange, &out.rng.seed())?;
         let applicant = Applicant::new(&out.identity, group_id, key_exchange, made_ms, &mut out.rng)?;
         out.note_petition(made_ms);
-        Ok(Self { applicant, one_use, began: now, sent: 0 })
+        Ok(Self { applicant, one_use, began: now, sent: 0, answers: Rate::of(OPENED) })
     }
 
     pub(super) fn reference(&self) -> &[u8; 32] {
@@ -41,12 +47,25 @@ impl Petition {
         self.one_use.public().as_bytes().to_vec()
     }
 
-    /// Opens an answer that names this petition.
-    pub(super) fn open(&self, answer: &Answer, group_id: &[u8; 32]) -> Option<AnswerContent> {
+    /// Whether an answer names this petition, and is one more to be opened.
+    ///
+    /// # Errors
+    /// [`ControlError::Flood`] if 512 were in the last second.
+    pub(super) fn is_named_by(&mut self, answer: &Answer, now: Instant) -> Result<bool, ControlError> {
         if answer.reference != *self.reference() {
-            return None;
+            return Ok(false);
         }
-        open_with(&self.one_use, answer, group_id)
+        if self.answers.take((), now) { Ok(true) } else { Err(ControlError::Flood) }
+    }
+
+    /// Opens an answer that names this petition.
+    pub(super) fn open(
+        &mut self,
+        answer: &Answer,
+        group_id: &[u8; 32],
+        now: Instant,
+    ) -> Result<Option<AnswerContent>, ControlError> {
+        Ok(if self.is_named_by(answer, now)? { open_with(&self.one_use, answer, group_id) } else { None })
     }
 
     pub(super) fn is_old(&self, now: Instant) -> bool {

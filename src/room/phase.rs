@@ -10,12 +10,14 @@ use std::time::Instant;
 use super::{
     Room, Status,
     absent::Absent,
-    entering::{Arrival, is_banned, is_out_by_words, issuer_of},
+    authors::{handed_over_by, is_banned, is_out_by_words, issuer_of},
+    chain::closes,
+    entering::Arrival,
     error::{ControlError, WelcomeError},
     event::{Ending, Event},
+    executor::Look,
     held::Held,
     joining::{Entered, Joining, News},
-    judge::{Newest, Past},
     memory::Memory,
     outbox::Outbox,
     returning::Returning,
@@ -44,8 +46,6 @@ pub(super) enum Phase {
 pub(super) fn found(
     out: &mut Outbox,
     memory: &mut Memory,
-    past: Past,
-    newest: Newest,
     rank_heard: Instant,
     now: Instant,
 ) -> Result<Seat, Failure> {
@@ -62,7 +62,7 @@ pub(super) fn found(
     };
     out.note_petition(made_ms);
     let group = Group::found(&out.identity, &group_id, key_exchange, context, made_ms, &mut out.rng)?;
-    let arrival = Arrival { group, epoch_law, held: Held::default(), proof: now, rank_heard, past, newest };
+    let arrival = Arrival { group, epoch_law, held: Held::default(), proof: now, rank_heard };
     Seat::arrive(out, memory, arrival, now)
 }
 
@@ -95,7 +95,7 @@ impl Room {
                     self.tend(now);
                 }
                 Message::Chain(chain) => joining.hear_chain(&chain),
-                Message::Answer(answer) => match joining.hear_answer(&answer, now) {
+                Message::Answer(answer) => match joining.hear_answer(&answer, now)? {
                     News::Nothing => {}
                     News::Waits => self.out.tell(Event::Waiting),
                 },
@@ -110,7 +110,7 @@ impl Room {
                     absent.hear_heartbeat(&mut self.out, &heartbeat, now)?;
                     self.tend(now);
                 }
-                Message::Answer(answer) => self.hear_shown(&answer, now),
+                Message::Answer(answer) => return self.hear_shown(&answer, now),
                 Message::Chain(chain) => {
                     if !absent.chains.take((), now) {
                         return Err(ControlError::Flood);
@@ -118,26 +118,36 @@ impl Room {
                     // Its host may be somebody whom we never saw: then no heartbeat of it counts
                     // before this.
                     absent.hear_chain(&chain);
-                    self.learn_outside(&chain, now);
+                    // What is merged costs more than what is followed (R7).
+                    if closes(&chain) && absent.closings.take((), now) {
+                        self.learn_outside(&chain, now);
+                    }
                 }
                 Message::Spent(seeds) => return self.hear_spent(&seeds, now),
                 Message::Knock(_) | Message::Show(_) | Message::Call => {}
             },
             Phase::Present(memory, seat) => {
-                let outcome = match message {
-                    Message::Mls(message) => seat.handle_mls(&mut self.out, memory, message, now)?,
-                    Message::Heartbeat(heartbeat) => {
-                        seat.hear_heartbeat(&mut self.out, memory, &heartbeat, now)?
-                    }
-                    Message::Knock(knock) => seat.hear_knock(&mut self.out, memory, &knock, now)?,
-                    Message::Show(show) => seat.hear_show(&mut self.out, memory, &show, now)?,
-                    Message::Answer(answer) => seat.hear_answer(&mut self.out, memory, &answer, now)?,
+                let out = &mut self.out;
+                let heard = match message {
+                    Message::Mls(message) => seat.handle_mls(out, memory, message, now),
+                    Message::Heartbeat(heartbeat) => seat.hear_heartbeat(out, memory, &heartbeat, now),
+                    Message::Knock(knock) => seat.hear_knock(out, memory, &knock, now),
+                    Message::Show(show) => seat.hear_show(out, memory, &show, now),
+                    Message::Answer(answer) => seat.hear_answer(out, memory, &answer, now),
                     Message::Welcome(welcome) => return self.come_back(&welcome, now),
                     Message::Spent(seeds) => return self.hear_spent(&seeds, now),
-                    Message::Call => seat.hear_call(&mut self.out, memory, now),
-                    Message::Chain(_) => Outcome::Stays,
+                    Message::Call => {
+                        seat.hear_call(out, memory, now);
+                        Ok(Outcome::Stays)
+                    }
+                    Message::Chain(_) => Ok(Outcome::Stays),
+                };
+                let (outcome, heard) = match heard {
+                    Ok(outcome) => (outcome, Ok(())),
+                    Err(error) => (Outcome::Stays, Err(error)),
                 };
                 self.settle(outcome, now);
+                return heard;
             }
             Phase::Over => return Err(ControlError::Over),
         }
@@ -157,15 +167,15 @@ impl Room {
                 }
             }
             Phase::Present(memory, seat) => {
-                let outcome = seat.handle_timeout(&mut self.out, memory, now);
+                let outcome = seat.carry_out(&mut self.out, memory, Look::Everything, now);
                 self.settle(outcome, now);
             }
-            Phase::Returning(_) => self.tend_absent(now),
+            Phase::Returning(_) => self.ask_again(now),
             Phase::Over => {}
         }
     }
 
-    fn tend_absent(&mut self, now: Instant) {
+    fn ask_again(&mut self, now: Instant) {
         let Phase::Returning(absent) = &mut self.phase else { return };
         let memory = &absent.memory;
         if let Err(Failure(what)) =
@@ -177,8 +187,8 @@ impl Room {
             return;
         }
         let Phase::Returning(absent) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
-        let Absent { mut memory, past, newest, rank_heard, .. } = *absent;
-        match found(&mut self.out, &mut memory, past, newest, rank_heard, now) {
+        let Absent { mut memory, rank_heard, .. } = *absent;
+        match found(&mut self.out, &mut memory, rank_heard, now) {
             Ok(seat) => {
                 self.out.set_silence(None);
                 self.out.tell(Event::Returned { epoch: seat.group.epoch() });
@@ -192,7 +202,9 @@ impl Room {
     pub(super) fn phase_timeout(&self, now: Instant) -> Option<Instant> {
         match &self.phase {
             Phase::Joining(joining) => Some(joining.poll_timeout()),
-            Phase::Present(memory, seat) => seat.poll_timeout(memory, now),
+            Phase::Present(memory, seat) => {
+                [seat.poll_timeout(memory, now), self.out.hands_at()].into_iter().flatten().min()
+            }
             Phase::Returning(absent) => {
                 // Looked at every time that the member asks: every two seconds.
                 let _ = now;
@@ -218,8 +230,7 @@ impl Room {
         let mut memory = Memory::new(store);
         let seat = petition.applicant.enter(entry).and_then(|group| {
             self.out.tell(Event::Joined { epoch: group.epoch() });
-            let (past, newest) = (Past::default(), Newest::default());
-            let arrival = Arrival { group, epoch_law, held, proof: made, rank_heard: now, past, newest };
+            let arrival = Arrival { group, epoch_law, held, proof: made, rank_heard: now };
             Seat::arrive(&mut self.out, &mut memory, arrival, now)
         });
         self.sit_down(memory, seat, now);
@@ -242,32 +253,33 @@ impl Room {
             Err(WelcomeError::Join(EntryError::NotForUs)) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        let (mut memory, returning, held, past, newest, rank_heard) =
-            match std::mem::replace(&mut self.phase, Phase::Over) {
-                Phase::Present(memory, seat) => {
-                    let seat = *seat;
-                    let rank_heard = seat.liveness.rank_heard();
-                    (*memory, seat.returning, seat.held, seat.past, seat.newest, rank_heard)
-                }
-                Phase::Returning(absent) => {
-                    let Absent { memory, returning, held, past, newest, rank_heard, .. } = *absent;
-                    (memory, Some(returning), held, past, newest, rank_heard)
-                }
-                other => {
-                    self.phase = other;
-                    return Ok(());
-                }
-            };
+        let (mut memory, returning, held, rank_heard) = match std::mem::replace(&mut self.phase, Phase::Over)
+        {
+            Phase::Present(memory, seat) => {
+                let seat = *seat;
+                let rank_heard = seat.liveness.rank_heard();
+                (*memory, seat.returning, seat.held, rank_heard)
+            }
+            Phase::Returning(absent) => {
+                let Absent { memory, returning, held, rank_heard, .. } = *absent;
+                (memory, Some(returning), held, rank_heard)
+            }
+            other => {
+                self.phase = other;
+                return Ok(());
+            }
+        };
         let Some(petition) = returning.and_then(Returning::into_petition) else { return Ok(()) };
         let made = petition.began;
         let before = memory.store.law().host().id();
         let seat = petition.applicant.enter(entry).and_then(|group| {
             self.out.tell(Event::Returned { epoch: group.epoch() });
-            let arrival = Arrival { group, epoch_law, held, proof: made, rank_heard, past, newest };
+            let arrival = Arrival { group, epoch_law, held, proof: made, rank_heard };
             Seat::arrive(&mut self.out, &mut memory, arrival, now)
         });
         if memory.store.law().host().id() != before {
-            self.out.tell(Event::HostChanged { host: memory.store.law().host().id() });
+            let by = handed_over_by(memory.store.known());
+            self.out.tell(Event::HostChanged { host: memory.store.law().host().id(), by });
         }
         self.sit_down(memory, seat, now);
         Ok(())
@@ -287,13 +299,15 @@ impl Room {
     }
 
     /// An answer with statements that say why we are not let in.
-    fn hear_shown(&mut self, answer: &Answer, now: Instant) {
-        let Phase::Returning(absent) = &self.phase else { return };
+    fn hear_shown(&mut self, answer: &Answer, now: Instant) -> Result<(), ControlError> {
+        let Phase::Returning(absent) = &mut self.phase else { return Ok(()) };
         let group_id = absent.memory.store.known().group_id().0;
-        let content = absent.returning.petition().and_then(|petition| petition.open(answer, &group_id));
-        if let Some(AnswerContent::Shown(statements)) = content {
+        if let Some(petition) = absent.returning.petition()
+            && let Some(AnswerContent::Shown(statements)) = petition.open(answer, &group_id, now)?
+        {
             self.learn_outside(&statements, now);
         }
+        Ok(())
     }
 
     /// Takes statements while we have no place.
@@ -323,27 +337,25 @@ impl Room {
 
     pub(super) fn settle(&mut self, outcome: Outcome, now: Instant) {
         match outcome {
-            Outcome::Stays => {}
+            Outcome::Stays => {
+                if let Phase::Present(memory, seat) = &mut self.phase {
+                    // What was marked commits no member's message: nobody goes by it.
+                    let _ = seat.carry_out(&mut self.out, memory, Look::Marked, now);
+                }
+            }
             Outcome::Ends(ending) => self.end(ending),
             Outcome::Lost(returning) => {
                 let Phase::Present(memory, seat) = std::mem::replace(&mut self.phase, Phase::Over) else {
                     return;
                 };
                 let (memory, seat) = (*memory, *seat);
+                self.out.messages.leave_epoch(now);
                 let returning = returning.map_or_else(
                     || Returning::new(memory.store.known().terms().key_exchange, now, now),
                     |returning| *returning,
                 );
                 self.out.stop(SilenceReason::Returning);
-                let absent = Absent::with(
-                    memory,
-                    returning,
-                    seat.held,
-                    seat.past,
-                    seat.newest,
-                    seat.liveness.rank_heard(),
-                    now,
-                );
+                let absent = Absent::with(memory, returning, seat.held, seat.liveness.rank_heard(), now);
                 self.phase = Phase::Returning(Box::new(absent));
             }
         }

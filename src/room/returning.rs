@@ -6,55 +6,27 @@ use std::time::{Duration, Instant};
 use super::{
     error::WelcomeError,
     freshness::Freshness,
-    joining::{check_sender, check_tree, read_law},
-    order::Place,
     outbox::Outbox,
     petition::Petition,
+    place::Place,
+    sealing::send_show,
     shown,
+    target::Target,
     violation::Violation,
+    welcome::{check_sender, check_tree, read_law},
 };
 use crate::{
     defence::{Defence, holds},
     group::KeyExchange,
     id::{IdentityKey, MemberId},
     law::{LiveSet, Store},
-    mls::{Entry, EntryError, Failure, Purpose, SealingKey},
+    mls::{Entry, EntryError, Failure},
     wire::{
-        door::door_name,
-        heartbeat::Beat,
         message::Message,
-        show::{Broken, Show, ShowContent, Wish},
-        signed::{Genuine, Signed},
+        show::{Broken, ShowContent, Wish},
         statements::Statements,
     },
 };
-
-/// A keeper that can be asked.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    pub(super) key: IdentityKey,
-    pub(super) door_key: Vec<u8>,
-    pub(super) known_law: [u8; 32],
-    /// The time that its heartbeat said, in Unix milliseconds.
-    time_ms: u64,
-    pub(super) heard_at: Instant,
-    /// It is the host that a Chain led to, whom the law that we know need not admit.
-    pub(super) is_host: bool,
-}
-
-impl Target {
-    pub(super) fn of(beat: &Genuine<Beat>, now: Instant) -> Self {
-        let Beat { key, door_key, known_law, time_ms, .. } = beat.content();
-        Self {
-            key: *key,
-            door_key: door_key.clone(),
-            known_law: *known_law,
-            time_ms: *time_ms,
-            heard_at: now,
-            is_host: false,
-        }
-    }
-}
 
 /// A member that asks for its place again, whether it still has one in a branch that lost or none
 /// at all.
@@ -120,7 +92,7 @@ impl Returning {
     /// What put us out was taken back: asks as often as others again.
     pub(super) fn speed_up(&mut self, now: Instant) {
         if std::mem::take(&mut self.is_slow) {
-            self.ask_at = self.ask_at.min(now + ASK_AGAIN);
+            self.ask_at = self.ask_at.min(now + SPED_UP);
         }
     }
 
@@ -153,7 +125,7 @@ impl Returning {
         if now < self.ask_at {
             return Ok(());
         }
-        self.ask_at = now + if self.is_slow { ASK_SLOWLY } else { ASK_AGAIN };
+        self.ask_at = if self.is_slow { now + ASK_SLOWLY } else { out.again(now) };
         if let Some(asking) = self.asking.take_if(|asking| asking.since + IN_VAIN <= now)
             && holds(Defence::InVain)
         {
@@ -207,8 +179,8 @@ impl Returning {
     }
 
     /// The petition that an answer may be about.
-    pub(super) fn petition(&self) -> Option<&Petition> {
-        self.asking.as_ref().map(|asking| &asking.petition)
+    pub(super) fn petition(&mut self) -> Option<&mut Petition> {
+        self.asking.as_mut().map(|asking| &mut asking.petition)
     }
 
     /// Checks a Welcome against the law that we know (R4). Nothing changes if it does not hold.
@@ -251,27 +223,10 @@ fn made_ms(target: &Target, out: &Outbox, store: &Store, seen: &Freshness, now: 
     keepers_ms.max(out.newest_made_ms(seen).saturating_add(1))
 }
 
-/// Seals a Show to a keeper's door key, and queues it.
-pub(super) fn send_show(
-    out: &mut Outbox,
-    key_exchange: KeyExchange,
-    group_id: &[u8; 32],
-    door_key: &[u8],
-    reference: [u8; 32],
-    content: ShowContent,
-) -> Result<(), Failure> {
-    let signed = Signed::show(content, &out.identity, group_id, door_key, &reference);
-    let aad = Show::aad(group_id, door_key, &reference);
-    // A key that nothing can be sealed to is a lie of its keeper: others are asked next.
-    let Some(key) = SealingKey::from_bytes(key_exchange, door_key) else { return Ok(()) };
-    let Ok(sealed) = key.seal(Purpose::Show, &signed.encode(), &aad) else { return Ok(()) };
-    let show = Show { door: door_name(door_key), reference, kem: sealed.kem_output, sealed: sealed.sealed };
-    out.send(&Message::Show(show)).map_err(|_| Failure::of("a Show is too long"))
-}
-
 const MAX_TARGETS: usize = 8;
 const TARGET_HOLDS: Duration = Duration::from_secs(20);
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// Who was kept out asks again so soon after what put it out was taken back.
+const SPED_UP: Duration = Duration::from_secs(2);
 /// So far ahead of what we know a keeper's time counts.
 const AHEAD_MS: u64 = 5 * 60_000;
 const ASK_SLOWLY: Duration = Duration::from_secs(60);

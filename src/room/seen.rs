@@ -1,12 +1,13 @@
 //! What an application can see of a room: where it stands, its terms, its members.
 
-use super::{Admission, KnockId, Room, Status, entering, phase::Phase};
+use super::{Admission, KnockId, Room, Status, authors, phase::Phase};
 use crate::{
     group::{KeyExchange, Member, Name, PairCode, Role, RoomCode},
     id::{Epoch, MemberId},
-    law::{DefaultRole, Terms},
+    keys::Suite,
+    lane::{RelayName, RoomHandle},
+    law::{DefaultRole, Terms, Unattended},
     media::{Authenticity, PacketSize},
-    transport::{RelayName, RoomHandle},
 };
 
 impl Room {
@@ -48,6 +49,16 @@ impl Room {
     /// The one size of packets before they are sealed, once we are in.
     pub fn packet_size(&self) -> Option<PacketSize> {
         Some(self.terms()?.packet_size)
+    }
+
+    /// What packets are sealed with, once we are in.
+    pub fn suite(&self) -> Option<Suite> {
+        Some(self.terms()?.suite)
+    }
+
+    /// After how long without a word of anybody of rank members stop sending, once we are in.
+    pub fn unattended(&self) -> Option<Unattended> {
+        Some(self.terms()?.unattended)
     }
 
     /// Whether packets carry their speaker's signature, once we are in.
@@ -109,7 +120,7 @@ impl Room {
     /// Whether an identity is kept out, if this member has ever seen it.
     pub fn is_banned(&self, member: MemberId) -> bool {
         self.memory().is_some_and(|memory| {
-            memory.key_of(member).is_some_and(|key| entering::is_banned(memory.store.law(), &key))
+            memory.key_of(member).is_some_and(|key| authors::is_banned(memory.store.law(), &key))
         })
     }
 

@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{bounded::Rate, returning::Target};
+use super::{
+    bounded::{OPENED, Rate},
+    target::Target,
+};
 use crate::{
     defence::{Defence, holds},
     id::MemberId,
@@ -28,6 +31,8 @@ pub(super) struct Showing {
     across: Vec<Across>,
     /// Keepers of other branches that were shown what we know, the newest last.
     told: Vec<Told>,
+    /// Answers to Shows of ours that were opened.
+    pub(super) opened: Rate<()>,
     /// The one-use keys of Shows that have no answer yet, the newest last.
     pub(super) open: Vec<([u8; 32], SealingSecret)>,
 }
@@ -58,6 +63,7 @@ impl Default for Showing {
             answered: Rate::new(1, ANSWER_APART),
             across: Vec::new(),
             told: Vec::new(),
+            opened: Rate::of(OPENED),
             open: Vec::new(),
         }
     }

@@ -6,7 +6,7 @@ use super::{
     Room, clock::Clock, event::Event, outbox::Outbox, phase::Phase, returning::Returning, seat::Seat,
     skew::Skew,
 };
-use crate::wire::invite::UnixTime;
+use crate::id::UnixTime;
 
 impl Seat {
     /// The clock jumped, and nobody here can tell sleep from a clock that was set: a word that
@@ -51,7 +51,7 @@ impl Room {
             seat.doubt_time(&mut self.out, now);
         }
         self.tend(now);
-        self.tend_reports(now);
+        self.publish(now);
         self.end_if_faulty();
     }
 

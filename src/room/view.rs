@@ -2,7 +2,11 @@
 
 use std::time::Instant;
 
-use super::{freshness::Freshness, presence::Presence};
+use super::{
+    freshness::Freshness,
+    past::{Pace, Past},
+    presence::Presence,
+};
 use crate::{
     group::Role,
     id::{IdentityKey, MemberId},
@@ -19,6 +23,8 @@ pub(super) struct View<'a> {
     pub(super) store: &'a Store,
     pub(super) presence: &'a Presence,
     pub(super) freshness: &'a Freshness,
+    pub(super) past: &'a Past,
+    pub(super) pace: &'a Pace,
     pub(super) keeper: Option<MemberId>,
     /// When the newest heartbeat of the keeper of our epoch was made.
     pub(super) beat: Instant,
@@ -65,8 +71,8 @@ impl<'a> View<'a> {
         self.keeper().is_some_and(|keeper| keeper.is_self)
     }
 
-    pub(super) fn is_absent(&self, member: &Occupant) -> bool {
-        self.presence.is_absent(member.id, self.group.roster().len(), self.beat)
+    pub(super) fn is_absent(&self, member: MemberId) -> bool {
+        self.presence.is_absent(member, self.group.roster().len(), self.beat)
     }
 
     /// Since when somebody in the tree has been out by the law that we know.

@@ -6,6 +6,7 @@ use crate::group::CredentialError;
 
 /// A rule that a message broke. The message had no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Violation {
     /// A commit came from outside the group.

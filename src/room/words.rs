@@ -1,17 +1,18 @@
 //! Which heartbeats a member answers (SPEC section 7, rule P1).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{
-    order::Place,
+    place::Place,
     presence::{HEARTBEAT, WORDS_A_TURN},
     view::View,
 };
 
 /// How many heartbeats this member answers in [`ANSWERS_WITHIN`], the one that says `beat_ms` among
 /// them (P1): of the first three in the order each answers all that an honest keeper sends, of the
-/// others each one in every `ceil(n / 8)`. 0 if it is not its turn.
-pub(super) fn answers(view: &View<'_>, beat_ms: u64) -> usize {
+/// others each one in every `ceil(n / 8)`. 0 if it is not its turn. Whose turn did not come for
+/// twice as long as it should take answers all the same: a keeper could choose its times.
+pub(super) fn answers(view: &View<'_>, beat_ms: u64, answered_at: Instant) -> usize {
     let (law, roster, keeper) = (view.known(), view.group.roster(), view.keeper_id());
     let Some(own) = roster.iter().find(|member| member.is_self) else { return 0 };
     let place = Place::of(law, &own.key);
@@ -19,7 +20,8 @@ pub(super) fn answers(view: &View<'_>, beat_ms: u64) -> usize {
     let before = others.clone().filter(|member| Place::of(law, &member.key) < place).count();
     let turns = others.count().div_ceil(WORDS_A_TURN).max(1);
     let is_turn = before % turns == (beat_ms / HEARTBEAT.as_millis() as u64) as usize % turns;
-    if before < 3 { MAX_ANSWERS } else { usize::from(is_turn) }
+    let is_late = answered_at + HEARTBEAT * 2 * u32::try_from(turns).unwrap_or(u32::MAX) <= view.now;
+    if before < 3 { MAX_ANSWERS } else { usize::from(is_turn || is_late) }
 }
 
 /// A keeper that sends heartbeats without end does not make others speak without end.

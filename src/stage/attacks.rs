@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 
 use super::{
-    AudienceError, Lane, Listener, Stage,
+    AudienceError, HallLane, Listener, Stage,
     card::{Card, Programme},
     chain::Chain,
     envelope::{self, Use},
@@ -15,12 +15,12 @@ use super::{
 };
 use crate::{
     Seed,
-    group::{Identity, Invite, Name, Role},
+    group::{Identity, Name, Role},
     id::Leaf,
     keys::secret::Secret,
     law::Tag,
     random::Generator,
-    room::{InviteOptions, Room, RoomOptions, UnixTime},
+    room::{Invite, InviteOptions, Room, RoomOptions, UnixTime},
 };
 
 /// A host alone on its stage, and listeners; what one sends the other has at once.
@@ -31,7 +31,7 @@ struct Hall {
     stage: Stage,
     invite: Invite,
     listeners: Vec<Listener>,
-    sent: Vec<(Lane, Bytes)>,
+    sent: Vec<(HallLane, Bytes)>,
 }
 
 impl Hall {
@@ -84,8 +84,8 @@ impl Hall {
         }
     }
 
-    fn cell(&self, index: usize) -> Lane {
-        self.listeners[index].lanes().find(|lane| matches!(lane, Lane::Cell { .. })).unwrap()
+    fn cell(&self, index: usize) -> HallLane {
+        self.listeners[index].lanes().find(|lane| matches!(lane, HallLane::Cell { .. })).unwrap()
     }
 
     fn key(&self) -> HallKey {
@@ -228,7 +228,7 @@ fn h9_knocks_without_end_cost_a_porter_so_many_openings_in_a_second() {
 #[test]
 fn h8_doors_and_beats_of_nobody_of_rank_are_dropped_and_are_bounded() {
     let mut hall = Hall::new(1);
-    let doors: Vec<_> = hall.sent.iter().filter(|(lane, _)| *lane == Lane::Foyer).cloned().collect();
+    let doors: Vec<_> = hall.sent.iter().filter(|(lane, _)| *lane == HallLane::Foyer).cloned().collect();
     assert!(!doors.is_empty());
     let mut flood = 0;
     for n in 0..60u8 {
@@ -245,7 +245,7 @@ fn h8_doors_and_beats_of_nobody_of_rank_are_dropped_and_are_bounded() {
         let door = crate::wire::signed::Signed::door(badge, vec![9; 32], &answer, &hall.group_id());
         let bytes =
             envelope::seal(&hall.key().0, Use::Lane, &Message::Door(door).encode(), &mut rng).unwrap();
-        match hall.listeners[0].handle_control(Lane::Hall, &bytes, hall.now) {
+        match hall.listeners[0].handle_control(HallLane::Hall, &bytes, hall.now) {
             Err(AudienceError::Flood) => flood += 1,
             Err(AudienceError::Signature) => {}
             other => panic!("{other:?}"),
@@ -288,7 +288,7 @@ fn random_bytes_on_every_lane_do_nothing_and_never_panic() {
     let mut hall = Hall::new(1);
     let mut rng = rng();
     let lanes: Vec<_> =
-        hall.listeners[0].lanes().chain([Lane::Doors, Lane::Foyer, Lane::Own([3; 16])]).collect();
+        hall.listeners[0].lanes().chain([HallLane::Doors, HallLane::Foyer, HallLane::Own([3; 16])]).collect();
     for round in 0..200usize {
         let mut bytes = vec![0; [256, 512, 1_024, 100, 0][round % 5]];
         rng.fill_bytes(&mut bytes);

@@ -14,12 +14,11 @@ use crate::{
     },
     id::{IdentityKey, Leaf, MemberId},
     keys::{
-        Speaker,
         derive::sha256,
         ed25519::{self, BadSignature, is_strong},
-        hall::Voice,
         speaker::speaker_context_of,
     },
+    media::{Speaker, hall::Voice},
 };
 
 /// What a speaker says of itself to the hall.

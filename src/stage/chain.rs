@@ -13,11 +13,12 @@ use bytes::Bytes;
 use rand::Rng;
 
 use super::envelope::{self, TooLong, Use};
-use crate::keys::{
-    STEP,
-    derive::hkdf_sha256,
-    hall::until,
-    secret::{DEEP, Secret, scrub_stack},
+use crate::{
+    keys::{
+        derive::hkdf_sha256,
+        secret::{DEEP, Secret, scrub_stack},
+    },
+    media::{STEP, hall::until},
 };
 
 /// The time of a hall, as one device knows it: it goes forward, and never back.

@@ -12,10 +12,10 @@ use crate::{
         Suite,
         derive::hkdf_sha256,
         frame::first_base_key,
-        hall::next_base_key,
         secret::{DEEP, Secret, scrub_stack},
         speaker::epoch_context,
     },
+    media::hall::next_base_key,
 };
 
 /// What everybody who hears a hall epoch agrees on. None of it is secret.

@@ -1,9 +1,9 @@
 //! What an application is told of a hall.
 
 use crate::{
-    group::{Invite, Name},
+    group::Name,
     id::{Leaf, MemberId},
-    wire::answer::RefuseReason,
+    wire::{answer::RefuseReason, invite::Invite},
 };
 
 /// What happens on the stage, and in its audience.

@@ -16,7 +16,7 @@ use crate::{
 /// | cell | its porter | up to 32 listeners |
 /// | own | porters | one listener |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Lane {
+pub enum HallLane {
     /// From the audience to all porters.
     Doors,
     /// From porters to those who come in.
@@ -44,13 +44,13 @@ impl HallKey {
     }
 
     /// What relays call a lane.
-    pub(super) fn handle(&self, lane: Lane) -> RoomHandle {
+    pub(super) fn handle(&self, lane: HallLane) -> RoomHandle {
         let place: Vec<u8> = match lane {
-            Lane::Doors => vec![0],
-            Lane::Foyer => vec![1],
-            Lane::Hall => vec![2],
-            Lane::Cell { porter, cell } => [&[3][..], &porter, &cell.to_be_bytes()].concat(),
-            Lane::Own(number) => [&[4][..], &number].concat(),
+            HallLane::Doors => vec![0],
+            HallLane::Foyer => vec![1],
+            HallLane::Hall => vec![2],
+            HallLane::Cell { porter, cell } => [&[3][..], &porter, &cell.to_be_bytes()].concat(),
+            HallLane::Own(number) => [&[4][..], &number].concat(),
         };
         let mut handle = [0; 16];
         hkdf_sha256(&[], self.0.bytes(), &[b"sottovoce 2 hall handle", &place], &mut handle);

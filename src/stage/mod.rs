@@ -29,7 +29,7 @@ mod wire;
 pub use self::{
     error::{AudienceError, HallError},
     event::{HallSpeaker, ListenerEvent, Over, StageEvent},
-    lane::Lane,
+    lane::HallLane,
     listener::Listener,
     onstage::Stage,
 };

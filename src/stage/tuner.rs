@@ -22,13 +22,11 @@ use super::{
 };
 use crate::{
     id::{Epoch, Leaf, Step},
-    keys::{
-        Rekey, Schedule, Suite,
+    keys::{Suite, speaker::Signer},
+    media::{
+        PacketSize, Rekey, Schedule, SealRekey, SilenceReason,
         hall::{HallStart, until},
-        rekey::SealRekey,
-        speaker::Signer,
     },
-    media::{PacketSize, SilenceReason},
 };
 
 /// The media keys of a hall, from the base keys that its porter gave.

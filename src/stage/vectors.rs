@@ -6,7 +6,7 @@ use super::{
     chain::Chain,
     envelope::{self, Use},
     epoch::{Base, EpochName},
-    lane::{HallKey, Lane},
+    lane::{HallKey, HallLane},
     porter::{answer_aad, knock_aad},
     wire::{AnswerContent, Down, KnockContent, Message, Page, Say, Turn, UpContent},
 };
@@ -51,11 +51,11 @@ fn lanes() {
     for case in cases(FILE, "handle", 5) {
         let (porter, own) = (case.array("porter"), case.array("number"));
         let lane = match case.text("lane") {
-            "doors" => Lane::Doors,
-            "foyer" => Lane::Foyer,
-            "hall" => Lane::Hall,
-            "cell" => Lane::Cell { porter, cell: 7 },
-            _ => Lane::Own(own),
+            "doors" => HallLane::Doors,
+            "foyer" => HallLane::Foyer,
+            "hall" => HallLane::Hall,
+            "cell" => HallLane::Cell { porter, cell: 7 },
+            _ => HallLane::Own(own),
         };
         assert_eq!(key.handle(lane).as_bytes().as_slice(), case.bytes("handle"));
     }

@@ -12,6 +12,7 @@ mod disk;
 mod file;
 mod memory;
 mod record;
+mod snapshot;
 
 #[cfg(test)]
 mod crashes;
@@ -27,12 +28,13 @@ use crate::{
         codec::{Malformed, Reader},
     },
     keys::secret::Secret,
-    room::{Membership, Room, Status},
-    transport::RoomHandle,
+    lane::RoomHandle,
+    room::{Membership, Room},
 };
 
-pub use file::{FileStore, OpenError, StoreKey};
+pub use file::{FileStore, OpenStoreError, StoreKey};
 pub use memory::MemoryStore;
+pub use snapshot::Snapshot;
 
 /// Where records are kept. Implement the first four methods for a storage of your own, which must
 /// seal what it is given: an identity is a private key.
@@ -127,19 +129,16 @@ pub trait Store {
     /// # Errors
     /// As for [`Store::put`]. A record that was damaged is written anew.
     fn keep(&mut self, room: &Room) -> Result<(), StoreError> {
-        let name = RecordName::room(room.handle());
-        let stored = match self.get(&name) {
-            Err(StoreError::Damaged | StoreError::RolledBack) => None,
-            stored => stored?,
-        };
-        match room.membership() {
-            Some(membership) if stored.is_some_and(|stored| stored.bytes() == membership.as_bytes()) => {
-                Ok(())
-            }
-            Some(membership) => self.put(&name, membership.as_bytes()),
-            None if room.status() == Status::Over => self.delete(&name),
-            None => Ok(()),
-        }
+        self.write(&Snapshot::of(room))
+    }
+
+    /// Makes the store agree with the room as it was when the snapshot was taken: what
+    /// [`keep`](Self::keep) does, in another thread or task than that of the room.
+    ///
+    /// # Errors
+    /// As for [`Store::keep`].
+    fn write(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
+        snapshot.write_to(self)
     }
 }
 

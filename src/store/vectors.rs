@@ -9,7 +9,7 @@ use super::{
 use crate::{
     group::{Identity, Name},
     keys::vectors::cases,
-    transport::RoomHandle,
+    lane::RoomHandle,
 };
 
 fn record_name(text: &str) -> Option<RecordName> {

@@ -130,6 +130,7 @@ impl fmt::Debug for Packet<'_> {
 
 /// What became of the microphone's samples.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct SenderStats {
     /// Packets that left.

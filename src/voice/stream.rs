@@ -83,6 +83,7 @@ pub(super) struct Arrival<'a> {
 
 /// What became of a speaker's packets and sound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct StreamStats {
     /// Packets that were played as they came.

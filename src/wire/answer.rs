@@ -218,6 +218,7 @@ impl Signed<Waiting> {
 
 /// Why somebody of rank did not let a newcomer in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum RefuseReason {
     /// The person who was asked said no.

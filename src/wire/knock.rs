@@ -1,8 +1,10 @@
 //! A newcomer asks somebody of rank to be let in (`spec/control.md`, section 14.6).
 
-use super::invite::{InviteId, UnixTime};
-use super::{MAX_HPKE, MAX_KEY_PACKAGE, door::door_name};
-use crate::group::codec::{Malformed, Reader, Writer};
+use super::{MAX_HPKE, MAX_KEY_PACKAGE, door::door_name, invite::InviteId};
+use crate::{
+    group::codec::{Malformed, Reader, Writer},
+    id::UnixTime,
+};
 
 /// A knock as it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@
 //! for [`inbox`], which puts the fragments of messages together.
 
 pub(crate) mod answer;
+pub(crate) mod app;
 pub(crate) mod door;
 pub(crate) mod envelope;
 pub(crate) mod heartbeat;

@@ -3,6 +3,7 @@
 
 use super::{
     MAX_KEY_PACKAGE,
+    app::{Again, App},
     door::{Badge, Door},
     leave::Leave,
     signed::Signed,
@@ -46,6 +47,10 @@ pub(crate) enum Saying {
     Badge(Signed<Badge>),
     /// Somebody of rank says where newcomers may knock.
     Door(Signed<Door>),
+    /// The sender writes to others.
+    App(App),
+    /// The sender says again what it wrote in an earlier epoch.
+    Again(Again),
     /// Something about the hall of a stage room (`spec/stage.md`, 6.2).
     #[cfg(feature = "stage")]
     Hall(Hidden),
@@ -70,6 +75,8 @@ impl Saying {
             Self::AnswerKey { answer_key } => out.u8(8).bytes(answer_key),
             Self::Badge(badge) => badge.write(out.u8(9)),
             Self::Door(door) => door.write(out.u8(10)),
+            Self::App(app) => app.write(out.u8(11)),
+            Self::Again(again) => again.write(out.u8(12)),
             #[cfg(feature = "stage")]
             Self::Hall(said) => out.u8(13).vec16(said.0.bytes()),
         }
@@ -89,6 +96,8 @@ impl Saying {
             8 => Self::AnswerKey { answer_key: reader.array()? },
             9 => Self::Badge(Signed::read(&mut reader)?),
             10 => Self::Door(Signed::read(&mut reader)?),
+            11 => Self::App(App::read(&mut reader)?),
+            12 => Self::Again(Again::read(&mut reader)?),
             #[cfg(feature = "stage")]
             13 => {
                 let said = reader.vec16(MAX_HALL)?;
@@ -157,10 +166,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::wire::{
-        invite::UnixTime,
-        signed::tests::{ROOM, identity, is_strict},
-        statements::tests::statements,
+    use crate::{
+        id::UnixTime,
+        wire::{
+            signed::tests::{ROOM, identity, is_strict},
+            statements::tests::statements,
+        },
     };
 
     fn speaker_key(public: [u8; 32], announced: u64, holds: u32) -> SpeakerKey {
@@ -204,7 +215,7 @@ mod tests {
 
     #[test]
     fn unknown_kinds_and_lists_above_their_bounds_are_refused() {
-        for kind in [0, 11, 255] {
+        for kind in [0, 13, 255] {
             assert_eq!(Saying::decode(&[&[kind][..], &[0; 100]].concat()), Err(Malformed), "{kind}");
         }
         let of = Leaf(0);

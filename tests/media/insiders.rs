@@ -7,7 +7,10 @@
 use std::time::Duration;
 
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
-use sottovoce::{Leaf, OpenError, Rekey, Sealer, keys::ScheduleError, media::Proof};
+use sottovoce::{
+    Leaf, OpenError, Rekey, Sealer,
+    media::{Proof, ScheduleError},
+};
 use sottovoce_testkit::stage::{
     GROUP_ID, Member, Profile, STAMP, Seat, Stage, group, insider, name,
     opus::{packet, untailed},

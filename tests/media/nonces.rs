@@ -8,8 +8,7 @@ use std::{collections::HashSet, time::Duration};
 
 use sottovoce::{
     Leaf, Rekey, Schedule, SealError, Sealer, SilenceReason,
-    keys::{Retired, SealRekey},
-    media::Reused,
+    media::{Retired, Reused, SealRekey},
 };
 use sottovoce_testkit::stage::{self, Profile, Stage, group, insider, opus::packet, seal_with, signed};
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sottovoce::{
     Epoch, EpochSecret, EpochStart, Leaf, PacketSize, Schedule, Speaker,
-    keys::{STEP, ScheduleError},
+    media::{STEP, ScheduleError},
 };
 use sottovoce_testkit::stage::{Profile, Stage, group, name, signed};
 

@@ -5,8 +5,7 @@ use std::fmt::Debug;
 
 use sottovoce::{
     EpochSecret, EpochStart, Leaf, Opened, Opener, Rekey, Schedule, Sealer, SilenceReason,
-    keys::{OpenRekey, Retired, SealRekey},
-    media::{Early, OpenStats, OpusPacket, Reused, SpeakerStats},
+    media::{Early, OpenRekey, OpenStats, OpusPacket, Retired, Reused, SealRekey, SpeakerStats},
 };
 use sottovoce_testkit::stage::{Profile, Stage, group, opus::packet, signed};
 

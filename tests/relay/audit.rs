@@ -15,12 +15,12 @@ use sottovoce::{
     Authenticity, PacketSize, Seed, Stamp,
     codec::{Encoder, FrameLength},
     driver::{Next, Session},
-    group::{Identity, Invite, Name, Role},
+    group::{Identity, Name, Role},
     relay::{
         Relay, RelayOptions,
         log::{Lane, LogRecord, Reader, Writer},
     },
-    room::{Admission, InviteOptions, RoomOptions, UnixTime},
+    room::{Admission, Invite, InviteOptions, RoomOptions, UnixTime},
     transport::{RelayName, RoomHandle, Transport, block_on, tcp_udp::TcpUdpClient},
 };
 use sottovoce_audit::capture;

@@ -13,9 +13,9 @@ use sottovoce::{
     Authenticity, PacketSize, Seed, Stamp,
     codec::{Encoder, FrameLength},
     driver::{Next, Session},
-    group::{Identity, Invite, Name, Role},
+    group::{Identity, Name, Role},
     relay::RelayOptions,
-    room::{Admission, InviteOptions, RoomOptions, UnixTime},
+    room::{Admission, Invite, InviteOptions, RoomOptions, UnixTime},
     transport::{
         RelayName, RoomHandle, Split, Transport, block_on, quic::QuicClient as Quic,
         rtpengine::RtpengineClient as Rtp, tcp_udp::TcpUdpClient as Socket,

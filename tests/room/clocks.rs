@@ -14,7 +14,10 @@ use sottovoce::{
     driver::{Next, Session, SpeakError},
     group::{Identity, Name, Role},
     media::{HEADROOM, TAILROOM},
-    room::{Admission, Ending, Event, InviteOptions, RefuseReason, Room, RoomOptions, Status, UnixTime},
+    room::{
+        Admission, Deaf, Ending, Event, InviteOptions, RefuseReason, Room, RoomOptions, Status, Traffic,
+        Unheard, UnixTime,
+    },
     transport::{
         Inbound, RelayName, RoomHandle, Transport, TransportError, block_on,
         loopback::{Hub, LoopbackClient},
@@ -265,6 +268,11 @@ fn a_clock_that_is_six_minutes_off_is_told_to_be_wrong_where_it_is() {
                 assert_eq!(member, id, "{n} of {members} about {wrong}, {ahead} s off");
                 assert!((seconds - ahead).abs() <= 5, "{seconds}");
                 assert!(!world.saw(n, |event| matches!(event, Event::Violation { .. })));
+                let room = &world.devices[n].room;
+                let unheard = room.why_unheard(&Traffic::default(), world.now);
+                assert_eq!(unheard.contains(&Unheard::Clock), n == wrong, "{unheard:?}");
+                let deaf = room.why_deaf_to(id, world.now);
+                assert_eq!(deaf.contains(&Deaf::Clock(id)), n != wrong, "{deaf:?}");
             }
         }
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use sottovoce::{
-    group::{Invite, KeyExchange, Role},
-    room::{ControlError, Ending, Event, RoomOptions},
+    group::{KeyExchange, Role},
+    room::{ControlError, Ending, Event, Invite, RoomOptions},
 };
 use sottovoce_testkit::net::{Net, Peer, options};
 

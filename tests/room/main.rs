@@ -1,11 +1,14 @@
 //! Rooms: their story, their succession, their attackers, on virtual time and a seeded network.
 
+mod apart;
 mod attacks;
 mod clocks;
+mod diagnose;
 mod driver;
 mod insiders;
 mod invite_corpus;
 mod key_exchange;
+mod messages;
 mod people;
 mod simulation;
 mod storms;

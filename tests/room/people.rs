@@ -111,9 +111,10 @@ fn a_locked_room_lets_in_nobody_new_and_everybody_is_told_of_the_lock() {
     assert_eq!(refused, Err(CommandError::NoRank));
     net.with(moderator, |room, now| room.set_locked(true, now)).unwrap();
     net.run_for(3 * SECOND);
+    let by = net.id(moderator);
     for peer in [host, moderator, listener] {
         assert!(net.room(peer).is_locked());
-        assert_eq!(told(&mut net, peer, &Event::Locked { locked: true }), 1);
+        assert_eq!(told(&mut net, peer, &Event::Locked { locked: true, by }), 1);
     }
     let late = net.knock("late", &invite);
     net.run_for(REFUSED + 2 * SECOND);
@@ -129,7 +130,8 @@ fn a_locked_room_lets_in_nobody_new_and_everybody_is_told_of_the_lock() {
     assert!(told_of_it, "whoever is at the door is told whom it turned away");
     net.with(host, |room, now| room.set_locked(false, now)).unwrap();
     net.run_for(3 * SECOND);
-    assert_eq!(told(&mut net, listener, &Event::Locked { locked: false }), 1);
+    let by = net.id(host);
+    assert_eq!(told(&mut net, listener, &Event::Locked { locked: false, by }), 1);
     let guest = net.knock("guest", &invite);
     net.run_until("it is in", |net| net.is_present(guest));
 }
@@ -239,9 +241,9 @@ fn a_change_of_role_or_mute_is_told_to_everybody_once_and_to_the_member_itself()
     net.with(host, |room, now| room.set_muted(id, false, now)).unwrap();
     net.run_for(3 * SECOND);
     let events = [
-        Event::RoleChanged { member: id, role: Role::Speaker },
-        Event::Muted { member: id, muted: true },
-        Event::Muted { member: id, muted: false },
+        Event::RoleChanged { member: id, role: Role::Speaker, by: net.id(moderator) },
+        Event::Muted { member: id, muted: true, by: net.id(moderator) },
+        Event::Muted { member: id, muted: false, by: net.id(host) },
     ];
     for peer in &peers {
         let of_member = |event: &&Event| matches!(event, Event::RoleChanged { member, .. } | Event::Muted { member, .. } if *member == id);
@@ -308,4 +310,42 @@ fn an_error_of_a_command_names_its_own_cause() {
     assert_eq!(gone, Err(CommandError::NotHeard));
     let muted = net.with(host, |room, now| room.set_muted(of_second, true, now));
     assert_eq!(muted, Err(CommandError::NotAdmitted));
+}
+
+#[test]
+fn whoever_is_not_heard_is_not_told_that_it_may_send_again() {
+    let mut net = Net::new(412);
+    let peers = room_of(&mut net, &["host", "listener", "muted", "speaker"]);
+    let [host, listener, muted, speaker] = peers[..] else { panic!("four") };
+    let [of_listener, of_muted] = [listener, muted].map(|peer| net.id(peer));
+    net.with(host, |room, now| room.set_role(of_listener, Role::Listener, now)).unwrap();
+    for speaks in [muted, speaker] {
+        let id = net.id(speaks);
+        net.with(host, |room, now| room.set_role(id, Role::Speaker, now)).unwrap();
+    }
+    net.with(host, |room, now| room.set_muted(of_muted, true, now)).unwrap();
+    net.run_for(10 * SECOND);
+    peers.iter().for_each(|peer| net.device(*peer).events.clear());
+    let sending = |net: &mut Net, peer: Peer| {
+        let sending = |event: &&Event| matches!(event, Event::Silent { .. } | Event::Audible);
+        net.device(peer).events.iter().filter(sending).cloned().collect::<Vec<_>>()
+    };
+    net.forks = true;
+    // Everybody is alone.
+    for (n, peer) in peers.iter().enumerate() {
+        net.divide(&[*peer], &peers[n + 1..]);
+    }
+    net.run_for(20 * SECOND);
+    net.heal();
+    net.run_for(60 * SECOND);
+    assert!(matches!(sending(&mut net, speaker)[..], [Event::Silent { .. }, ..]));
+    for peer in [listener, muted] {
+        assert_eq!(sending(&mut net, peer), []);
+    }
+    // A role that is heard is told what stops it, and that it goes on.
+    net.with(host, |room, now| room.set_role(of_listener, Role::Speaker, now)).unwrap();
+    net.run_for(10 * SECOND);
+    net.divide(&[host, speaker, muted], &[listener]);
+    net.run_for(17 * SECOND);
+    assert!(matches!(sending(&mut net, listener)[..], [Event::Silent { .. }]));
 }

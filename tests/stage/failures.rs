@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sottovoce::stage::Lane;
+use sottovoce::stage::HallLane;
 use sottovoce_stage_sim::Node;
 
 use super::{SECOND, all_hear, hall, missed_at_most};
@@ -12,7 +12,7 @@ fn served_by(world: &sottovoce_stage_sim::World, porter: usize, ears: &[usize]) 
     let name = world.members[porter].stage.as_ref().unwrap().porter().unwrap();
     let by = |index: &usize| {
         let lanes = &world.ears[*index].as_ref().unwrap().lanes;
-        lanes.iter().any(|lane| matches!(lane, Lane::Cell { porter, .. } if *porter == name))
+        lanes.iter().any(|lane| matches!(lane, HallLane::Cell { porter, .. } if *porter == name))
     };
     ears.iter().copied().filter(by).collect()
 }
@@ -80,7 +80,7 @@ fn when_the_head_dies_in_a_turn_another_leads_on() {
 #[test]
 fn a_relay_that_withholds_a_cell_makes_its_listeners_ask_and_nobody_deaf_for_long() {
     let (mut world, ears) = hall(14, 30);
-    world.withholds = Some(Box::new(|_, _, lane| matches!(lane, Some(Lane::Cell { .. }))));
+    world.withholds = Some(Box::new(|_, _, lane| matches!(lane, Some(HallLane::Cell { .. }))));
     world.leave(ears[29]);
     world.run_for(14 * SECOND);
     missed_at_most(&world, &ears[..29], 400);
@@ -105,7 +105,7 @@ fn a_relay_that_divides_stage_and_audience_is_seen() {
 #[test]
 fn a_stage_that_a_relay_divides_has_two_codes_and_one_when_it_heals() {
     let (mut world, ears) = hall(16, 20);
-    let apart = |from: Node, to: Node, lane: Option<Lane>| {
+    let apart = |from: Node, to: Node, lane: Option<HallLane>| {
         lane.is_none() && matches!((from, to), (Node::Stage(a), Node::Stage(b)) if (a == 1) != (b == 1))
     };
     world.withholds = Some(Box::new(apart));

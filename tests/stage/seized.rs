@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sottovoce::{OpenError, stage::Lane};
+use sottovoce::{OpenError, stage::HallLane};
 use sottovoce_stage_sim::Node;
 
 use super::{SECOND, hall};
@@ -16,7 +16,7 @@ fn oldest_opened(seed: u64, withheld: bool) -> (Duration, usize) {
     if withheld {
         // The relay keeps back what would make the device forget the chains of what it seals.
         world.withholds = Some(Box::new(move |_, to, lane| {
-            to == Node::Ear(victim) && matches!(lane, Some(Lane::Cell { .. } | Lane::Own(_)))
+            to == Node::Ear(victim) && matches!(lane, Some(HallLane::Cell { .. } | HallLane::Own(_)))
         }));
     }
     // Turns, by people who leave, and steps.

@@ -8,10 +8,9 @@ mod janus;
 mod janus_attacks;
 #[cfg(feature = "moq")]
 mod moq;
-#[cfg(feature = "moq")]
-mod moq_attacks;
 #[cfg(feature = "quic")]
 mod networks;
 mod promises;
 #[cfg(feature = "rtpengine")]
 mod rtpengine;
+mod waiting;

@@ -420,8 +420,8 @@ fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
     use sottovoce::{
         Seed, Stamp,
         driver::{Next, Session},
-        group::{Identity, Invite, Name, Role},
-        room::{Admission, InviteOptions, RoomOptions, UnixTime},
+        group::{Identity, Name, Role},
+        room::{Admission, Invite, InviteOptions, RoomOptions, UnixTime},
     };
     use std::{sync::mpsc, time::SystemTime};
     let Some(a) = Moq::start(Kind::Lite) else { return };

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Every message of the control lane a second time, from spec/control.md sections 14.2 to 14.9 alone.
+"""Every message of the control lane a second time, from spec/control.md sections 14.2 to 14.9 and
+spec/messages.md section 2 alone.
 
     python3 tests/vectors/control.py             derives every value of control.txt again
     python3 tests/vectors/control.py --write     writes control.txt anew, for a change of these sections
@@ -15,7 +16,10 @@ from messages import (
     STANDINGS,
     T,
     TABLE,
+    again,
     answer,
+    app,
+    app_sealed,
     badge,
     beat,
     beat_case,
@@ -27,14 +31,17 @@ from messages import (
     leave,
     line,
     name_of_door,
+    note,
     receipt,
     refused,
+    seal_key,
     sealed_beat,
     show,
     show_content,
     shown,
     speaker_key,
     statement_list,
+    to_some,
     waiting,
 )
 from room import BOB, GROUP_ID, HOST, LANE_KEY, MODERATOR, Petition, SALT, TERMS, table
@@ -87,6 +94,7 @@ def lines():
     for suite in (1, 0x4F):
         yield from sealed_lines(suite)
     yield from sayings(petition)
+    yield from app_messages()
     yield from damaged(petition)
 
 
@@ -210,6 +218,47 @@ def sayings(petition):
     signed_badge = badge(public(ANSWER_SEEDS[0]), GROUP_ID, 0)
     yield line("saying", what="badge", badge=signed_badge, saying=u8(9) + signed_badge)
     yield line("saying", what="door", door=door_of(0), saying=u8(10) + door_of(0))
+
+
+def app_messages():
+    run, number, branch = fill("run", 8), 7, fill("branch", 32)
+    texts = ((1, "Grüße".encode()), (0x8003, fill("body", 640)), (4, u64(3) + u64(1500)))
+    for kind, body in texts:
+        yield line("app", what="open", run=run, number=number, kind=kind, body=body, saying=app(run, number, note(kind, body)))
+    kind, body = texts[0]
+    for suite, leaves, audience in ((1, [5], 0), (1, [9, 0], 2), (0x4F, [5], 0)):
+        pairs, content_key = [Pair(f"leaf {leaf}", suite) for leaf in leaves], fill("content key", 32)
+        keys = [seal_key(pair, GROUP_ID, branch, 1, leaf, run, number, content_key) for pair, leaf in zip(pairs, leaves)]
+        yield line(
+            "app",
+            what="sealed",
+            suite=suite,
+            branch=branch,
+            sender=1,
+            leaves=leaves,
+            inputs=[pair.input for pair in pairs],
+            content_key=content_key,
+            run=run,
+            number=number,
+            audience=audience,
+            kind=kind,
+            body=body,
+            saying=app_sealed(run, number, keys, to_some(content_key, audience, note(kind, body))),
+        )
+    secret, salt = fill("epoch secret", 32), fill("again salt", 32)
+    for kind, body in texts[:2]:
+        yield line(
+            "app",
+            what="again",
+            run=run,
+            number=number,
+            kind=kind,
+            body=body,
+            branch=branch,
+            epoch_secret=secret,
+            salt=salt,
+            saying=again(branch, salt, secret, run, number, note(kind, body)),
+        )
 
 
 HEADER = """\

@@ -5,7 +5,10 @@ from messages import (
     Pair,
     STANDINGS,
     T,
+    again,
     answer,
+    app,
+    app_sealed,
     badge,
     beat,
     beat_case,
@@ -17,6 +20,7 @@ from messages import (
     leave,
     line,
     name_of_door,
+    note,
     receipt,
     refused,
     sealed_beat,
@@ -117,7 +121,7 @@ def damaged(petition):
 
     # Sayings.
     yield bad("saying", "empty", b"")
-    for number in (0, 11, 255):
+    for number in (0, 13, 255):
         yield bad("saying", f"kind_{number}", u8(number))
     yield from ends("saying", speaker_key(petition.leaf_seed, b"room", 1, bytes(32), answer_key, 1, 1800))
     yield from ends("saying", u8(2) + u64(T) + u64(T) + bytes(32))
@@ -132,6 +136,17 @@ def damaged(petition):
     yield from ends("saying", u8(8) + answer_key)
     yield from ends("saying", u8(9) + badge(answer_key, GROUP_ID, 0))
     yield from ends("saying", u8(10) + door_of(0))
+    run, key = fill("run", 8), v16(bytes(32)) + bytes(48)
+    yield from ends("saying", app(run, 1, note(1, b"text")))
+    yield bad("saying", "a_body_of_641_bytes", app(run, 1, note(1, bytes(641))))
+    yield bad("saying", "an_app_message_that_is_neither", u8(11) + run + u64(1) + u8(2) + note(1, b"text"))
+    yield from ends("saying", app_sealed(run, 1, [key], bytes(20)))
+    yield bad("saying", "no_recipient", app_sealed(run, 1, [], bytes(20)))
+    yield bad("saying", "18_recipients", app_sealed(run, 1, [key] * 18, bytes(20)))
+    yield bad("saying", "sealed_to_some_of_662_bytes", app_sealed(run, 1, [key], bytes(662)))
+    said = again(bytes(32), bytes(32), bytes(32), run, 1, note(1, b"text"))
+    yield from ends("saying", said)
+    yield bad("saying", "an_again_of_677_bytes", u8(12) + bytes(64) + v16(bytes(677)))
 
     # Signatures: of somebody else, for another room, with another bound, under another label, with a bit turned.
     false = lambda what, why, data, **case: bad(what, why, data, "Signature", **case)

@@ -123,9 +123,10 @@ def speaker_key(leaf_seed, room_name, epoch, speaker_context, key, announced, ho
 # ---- what the cases are made of ----------------------------------------------------------------------------------------
 
 FORM = Form(
-    numbers="no epoch step_ms time_ms expiry uses reason announced holds heard_ms at_ms numbers suite kind".split(),
+    numbers="no epoch step_ms time_ms expiry uses reason announced holds heard_ms at_ms numbers suite kind".split()
+    + "number sender leaves audience".split(),
     texts=["what", "why", "error"],
-    lists=["doors", "tables", "seeds", "statements", "ids", "numbers"],
+    lists=["doors", "tables", "seeds", "statements", "ids", "numbers", "leaves", "inputs"],
 )
 
 
@@ -158,3 +159,33 @@ def beat_case(doors, door_key, seed=HOST, time_ms=T):
         door_key=door_key,
         doors=doors,
     )
+
+
+# ---- spec/messages.md, section 2: app messages -----------------------------------------------------------------------
+
+
+def note(kind, body):
+    return u16(kind) + v16(body)
+
+
+def app(run, number, note):
+    return u8(11) + run + u64(number) + u8(0) + note
+
+
+def seal_key(pair, group_id, branch, sender, leaf, run, number, content_key):
+    aad = group_id + branch + u32(sender) + u32(leaf) + run + u64(number)
+    kem, sealed = pair.seal(b"app message", aad, content_key)
+    return v16(kem) + sealed
+
+
+def to_some(content_key, audience, note):
+    return gcm(content_key, bytes(12), u8(audience) + note)
+
+
+def app_sealed(run, number, keys, sealed):
+    return u8(11) + run + u64(number) + u8(1) + u8(len(keys)) + b"".join(keys) + v16(sealed)
+
+
+def again(branch, salt, epoch_secret, run, number, note):
+    key = hkdf(salt, hkdf(b"", epoch_secret, b"sottovoce 2 again key", 32), b"sottovoce 2 again", 32)
+    return u8(12) + branch + salt + v16(gcm(key, bytes(12), run + u64(number) + note))

@@ -94,6 +94,7 @@ pub fn sign(
             let may = host && who != me && law.admits(of) && law.hand_overs < bounds.hand_overs;
             return may.then(|| {
                 let mut draft = Draft::new(rules, book, signer, None, 1 << who | 1 << me);
+                draft.keep_all_of(rules, book, law, who);
                 draft.terms[of] = 0;
                 draft.raise(rules, bounds, law, who);
                 draft.raise(rules, bounds, law, me);
@@ -245,6 +246,23 @@ impl Draft {
             }
         }
         draft
+    }
+
+    /// All words of who becomes host, about whomever.
+    fn keep_all_of(&mut self, rules: Rules, book: &[Statement], law: &Law, heir: u8) {
+        for tag in 0..TAGS {
+            let words = || {
+                each(law.live).filter(move |at| {
+                    book[*at].by == heir
+                        && matches!(book[*at].content, Content::Standing { about, .. } if usize::from(about) == tag)
+                })
+            };
+            if self.entries[tag].is_none() && words().next().is_some() {
+                let taken = words().map(|at| (usize::from(heir), at));
+                let entry = combine(rules, book, law, tag, taken);
+                self.entries[tag] = Some(Entry { n: law.said[tag].n, bn: law.said[tag].bn, ..entry });
+            }
+        }
     }
 
     const fn set(&mut self, who: u8, role: Word, banned: bool) {

@@ -101,7 +101,7 @@ impl Room {
         let since = |who: &usize, of: usize| {
             let other = &self.members[*who];
             let out = matches!(other.phase, Phase::Present | Phase::Returning) && !other.law.admits(of);
-            if out { other.out_since[of] } else { now }
+            if out { other.out_since[of].min(now) } else { now }
         };
         let epoch = self.epoch_of(r).expect("present");
         let to = Self::leaves(epoch).find(|of| {

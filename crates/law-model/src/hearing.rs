@@ -108,18 +108,17 @@ impl Room {
             return;
         }
         let law = member.law.clone();
-        // The host's newest table, or the end of the room, is final; words of others are not.
+        // A member that is present is over, whoever put it out: it may knock again. A returner is
+        // over by the host's newest table and by the end of the room, and asks on otherwise (G6).
         let final_ =
             law.host == NOBODY || law.listed >> r & 1 == 1 && (law.base[r].banned || law.base[r].role == 0);
         let (now, asks_on) = (self.now, self.rules.has(Rule::AsksOn));
         let member = &mut self.members[r];
+        let final_ = final_ || member.phase == Phase::Present;
         member.put_out = !final_;
         if final_ || !asks_on {
             (member.phase, member.at, member.returning) = (Phase::Over, None, None);
             return;
-        }
-        if member.phase == Phase::Present {
-            self.lose_place(r);
         }
         if let Some(returning) = &mut self.members[r].returning {
             returning.slow = true;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sottovoce::{
     MemberId, Opener,
-    stage::{AudienceError, Lane, Listener, ListenerEvent},
+    stage::{AudienceError, HallLane, Listener, ListenerEvent},
 };
 
 use crate::clock::Cpu;
@@ -21,7 +21,7 @@ pub struct Ear {
     pub joined: Duration,
     /// When it opened its first packet.
     pub heard: Option<Duration>,
-    pub lanes: Vec<Lane>,
+    pub lanes: Vec<HallLane>,
     pub watch: Watch,
     pub events: Vec<ListenerEvent>,
     pub errors: Vec<AudienceError>,

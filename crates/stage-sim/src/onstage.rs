@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sottovoce::{
     MemberId, Opener, Rekey, Sealer,
     room::{ControlError, Room},
-    stage::{Lane, Stage, StageEvent},
+    stage::{HallLane, Stage, StageEvent},
 };
 
 use crate::clock::Cpu;
@@ -37,7 +37,7 @@ pub struct Member {
 #[derive(Default)]
 pub struct Left {
     pub room: Vec<Bytes>,
-    pub hall: Vec<(Lane, Bytes)>,
+    pub hall: Vec<(HallLane, Bytes)>,
 }
 
 impl Member {

@@ -11,10 +11,10 @@ use bytes::Bytes;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
     CaptureTime, MemberId, Sealer, Seed, Stamp,
-    group::{Identity, Invite, Name, Role},
+    group::{Identity, Name, Role},
     media::{HEADROOM, TAILROOM},
-    room::{Admission, InviteOptions, Room, RoomOptions, UnixTime},
-    stage::{AudienceError, Lane, Listener, Stage},
+    room::{Admission, Invite, InviteOptions, Room, RoomOptions, UnixTime},
+    stage::{AudienceError, HallLane, Listener, Stage},
 };
 
 use crate::{
@@ -58,7 +58,7 @@ impl Default for Setup {
 enum What {
     Room { to: usize, bytes: Bytes },
     Doors { to: usize, bytes: Bytes },
-    Hall { to: usize, lane: Lane, bytes: Bytes },
+    Hall { to: usize, lane: HallLane, bytes: Bytes },
     Packet { to: usize, packet: Rc<[u8]> },
     Timer(Node),
     Tick,
@@ -91,9 +91,9 @@ impl Ord for Due {
 }
 
 /// What a relay has recorded of the control lanes: when it was sent, on which lane.
-pub type Tape = Vec<(Duration, Lane, Bytes)>;
+pub type Tape = Vec<(Duration, HallLane, Bytes)>;
 /// Which messages a relay keeps back: from whom to whom, and the lane if it is not the room's.
-pub type Withholds = Box<dyn Fn(Node, Node, Option<Lane>) -> bool>;
+pub type Withholds = Box<dyn Fn(Node, Node, Option<HallLane>) -> bool>;
 
 /// A stage room with its audience.
 pub struct World {
@@ -108,7 +108,7 @@ pub struct World {
     pub invite: Invite,
     line: Line,
     pub rng: StdRng,
-    lanes: HashMap<Lane, Vec<usize>>,
+    lanes: HashMap<HallLane, Vec<usize>>,
     /// Who gets every packet, and who has opened none yet.
     pub watched: HashSet<usize>,
     waiting: HashSet<usize>,
@@ -353,7 +353,7 @@ impl World {
                 tape.push((self.now, lane, bytes.clone()));
             }
             let to: Vec<usize> = match lane {
-                Lane::Hall => self.present.clone(),
+                HallLane::Hall => self.present.clone(),
                 lane => self.lanes.get(&lane).cloned().unwrap_or_default(),
             };
             for to in to {
@@ -386,12 +386,12 @@ impl World {
             }
         }
         if moved {
-            let new: Vec<Lane> = ear.listener.lanes().collect();
+            let new: Vec<HallLane> = ear.listener.lanes().collect();
             let old = std::mem::replace(&mut ear.lanes, new.clone());
             for lane in old.iter().filter(|lane| !new.contains(lane)) {
                 unsubscribe(&mut self.lanes, *lane, index);
             }
-            for lane in new.into_iter().filter(|lane| !old.contains(lane) && *lane != Lane::Hall) {
+            for lane in new.into_iter().filter(|lane| !old.contains(lane) && *lane != HallLane::Hall) {
                 self.lanes.entry(lane).or_default().push(index);
             }
         }
@@ -400,7 +400,7 @@ impl World {
                 if self.members[to].stage.is_none() || self.members[to].dead {
                     continue;
                 }
-                if self.is_withheld(Node::Ear(index), Node::Stage(to), Some(Lane::Doors)) {
+                if self.is_withheld(Node::Ear(index), Node::Stage(to), Some(HallLane::Doors)) {
                     continue;
                 }
                 let at = self.line.control(Node::Ear(index), Node::Stage(to), self.now);
@@ -410,7 +410,7 @@ impl World {
         self.plan_ear(index);
     }
 
-    fn is_withheld(&self, from: Node, to: Node, lane: Option<Lane>) -> bool {
+    fn is_withheld(&self, from: Node, to: Node, lane: Option<HallLane>) -> bool {
         self.withholds.as_ref().is_some_and(|withholds| withholds(from, to, lane))
     }
 
@@ -478,7 +478,7 @@ impl World {
             }
             What::Hall { to, lane, bytes } => {
                 let Some(ear) = self.ears[to].as_mut() else { return };
-                if ear.stubborn && matches!(lane, Lane::Own(_)) {
+                if ear.stubborn && matches!(lane, HallLane::Own(_)) {
                     return;
                 }
                 ear.received += bytes.len() as u64;
@@ -594,7 +594,7 @@ fn seed(rng: &mut StdRng) -> Seed {
     Seed::from_bytes(&mut rng.random())
 }
 
-fn unsubscribe(lanes: &mut HashMap<Lane, Vec<usize>>, lane: Lane, index: usize) {
+fn unsubscribe(lanes: &mut HashMap<HallLane, Vec<usize>>, lane: HallLane, index: usize) {
     if let Some(on) = lanes.get_mut(&lane) {
         on.retain(|other| *other != index);
         if on.is_empty() {

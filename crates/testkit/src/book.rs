@@ -100,6 +100,19 @@ impl Book {
         }
         let keeper = room.keeper();
         let epoch = room.epoch().map_or(0, |epoch| epoch.0);
+        if self.is_traced {
+            let of = |ids: &[MemberId]| ids.iter().map(|id| short(*id)).collect::<Vec<_>>().join(" ");
+            let (by, joined, left) = member.committed.clone().unwrap_or((room.id(), vec![], vec![]));
+            eprintln!(
+                "{:.2?} {peer:?} {} is in {epoch} by {}, came {}, went {}, kept by {}",
+                net.since_begin(),
+                short(room.id()),
+                if member.committed.is_some() { short(by) } else { "a Welcome".to_owned() },
+                of(&joined),
+                of(&left),
+                keeper.map_or_else(String::new, short),
+            );
+        }
         note(&mut member.epochs, now, MINUTE, |at| *at, now);
         self.most.epochs_a_minute = self.most.epochs_a_minute.max(member.epochs.len());
         if member.epochs.len() > EPOCHS_A_MINUTE * (1 + self.insiders) {

@@ -41,12 +41,16 @@ pub enum Trouble {
     AnHour,
     /// The host bans more people than it can without a table.
     FullLists,
-    /// A crowd knocks at once.
+    /// A crowd of 64 knocks at once.
     Crowd,
+    /// A crowd of 200 knocks at once.
+    LargeCrowd,
+    /// A day passes, in which nobody does anything but say something now and then.
+    QuietDay,
 }
 
 impl Trouble {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Sleep,
         Self::WrongClock,
         Self::OneWay,
@@ -62,6 +66,8 @@ impl Trouble {
         Self::AnHour,
         Self::FullLists,
         Self::Crowd,
+        Self::LargeCrowd,
+        Self::QuietDay,
     ];
 
     /// One that takes a minute or two.
@@ -181,14 +187,32 @@ impl Gang<'_> {
                 }
                 self.pass_slices(20 * SECOND);
             }
-            Trouble::Crowd => {
-                let guests: Vec<Peer> = (0..64).map(|_| self.guest()).collect();
-                guests.iter().for_each(|guest| self.net.speak(*guest, false));
-                self.net.control = Lane::slow(BEST..5 * BEST);
-                self.pass_slices(60 * SECOND);
-                self.honest.extend(guests);
+            Trouble::Crowd => self.crowd(64, 180 * SECOND),
+            // An open door lets in thirty in a minute.
+            Trouble::LargeCrowd => self.crowd(200, 600 * SECOND),
+            Trouble::QuietDay => {
+                let pace = std::mem::replace(&mut self.net.pace, 10 * SECOND);
+                for _ in 0..24 * 60 {
+                    self.net.run_for(60 * SECOND);
+                    self.tidy();
+                }
+                self.net.pace = pace;
             }
         }
+    }
+
+    /// So many knock at once, and have so long to come in.
+    fn crowd(&mut self, people: usize, time: Duration) {
+        let guests: Vec<Peer> = (0..people).map(|_| self.guest()).collect();
+        guests.iter().for_each(|guest| self.net.speak(*guest, false));
+        self.net.control = Lane::slow(BEST..5 * BEST);
+        self.pass_slices(time);
+        let out: Vec<_> = guests.iter().filter(|guest| !self.net.is_present(**guest)).collect();
+        if !out.is_empty() {
+            let what = format!("D4: {} of {people} are not in after {time:?}", out.len());
+            self.book.borrow_mut().violations.push(what);
+        }
+        self.honest.extend(guests);
     }
 
     fn restart(&mut self, peer: Peer, clock_off: i64) {

@@ -18,7 +18,7 @@ use std::{
 use bytes::Bytes;
 use sottovoce::{
     MemberId,
-    room::{Event, Status},
+    room::{ControlError, Event, Room, Status},
     testkit::{Kind, Witness},
 };
 
@@ -56,14 +56,19 @@ pub struct Member {
     pub places_lost: VecDeque<Instant>,
     pub sent: VecDeque<(Instant, usize)>,
     pub beats: VecDeque<Instant>,
+    /// What it said to everybody in MLS.
+    pub sayings: VecDeque<Instant>,
     pub waiting: usize,
     pub status: Option<Status>,
     /// It has just come in, by a door.
     pub joined: bool,
     /// When it entered by a Welcome.
     pub welcomed: Option<Instant>,
-    /// When the newest message of each that came was sent.
+    /// When the newest message of each that came was sent, as far as the member can tell: by the
+    /// one that took the least time.
     pub last: HashMap<MemberId, Instant>,
+    /// The least time that a message of each took, and when that was.
+    pub fastest: HashMap<MemberId, (Duration, Instant)>,
     pub law: Option<[u8; 32]>,
     /// Since when the law that it knows lets somebody in the tree not be heard.
     pub restricted: HashMap<MemberId, Instant>,
@@ -78,6 +83,7 @@ pub struct Most {
     pub commits_of_one: usize,
     pub takeovers_a_minute: usize,
     pub bytes_a_minute: usize,
+    pub sayings_a_minute: usize,
     pub beats_in_30_s: usize,
     pub places_lost_a_minute: usize,
     pub adds_of_one_a_minute: usize,
@@ -90,6 +96,7 @@ impl Most {
             commits_of_one: self.commits_of_one.max(other.commits_of_one),
             takeovers_a_minute: self.takeovers_a_minute.max(other.takeovers_a_minute),
             bytes_a_minute: self.bytes_a_minute.max(other.bytes_a_minute),
+            sayings_a_minute: self.sayings_a_minute.max(other.sayings_a_minute),
             beats_in_30_s: self.beats_in_30_s.max(other.beats_in_30_s),
             places_lost_a_minute: self.places_lost_a_minute.max(other.places_lost_a_minute),
             adds_of_one_a_minute: self.adds_of_one_a_minute.max(other.adds_of_one_a_minute),
@@ -110,6 +117,8 @@ pub struct Book {
     pub banned_by_host: BTreeSet<MemberId>,
     /// Everybody who left, and when, in Unix milliseconds.
     pub left: BTreeMap<MemberId, u64>,
+    /// Insiders who said that they leave, whether or not they did.
+    pub said_to_leave: BTreeSet<MemberId>,
     /// Insiders of rank: what they sign is law until the host acts.
     pub ranked_insiders: BTreeSet<MemberId>,
     /// Who published a live speaker key, in which branch, and to whom that has come.
@@ -121,6 +130,8 @@ pub struct Book {
     /// What the relay does for insiders.
     pub relay: Box<Relay>,
     pub members: HashMap<Peer, Member>,
+    /// Whether each epoch that an honest member enters is told.
+    pub is_traced: bool,
     beats: HashMap<Bytes, u64>,
 }
 
@@ -133,6 +144,17 @@ pub struct Relay {
 
 /// Senders, receiver, what kind of message, and how much later it comes.
 pub type Hold = (Vec<Peer>, Peer, Option<Kind>, Option<Duration>);
+
+impl Book {
+    /// For how long a member may seal without a word of rank: six times as long if all of rank in
+    /// its tree said that they leave (S4).
+    fn may_be_unattended(&self, room: &Room) -> Duration {
+        let witness = Witness::of(room);
+        let mut ranked = room.hears().filter(|member| witness.has_rank(*member)).peekable();
+        let gone = |member| self.said_to_leave.contains(&member) || self.left.contains_key(&member);
+        if ranked.peek().is_some() && ranked.all(gone) { self.unattended * 6 } else { self.unattended }
+    }
+}
 
 /// A watcher that writes into a book.
 pub struct Guard(pub Rc<RefCell<Book>>);
@@ -154,8 +176,13 @@ impl Watcher for Guard {
             Event::Joined { .. } => {
                 (member.rank_heard, member.committed) = (Some(net.now), None);
                 (member.joined, member.welcomed) = (true, Some(net.now));
+                // It counts the takeovers that it merged, and has merged none here.
+                member.takeovers.clear();
             }
-            Event::Returned { .. } => (member.committed, member.welcomed) = (None, Some(net.now)),
+            Event::Returned { .. } => {
+                (member.committed, member.welcomed) = (None, Some(net.now));
+                member.takeovers.clear();
+            }
             _ => {}
         }
     }
@@ -170,6 +197,15 @@ impl Watcher for Guard {
         let member = book.members.entry(from).or_default();
         note(&mut member.sent, (net.now, message.len()), MINUTE, |(at, _)| *at, net.now);
         let bytes: usize = member.sent.iter().map(|(_, len)| len).sum();
+        if kind == Some(Kind::Mls) {
+            note(&mut member.sayings, net.now, MINUTE, |at| *at, net.now);
+            book.most.sayings_a_minute = book.most.sayings_a_minute.max(member.sayings.len());
+            if member.sayings.len() > SAYINGS_A_MINUTE {
+                let what = format!("{from:?} said {} things to all in a minute", member.sayings.len());
+                book.violations.push(what);
+                member.sayings.clear();
+            }
+        }
         book.most.bytes_a_minute = book.most.bytes_a_minute.max(bytes);
         if bytes > BYTES_A_MINUTE {
             book.violations.push(format!("{from:?} sent {bytes} bytes in a minute"));
@@ -197,8 +233,14 @@ impl Watcher for Guard {
         let by = net.id(from);
         let told = book.beats.get(message).copied();
         let member = book.members.entry(to).or_default();
-        let last = member.last.entry(by).or_insert(sent);
-        *last = sent.max(*last);
+        let took = net.now - sent;
+        let (least, at) = member.fastest.entry(by).or_insert((took, net.now));
+        // Clocks drift by a thousandth at most.
+        *least = took.min(*least + (net.now - *at) / 1_000);
+        *at = net.now;
+        let made = sent + *least;
+        let last = member.last.entry(by).or_insert(made);
+        *last = made.max(*last);
         if Witness::of(&device.room).has_rank(by) {
             member.rank_heard = member.rank_heard.max(Some(sent));
         }
@@ -213,9 +255,15 @@ impl Watcher for Guard {
         }
     }
 
+    fn refused(&mut self, net: &Net, peer: Peer, error: &ControlError) {
+        if self.0.borrow().is_traced && !net.devices[peer.0].is_insider {
+            eprintln!("{:.2?} {peer:?} refuses: {error:?}", net.since_begin());
+        }
+    }
+
     fn sealed(&mut self, net: &Net, from: Peer) {
         let device = &net.devices[from.0];
-        if device.is_insider {
+        if device.disobeys() {
             return;
         }
         let book = &mut *self.0.borrow_mut();
@@ -253,7 +301,7 @@ impl Watcher for Guard {
         let is_host = device.room.host() == Some(own);
         if let Some(heard) = member.rank_heard
             && !is_host
-            && now > heard + book.unattended + 2 * A_SECOND
+            && now > heard + book.may_be_unattended(&device.room) + 2 * A_SECOND
         {
             let long = now - heard;
             book.violations.push(format!("S4: {from:?} seals {long:?} after the last word of rank"));
@@ -342,6 +390,8 @@ pub const TAKEOVERS_OF_ONE: usize = 3;
 pub const ADDS_OF_ONE: usize = 8;
 /// What an honest member says in a minute at most, in bytes.
 pub const BYTES_A_MINUTE: usize = 448 << 10;
+/// Beats and words of its own accord, and what others may ask of it.
+pub const SAYINGS_A_MINUTE: usize = 160;
 /// Six of its own accord, twelve for Calls (K5), and one for each commit.
 pub const BEATS_IN_30_S: usize = 40;
 /// How often an honest member may lose its place in a minute.

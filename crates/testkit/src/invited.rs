@@ -1,6 +1,6 @@
 //! What the fuzzer drives for invites, and what replays its corpus: text of SPEC section 6.3.
 
-use sottovoce::group::Invite;
+use sottovoce::room::Invite;
 
 /// Any text as an invite: a typed error, or one that is the same in both of its forms.
 pub fn invite(data: &[u8]) {

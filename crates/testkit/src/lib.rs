@@ -5,7 +5,8 @@
 //! | [`stage`] | members of the media plane, without MLS, on virtual time |
 //! | [`net`] | rooms on virtual time, joined by a relay with seeded faults |
 //! | [`storm`], [`deaf`] | seeded runs of such a network |
-//! | [`gang`], [`scenes`], [`schemes`], [`devices`] | storms with insiders, and what they and devices do |
+//! | [`gang`], [`calm`] | storms with insiders, and their end |
+//! | [`scenes`], [`schemes`], [`devices`] | what insiders and devices do |
 //! | [`book`], [`guard`] | what is known of each room after each step, and what must hold of it |
 //! | [`mod@line`], [`table`] | voice endpoints; a room whose members report |
 //! | `quic`, `rtpengine`, `janus`, `moq` | real relays on this machine |
@@ -17,6 +18,8 @@ pub use sottovoce_measure::alloc;
 
 #[cfg(feature = "room")]
 pub mod book;
+#[cfg(feature = "room")]
+pub mod calm;
 #[cfg(feature = "room")]
 pub mod deaf;
 #[cfg(feature = "room")]

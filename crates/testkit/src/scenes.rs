@@ -291,24 +291,42 @@ impl Gang<'_> {
         let (by, (_, of)) = (self.some_insider(), self.victim());
         match self.rng.random_range(0..4) {
             0 => self.tell_all(by, |insider| insider.forged_leave(of)),
-            1 => self.tell_all(by, |insider| insider.leave_ahead(600_000)),
+            1 => {
+                let own = self.net.id(by);
+                self.book.borrow_mut().said_to_leave.insert(own);
+                self.tell_all(by, |insider| insider.leave_ahead(600_000));
+            }
             2 => self.tell_all(by, |insider| insider.own_return(0)),
             _ => self.tell_all(by, |insider| insider.own_return(59_000)),
         }
     }
 
     fn floods(&mut self) {
-        let by = self.some_insider();
-        let invite: sottovoce::group::Invite = self.link.parse().expect("it was made by this room");
+        let mut by = self.some_insider();
+        let invite: sottovoce::room::Invite = self.link.parse().expect("it was made by this room");
         // One kind for twenty seconds, so that what has no bound shows it.
-        let kind = (self.net.unix_now().0 / 20 + self.plan.seed) % 11;
+        let kind = (self.net.since_begin().as_secs() / 20 + self.plan.seed) % 11;
         if kind == 8 && self.net.room(by).roster().len() > 3 * self.plan.members {
             return;
         }
+        if kind == 1 && self.strangers < 24 && !self.off.contains_key(&self.host) {
+            // There is something to ask for: the host has banned people who never came.
+            self.strangers += 1;
+            let mut stranger = [9; 32];
+            stranger[0] = self.strangers;
+            let _ = self.net.with(self.host, |room, now| room.ban(MemberId::from_bytes(stranger), now));
+        }
+        if kind == 5 {
+            // Badges are for who has rank.
+            let ranked = self.book.borrow().ranked_insiders.clone();
+            by =
+                self.insiders.iter().copied().find(|peer| ranked.contains(&self.net.id(*peer))).unwrap_or(by);
+        }
         for _ in 0..if kind == 9 { 1 } else { 6 } {
+            let which = self.rng.random_range(0..10_000);
             self.tell_all(by, |insider| match kind {
                 0 => insider.call(),
-                1 => insider.ask(),
+                1 => insider.ask(which),
                 2 => insider.missing(),
                 3 => insider.own_return(0),
                 4 => insider.empty_show(),

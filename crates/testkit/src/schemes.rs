@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 use sottovoce::{
+    MemberId,
     room::Status,
     testkit::{Claim, Forced, ForcedAdd, ForcedLaw, Kind, Witness},
 };
@@ -16,7 +17,14 @@ use crate::{
 
 impl Gang<'_> {
     pub fn keeping(&mut self) {
-        let by = self.some_insider();
+        // One scheme after the other, so that a few seeds have all of them.
+        let what = (self.plan.seed + self.kept) % 8;
+        self.kept += 1;
+        // The first one listens for all of them: what is sealed to its door is theirs.
+        let by = if what == 3 { self.insiders[0] } else { self.some_insider() };
+        if what == 3 {
+            self.come_and_go();
+        }
         let ranked: Vec<Peer> = {
             let ranks = self.book.borrow().ranked.clone();
             let has = |peer: &Peer| ranks.contains(&self.net.id(*peer)) && *peer != by;
@@ -29,7 +37,6 @@ impl Gang<'_> {
         }
         self.pass_slices(7 * SECOND);
         let end = self.net.now + 40 * SECOND;
-        let what = self.rng.random_range(0..8);
         let mut turn = 0;
         // Somebody comes back to the insider, who keeps its KeyPackage for later.
         let returner = self.follower().filter(|_| what == 3);
@@ -54,7 +61,8 @@ impl Gang<'_> {
                 0 => Some(Forced { law: ForcedLaw::False, ..Forced::default() }),
                 1 => Some(Forced { adds: ForcedAdd::Friend, ..Forced::default() }),
                 2 => Some(Forced { removes: vec![victim], ..Forced::default() }),
-                3 => Some(Forced { adds: ForcedAdd::Old, ..Forced::default() }),
+                3 if turn % 8 == 0 => Some(Forced { adds: ForcedAdd::Old, ..Forced::default() }),
+                3 => Some(Forced { adds: ForcedAdd::Gone, ..Forced::default() }),
                 4 => Some(Forced { unshown: 2, ..Forced::default() }),
                 _ => None,
             };
@@ -69,6 +77,25 @@ impl Gang<'_> {
             }
             self.pass(SLICE);
         }
+    }
+
+    /// Guests whose KeyPackages insiders keep come in and leave again.
+    fn come_and_go(&mut self) {
+        let guests: Vec<Peer> = (0..2).map(|_| self.guest()).collect();
+        for _ in 0..80 {
+            self.pass(SLICE);
+            // What doors passed on is looked at before more of it comes.
+            self.each_insider(|_| ());
+            if guests.iter().all(|guest| self.net.is_present(*guest)) {
+                break;
+            }
+        }
+        for guest in guests {
+            let id = self.net.id(guest);
+            self.book.borrow_mut().left.insert(id, u64::MAX / 2);
+            let _ = self.net.with(guest, |room, _| room.leave());
+        }
+        self.pass_slices(5 * SECOND);
     }
 
     /// Two commits of one epoch, to two halves.
@@ -112,7 +139,7 @@ impl Gang<'_> {
         }
         let membership = self.off.remove(&self.host);
         let Some(victim) = self.follower() else { return };
-        self.net.devices[by.0].holds_its_tongue = true;
+        self.insider(by, |insider| insider.idle(true));
         self.put_out(moderator, victim, false);
         let end = self.net.now + 45 * SECOND;
         let mut turn = 0;
@@ -124,6 +151,7 @@ impl Gang<'_> {
             turn += 1;
             self.pass(SLICE);
         }
+        self.insider(by, |insider| insider.idle(false));
         self.off.extend(membership.map(|membership| (self.host, membership)));
     }
 
@@ -202,7 +230,9 @@ impl Gang<'_> {
         let Some(membership) = restart else { return };
         self.switch_on(target, &membership, 0);
         let began = self.net.now;
-        for turn in 0..108 {
+        // Each insider that says that it keeps is asked for ten seconds.
+        let slices = 108.max(28 + 40 * self.insiders.len());
+        for turn in 0..slices {
             self.tricks += 1;
             if turn % 6 == 0 {
                 for by in self.insiders.clone() {
@@ -296,17 +326,40 @@ impl Gang<'_> {
             self.honest.clone().into_iter().filter(|peer| ranks.contains(&self.net.id(*peer))).collect();
         ranked.into_iter().for_each(|peer| self.switch_off(peer));
         self.pass_slices(7 * SECOND);
+        let insiders = self.insiders.clone();
+        let all: Vec<MemberId> = insiders.iter().map(|peer| self.net.id(*peer)).collect();
+        self.book.borrow_mut().said_to_leave.extend(&all);
+        // Nobody of them puts out who said that it leaves.
+        self.each_insider(|insider| insider.idle(true));
+        let keeps = |gang: &Self| {
+            let seen = gang.honest.iter().filter(|peer| !gang.net.is_off(**peer));
+            let seen = seen.map(|peer| &gang.net.devices[peer.0].room);
+            let keeper = seen.filter(|room| room.status() == Status::Present).find_map(|room| room.keeper());
+            insiders.iter().copied().find(|peer| Some(gang.net.id(*peer)) == keeper)
+        };
+        let mut goes = None;
         for turn in 0..80 {
             self.tricks += 1;
-            let by = self.insiders[turn / 2 % self.insiders.len()];
-            let own = self.net.id(by);
-            if self.net.room(by).keeper() == Some(own) {
+            let keeping = keeps(self);
+            if let Some(by) = keeping.filter(|_| keeping != goes) {
                 // Who says that it leaves counts as silent at once, and stays.
                 self.tell_all(by, |insider| insider.leave_ahead(0));
+                self.insider(by, |insider| insider.lay_down());
+                goes = Some(by);
             } else {
-                self.insider(by, |insider| insider.commit_and_merge(&[]));
+                let next = insiders.iter().copied().filter(|peer| {
+                    let room = &self.net.devices[peer.0].room;
+                    Some(*peer) != goes
+                        && room.status() == Status::Present
+                        && room.keeper() != Some(room.id())
+                });
+                let next: Vec<Peer> = next.collect();
+                if let Some(by) = next.get(turn / 4 % next.len().max(1)).copied() {
+                    self.insider(by, |insider| insider.commit_and_merge(&[]));
+                }
             }
             self.pass(SLICE);
         }
+        self.each_insider(|insider| insider.idle(false));
     }
 }

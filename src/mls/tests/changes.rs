@@ -2,7 +2,10 @@
 //! merge.
 
 use super::*;
-use crate::mls::{provider, storage};
+use crate::{
+    mls::{provider, storage},
+    wire::envelope::MAX_MESSAGE,
+};
 use openmls_traits::OpenMlsProvider;
 
 #[test]
@@ -298,5 +301,38 @@ fn a_key_that_nothing_can_be_sealed_to_stops_no_commit() {
             party.commit(0, &Draft { removes: &[Leaf(2)], ..draft() });
             assert_eq!(party.groups[0].roster().len(), 4, "{key_exchange:?}, {} bytes", key.len());
         }
+    }
+}
+
+/// How many bytes a newcomer is told in a group of so many members, where everybody has renewed its
+/// leaf and no law is told.
+fn welcome_of(key_exchange: KeyExchange, members: u8) -> usize {
+    let mut party = Party::with(key_exchange, members);
+    for by in 0..usize::from(members) {
+        let identity = identity(by as u8);
+        party.commit(by, &Draft { renew: Some(&identity), ..draft() });
+    }
+    let newcomer = party.candidate(100);
+    party.groups[0].commit(&Draft { adds: &[&newcomer], ..draft() }).unwrap().welcome.unwrap().len()
+}
+
+#[test]
+fn a_full_room_of_either_suite_fits_into_its_messages() {
+    for (key_exchange, enough) in [(KeyExchange::X25519, 1_000), (KeyExchange::MlKem768X25519, 750)] {
+        let (few, many) = (welcome_of(key_exchange, 4), welcome_of(key_exchange, 8));
+        // A name may be longer by 60 bytes, and a leaf stands in ten lists of unmerged leaves.
+        let member = (many - few).div_ceil(4) + 60 + 10 * 4;
+        let most = key_exchange.max_members();
+        let room = few + most * member + MAX_LAW;
+        assert!(room <= MAX_MESSAGE - 16, "{key_exchange:?}: {room} bytes, {member} a member");
+        assert!(most >= enough, "{key_exchange:?} carries more members than it is let");
+        println!("{key_exchange:?}: {member} bytes a member, {room} in all");
+        // An update path over blank parents is sealed to every other leaf.
+        let sealed = match key_exchange {
+            KeyExchange::X25519 => 32 + 48,
+            KeyExchange::MlKem768X25519 => 1_120 + 48,
+        };
+        let path = most * (sealed + 4) + 12 * member + 10_240 * 32;
+        assert!(path <= MAX_MESSAGE - 16, "{key_exchange:?}: {path} bytes");
     }
 }

@@ -35,16 +35,16 @@ fn vet(applicant: &Applicant) -> Candidate {
     Candidate::vet(applicant.key_package(), &GROUP, applicant.key_exchange()).unwrap()
 }
 
-fn draft() -> Draft<'static> {
+pub(super) fn draft() -> Draft<'static> {
     Draft::new(Aad::new(1, Vec::new()).unwrap(), usize::MAX)
 }
 
 /// Members 0, 1, 2 ... of one group, all in the same epoch. Member 0 founded it.
-struct Party {
+pub(super) struct Party {
     key_exchange: KeyExchange,
     /// How many applicants there were: each has keys of its own.
     applicants: Cell<u8>,
-    groups: Vec<Group>,
+    pub(super) groups: Vec<Group>,
 }
 
 impl Party {
@@ -52,7 +52,7 @@ impl Party {
         Self::with(KeyExchange::X25519, members)
     }
 
-    fn with(key_exchange: KeyExchange, members: u8) -> Self {
+    pub(super) fn with(key_exchange: KeyExchange, members: u8) -> Self {
         let founder =
             Group::found(&identity(0), &GROUP, key_exchange, context(0), now_ms(), &mut generator(0));
         let mut party = Self { key_exchange, applicants: Cell::new(0), groups: vec![founder.unwrap()] };
@@ -90,7 +90,7 @@ impl Party {
     }
 
     /// Member `by` commits, and all others merge.
-    fn commit(&mut self, by: usize, draft: &Draft<'_>) -> Committed {
+    pub(super) fn commit(&mut self, by: usize, draft: &Draft<'_>) -> Committed {
         let committed = self.groups[by].commit(draft).unwrap();
         for to in (0..self.groups.len()).filter(|to| *to != by) {
             let staged = self.stage(to, &committed.commit);

@@ -237,10 +237,16 @@ fn altered_and_shortened_commits_are_refused() {
 }
 
 #[test]
-fn a_group_has_a_thousand_members_at_most() {
-    let mut group = Party::new(1).groups.remove(0);
+fn a_group_has_as_many_members_as_its_suite_carries_at_most() {
+    for key_exchange in [KeyExchange::X25519, KeyExchange::MlKem768X25519] {
+        has_members_at_most(key_exchange, key_exchange.max_members() as u32);
+    }
+}
+
+fn has_members_at_most(key_exchange: KeyExchange, most: u32) {
+    let mut group = Party::with(key_exchange, 1).groups.remove(0);
     let only = group.roster[0].clone();
-    group.roster = (0..1000)
+    group.roster = (0..most)
         .map(|n: u32| Occupant {
             leaf: Leaf(n),
             key: IdentityKey::from_bytes(sha256(&[&n.to_be_bytes()])),
@@ -257,5 +263,5 @@ fn a_group_has_a_thousand_members_at_most() {
     assert_eq!(group.check_tree(Leaf(0), &change(&[], &[])), Ok(()));
     assert_eq!(group.check_tree(Leaf(0), &change(&[&newcomer], &[])), Err(Violation::TooMany));
     assert_eq!(group.check_tree(Leaf(0), &change(&[&newcomer], &[Leaf(3)])), Ok(()));
-    assert_eq!(group.check_tree(Leaf(0), &change(&[], &[Leaf(1000)])), Err(Violation::UnknownLeaf));
+    assert_eq!(group.check_tree(Leaf(0), &change(&[], &[Leaf(most)])), Err(Violation::UnknownLeaf));
 }

@@ -12,17 +12,19 @@ use quinn_proto::{
 };
 
 use super::{Hub, LINGER};
-use crate::relay::{
-    Limits, Shared, control, fair,
-    log::{Connection, Lane},
-    outbox::Outbox,
-    pending::Number,
-    rooms::Way,
-    wire::{self, FrameTooLong, Frames, Hello, Rejection},
-};
 use crate::transport::quic::{
     probe::{Gate, Probe},
     tls::DATAGRAMS,
+};
+use crate::{
+    relay::{
+        Limits, Shared, control, fair,
+        log::{Connection, Lane},
+        outbox::Outbox,
+        pending::Number,
+        rooms::Way,
+    },
+    relay_protocol::wire::{self, FrameTooLong, Frames, Hello, Rejection},
 };
 
 pub(super) struct Guest {

@@ -9,12 +9,9 @@ use super::{
     shares::{Cost, Lane},
 };
 use crate::{
-    relay::{
-        bucket,
-        log::Connection,
-        wire::{self, Cookie, Datagram, Ticket},
-    },
-    transport::MAX_MEDIA,
+    lane::MAX_MEDIA,
+    relay::{bucket, log::Connection},
+    relay_protocol::wire::{self, Cookie, Datagram, Ticket},
 };
 
 /// What is to be done about a datagram.

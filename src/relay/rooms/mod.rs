@@ -18,10 +18,15 @@ use super::{
     Counts, Limits, bucket,
     log::Connection,
     outbox::{self, Outbox},
-    token::Serial,
-    wire::{self, Cookie, Rejection, Ticket},
 };
-use crate::transport::{Dice, Percent, RoomHandle};
+use crate::{
+    lane::RoomHandle,
+    relay_protocol::{
+        token::Serial,
+        wire::{self, Cookie, Rejection, Ticket},
+    },
+    transport::{Dice, Percent},
+};
 use shares::{Account, Cost, Lane, Room, Shares};
 
 pub(super) struct Rooms {
@@ -341,7 +346,7 @@ const REVOKED_MAX: usize = 65_536;
 #[cfg(test)]
 mod tests {
     use super::{datagrams::Verdict, *};
-    use crate::relay::wire::Datagram;
+    use crate::relay_protocol::wire::Datagram;
 
     pub(super) const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
     pub(super) const OTHER_ROOM: RoomHandle = RoomHandle::from_bytes([2; 16]);

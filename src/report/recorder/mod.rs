@@ -6,6 +6,8 @@
 //! frame            [ arrival 8 | speaker context 32 | step 4 | KID 4 | CTR 2 | salt 16 | length 2 | packet ]
 //! ```
 
+mod excerpt;
+
 use std::{
     fmt,
     ops::Range,
@@ -14,11 +16,11 @@ use std::{
 
 use zeroize::Zeroize;
 
+pub use self::excerpt::{Excerpt, ExcerptError};
 use crate::{
-    id::{Counter, KeyId, MemberId, Step},
-    keys::OpenRekey,
+    id::MemberId,
     media::{
-        Opened, PacketSize,
+        OpenRekey, Opened, PacketSize,
         stamp::{Evidence, SALT},
     },
 };
@@ -38,7 +40,9 @@ pub struct Retention {
     /// How much audio a packet has at least, 20 ms by default and 2.5 ms at least. Whoever sends
     /// shorter ones all the time is not kept after a while.
     pub packet: Duration,
-    /// How many speakers are kept at a time, 64 by default and 1,024 at most.
+    /// How many speakers are kept at a time, 64 by default and 1,024 at most. Half of the places,
+    /// 32 at most, are for people of rank and for those whom this member has seen the longest; the
+    /// others are for whoever speaks first.
     pub speakers: usize,
 }
 
@@ -70,19 +74,31 @@ pub struct Buffer {
     depth: usize,
     /// Where the look for what is too old goes on.
     hand: usize,
+    gave_way: GaveWay,
+}
+
+/// Speakers for whom there was no place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GaveWay {
+    /// Packets that were not kept, and so not to be played.
+    pub packets: u64,
+    /// Whose the last of them was.
+    pub last: Option<MemberId>,
 }
 
 /// The frames of one speaker, oldest first, from `first` on and round.
 #[derive(Clone, Copy)]
 struct Ring {
     member: Option<MemberId>,
+    /// It has a place of its own, and takes none of those for everybody.
+    is_first: bool,
     first: usize,
     len: usize,
     /// Frames from the front that were ever written to.
     used: usize,
 }
 
-const VACANT: Ring = Ring { member: None, first: 0, len: 0, used: 0 };
+const VACANT: Ring = Ring { member: None, is_first: false, first: 0, len: 0, used: 0 };
 
 impl Buffer {
     /// Reserves the memory for `keep` in a room of this packet size. What is out of bounds is
@@ -104,6 +120,7 @@ impl Buffer {
             frame_len,
             depth,
             hand: 0,
+            gave_way: GaveWay::default(),
         }
     }
 
@@ -123,7 +140,10 @@ impl Buffer {
         let arrival = self.millis(now);
         self.hand = (self.hand + 1) % self.rings.len().max(1);
         self.expire(self.hand, arrival);
-        let index = self.ring_of(opened.member, arrival).ok_or(NotKept::Speakers)?;
+        let Some(index) = self.ring_of(opened.member, evidence.is_first, arrival) else {
+            self.gave_way = GaveWay { packets: self.gave_way.packets + 1, last: Some(opened.member) };
+            return Err(NotKept::Speakers);
+        };
         self.expire(index, arrival);
         let ring = self.rings.get_mut(index).ok_or(NotKept::Speakers)?;
         if ring.len >= self.depth {
@@ -134,7 +154,7 @@ impl Buffer {
         let frame = self.frames.get_mut(at..).ok_or(NotKept::Size)?;
         let frame = frame.get_mut(..self.frame_len).ok_or(NotKept::Size)?;
         write(frame, arrival, evidence, opened).ok_or(NotKept::Size)?;
-        ring.member = Some(opened.member);
+        (ring.member, ring.is_first) = (Some(opened.member), evidence.is_first);
         ring.len += 1;
         ring.used = ring.used.max(place + 1);
         Ok(())
@@ -201,6 +221,11 @@ impl Buffer {
         self.keep.window
     }
 
+    /// Speakers for whom there was no place, since the recorder was made.
+    pub fn gave_way(&self) -> GaveWay {
+        self.gave_way
+    }
+
     /// Bytes that are reserved for frames.
     pub fn reserved(&self) -> usize {
         self.frames.len()
@@ -212,9 +237,20 @@ impl Buffer {
     }
 
     /// The ring of a speaker, or one that nobody has any more.
-    fn ring_of(&mut self, member: MemberId, now: u64) -> Option<usize> {
+    fn ring_of(&mut self, member: MemberId, is_first: bool, now: u64) -> Option<usize> {
         if let Some(index) = self.rings.iter().position(|ring| ring.member == Some(member)) {
             return Some(index);
+        }
+        if !is_first {
+            let of_everybody =
+                |rings: &[Ring]| rings.iter().filter(|ring| ring.member.is_some() && !ring.is_first).count();
+            let most = self.rings.len() - (self.rings.len() / 2).min(FIRSTS);
+            if of_everybody(&self.rings) >= most {
+                (0..self.rings.len()).for_each(|index| self.expire(index, now));
+            }
+            if of_everybody(&self.rings) >= most {
+                return None;
+            }
         }
         let is_vacant =
             |rings: &[Ring], index: usize| rings.get(index).is_some_and(|ring| ring.member.is_none());
@@ -272,74 +308,6 @@ impl fmt::Debug for Buffer {
     }
 }
 
-/// What one speaker said in one window of time, copied out of a [`Buffer`].
-///
-/// Turned into a report by [`Room::report`](crate::room::Room::report), on the control thread.
-/// Wiped on drop.
-pub struct Excerpt {
-    member: Option<MemberId>,
-    frames: Vec<u8>,
-    frame_len: usize,
-}
-
-impl Excerpt {
-    /// An empty one, with room for all that this recorder can keep of a speaker.
-    pub fn new(recorder: &Buffer) -> Self {
-        let frames = Vec::with_capacity(recorder.depth * recorder.frame_len);
-        Self { member: None, frames, frame_len: recorder.frame_len }
-    }
-
-    /// Whose it is; `None` while it is empty.
-    pub fn member(&self) -> Option<MemberId> {
-        self.member
-    }
-
-    /// How many packets it has.
-    pub fn len(&self) -> usize {
-        self.frames.len() / self.frame_len.max(1)
-    }
-
-    /// Whether there is nothing in it.
-    pub fn is_empty(&self) -> bool {
-        self.frames.is_empty()
-    }
-
-    /// Overwrites and empties it.
-    pub fn clear(&mut self) {
-        self.member = None;
-        self.frames.zeroize();
-    }
-
-    /// The packets, in the order of their arrival.
-    #[cfg_attr(not(any(feature = "room", test)), expect(dead_code, reason = "only a room makes reports"))]
-    pub(crate) fn frames(&self) -> impl Iterator<Item = Recorded<'_>> {
-        self.frames.chunks_exact(self.frame_len.max(1)).filter_map(read)
-    }
-}
-
-impl Drop for Excerpt {
-    fn drop(&mut self) {
-        self.clear();
-    }
-}
-
-impl fmt::Debug for Excerpt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Excerpt({} frames)", self.len())
-    }
-}
-
-/// One packet as it was kept.
-#[cfg_attr(not(any(feature = "room", test)), expect(dead_code, reason = "only a room makes reports"))]
-pub(crate) struct Recorded<'a> {
-    pub(crate) speaker_context: [u8; 32],
-    pub(crate) step: Step,
-    pub(crate) kid: KeyId,
-    pub(crate) counter: Counter,
-    pub(crate) salt: [u8; SALT],
-    pub(crate) packet: &'a [u8],
-}
-
 /// Why a packet was not kept. It must not be played: it could not be reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -365,28 +333,6 @@ impl fmt::Display for NotKept {
 
 impl std::error::Error for NotKept {}
 
-/// Why there is no excerpt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ExcerptError {
-    /// The window is shorter than five seconds: a few words without what was said around them
-    /// mislead.
-    TooShort,
-    /// Nothing of this speaker is kept in the window.
-    NothingHeard,
-}
-
-impl fmt::Display for ExcerptError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TooShort => "a report covers five seconds at least",
-            Self::NothingHeard => "nothing of this speaker is kept in that window",
-        })
-    }
-}
-
-impl std::error::Error for ExcerptError {}
-
 fn write(frame: &mut [u8], arrival: u64, evidence: &Evidence, opened: &Opened<'_>) -> Option<()> {
     let packet = opened.packet.as_bytes();
     let kid = u32::try_from(evidence.kid.0).ok()?.to_be_bytes();
@@ -404,24 +350,6 @@ fn write(frame: &mut [u8], arrival: u64, evidence: &Evidence, opened: &Opened<'_
     Some(())
 }
 
-fn read(frame: &[u8]) -> Option<Recorded<'_>> {
-    let (_arrival, rest) = frame.split_first_chunk::<8>()?;
-    let (speaker_context, rest) = rest.split_first_chunk()?;
-    let (step, rest) = rest.split_first_chunk()?;
-    let (kid, rest) = rest.split_first_chunk()?;
-    let (counter, rest) = rest.split_first_chunk()?;
-    let (salt, rest) = rest.split_first_chunk()?;
-    let (length, rest) = rest.split_first_chunk()?;
-    Some(Recorded {
-        speaker_context: *speaker_context,
-        step: Step(u32::from_be_bytes(*step)),
-        kid: KeyId(u32::from_be_bytes(*kid).into()),
-        counter: Counter(u16::from_be_bytes(*counter).into()),
-        salt: *salt,
-        packet: rest.get(..u16::from_be_bytes(*length).into())?,
-    })
-}
-
 fn arrival_of(frame: &[u8]) -> u64 {
     frame.first_chunk().map_or(0, |arrival| u64::from_be_bytes(*arrival))
 }
@@ -437,6 +365,8 @@ const MAX_PACKETS: u32 = 30_000;
 pub(super) const MAX_DEPTH: usize = 33_001;
 const MIN_PACKET: Duration = Duration::from_micros(2_500);
 const MAX_SPEAKERS: usize = 1_024;
+/// Speakers that have a place of their own, where there are places for twice as many.
+pub(crate) const FIRSTS: usize = 32;
 
 #[cfg(test)]
 mod tests;

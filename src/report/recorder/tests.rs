@@ -3,6 +3,7 @@
 use super::*;
 use crate::{
     Epoch, Leaf,
+    id::{Counter, KeyId, Step},
     media::{OpusPacket, Proof, Stamp},
 };
 
@@ -33,6 +34,7 @@ fn opened(packet: &[u8], speaker: u8, counter: u64) -> Opened<'_> {
             speaker_context: [speaker; 32],
             kid: KeyId(0x8000_0004),
             salt: [counter as u8; 16],
+            is_first: speaker < 10,
         }),
     }
 }
@@ -158,4 +160,21 @@ fn memory_is_bounded_whatever_is_asked_for() {
 
 fn keep_one() -> Retention {
     Retention { speakers: 1, ..Retention::default() }
+}
+
+#[test]
+fn throwaway_speakers_leave_places_to_who_was_there_before_them() {
+    let (mut recorder, now) = recorder(60, 4);
+    for throwaway in 10..20 {
+        let kept = recorder.record(&opened(&packet(1), throwaway, 256), now);
+        assert_eq!(kept.is_ok(), throwaway < 12, "two of four places are for everybody");
+    }
+    assert_eq!(recorder.gave_way(), GaveWay { packets: 8, last: Some(member(19)) });
+    for first in [1, 2] {
+        recorder.record(&opened(&packet(1), first, 256), now).unwrap();
+        recorder.record(&opened(&packet(1), 10, 256 + u64::from(first)), now).unwrap();
+    }
+    // Nothing of the throwaways went for it, and their places are free when the window has passed.
+    assert_eq!((recorder.kept(member(10)), recorder.kept(member(11))), (3, 1));
+    recorder.record(&opened(&packet(1), 19, 300), now + 61 * SECOND).unwrap();
 }

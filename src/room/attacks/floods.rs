@@ -1,6 +1,7 @@
 //! Small messages that would make others do much.
 
 use super::*;
+use crate::wire::answer::Answer;
 use crate::{
     mls::{Aad, forge::Forgery},
     wire::statements::Statements,
@@ -121,7 +122,7 @@ fn throwaway_identities_at_a_moderators_open_door_leave_it_able_to_ban() {
         let act = law::Act::Admit { who, role: law::Role::Speaker, used_up: None };
         let now = party.now;
         let (out, memory, seat) = party.rooms[moderator].present().unwrap();
-        if super::super::answering::has_spare_words(memory.store.law(), out) {
+        if super::super::doors::badges::has_spare_words(memory.store.law(), out) {
             seat.act(out, memory, act, now).unwrap();
         }
     }
@@ -162,4 +163,40 @@ fn throwaway_identities_push_nobody_out_of_what_a_host_has_seen() {
     assert!(memory.people().contains(&member), "a table would put it out");
     assert!(memory.people().contains(&banned), "a table would lift its ban");
     assert!(memory.people().len() + 1_000 < law::Rest::MAX_ENTRIES, "a table can leave somebody out");
+}
+
+#[test]
+fn answers_of_strangers_cost_a_newcomer_512_openings_a_second_and_not_its_place() {
+    let mut party = Party::with(0, Admission::Ask);
+    party.pass(SECOND);
+    let newcomer = party.knock(1);
+    party.pass(3 * SECOND);
+    let knocks = party.log.iter().filter_map(|(_, envelope)| party.read(envelope));
+    let reference = knocks.filter_map(|message| match message {
+        Message::Knock(knock) => Some(knock.reference),
+        _ => None,
+    });
+    let reference = reference.last().expect("it has knocked");
+    let mut refused = 0;
+    for n in 0..700 {
+        let answer = Message::Answer(Answer { reference, kem: vec![9; 32], sealed: vec![n as u8; 64] });
+        let out = &mut party.rooms[0].out;
+        for envelope in out.lane.seal(&answer.encode(), &mut out.rng).unwrap() {
+            let now = party.now;
+            let outcome = party.rooms[newcomer].handle_control(&envelope, now);
+            refused += usize::from(outcome == Err(ControlError::Flood));
+        }
+    }
+    // The answer to its own knock may be one of the 512.
+    assert!((188..=189).contains(&refused), "{refused}");
+    party.pass(SECOND);
+    let knock = party.events(0).into_iter().find_map(|event| match event {
+        Event::Knocked { knock, .. } => Some(knock),
+        _ => None,
+    });
+    let now = party.now;
+    party.rooms[0].admit(knock.expect("it waits"), now).unwrap();
+    party.deliver();
+    party.pass(5 * SECOND);
+    assert_eq!(party.rooms[newcomer].status(), Status::Present);
 }

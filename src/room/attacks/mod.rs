@@ -4,33 +4,40 @@
 //! Rooms stand in one process on virtual time. A rebel's room hears everything and says nothing of
 //! its own accord; the test speaks in its name, with its keys.
 
+mod accusations;
 mod beats;
 mod bounds;
 mod doors;
 mod floods;
+mod former;
+mod junk;
 mod keepers;
 mod keys;
+mod leaves;
+mod messages;
 mod newcomers;
+mod order;
 mod petitions;
 mod places;
 mod replays;
+mod shared_keys;
 mod speakers;
 mod statements;
 mod takeovers;
+mod turns;
 
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 
-use super::{options::Admission, order::Place, *};
+use super::{options::Admission, place::Place, *};
 use crate::{
-    group::Name,
-    group::codec::Writer,
+    group::{Name, codec::Writer},
     id::{Epoch, MemberId},
+    lane::RelayName,
     law::{self, RoleWord, Standing, Tag, Word, statement::Content as _},
     media::SilenceReason,
     mls::{Purpose, SealingKey},
-    transport::RelayName,
     wire::{
         door::{Door, door_name},
         heartbeat::{Beat, Heartbeat},

@@ -1,6 +1,6 @@
 //! Who welcomes newcomers without a right to.
 
-use super::{super::doors::Doors, super::joining::write_law, *};
+use super::{super::doors::Doors, super::welcome::write_law, *};
 use crate::{
     group::KeyExchange,
     law::{self, Act, Store},

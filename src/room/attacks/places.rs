@@ -41,7 +41,7 @@ fn use_up(party: &mut Party, moderator: usize) {
     let (group_id, law) = (*memory.store.known().group_id(), memory.store.law());
     let (term, floor) = (law.term_of(&key).unwrap(), law.rest().floor());
     let word = Word::Role(RoleWord::new(law::Role::Speaker, false));
-    let said = (0..law::function::MAX_TAGS as u16).map(|n| {
+    let said = (0..law::answers::MAX_TAGS as u16).map(|n| {
         let mut about = [0xee; 16];
         about[..2].copy_from_slice(&n.to_be_bytes());
         let standing = Standing { issuer: key, term, about: Tag(about), word, n: floor + 1 };

@@ -1,7 +1,7 @@
 //! What a member says of the speaker keys of others.
 
 use super::*;
-use crate::{group::announce::SpeakerKey, wire::invite::UnixTime};
+use crate::{group::announce::SpeakerKey, id::UnixTime};
 
 #[test]
 fn a_long_promise_about_the_key_of_another_does_not_keep_its_publication_from_counting() {

@@ -52,7 +52,7 @@ fn members_who_take_over_from_each_other_do_not_make_everybody_return_when_a_mod
             rebels.iter().for_each(|other| party.give_way(*other));
         }
         let (id, now) = (party.id(*rebel), party.now);
-        while !party.seat(other).turns.is_too_fast(id, now) {
+        while party.memory(other).pace.too_fast_since(id, now).is_none() {
             party.commit(*rebel, true);
         }
     }
@@ -64,4 +64,35 @@ fn members_who_take_over_from_each_other_do_not_make_everybody_return_when_a_mod
     assert_eq!(party.rooms[other].keeper(), Some(id));
     let returns = party.count(other, since, |kind| matches!(kind, Message::Show(_)));
     assert_eq!(returns, 0, "the takeover is merged, and nobody has to return");
+}
+
+#[test]
+fn a_keeper_that_loses_its_place_and_comes_back_has_made_the_commits_that_it_made() {
+    let mut party = Party::new(4);
+    party.pass(40 * SECOND);
+    let (host, speaker) = (party.id(0), party.id(4));
+    let mut muted = false;
+    let mut mute = |party: &mut Party| {
+        muted = !muted;
+        let now = party.now;
+        party.rooms[0].set_muted(speaker, muted, now).unwrap();
+        party.deliver();
+    };
+    // Four at once, then one in two and a half seconds.
+    for _ in 0..15 {
+        mute(&mut party);
+        party.pass(SECOND);
+    }
+    // It loses its place, and comes back at once: its Return tells who keeps next.
+    let now = party.now;
+    party.rooms[0].settle(seat::Outcome::Lost(None), now);
+    party.pass(13 * SECOND);
+    assert_eq!(party.rooms[1].keeper(), Some(host), "its rank makes it the keeper again");
+    let epoch = party.epoch(1).unwrap().0;
+    for _ in 0..6 {
+        mute(&mut party);
+        party.pass(SECOND / 2);
+    }
+    let made = party.epoch(1).unwrap().0 - epoch;
+    assert!(made <= 2, "{made} commits in 3 s, after those of the last half minute");
 }

@@ -6,8 +6,8 @@ use super::{Admitted, Doors};
 use crate::{
     law::Store,
     room::{
-        answering::send_answer,
         outbox::{Outbox, own_key},
+        sealing::send_answer,
         shown,
     },
     wire::{

@@ -2,14 +2,15 @@
 //! D1 to D9). Every moderator has one; the keeper adds whom any of them admits.
 
 mod answers;
+pub(super) mod badges;
 mod places;
 mod waiting;
 
 use std::time::{Duration, Instant};
 
+use self::badges::has_spare_words;
 use super::{
-    answering::has_spare_words,
-    bounded::{Rate, Recent},
+    bounded::{OF_STRANGERS, OPENED, Rate, Recent},
     error::{CommandError, ControlError},
     event::{Event, KnockId},
     options::Admission,
@@ -19,13 +20,12 @@ use crate::{
     Seed,
     defence::{Defence, holds},
     group::{KeyExchange, Name, signing::SigningKey},
-    id::{IdentityKey, MemberId},
+    id::{IdentityKey, MemberId, UnixTime},
     law::{self, InviteState, Law, Role, Store, Tag},
     mls::{self, Candidate, Failure, Occupant, Purpose, Sealed, SealingSecret},
     wire::{
         answer::RefuseReason,
         door::{Badge, Door},
-        invite::UnixTime,
         knock::{Knock, KnockContent},
         signed::{Genuine, Signed},
     },
@@ -44,6 +44,8 @@ pub(super) struct Doors {
     next: u64,
     answered: Recent<[u8; 32], 4_096>,
     opened: Rate<()>,
+    /// Knocks that were answered with Waiting or Refused.
+    answers: Rate<()>,
     opened_in: Rate<()>,
     told_refused: Rate<()>,
     /// Admissions by invites, counted here: (tag, uses).
@@ -53,11 +55,7 @@ pub(super) struct Doors {
 /// A person who knocked and has no answer yet.
 struct Waiting {
     id: KnockId,
-    candidate: Candidate,
-    key_package: Vec<u8>,
-    one_use: Vec<u8>,
-    reference: [u8; 32],
-    invite: Used,
+    guest: Admitted,
     since: Instant,
     knocked_at: Instant,
     /// When it was told last that somebody is asked.
@@ -72,7 +70,7 @@ pub(super) struct Used {
     pub(super) role: Role,
 }
 
-/// Somebody who comes in.
+/// Somebody who may come in, and what answers go to.
 pub(super) struct Admitted {
     pub(super) candidate: Candidate,
     pub(super) key_package: Vec<u8>,
@@ -107,7 +105,8 @@ impl Doors {
             waiting: Vec::new(),
             next: 0,
             answered: Recent::default(),
-            opened: Rate::new(64, Duration::from_secs(1)),
+            opened: Rate::of(OPENED),
+            answers: Rate::of(OF_STRANGERS),
             opened_in: Rate::new(30, Duration::from_secs(60)),
             told_refused: Rate::new(8, Duration::from_secs(10)),
             used: Vec::new(),
@@ -165,18 +164,23 @@ impl Doors {
         let plain = self.sealing.open(Purpose::Knock, &sealed, &aad);
         let plain = plain.ok_or(ControlError::Undecryptable)?;
         let content = KnockContent::decode(&plain).map_err(|_| ControlError::Malformed)?;
-        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.reference == knock.reference) {
+        if let Some(waiting) =
+            self.waiting.iter_mut().find(|waiting| waiting.guest.reference == knock.reference)
+        {
             // Nothing but the sealed content tells the person's knock from noise with the same
             // reference.
-            if waiting.key_package != content.key_package {
+            if waiting.guest.key_package != content.key_package {
                 return Err(ControlError::Malformed);
             }
             waiting.knocked_at = now;
             if waiting.said_at + WAITING_AGAIN > now {
                 return Err(ControlError::Repeated);
             }
+            if !self.answers.take((), now) {
+                return Err(ControlError::Flood);
+            }
             waiting.said_at = now;
-            let (one_use, reference) = (waiting.one_use.clone(), waiting.reference);
+            let (one_use, reference) = (waiting.guest.one_use.clone(), knock.reference);
             self.say_waiting(out, store, &one_use, reference);
             return Ok(None);
         }
@@ -184,7 +188,7 @@ impl Doors {
         let candidate = match Candidate::vet(&content.key_package, &group_id, self.key_exchange) {
             Ok(candidate) => candidate,
             Err(violation) => {
-                if violation == mls::Violation::Lifetime {
+                if violation == mls::Violation::Lifetime && self.answers.take((), now) {
                     // Its clock is months off. It is told, or it would wait for ever.
                     self.refuse_with(out, store, &content.one_use, knock.reference, RefuseReason::Clock);
                     self.tell_refused(out, None, RefuseReason::Clock, now);
@@ -200,15 +204,22 @@ impl Doors {
             return Err(ControlError::Repeated);
         }
         let invite = self.check(store, &content, &candidate, unix);
-        let invite = match invite.and_then(|invite| places::check(tree, &candidate).map(|()| invite)) {
+        let invite = match invite
+            .and_then(|invite| places::check(tree, &candidate, self.key_exchange).map(|()| invite))
+        {
             Ok(invite) => invite,
             Err(reason) => {
+                if !self.answers.take((), now) {
+                    return Err(ControlError::Flood);
+                }
                 self.tell_refused(out, Some(&candidate), reason, now);
                 self.refuse_with(out, store, &content.one_use, knock.reference, reason);
                 return Ok(None);
             }
         };
-        self.decide(out, store, candidate, content.key_package, content.one_use, knock.reference, invite, now)
+        let KnockContent { key_package, one_use, .. } = content;
+        let guest = Admitted { candidate, key_package, one_use, reference: knock.reference, invite };
+        Ok(self.decide(out, store, guest, now))
     }
 
     fn tell_refused(
@@ -261,19 +272,9 @@ impl Doors {
         Ok(Used { tag, uses: content.uses, role })
     }
 
-    #[allow(clippy::too_many_arguments, reason = "the parts of one knock")]
-    fn decide(
-        &mut self,
-        out: &mut Outbox,
-        store: &Store,
-        candidate: Candidate,
-        key_package: Vec<u8>,
-        one_use: Vec<u8>,
-        reference: [u8; 32],
-        invite: Used,
-        now: Instant,
-    ) -> Result<Option<Admitted>, ControlError> {
-        let law = store.law();
+    /// Lets somebody in at once, or has it wait.
+    fn decide(&mut self, out: &mut Outbox, store: &Store, guest: Admitted, now: Instant) -> Option<Admitted> {
+        let (law, candidate, invite) = (store.law(), &guest.candidate, guest.invite);
         let position = law.standing_of(&law.tag(&candidate.key));
         let admitted = law.admits(&candidate.key);
         // Whom a word put out, only a user lets in again.
@@ -284,28 +285,21 @@ impl Doors {
             && (self.opened_in.take((), now) || !holds(Defence::DoorPace));
         if admitted || opens {
             self.let_go(out, candidate.id);
-            self.answered.note(reference);
-            return Ok(Some(Admitted { candidate, key_package, one_use, reference, invite }));
+            self.answered.note(guest.reference);
+            return Some(guest);
         }
-        self.say_waiting(out, store, &one_use, reference);
-        if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.candidate.id == candidate.id) {
-            if candidate.made_ms > waiting.candidate.made_ms {
-                let (id, since) = (waiting.id, waiting.since);
-                *waiting = Waiting {
-                    id,
-                    candidate,
-                    key_package,
-                    one_use,
-                    reference,
-                    invite,
-                    since,
-                    knocked_at: now,
-                    said_at: now,
-                };
+        if !self.answers.take((), now) {
+            return None;
+        }
+        self.say_waiting(out, store, &guest.one_use, guest.reference);
+        let mut before = self.waiting.iter_mut();
+        if let Some(waiting) = before.find(|waiting| waiting.guest.candidate.id == candidate.id) {
+            if candidate.made_ms > waiting.guest.candidate.made_ms {
+                (waiting.guest, waiting.knocked_at, waiting.said_at) = (guest, now, now);
             }
-            return Ok(None);
+            return None;
         }
-        let of_invite = self.waiting.iter().filter(|waiting| waiting.invite.tag == invite.tag).count();
+        let of_invite = self.waiting.iter().filter(|waiting| waiting.guest.invite.tag == invite.tag).count();
         let most = if invite.uses == 0 { MAX_OF_INVITE } else { MAX_OF_INVITE.min(invite.uses.into()) };
         if holds(Defence::DoorBound) && (of_invite >= most || self.waiting.len() >= MAX_WAITING) {
             self.crowd_out(out, invite.tag, of_invite >= most);
@@ -313,32 +307,23 @@ impl Doors {
         let id = KnockId(self.next);
         self.next += 1;
         out.tell(Event::Knocked { knock: id, member: candidate.id, name: candidate.name.clone() });
-        self.waiting.push(Waiting {
-            id,
-            candidate,
-            key_package,
-            one_use,
-            reference,
-            invite,
-            since: now,
-            knocked_at: now,
-            said_at: now,
-        });
-        Ok(None)
+        self.waiting.push(Waiting { id, guest, since: now, knocked_at: now, said_at: now });
+        None
     }
 
     /// Who would be let in, and by which invite.
     pub(super) fn asks(&self, id: KnockId) -> Result<(IdentityKey, Used), CommandError> {
         let waiting = self.waiting.iter().find(|waiting| waiting.id == id);
-        waiting.map(|waiting| (waiting.candidate.key, waiting.invite)).ok_or(CommandError::UnknownKnock)
+        waiting
+            .map(|waiting| (waiting.guest.candidate.key, waiting.guest.invite))
+            .ok_or(CommandError::UnknownKnock)
     }
 
     /// The application lets somebody in.
     pub(super) fn admit(&mut self, id: KnockId) -> Result<Admitted, CommandError> {
-        let waiting = self.take(id)?;
-        self.answered.note(waiting.reference);
-        let Waiting { candidate, key_package, one_use, reference, invite, .. } = waiting;
-        Ok(Admitted { candidate, key_package, one_use, reference, invite })
+        let guest = self.take(id)?.guest;
+        self.answered.note(guest.reference);
+        Ok(guest)
     }
 
     /// The application refuses somebody.
@@ -348,8 +333,8 @@ impl Doors {
         store: &Store,
         id: KnockId,
     ) -> Result<(), CommandError> {
-        let waiting = self.take(id)?;
-        self.refuse_with(out, store, &waiting.one_use, waiting.reference, RefuseReason::Declined);
+        let guest = self.take(id)?.guest;
+        self.refuse_with(out, store, &guest.one_use, guest.reference, RefuseReason::Declined);
         Ok(())
     }
 
@@ -360,18 +345,19 @@ impl Doors {
 
     /// Somebody came in, or another door answered: the person does not wait here any more.
     pub(super) fn forget(&mut self, member: MemberId) -> Option<KnockId> {
-        let place = self.waiting.iter().position(|waiting| waiting.candidate.id == member)?;
+        let place = self.waiting.iter().position(|waiting| waiting.guest.candidate.id == member)?;
         Some(self.waiting.remove(place).id)
     }
 
     /// Everybody who waits, in the order of coming.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (KnockId, MemberId, &Name)> {
-        self.waiting.iter().map(|waiting| (waiting.id, waiting.candidate.id, &waiting.candidate.name))
+        let waiting = self.waiting.iter().map(|waiting| (waiting.id, &waiting.guest.candidate));
+        waiting.map(|(id, guest)| (id, guest.id, &guest.name))
     }
 
     /// The identity key of a person who waits.
     pub(super) fn key_of_person(&self, member: MemberId) -> Option<IdentityKey> {
-        self.waiting.iter().map(|waiting| waiting.candidate.key).find(|key| key.id() == member)
+        self.waiting.iter().map(|waiting| waiting.guest.candidate.key).find(|key| key.id() == member)
     }
 
     /// Counts an admission.

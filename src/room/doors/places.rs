@@ -1,8 +1,8 @@
 //! Whether the tree has a place for whoever knocks (SPEC section 7, rule D3, 10).
 
 use crate::{
+    group::KeyExchange,
     mls::{Candidate, Occupant},
-    room::commits::MAX_MEMBERS,
     wire::answer::RefuseReason,
 };
 
@@ -14,10 +14,14 @@ pub(super) fn is_taken_by(tree: &[Occupant], candidate: &Candidate) -> bool {
 
 /// Whether a commit could add the KeyPackage: it takes the place of an older leaf of its identity,
 /// or a free one.
-pub(super) fn check(tree: &[Occupant], candidate: &Candidate) -> Result<(), RefuseReason> {
+pub(super) fn check(
+    tree: &[Occupant],
+    candidate: &Candidate,
+    key_exchange: KeyExchange,
+) -> Result<(), RefuseReason> {
     match tree.iter().find(|leaf| leaf.key == candidate.key) {
         Some(leaf) if leaf.made_ms > candidate.made_ms => Err(RefuseReason::Present),
-        None if tree.len() >= MAX_MEMBERS => Err(RefuseReason::Full),
+        None if tree.len() >= key_exchange.max_members() => Err(RefuseReason::Full),
         _ => Ok(()),
     }
 }

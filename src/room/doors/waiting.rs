@@ -17,13 +17,16 @@ impl Doors {
         let fullest = if of_this {
             tag
         } else {
-            let count = |tag: &Tag| self.waiting.iter().filter(|waiting| waiting.invite.tag == *tag).count();
-            let tags = self.waiting.iter().map(|waiting| waiting.invite.tag);
+            let count =
+                |tag: &Tag| self.waiting.iter().filter(|waiting| waiting.guest.invite.tag == *tag).count();
+            let tags = self.waiting.iter().map(|waiting| waiting.guest.invite.tag);
             let Some(fullest) = tags.max_by_key(count) else { return };
             fullest
         };
         let places: Vec<usize> = (0..self.waiting.len())
-            .filter(|place| self.waiting.get(*place).is_some_and(|waiting| waiting.invite.tag == fullest))
+            .filter(|place| {
+                self.waiting.get(*place).is_some_and(|waiting| waiting.guest.invite.tag == fullest)
+            })
             .collect();
         let random = u32::from_be_bytes(out.random()) as usize;
         if let Some(place) = places.get(random % places.len().max(1)) {
@@ -46,10 +49,10 @@ impl Doors {
         self.waiting.retain(|waiting| {
             let is_banned = {
                 let law = store.law();
-                law.standing_of(&law.tag(&waiting.candidate.key)).banned
+                law.standing_of(&law.tag(&waiting.guest.candidate.key)).banned
             };
             if is_banned {
-                banned.push((waiting.one_use.clone(), waiting.reference));
+                banned.push((waiting.guest.one_use.clone(), waiting.guest.reference));
             }
             let stays = !is_banned
                 && now.saturating_duration_since(waiting.knocked_at) < KNOCK_HOLDS

@@ -7,7 +7,7 @@ use crate::{
     id::{Leaf, MemberId},
     law::{LiveSet, Tag},
     mls::{Aad, Applicant, Candidate, Context, Draft, Group},
-    room::{joining::write_law, making::Work},
+    room::{making::Work, welcome::write_law},
     wire::{envelope::MAX_MESSAGE, message::Message},
 };
 
@@ -48,6 +48,8 @@ pub enum ForcedAdd {
     Friend,
     /// A KeyPackage that was used before, or that nobody waits for any more.
     Old,
+    /// The same, of those who have no leaf.
+    Gone,
 }
 
 impl Insider<'_> {
@@ -61,7 +63,7 @@ impl Insider<'_> {
         let mut adds = match forced.adds {
             ForcedAdd::Nobody => Vec::new(),
             ForcedAdd::Friend => vec![self.friends_package()?],
-            ForcedAdd::Old => self.old_packages(),
+            ForcedAdd::Old | ForcedAdd::Gone => self.old_packages(),
         };
         let own = self.own();
         let now = self.now;
@@ -88,11 +90,14 @@ impl Insider<'_> {
             .collect();
         // MLS itself lets no identity have two leaves here: the older one goes.
         adds.retain(|candidate| candidate.id != out.id());
+        if forced.adds == ForcedAdd::Gone {
+            adds.retain(|candidate| seat.group.occupant(candidate.id).is_none());
+        }
         for candidate in &adds {
             let leaf = seat.group.occupant(candidate.id).map(|member| member.leaf);
             removes.extend(leaf.filter(|leaf| !removes.contains(leaf)));
         }
-        if forced.adds == ForcedAdd::Old && adds.is_empty() {
+        if matches!(forced.adds, ForcedAdd::Old | ForcedAdd::Gone) && adds.is_empty() {
             return None;
         }
         let aad = Aad::new(out.stamp_ms(now), ids)?;
@@ -106,6 +111,19 @@ impl Insider<'_> {
             ..Draft::new(aad, MAX_MESSAGE)
         };
         seat.group.prepare(&draft).ok()
+    }
+
+    /// From now on this member's room commits nothing of its own accord and takes nothing over,
+    /// or does again.
+    pub fn idle(&mut self, idles: bool) {
+        self.room.out.idles = idles;
+    }
+
+    /// This member keeps no more, by its own account, and takes nobody's takeover for too early.
+    pub fn lay_down(&mut self) {
+        if let Ok((_, _, seat)) = self.room.present() {
+            (seat.keeper, seat.keeper_id) = (None, None);
+        }
     }
 
     /// A renewal of this member's leaf, due or not.

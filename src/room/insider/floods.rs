@@ -24,10 +24,12 @@ impl Insider<'_> {
         self.send(&Message::Call)
     }
 
-    /// Asks for every statement of the known law.
-    pub fn ask(&mut self) -> Vec<Bytes> {
+    /// Asks for one statement of the known law; `which` chooses. Everybody is answered apart.
+    pub fn ask(&mut self, which: usize) -> Vec<Bytes> {
         let Some(memory) = self.room.memory() else { return Vec::new() };
-        let ids = memory.store.known().ids().take(256).map(|id| id.0).collect();
+        let known = memory.store.known().ids();
+        let count = known.len().max(1);
+        let ids = known.skip(which % count).take(1).map(|id| id.0).collect();
         self.say(&Saying::AskStatements { ids })
     }
 

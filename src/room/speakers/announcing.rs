@@ -5,11 +5,12 @@ use std::time::Instant;
 use crate::{
     Seed,
     group::announce::SpeakerKey,
-    keys::Schedule,
+    id::UnixTime,
     law::Terms,
+    media::Schedule,
     mls::{Failure, Group},
     room::outbox::Outbox,
-    wire::{invite::UnixTime, message::Message, saying::Saying},
+    wire::{message::Message, saying::Saying},
 };
 
 /// Begins an epoch in which our speaker key is that of `seed`, and announces it.

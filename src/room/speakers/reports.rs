@@ -13,8 +13,8 @@ use super::{
 use crate::{
     group::announce::SpeakerKey,
     id::Leaf,
-    keys::{OpenRekey, Rekey, secret::Secret},
-    media::{Authenticity, PacketSize},
+    keys::secret::Secret,
+    media::{Authenticity, OpenRekey, PacketSize, Rekey},
     report::{Buffer, Draft, Excerpt, ExcerptError, ModerationKey, Part, PublishedKey, Retention, Taken},
     room::{
         Room, Violation, error::ControlError, event::Ending, memory::Memory, outbox::Outbox, phase::Phase,
@@ -98,12 +98,10 @@ impl Room {
         self.out.reports.published.iter().copied()
     }
 
-    /// Does what is due for reports.
-    pub(in crate::room) fn tend_reports(&mut self, now: Instant) {
-        match &mut self.phase {
-            Phase::Present(memory, seat) => seat.tend_speakers(&mut self.out, memory, now),
-            Phase::Joining(_) => {}
-            Phase::Returning(_) | Phase::Over => self.out.end_epoch(now),
+    /// Publishes speaker keys that are due.
+    pub(in crate::room) fn publish(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Returning(_) | Phase::Over) {
+            self.out.end_epoch(now);
         }
         self.out.publish_spent(now);
     }
@@ -111,7 +109,7 @@ impl Room {
 
 impl Seat {
     /// Silences whoever has not announced its key for too long, and announces our own again.
-    fn tend_speakers(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
+    pub(in crate::room) fn tend_speakers(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
         for leaf in out.reports.vouched.grow_stale(out.clock.unix(now)) {
             self.schedule.withdraw_speaker(leaf);
         }
@@ -175,13 +173,8 @@ impl Room {
                 }
                 Publication::Early(places) => {
                     news |= !places.is_empty();
-                    for (context, leaf) in places {
-                        let rekey = OpenRekey::withdraw(context, leaf);
-                        match &mut self.phase {
-                            Phase::Present(_, seat) => seat.schedule.queue(rekey),
-                            _ => withdrawn.push(Rekey::Open(rekey)),
-                        }
-                    }
+                    let places = places.into_iter();
+                    withdrawn.extend(places.map(|(at, leaf)| Rekey::Open(OpenRekey::withdraw(at, leaf))));
                 }
             }
         }

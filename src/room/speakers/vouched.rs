@@ -16,12 +16,11 @@ use crate::{
         Name,
         announce::{SpeakerKey, TOLERANCE},
     },
-    id::{Epoch, Leaf, MemberId},
+    id::{Epoch, Leaf, MemberId, UnixTime},
     keys::ed25519::is_strong,
     law::Terms,
     mls::{Group, LeafKey},
     room::Violation,
-    wire::invite::UnixTime,
 };
 
 /// The announcements of the present epoch, and of those that the last minutes were heard in.
@@ -111,7 +110,8 @@ impl Vouched {
             let too_short = key.holds != 0 && !SpeakerKey { announced: unix, ..key }.is_timely(unix);
             return Err(if too_short { Violation::SpeakerKey } else { Violation::Clock });
         }
-        if self.known.get(&key.public).is_some_and(|known| known.published) {
+        // Under a key that another announced, the other decides when it is published.
+        if self.known.get(&key.public).is_some_and(|known| known.published || known.by != id) {
             return Err(Violation::SpeakerKey);
         }
         if let Some(entry) = present {

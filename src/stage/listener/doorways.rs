@@ -4,7 +4,6 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    group::Invite,
     id::IdentityKey,
     law::{GroupId, Office},
     room::hall::follow,
@@ -12,6 +11,7 @@ use crate::{
     wire::{
         answer::RefuseReason,
         door::{Door, door_name},
+        invite::Invite,
         signed::{Genuine, Signed},
         statements::Statements,
     },

@@ -8,7 +8,6 @@ use super::{
     place::Place,
 };
 use crate::{
-    group::Invite,
     law::Terms,
     media::Authenticity,
     stage::{
@@ -17,19 +16,19 @@ use crate::{
         envelope::{self, Use},
         error::AudienceError,
         event::{ListenerEvent, Over},
-        lane::{HallKey, Lane},
+        lane::{HallKey, HallLane},
         tuner::Tuner,
         wire::{Admitted, AnswerContent, Asked, Down, Message, Page, Sealed},
     },
-    wire::answer::RefuseReason,
+    wire::{answer::RefuseReason, invite::Invite},
 };
 
 impl Listener {
-    pub(super) fn take(&mut self, lane: Lane, bytes: &[u8], now: Instant) -> Result<(), AudienceError> {
+    pub(super) fn take(&mut self, lane: HallLane, bytes: &[u8], now: Instant) -> Result<(), AudienceError> {
         match lane {
-            Lane::Doors => Err(AudienceError::Lane),
-            Lane::Own(number) if number == self.reply_to => self.take_own(bytes, now),
-            Lane::Cell { porter, cell } => {
+            HallLane::Doors => Err(AudienceError::Lane),
+            HallLane::Own(number) if number == self.reply_to => self.take_own(bytes, now),
+            HallLane::Cell { porter, cell } => {
                 let ours = self.place.as_mut().filter(|place| place.porter == porter && place.cell == cell);
                 let place = ours.ok_or(AudienceError::Lane)?;
                 if let Some(taken) = place.hear_cell(bytes, now) {
@@ -40,7 +39,7 @@ impl Listener {
                     _ => Err(AudienceError::Lane),
                 }
             }
-            Lane::Hall | Lane::Foyer => match open(&self.key, bytes)? {
+            HallLane::Hall | HallLane::Foyer => match open(&self.key, bytes)? {
                 Message::Door(door) => self.doors.hear_door(door, now),
                 Message::Chain(tables) => self.doors.hear_chain(&tables, now),
                 Message::Beat(beat) => {
@@ -52,7 +51,7 @@ impl Listener {
                 Message::Programme(programme) => self.hear_programme(programme, now),
                 _ => Err(AudienceError::Lane),
             },
-            Lane::Own(_) => Err(AudienceError::Lane),
+            HallLane::Own(_) => Err(AudienceError::Lane),
         }
     }
 

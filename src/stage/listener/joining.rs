@@ -11,13 +11,14 @@ use rand::Rng;
 use super::doorways::Doorways;
 use crate::{
     Seed,
-    group::{Identity, Invite},
+    group::Identity,
     mls::{Purpose, Sealed as Hpke, SealingKey, SealingSecret},
     random::Generator,
     stage::{
         porter::{answer_aad, knock_aad},
         wire::{AnswerContent, KnockContent, Message, Sealed, Ticket},
     },
+    wire::invite::Invite,
 };
 
 /// One attempt to be let in by some porter.

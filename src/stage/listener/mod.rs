@@ -30,17 +30,18 @@ use super::{
     envelope::{self, Use},
     error::{AudienceError, HallError},
     event::{HallSpeaker, ListenerEvent, Over},
-    lane::{HallKey, Lane},
+    lane::{HallKey, HallLane},
     wire::{Asked, Message, Ticket, Up},
 };
 use crate::{
     Seed,
-    group::{Identity, Invite, RoomCode},
-    id::Epoch,
-    keys::{OpenRekey, secret::Secret},
+    group::{Identity, RoomCode},
+    id::{Epoch, UnixTime},
+    keys::secret::Secret,
+    media::{OpenRekey, Rekey},
     random::Generator,
     transport::RoomHandle,
-    wire::invite::UnixTime,
+    wire::invite::Invite,
 };
 
 /// One listener of a stage room.
@@ -120,7 +121,12 @@ impl Listener {
     ///
     /// # Errors
     /// [`AudienceError`] says why it did nothing.
-    pub fn handle_control(&mut self, lane: Lane, bytes: &[u8], now: Instant) -> Result<(), AudienceError> {
+    pub fn handle_control(
+        &mut self,
+        lane: HallLane,
+        bytes: &[u8],
+        now: Instant,
+    ) -> Result<(), AudienceError> {
         if self.over {
             return Err(AudienceError::Over);
         }
@@ -147,7 +153,7 @@ impl Listener {
         [joining, place, beats, self.doors.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// The next message for [`Lane::Doors`].
+    /// The next message for [`HallLane::Doors`].
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
         self.out.pop_front()
     }
@@ -163,15 +169,16 @@ impl Listener {
     }
 
     /// The lanes that we receive.
-    pub fn lanes(&self) -> impl Iterator<Item = Lane> + '_ {
-        let place = self.place.as_ref().map(|place| Lane::Cell { porter: place.porter, cell: place.cell });
-        let foyer = self.joining.as_ref().map(|_| Lane::Foyer);
-        let all = [Some(Lane::Own(self.reply_to)), Some(Lane::Hall), place, foyer];
+    pub fn lanes(&self) -> impl Iterator<Item = HallLane> + '_ {
+        let place =
+            self.place.as_ref().map(|place| HallLane::Cell { porter: place.porter, cell: place.cell });
+        let foyer = self.joining.as_ref().map(|_| HallLane::Foyer);
+        let all = [Some(HallLane::Own(self.reply_to)), Some(HallLane::Hall), place, foyer];
         all.into_iter().flatten().filter(|_| !self.over)
     }
 
     /// What the relay calls a lane of this hall.
-    pub fn handle(&self, lane: Lane) -> RoomHandle {
+    pub fn handle(&self, lane: HallLane) -> RoomHandle {
         self.key.handle(lane)
     }
 
@@ -239,7 +246,7 @@ impl Listener {
         if let Some(place) = &mut self.place {
             place.handle_timeout(now);
             while let Some(rekey) = place.tuner.poll_rekey() {
-                if let crate::keys::Rekey::Open(rekey) = rekey {
+                if let Rekey::Open(rekey) = rekey {
                     self.rekeys.push_back(rekey);
                 }
             }

@@ -15,8 +15,9 @@ use crate::{
     Seed,
     group::signing::SigningKey,
     id::Leaf,
-    keys::{Rekey, SealRekey, rekey::SealChange, speaker::Signer},
+    keys::speaker::Signer,
     law::{Rank, Tag},
+    media::{Rekey, SealRekey, rekey::SealChange},
     mls::SealingSecret,
     room::hall::{Facts, Said},
     stage::{

@@ -19,7 +19,7 @@ use super::{
     envelope::{self, Use},
     error::{AudienceError, HallError},
     event::StageEvent,
-    lane::{HallKey, Lane},
+    lane::{HallKey, HallLane},
     porter::{Desk, Out, Porter},
     tuner::Tuner,
     wire::{Here, Message, Say, Secrets},
@@ -28,9 +28,9 @@ use crate::{
     Seed,
     group::{Name, RoomCode},
     id::{Epoch, IdentityKey, Leaf, MemberId},
-    keys::{Rekey, SealRekey, secret::Secret, speaker::Signer},
+    keys::{secret::Secret, speaker::Signer},
     law::{StatementId, Tag},
-    media::{Authenticity, SilenceReason},
+    media::{Authenticity, Rekey, SealRekey, SilenceReason},
     random::Generator,
     room::Room,
     transport::RoomHandle,
@@ -165,7 +165,7 @@ impl Stage {
         }
     }
 
-    /// Takes a message of the audience: what came on [`Lane::Doors`].
+    /// Takes a message of the audience: what came on [`HallLane::Doors`].
     ///
     /// # Errors
     /// [`AudienceError`] says why it did nothing.
@@ -199,7 +199,7 @@ impl Stage {
     }
 
     /// The next message to send, and its lane.
-    pub fn poll_transmit(&mut self) -> Option<(Lane, Bytes)> {
+    pub fn poll_transmit(&mut self) -> Option<(HallLane, Bytes)> {
         self.out.transmits.pop_front()
     }
 
@@ -214,7 +214,7 @@ impl Stage {
     }
 
     /// What the relay calls a lane of this hall.
-    pub fn handle(&self, lane: Lane) -> RoomHandle {
+    pub fn handle(&self, lane: HallLane) -> RoomHandle {
         self.key.handle(lane)
     }
 
@@ -244,7 +244,11 @@ impl Stage {
     ///
     /// # Errors
     /// [`AudienceError::NoRank`], [`AudienceError::NotSeated`].
-    pub fn let_up(&mut self, member: MemberId, invite: &crate::group::Invite) -> Result<(), AudienceError> {
+    pub fn let_up(
+        &mut self,
+        member: MemberId,
+        invite: &crate::wire::invite::Invite,
+    ) -> Result<(), AudienceError> {
         let porter = self.porter.as_mut().ok_or(AudienceError::NoRank)?;
         let tag = self.desk.law().tag_of(member);
         porter.let_up(&tag, &invite.to_string(), &self.key, &mut self.out, &mut self.rng)

@@ -30,7 +30,7 @@ use super::{
     epoch::Base,
     error::AudienceError,
     event::StageEvent,
-    lane::{HallKey, Lane},
+    lane::{HallKey, HallLane},
     wire::{Beat, Down, Hall, Message, Shown, Turn},
 };
 use crate::{
@@ -100,7 +100,7 @@ pub(super) struct Porter {
 /// What leaves a porter.
 #[derive(Default)]
 pub(super) struct Out {
-    pub(super) transmits: VecDeque<(Lane, Bytes)>,
+    pub(super) transmits: VecDeque<(HallLane, Bytes)>,
     pub(super) events: VecDeque<StageEvent>,
 }
 
@@ -207,14 +207,14 @@ impl Porter {
         if self.programme != *programme {
             self.programme = Arc::clone(programme);
             if self.leads {
-                self.send(Lane::Hall, &Message::Programme((**programme).clone()), key, out, rng);
+                self.send(HallLane::Hall, &Message::Programme((**programme).clone()), key, out, rng);
             }
         }
         if self.leads {
-            self.beat(Lane::Hall, key, clock, out, rng, now);
+            self.beat(HallLane::Hall, key, clock, out, rng, now);
         }
         for (cell, bytes) in self.cells.turn(&turn, &key.0, now, rng) {
-            out.transmits.push_back((Lane::Cell { porter: self.name, cell }, bytes));
+            out.transmits.push_back((HallLane::Cell { porter: self.name, cell }, bytes));
         }
         // Who has just come in may not receive the lane of its cell yet.
         let late = self.cells.seats().filter(|(_, seat)| now < seat.came_at + COMING);
@@ -281,23 +281,23 @@ impl Porter {
             self.cells.retire();
         }
         if self.beat_at <= now && !self.bases.is_empty() {
-            self.beat(Lane::Hall, key, clock, out, rng, now);
+            self.beat(HallLane::Hall, key, clock, out, rng, now);
             self.drop_silent(out, now);
         }
         if self.door_at <= now {
             self.door_at = now + DOOR_EVERY;
-            self.show_door(Lane::Hall, key, out, rng);
+            self.show_door(HallLane::Hall, key, out, rng);
         }
         if self.foyer_at.take_if(|at| *at <= now).is_some() {
             self.foyer_from = now + FOYER_EVERY;
-            self.show_door(Lane::Foyer, key, out, rng);
+            self.show_door(HallLane::Foyer, key, out, rng);
             if !self.bases.is_empty() {
                 let beat_at = self.beat_at;
-                self.beat(Lane::Foyer, key, clock, out, rng, now);
+                self.beat(HallLane::Foyer, key, clock, out, rng, now);
                 self.beat_at = beat_at;
                 if self.leads {
                     let programme = Message::Programme((*self.programme).clone());
-                    self.send(Lane::Foyer, &programme, key, out, rng);
+                    self.send(HallLane::Foyer, &programme, key, out, rng);
                 }
             }
         }
@@ -350,7 +350,7 @@ impl Porter {
 
     fn beat(
         &mut self,
-        lane: Lane,
+        lane: HallLane,
         key: &HallKey,
         clock: &Clock,
         out: &mut Out,
@@ -373,7 +373,7 @@ impl Porter {
         self.send(lane, &Message::Beat(beat), key, out, rng);
     }
 
-    fn show_door(&self, lane: Lane, key: &HallKey, out: &mut Out, rng: &mut Generator) {
+    fn show_door(&self, lane: HallLane, key: &HallKey, out: &mut Out, rng: &mut Generator) {
         if let Some(chain) = &self.chain {
             self.send(lane, &Message::Chain(chain.clone()), key, out, rng);
         }
@@ -383,11 +383,18 @@ impl Porter {
     fn say(&mut self, place: Place, down: &Down, _: &HallKey, out: &mut Out, rng: &mut Generator) {
         let Some(seat) = self.cells.seat(place) else { return };
         if let Ok(bytes) = seat.pair.seal(Use::Down, down.encode().bytes(), rng) {
-            out.transmits.push_back((Lane::Own(seat.reply_to), bytes));
+            out.transmits.push_back((HallLane::Own(seat.reply_to), bytes));
         }
     }
 
-    fn send(&self, lane: Lane, message: &Message, key: &HallKey, out: &mut Out, rng: &mut impl CryptoRng) {
+    fn send(
+        &self,
+        lane: HallLane,
+        message: &Message,
+        key: &HallKey,
+        out: &mut Out,
+        rng: &mut impl CryptoRng,
+    ) {
         if let Ok(bytes) = envelope::seal(&key.0, Use::Lane, &message.encode(), rng) {
             out.transmits.push_back((lane, bytes));
         }

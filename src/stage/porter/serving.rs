@@ -15,7 +15,7 @@ use crate::{
         envelope::Use,
         error::AudienceError,
         event::StageEvent,
-        lane::{HallKey, Lane},
+        lane::{HallKey, HallLane},
         wire::{Admitted, AnswerContent, Asked, Down, Message, Sealed, Up, UpContent},
     },
     wire::answer::RefuseReason,
@@ -166,7 +166,7 @@ impl Porter {
             }
             Asked::Programme => {
                 let programme = Message::Programme((*self.programme).clone());
-                self.send(Lane::Own(reply_to), &programme, key, out, rng);
+                self.send(HallLane::Own(reply_to), &programme, key, out, rng);
             }
         }
         let _ = clock;
@@ -185,7 +185,7 @@ impl Porter {
         rng: &mut Generator,
     ) {
         if let Some(sealed) = self.seal_answer(one_use, reply_to, answer, desk) {
-            self.send(Lane::Own(reply_to), &Message::Answer(sealed), key, out, rng);
+            self.send(HallLane::Own(reply_to), &Message::Answer(sealed), key, out, rng);
         }
     }
 

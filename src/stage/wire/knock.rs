@@ -7,17 +7,14 @@ use crate::{
         Identity, Name,
         codec::{Malformed, Reader, Writer},
     },
-    id::IdentityKey,
+    id::{IdentityKey, UnixTime},
     keys::{
         ed25519::{self, BadSignature},
         secret::Secret,
     },
     law::Tag,
     stage::epoch::{Base, EpochName},
-    wire::{
-        answer::RefuseReason,
-        invite::{InviteId, UnixTime},
-    },
+    wire::{answer::RefuseReason, invite::InviteId},
 };
 
 /// What is sealed to a porter's door.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{keys::derive::hkdf_sha256, transport::RoomHandle};
+use crate::{hex::Hex, keys::derive::hkdf_sha256, transport::RoomHandle};
 
 /// What a room is called, and what lets in and ends it. All of it comes from the handle, so that
 /// only who has that can join, and none of it tells the handle.
@@ -20,10 +20,9 @@ impl Room {
             bytes
         };
         let [a, b, c, d, e, f, g, ..] = part(b"room");
-        let hex = |bytes: [u8; 16]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         // A number that JavaScript can hold as well, and not 0.
         let number = u64::from_be_bytes([0, a & 0x0f, b, c, d, e, f, g]) | 1 << 52;
-        Self { number, pin: hex(part(b"pin")), secret: hex(part(b"secret")) }
+        Self { number, pin: Hex(&part(b"pin")).to_string(), secret: Hex(&part(b"secret")).to_string() }
     }
 
     pub(super) fn make(&self) -> Value {

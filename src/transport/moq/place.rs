@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{keys::derive::hkdf_sha256, transport::RoomHandle};
+use crate::{hex::Hex, keys::derive::hkdf_sha256, transport::RoomHandle};
 
 /// Where everything of a room is at a relay, which learns nothing else of it.
 #[derive(Clone, Debug)]
@@ -17,8 +17,8 @@ impl Place {
     pub(super) fn new(handle: RoomHandle, nonce: [u8; 16]) -> Self {
         let mut room = [0; 16];
         hkdf_sha256(&[], handle.as_bytes(), &[b"sottovoce 1 moq"], &mut room);
-        let room = hex(&room);
-        let own = format!("{room}/{}", hex(&nonce));
+        let room = Hex(&room).to_string();
+        let own = format!("{room}/{}", Hex(&nonce));
         Self { room, own }
     }
 
@@ -29,10 +29,6 @@ impl Place {
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         member.is_some_and(|member| member.len() == 32 && member.bytes().all(digit)) && path != self.own
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a connection carries.

@@ -16,6 +16,7 @@ use super::{
     ng::{Ng, NgError, audio_address, sdp},
 };
 use crate::{
+    hex::Hex,
     keys::derive::hkdf_sha256,
     transport::{RoomHandle, TransportError, attempts::Claim},
 };
@@ -216,7 +217,7 @@ impl Session {
 
     fn subscribe(&mut self, slot: Slot) -> Result<(), NgError> {
         let call = self.call(slot);
-        let tag: String = random().ok_or(NgError::Silent)?.iter().map(|byte| format!("{byte:02x}")).collect();
+        let tag = Hex(&random().ok_or(NgError::Silent)?).to_string();
         let arguments = [("call-id", call.as_str()), ("from-tag", PUBLISHER), ("to-tag", tag.as_str())];
         let offer = |answer: &Value<'_>| audio_address(answer.get("sdp")?.text()?);
         let source = match self.ng.ask("subscribe request", &arguments, PATIENCE, offer) {
@@ -304,7 +305,7 @@ impl Session {
     fn call(&self, Slot(slot): Slot) -> String {
         let mut call = [0; 16];
         hkdf_sha256(&[], self.handle.as_bytes(), &[b"sottovoce 1 rtp", &[slot]], &mut call);
-        call.iter().map(|byte| format!("{byte:02x}")).collect()
+        Hex(&call).to_string()
     }
 }
 

@@ -6,11 +6,7 @@
 //! SOTTOVOCE:.<base41>                         the text of a QR code
 //! ```
 
-use std::{
-    fmt,
-    str::FromStr,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, str::FromStr};
 
 use super::envelope::LaneKey;
 use crate::{
@@ -20,9 +16,9 @@ use crate::{
         identity::fingerprint,
         key_exchange::KeyExchange,
     },
-    id::{IdentityKey, MemberId},
+    id::{IdentityKey, MemberId, UnixTime},
     keys::{derive::sha256, secret::Secret},
-    transport::{RelayName, RoomHandle},
+    lane::{RelayName, RoomHandle},
 };
 
 /// A way into a room: hand it over where only the invited see it.
@@ -48,22 +44,41 @@ pub struct Invite {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InviteId(pub(crate) [u8; 16]);
 
-/// Seconds since 1970-01-01 UTC, by the clock of the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct UnixTime(pub u64);
-
-impl UnixTime {
-    pub(crate) fn after(self, elapsed: Duration) -> Self {
-        Self(self.0.saturating_add(elapsed.as_secs()))
+/// 32 hex digits, which parse back. It is no secret: nobody knocks with it alone.
+impl fmt::Display for InviteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
-/// The time by the system's clock; 0 before 1970.
-impl From<SystemTime> for UnixTime {
-    fn from(time: SystemTime) -> Self {
-        Self(time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()))
+/// Takes 32 hex digits.
+impl FromStr for InviteId {
+    type Err = InviteIdError;
+
+    fn from_str(text: &str) -> Result<Self, InviteIdError> {
+        let mut digits = text.chars().map(|digit| digit.to_digit(16));
+        let mut bytes = [0; 16];
+        for byte in &mut bytes {
+            let (Some(Some(high)), Some(Some(low))) = (digits.next(), digits.next()) else {
+                return Err(InviteIdError);
+            };
+            *byte = (high << 4 | low) as u8;
+        }
+        if digits.next().is_some() { Err(InviteIdError) } else { Ok(Self(bytes)) }
     }
 }
+
+/// The text is not the 32 hex digits of an invite's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InviteIdError;
+
+impl fmt::Display for InviteIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the id of an invite has 32 hex digits")
+    }
+}
+
+impl std::error::Error for InviteIdError {}
 
 impl Invite {
     /// The same invite, to knock with it again when an attempt fails. Copies of the key in it are

@@ -7,14 +7,12 @@ use crate::{
     KeyId,
     group::{PairCode, RoomCode},
     keys::{frame::StepSecret, secret::Secret, vectors::cases},
-    relay::{
-        token::{Issuer, Revocation, Token},
-        wire::{
-            Cookie, Datagram, Hello, Rejection, Ticket, answer, bind, bound, challenge, frame, hello,
-            parse_answer, parse_hello, revoke, revoked,
-        },
+    lane::RoomHandle,
+    relay::token::{Issuer, Revocation, Token},
+    relay_protocol::wire::{
+        Cookie, Datagram, Hello, Rejection, Ticket, answer, bind, bound, challenge, frame, hello,
+        parse_answer, parse_hello, revoke, revoked,
     },
-    transport::RoomHandle,
 };
 
 const FILE: &str = "names.txt";

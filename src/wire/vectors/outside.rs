@@ -4,16 +4,16 @@ use std::time::Instant;
 
 use crate::{
     group::key_exchange::KeyExchange,
-    id::IdentityKey,
+    id::{IdentityKey, UnixTime},
     keys::{
         derive::sha256,
         vectors::{Case, cases},
     },
-    transport::RelayName,
+    lane::RelayName,
     wire::{
         envelope::LaneKey,
         inbox::Inbox,
-        invite::{Invite, InviteError, InviteId, UnixTime},
+        invite::{Invite, InviteError, InviteId},
         message::Message,
     },
 };

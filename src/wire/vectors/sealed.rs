@@ -3,12 +3,12 @@
 use crate::{
     Seed,
     group::KeyExchange,
-    id::IdentityKey,
+    id::{IdentityKey, UnixTime},
     keys::vectors::{Case, cases},
     mls::{Purpose, Sealed, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent, Receipt, RefuseReason, Refused},
-        invite::{InviteId, UnixTime},
+        invite::InviteId,
         knock::{Knock, KnockContent},
         message::Message,
         show::{Broken, Show, ShowContent, Wish},

@@ -13,14 +13,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use sottovoce::codec::{Encoder, FrameLength};
 use sottovoce::driver::{Next, Session};
-use sottovoce::group::{Identity, Invite, Name, Role};
-use sottovoce::keys::{OpenRekey, SealRekey};
 use sottovoce::media::Level;
+use sottovoce::media::{OpenRekey, SealRekey};
 use sottovoce::report::ModerationKey;
 use sottovoce::room::{Event, InviteOptions, Room, RoomOptions, UnixTime};
 use sottovoce::transport::{Inbound, RelayName, Transport, block_on};
 use sottovoce::{
     Authenticity, CaptureTime, Epoch, MemberId, OpenError, Opener, PacketSize, Rekey, Seed, Stamp, Step,
+};
+use sottovoce::{
+    group::{Identity, Name, Role},
+    room::Invite,
 };
 
 use super::tap::{Tap, Traffic};

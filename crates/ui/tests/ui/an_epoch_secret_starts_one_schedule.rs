@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use sottovoce::{EpochStart, Schedule, keys::ScheduleError};
+use sottovoce::{EpochStart, Schedule, media::ScheduleError};
 
 fn twice(start: EpochStart<'_>, now: Instant) -> Result<(Schedule, Schedule), ScheduleError> {
     Ok((Schedule::start(start, now)?, Schedule::start(start, now)?))

@@ -1,6 +1,6 @@
 //! Neither keys nor what holds them can be copied.
 
-use sottovoce::{EpochSecret, Opener, Schedule, Sealer, keys::SealRekey};
+use sottovoce::{EpochSecret, Opener, Schedule, Sealer, media::SealRekey};
 
 fn copy(sealer: &Sealer, opener: &Opener, schedule: &Schedule, key: &SealRekey, secret: &EpochSecret) {
     <Sealer as Clone>::clone(sealer);
