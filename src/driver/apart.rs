@@ -336,13 +336,13 @@ impl MediaHandle {
         self.obey();
         let mut buffer = media::EMPTY;
         let packet = Packet::of(self.parts.seal(&mut buffer, opus, stamp, self.now)?);
-        match packet.map(|packet| self.sealed.try_send(packet)) {
-            Some(Err(TrySendError::Disconnected(_))) => Err(SpeakError::Transport(TransportError::Closed)),
-            _ => {
-                self.waker.wake();
-                Ok(())
-            }
+        if let Some(packet) = packet
+            && let Err(TrySendError::Disconnected(_)) = self.sealed.try_send(packet)
+        {
+            return Err(SpeakError::Transport(TransportError::Closed));
         }
+        self.waker.wake();
+        Ok(())
     }
 
     /// Takes new keys, then hands over each packet of others that came since the last call. `now`

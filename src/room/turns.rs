@@ -102,8 +102,8 @@ impl Turns {
         self.tried = Some(now);
     }
 
-    /// When a takeover that is due at `at` is to be tried: at once, whatever is heard meanwhile; one
-    /// that failed a moment later again.
+    /// When a takeover that is due at `at` is to be tried: at once, whatever is heard meanwhile. If
+    /// it fails, it is tried again a moment later.
     pub(super) fn try_at(&self, at: Instant) -> Instant {
         self.tried.map_or(at, |tried| at.max(tried + TRY_AGAIN))
     }

@@ -112,7 +112,8 @@ fn two_who_have_their_audio_apart_hear_each_other_through_changes_of_keys() {
     assert!(matches!(guest.audio(), Err(SpeakError::Seal(SealError::Silent(_)))));
     let now = host.session.now();
     host.session.room_mut().set_role(guest_id, Role::Speaker, now).unwrap();
-    (host.heard.clear(), guest.heard.clear());
+    host.heard.clear();
+    guest.heard.clear();
     until([&mut host, &mut guest], "both are heard again", |host, guest| {
         host.heard.len() > 20 && guest.heard.len() > 20
     });
