@@ -16,7 +16,7 @@ use super::{
     seat::{IGNORED_AFTER, Outcome, Seat},
 };
 
-/// What has to be looked at.
+/// How much the executor looks at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     /// What a message or a command has marked.

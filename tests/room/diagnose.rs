@@ -3,13 +3,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use sottovoce::{
     SilenceReason,
     group::Role,
     media::OpenError,
     room::{Deaf, Status, Traffic, Unheard},
+    testkit::{Kind, Witness},
 };
-use sottovoce_testkit::net::{Net, Peer, options, room_of};
+use sottovoce_testkit::net::{Fate, Net, Peer, Watcher, options, room_of};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -115,6 +117,41 @@ fn who_is_cut_off_is_told_that_nobody_answers_and_why_it_does_not_send() {
     for reason in [Deaf::Absent(of_a), Deaf::Absent(of_b), Deaf::NothingArrives] {
         assert!(said.contains(&reason), "{reason:?} in {said:?}");
     }
+}
+
+/// A relay that brings one member heartbeats, and nothing else.
+struct OnlyHeartbeats(Peer);
+
+impl Watcher for OnlyHeartbeats {
+    fn fate(&mut self, net: &Net, from: Peer, to: Peer, message: &Bytes) -> Fate {
+        let kind = Witness::of(&net.devices[from.0].room).kind(message);
+        if to != self.0 || kind == Some(Kind::Heartbeat) { Fate::Passes } else { Fate::IsLost }
+    }
+}
+
+#[test]
+fn a_commit_that_is_withheld_is_told_on_both_questions() {
+    let mut net = Net::new(525);
+    let peers = speakers(&mut net, &["host", "a", "b"]);
+    let [host, a, b] = peers[..] else { panic!("three") };
+    net.watcher = Some(Box::new(OnlyHeartbeats(a)));
+    net.forks = true;
+    let id = net.id(b);
+    net.with(host, |room, now| room.set_role(id, Role::Listener, now)).unwrap();
+    let (mut of_deaf, mut of_unheard) = (false, false);
+    for _ in 0..48 {
+        net.run_for(SECOND / 4);
+        let (traffic, now) = (Traffic::default(), net.now);
+        of_deaf |= net.room(a).why_deaf(&traffic, now).first() == Some(&Deaf::CommitWithheld);
+        let silent = Unheard::Silent(SilenceReason::CommitWithheld);
+        of_unheard |= net.room(a).why_unheard(&traffic, now).contains(&silent);
+    }
+    assert!(of_deaf && of_unheard, "{of_deaf} {of_unheard}");
+    // It is over when the commit can come again.
+    net.watcher = None;
+    net.run_for(10 * SECOND);
+    let now = net.now;
+    assert_eq!(net.room(a).why_deaf_to(id, now), [Deaf::Role(id, Role::Listener)]);
 }
 
 #[test]
