@@ -187,7 +187,8 @@ def lines():
 
 HEADER = """\
 # Stage rooms: keys, envelopes and messages (spec/stage.md).
-# Written by `python3 tests/vectors/stage.py --write`, checked by the same script and by `cargo test --features stage`.
+# Written by `python3 tests/vectors/stage.py --write`, checked by the same script and by
+# `cargo test --features stage`.
 """
 
 if __name__ == "__main__":
