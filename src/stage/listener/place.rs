@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// Programmes with their hashes.
+type Programmes = Vec<([u8; 32], Arc<Programme>)>;
+
 /// Where somebody listens.
 pub(super) struct Place {
     group_id: [u8; 32],
@@ -34,7 +37,7 @@ pub(super) struct Place {
     pub(super) clock: Clock,
     pub(super) tuner: Tuner,
     /// The two programmes that were shown last, with their hashes.
-    programmes: Vec<([u8; 32], Arc<Programme>)>,
+    programmes: Programmes,
     /// The newest epoch that somebody of rank named, and by whom.
     announced: Option<Announced>,
     /// A secret that no beat has named yet: dropped with the step.
@@ -74,7 +77,7 @@ impl Place {
     pub(super) fn new(
         admitted: Admitted,
         porter: [u8; 16],
-        (tuner, programmes): (Tuner, Vec<([u8; 32], Arc<Programme>)>),
+        (tuner, programmes): (Tuner, Programmes),
         suite: Suite,
         clock: Clock,
         group_id: [u8; 32],
@@ -114,7 +117,7 @@ impl Place {
     }
 
     /// Goes to another porter, and hears on.
-    pub(super) fn into_tuner(self) -> (Tuner, Vec<([u8; 32], Arc<Programme>)>, Clock) {
+    pub(super) fn into_tuner(self) -> (Tuner, Programmes, Clock) {
         (self.tuner, self.programmes, self.clock)
     }
 

@@ -14,7 +14,7 @@ use crate::{
         card::{Card, Programme},
         chain::Clock,
         epoch::{Base, EpochName},
-        porter::{self, Porter},
+        porter::{self, Announced, Porter},
         wire::{Say, Secrets},
     },
 };
@@ -151,17 +151,9 @@ impl Stage {
         let base = self.base_of(&secrets);
         let programme = Arc::new(secrets.programme);
         if let (Some(porter), Some(clock)) = (&mut self.porter, &self.clock) {
-            let with = (&self.key, clock);
-            porter.turn(
-                base,
-                &secrets.secret,
-                &programme,
-                switch_at,
-                with,
-                &mut self.out,
-                &mut self.rng,
-                now,
-            );
+            let secret = &secrets.secret;
+            let announced = Announced { base, secret, programme: &programme, switch_at };
+            porter.turn(announced, (&self.key, clock), &mut self.out, &mut self.rng, now);
         }
     }
 

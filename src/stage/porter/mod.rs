@@ -97,6 +97,14 @@ pub(super) struct Porter {
     pub(super) leads: bool,
 }
 
+/// A hall epoch that is announced, with its secret.
+pub(super) struct Announced<'a> {
+    pub(super) base: Base,
+    pub(super) secret: &'a Secret,
+    pub(super) programme: &'a Arc<Programme>,
+    pub(super) switch_at: Instant,
+}
+
 /// What leaves a porter.
 #[derive(Default)]
 pub(super) struct Out {
@@ -187,10 +195,7 @@ impl Porter {
     /// The hall turns: every cell learns it.
     pub(super) fn turn(
         &mut self,
-        base: Base,
-        secret: &Secret,
-        programme: &Arc<Programme>,
-        switch_at: Instant,
+        Announced { base, secret, programme, switch_at }: Announced<'_>,
         (key, clock): (&HallKey, &Clock),
         out: &mut Out,
         rng: &mut Generator,
