@@ -73,7 +73,7 @@ class Joining:
     def prepare(self):
         self.invite = None
         self.doors = {}
-        self.asked = 0
+        self.asked, self.pause = 0, 2
         self.badge_no = 0
         self.first_refusal = self.last_reason = None
         self.knocked = False
