@@ -40,8 +40,7 @@ impl Hall {
         let relay = "relay.example:1".parse().unwrap();
         let options = RoomOptions::new(Name::new("hall").unwrap(), [relay]);
         let mut room = Room::create(identity(200), options, seed(1), now, unix).unwrap();
-        let mut for_listeners = InviteOptions::default();
-        for_listeners.role = Some(Role::Listener);
+        let for_listeners = InviteOptions { role: Some(Role::Listener), ..InviteOptions::default() };
         let invite = room.invite(for_listeners, now).unwrap();
         let stage = Stage::new(&mut room, seed(2), now).unwrap();
         let mut hall = Self { now, unix, room, stage, invite, listeners: Vec::new(), sent: Vec::new() };

@@ -74,7 +74,6 @@ fn a_banned_listener_that_does_not_lie_is_told_and_is_refused_by_every_door() {
     options.role = Some(Role::Listener);
     for by in [0, 1] {
         let mut invite = None;
-        let options = options.clone();
         world.member(by, |member, now| invite = member.room.invite(options, now).ok());
         world.run_for(SECOND);
         let again = world.join_again(banned, invite.unwrap());

@@ -20,9 +20,9 @@ fn oldest_opened(seed: u64, withheld: bool) -> (Duration, usize) {
         }));
     }
     // Turns, by people who leave, and steps.
-    for leaver in 1..6 {
-        world.leave(ears[leaver]);
-        world.run_for(Duration::from_millis(9_700 + 400 * leaver as u64));
+    for (leaver, millis) in ears[1..6].iter().zip((10_100..).step_by(400)) {
+        world.leave(*leaver);
+        world.run_for(Duration::from_millis(millis));
     }
     let seized_at = world.now();
     let mut phone = world.take_out(victim).unwrap();
