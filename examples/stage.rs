@@ -104,9 +104,16 @@ fn run(plan: &Plan) -> Report {
     let held = (live_bytes() - empty - stage_alone) as f64 / plan.listeners.max(1) as f64;
     let joins_before = world.joins.len();
     let (begin, before) = (world.now(), Snapshot::of(&world));
+    (world.turned, world.late, world.missed) = (0, 0, (Duration::ZERO, 0));
+    world.unsaid = 0;
+    world.traffic.clear();
     let turns = world.turns;
     let mut report = steady(&mut world, plan);
     let seconds = (world.now() - begin).as_secs_f64();
+    for ((lane, size), count) in &world.traffic {
+        let kbit_s = (*size as u64 * *count) as f64 * 8.0 / 1_000.0 / seconds / plan.listeners as f64;
+        eprintln!("to a listener, {lane:6} {size:5} B: {kbit_s:.3} kbit/s");
+    }
     before.compare(&world, seconds, &mut report);
     let mut joins = world.joins.split_off(joins_before.min(world.joins.len()));
     report.joins = joins.len();
@@ -118,6 +125,8 @@ fn run(plan: &Plan) -> Report {
     let rows = watched.iter().filter_map(|index| world.ears[*index].as_ref());
     let row = rows.map(|ear| ear.watch.longest).max().unwrap_or(0);
     let row = Duration::from_millis(20) * row;
+    (report.others_turned, report.others_late) = (world.turned, world.late);
+    report.unsaid_ms = world.unsaid as f64 * 20.0;
     report.others_missed_ms_max = world.missed.0.max(row).as_secs_f64() * 1_000.0;
     if report.others_missed_ms_max > 200.0 {
         report.violations.push(format!("somebody missed {:.0} ms", report.others_missed_ms_max));
@@ -155,7 +164,7 @@ fn steady(world: &mut World, plan: &Plan) -> Report {
     let (mut joined, mut left, mut banned) = (0.0, 0.0, 0.0);
     let mut deaf = Vec::new();
     let mut waiting: Vec<Banned> = Vec::new();
-    let mut speaker = 0;
+    let (mut speaker, mut unsaid) = (0, world.unsaid);
     while world.now() < end {
         world.run_for(Duration::from_millis(100));
         let passed = (world.now() - begin).as_secs_f64();
@@ -186,6 +195,11 @@ fn steady(world: &mut World, plan: &Plan) -> Report {
         // Who speaks takes turns too.
         if passed as usize / 5 != speaker {
             speaker = passed as usize / 5;
+            if world.unsaid > unsaid {
+                let who = world.speaker;
+                eprintln!("\nspeaker {who:?} had no key for {} ms", (world.unsaid - unsaid) * 20);
+                unsaid = world.unsaid;
+            }
             world.speaker = Some(speaker % world.members.len());
             world.check();
             eprint!("\r{passed:.0} s of {:.0}, {} listen ", plan.minutes * 60.0, world.present().len());
@@ -307,6 +321,9 @@ fn json(report: &Report) -> serde_json::Value {
         "deaf_ms_p50": report.deaf_ms_p50,
         "deaf_ms_p99": report.deaf_ms_p99,
         "others_missed_ms_max": report.others_missed_ms_max,
+        "others_turned": report.others_turned,
+        "others_late": report.others_late,
+        "unsaid_ms": report.unsaid_ms,
         "turns": report.turns,
         "violations": report.violations,
     })

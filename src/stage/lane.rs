@@ -10,15 +10,18 @@ use crate::{
 ///
 /// | lane | who sends | who receives |
 /// | --- | --- | --- |
-/// | doors | the audience, and who comes in | porters |
+/// | doors | who comes in | porters |
+/// | porter | the audience, and who comes in | that porter |
 /// | foyer | porters | who comes in |
 /// | hall | porters | the audience |
 /// | cell | its porter | up to 32 listeners |
 /// | own | porters | one listener |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HallLane {
-    /// From the audience to all porters.
+    /// From those who come in to all porters.
     Doors,
+    /// From the audience, and those who come in, to the porter whose door has this name.
+    Porter([u8; 16]),
     /// From porters to those who come in.
     Foyer,
     /// From porters to the whole audience.
@@ -51,6 +54,7 @@ impl HallKey {
             HallLane::Hall => vec![2],
             HallLane::Cell { porter, cell } => [&[3][..], &porter, &cell.to_be_bytes()].concat(),
             HallLane::Own(number) => [&[4][..], &number].concat(),
+            HallLane::Porter(door) => [&[5][..], &door].concat(),
         };
         let mut handle = [0; 16];
         hkdf_sha256(&[], self.0.bytes(), &[b"sottovoce 2 hall handle", &place], &mut handle);

@@ -17,8 +17,12 @@ mod envelope;
 mod epoch;
 mod error;
 mod event;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod lane;
 mod listener;
+#[cfg(any(test, fuzzing))]
+mod little;
 mod onstage;
 mod porter;
 mod tuner;

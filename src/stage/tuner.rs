@@ -83,6 +83,13 @@ impl Tuner {
         self.present.as_ref().map(|running| &running.name)
     }
 
+    /// The mark of an epoch that this holds.
+    pub(super) fn mark_of(&self, n: u64) -> Option<[u8; 16]> {
+        let running = [&self.present, &self.before].into_iter().flatten().map(|running| &running.name);
+        let names = self.held.iter().map(|held| &held.base.name).chain(running);
+        names.filter(|name| name.n == n).map(EpochName::mark).next()
+    }
+
     /// Takes an epoch that is newer than all before; another changes nothing. Whoever may speak in
     /// it has a leaf and a signer.
     pub(super) fn announce(

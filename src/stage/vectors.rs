@@ -48,13 +48,14 @@ fn lanes() {
     let case = one("hall_key");
     let key = HallKey::of(&LaneKey::new(&case.array("lane")));
     assert_eq!(key.0.bytes(), case.bytes("key"));
-    for case in cases(FILE, "handle", 5) {
+    for case in cases(FILE, "handle", 6) {
         let (porter, own) = (case.array("porter"), case.array("number"));
         let lane = match case.text("lane") {
             "doors" => HallLane::Doors,
             "foyer" => HallLane::Foyer,
             "hall" => HallLane::Hall,
             "cell" => HallLane::Cell { porter, cell: 7 },
+            "porter" => HallLane::Porter(porter),
             _ => HallLane::Own(own),
         };
         assert_eq!(key.handle(lane).as_bytes().as_slice(), case.bytes("handle"));

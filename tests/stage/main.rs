@@ -1,6 +1,7 @@
 //! Stage rooms: an audience that hears, people who are put out, and those who lie
 //! (`spec/stage.md`).
 
+mod crowds;
 mod failures;
 mod hearing;
 mod seized;

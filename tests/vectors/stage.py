@@ -76,6 +76,7 @@ def lines():
         ("hall", u8(2)),
         ("cell", u8(3) + door + u32(7)),
         ("own", u8(4) + own),
+        ("porter", u8(5) + door),
     ]:
         yield line("handle", lane=lane, porter=door, number=own, handle=handle(place))
 
@@ -168,7 +169,7 @@ def lines():
         yield line("answer_content", content=content)
     for what, content in [
         ("up", u32(9) + u8(2)),
-        ("up", u32(10) + u8(3)),
+        ("up", u32(10) + u8(3) + u64(n)),
         ("up", u32(11) + u8(4) + v16(one_use_key)),
         ("up", u32(12) + u8(5) + u32(4)),
         ("up", u32(13) + u8(6)),

@@ -52,7 +52,7 @@ pub struct Watch {
 
 /// What left a listener, and whether its lanes have changed.
 pub struct Said {
-    pub messages: Vec<Bytes>,
+    pub messages: Vec<(HallLane, Bytes)>,
     pub moved: bool,
 }
 
@@ -96,13 +96,13 @@ impl Ear {
                 drop(self.opener.install(rekey));
             }
             let mut messages = Vec::new();
-            while let Some(bytes) = self.listener.poll_transmit() {
-                messages.push(bytes);
+            while let Some(message) = self.listener.poll_transmit() {
+                messages.push(message);
             }
             messages
         });
         self.cpu = cpu;
-        self.sent += messages.iter().map(|bytes| bytes.len() as u64).sum::<u64>();
+        self.sent += messages.iter().map(|(_, bytes)| bytes.len() as u64).sum::<u64>();
         while let Some(event) = self.listener.poll_event() {
             if matches!(event, ListenerEvent::Over(_)) {
                 self.over = true;

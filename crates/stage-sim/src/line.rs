@@ -1,11 +1,13 @@
 //! How long messages are on the way.
 //!
-//! Control messages arrive, in the order of their sender: one that is lost comes again 1.5 round
-//! trips later. Packets are lost for good.
+//! Control messages arrive, on each lane in the order of their sender: one that is lost comes again
+//! 1.5 round trips later, and if it is lost again twice as late. No lane holds up another
+//! (`spec/stage.md`, section 4). Packets are lost for good.
 
 use std::{collections::HashMap, time::Duration};
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use sottovoce::stage::HallLane;
 
 use crate::world::Node;
 
@@ -24,7 +26,8 @@ pub struct Network {
 pub struct Line {
     network: Network,
     rng: StdRng,
-    last: HashMap<(Node, Node), Duration>,
+    /// When the last message of a sender on a lane arrives; no lane is the room's.
+    last: HashMap<(Node, Node), Vec<(Option<HallLane>, Duration)>>,
 }
 
 impl Line {
@@ -34,16 +37,20 @@ impl Line {
     }
 
     /// When a control message that leaves at `now` arrives.
-    pub fn control(&mut self, from: Node, to: Node, now: Duration) -> Duration {
+    pub fn control(&mut self, from: Node, to: Node, lane: Option<HallLane>, now: Duration) -> Duration {
         let mut at = now + self.once();
         let mut again = self.network.round_trip * 3 / 2;
         while self.is_lost() {
             at += again;
             again *= 2;
         }
-        let last = self.last.entry((from, to)).or_default();
-        *last = at.max(*last);
-        *last
+        let lasts = self.last.entry((from, to)).or_default();
+        lasts.retain(|(_, last)| *last > now);
+        if let Some((_, last)) = lasts.iter().rev().find(|(other, _)| *other == lane) {
+            at = at.max(*last);
+        }
+        lasts.push((lane, at));
+        at
     }
 
     /// When a packet arrives; `None` if it is lost.

@@ -19,6 +19,12 @@ pub struct Report {
     pub deaf_ms_p50: f64,
     pub deaf_ms_p99: f64,
     pub others_missed_ms_max: f64,
+    /// How often somebody who had nothing to do with a turn went over to its epoch, and how often
+    /// more than 200 ms after its first packet.
+    pub others_turned: usize,
+    pub others_late: usize,
+    /// For how long whoever was to speak had no key.
+    pub unsaid_ms: f64,
     pub turns: usize,
     pub violations: Vec<String>,
 }

@@ -121,7 +121,14 @@ pub struct World {
     pub turns: usize,
     /// The longest that anybody who was in missed at a turn, and who.
     pub missed: (Duration, usize),
+    /// How often somebody went over to an epoch, and how often more than 200 ms too late.
+    pub turned: usize,
+    /// How many packets the speaker had no key for.
+    pub unsaid: usize,
+    pub late: usize,
     pub joins: Vec<Duration>,
+    /// How many messages came to listeners, by lane and size.
+    pub traffic: BTreeMap<(&'static str, usize), u64>,
     /// What a relay withholds: true is withheld.
     pub withholds: Option<Withholds>,
     pub tape: Option<Tape>,
@@ -169,7 +176,11 @@ impl World {
             first_sent: BTreeMap::new(),
             turns: 0,
             missed: (Duration::ZERO, 0),
+            turned: 0,
+            unsaid: 0,
+            late: 0,
             joins: Vec::new(),
+            traffic: BTreeMap::new(),
             withholds: None,
             tape: None,
             packets: None,
@@ -344,7 +355,7 @@ impl World {
                 if self.is_withheld(Node::Stage(from), Node::Stage(to), None) {
                     continue;
                 }
-                let at = self.line.control(Node::Stage(from), Node::Stage(to), self.now);
+                let at = self.line.control(Node::Stage(from), Node::Stage(to), None, self.now);
                 self.push(at, What::Room { to, bytes: bytes.clone() });
             }
         }
@@ -360,7 +371,7 @@ impl World {
                 if self.is_withheld(Node::Stage(from), Node::Ear(to), Some(lane)) {
                     continue;
                 }
-                let at = self.line.control(Node::Stage(from), Node::Ear(to), self.now);
+                let at = self.line.control(Node::Stage(from), Node::Ear(to), Some(lane), self.now);
                 self.push(at, What::Hall { to, lane, bytes: bytes.clone() });
             }
         }
@@ -377,9 +388,11 @@ impl World {
         let before = ear.epoch;
         let Said { messages, moved } = ear.pump(at, |listener| act(listener, now));
         if ear.epoch > before && ear.heard.is_some() && before != 0 && !ear.stubborn {
+            self.turned += 1;
             let first = self.first_sent.range(before + 1..=ear.epoch).next();
             if let Some((_, first)) = first {
                 let missed = at.saturating_sub(*first + self.line.least());
+                self.late += usize::from(missed > LATE);
                 if missed > self.missed.0 {
                     self.missed = (missed, index);
                 }
@@ -395,15 +408,17 @@ impl World {
                 self.lanes.entry(lane).or_default().push(index);
             }
         }
-        for bytes in messages {
+        for (lane, bytes) in messages {
             for to in 0..self.members.len() {
-                if self.members[to].stage.is_none() || self.members[to].dead {
+                let member = &self.members[to];
+                let receives = member.stage.as_ref().is_some_and(|stage| stage.lanes().any(|on| on == lane));
+                if member.dead || !receives {
                     continue;
                 }
-                if self.is_withheld(Node::Ear(index), Node::Stage(to), Some(HallLane::Doors)) {
+                if self.is_withheld(Node::Ear(index), Node::Stage(to), Some(lane)) {
                     continue;
                 }
-                let at = self.line.control(Node::Ear(index), Node::Stage(to), self.now);
+                let at = self.line.control(Node::Ear(index), Node::Stage(to), Some(lane), self.now);
                 self.push(at, What::Doors { to, bytes: bytes.clone() });
             }
         }
@@ -482,6 +497,7 @@ impl World {
                     return;
                 }
                 ear.received += bytes.len() as u64;
+                *self.traffic.entry((kind(lane), bytes.len())).or_default() += 1;
                 self.ear(to, |listener, now| listener.handle_control(lane, &bytes, now));
             }
             What::Packet { to, packet } => {
@@ -526,6 +542,7 @@ impl World {
         self.spoken += 1;
         let captured = CaptureTime(self.unix.0 * 1_000 + self.now.as_millis() as u64);
         let Some((packet, epoch)) = seal(&mut self.members[speaker].sealer, self.spoken, captured) else {
+            self.unsaid += 1;
             return;
         };
         if !self.first_sent.contains_key(&epoch) {
@@ -594,6 +611,17 @@ fn seed(rng: &mut StdRng) -> Seed {
     Seed::from_bytes(&mut rng.random())
 }
 
+fn kind(lane: HallLane) -> &'static str {
+    match lane {
+        HallLane::Doors => "doors",
+        HallLane::Foyer => "foyer",
+        HallLane::Hall => "hall",
+        HallLane::Cell { .. } => "cell",
+        HallLane::Own(_) => "own",
+        HallLane::Porter(_) => "porter",
+    }
+}
+
 fn unsubscribe(lanes: &mut HashMap<HallLane, Vec<usize>>, lane: HallLane, index: usize) {
     if let Some(on) = lanes.get_mut(&lane) {
         on.retain(|other| *other != index);
@@ -604,3 +632,4 @@ fn unsubscribe(lanes: &mut HashMap<HallLane, Vec<usize>>, lane: HallLane, index:
 }
 
 const TICK: Duration = Duration::from_millis(20);
+const LATE: Duration = Duration::from_millis(200);

@@ -26,7 +26,7 @@ use crate::{
 impl Listener {
     pub(super) fn take(&mut self, lane: HallLane, bytes: &[u8], now: Instant) -> Result<(), AudienceError> {
         match lane {
-            HallLane::Doors => Err(AudienceError::Lane),
+            HallLane::Doors | HallLane::Porter(_) => Err(AudienceError::Lane),
             HallLane::Own(number) if number == self.reply_to => self.take_own(bytes, now),
             HallLane::Cell { porter, cell } => {
                 let ours = self.place.as_mut().filter(|place| place.porter == porter && place.cell == cell);

@@ -1,7 +1,7 @@
 //! Somebody in the audience (`spec/stage.md`, section 3).
 //!
 //! ```text
-//!            handle_control(lane, bytes, now)        poll_transmit  > doors lane
+//!            handle_control(lane, bytes, now)        poll_transmit  > doors, a porter
 //! relay >    handle_timeout(now)        > Listener > poll_rekey     > Opener
 //! app   >    set_hand, leave                         poll_event     > app
 //! ```
@@ -22,7 +22,7 @@ use bytes::Bytes;
 
 use self::{
     doorways::Doorways,
-    joining::{Joining, ONE_USE, one_use},
+    joining::{Joining, ONE_USE, one_use, random_within},
     place::Place,
 };
 use super::{
@@ -67,11 +67,13 @@ pub struct Listener {
     entered: bool,
     attended: bool,
     hand: bool,
-    out: VecDeque<Bytes>,
+    out: VecDeque<(HallLane, Bytes)>,
     events: VecDeque<ListenerEvent>,
     rekeys: VecDeque<OpenRekey>,
     speakers: u64,
     began: Instant,
+    /// How much later than others we ask for what we lack.
+    spread: Duration,
 }
 
 impl Listener {
@@ -92,6 +94,7 @@ impl Listener {
         let mut rng = Generator::new(seed);
         let reply_to = rng.array();
         let joining = Joining::new(None, Duration::ZERO, &mut rng, now);
+        let spread = random_within(LACKING_SPREAD, &mut rng);
         Ok(Self {
             identity: identity.borrow().copy(),
             key: HallKey::of(&invite.lane),
@@ -114,6 +117,7 @@ impl Listener {
             rekeys: VecDeque::new(),
             speakers: 0,
             began: now,
+            spread,
         })
     }
 
@@ -153,8 +157,8 @@ impl Listener {
         [joining, place, beats, self.doors.poll_timeout()].into_iter().flatten().min()
     }
 
-    /// The next message for [`HallLane::Doors`].
-    pub fn poll_transmit(&mut self) -> Option<Bytes> {
+    /// The next message to send, and its lane.
+    pub fn poll_transmit(&mut self) -> Option<(HallLane, Bytes)> {
         self.out.pop_front()
     }
 
@@ -172,7 +176,10 @@ impl Listener {
     pub fn lanes(&self) -> impl Iterator<Item = HallLane> + '_ {
         let place =
             self.place.as_ref().map(|place| HallLane::Cell { porter: place.porter, cell: place.cell });
-        let foyer = self.joining.as_ref().map(|_| HallLane::Foyer);
+        // The head shows the programme there, perhaps after another porter has answered.
+        let waits =
+            self.joining.is_some() || self.place.as_ref().is_some_and(|place| place.lacks_programme());
+        let foyer = waits.then_some(HallLane::Foyer);
         let all = [Some(HallLane::Own(self.reply_to)), Some(HallLane::Hall), place, foyer];
         all.into_iter().flatten().filter(|_| !self.over)
     }
@@ -256,8 +263,10 @@ impl Listener {
             let who = (&self.identity, &self.invite, self.ticket.as_ref());
             let reply_to = self.reply_to;
             let said = joining.handle_timeout(who, &mut self.doors, reply_to, (unix_ms, now), &mut self.rng);
-            if let Some(message) = said {
-                self.send(&message);
+            match said {
+                Some(Message::Knock(knock)) => self.send(HallLane::Porter(knock.to), &Message::Knock(knock)),
+                Some(message) => self.send(HallLane::Doors, &message),
+                None => {}
             }
         }
         self.tell(now);
@@ -285,11 +294,11 @@ impl Listener {
             self.joining = Some(Joining::new(not, within, &mut self.rng, now));
             return;
         }
-        let asked = if place.lacks_programme() { Asked::Programme } else { Asked::Keys };
+        let newest = place.tuner.newest();
+        let asked = if place.lacks_programme() { Asked::Programme } else { Asked::Keys(newest) };
         let _ = self.ask(asked, now);
         if let Some(place) = &mut self.place {
-            place.lacks.asked_at = Some(now);
-            place.lacks.asked += 1;
+            place.lacks.note(now);
         }
     }
 
@@ -299,10 +308,11 @@ impl Listener {
         if self.joining.is_some() {
             return silent + FOREVER;
         }
-        let lacks = [place.lacks.epoch, place.lacks.programme].into_iter().flatten().min();
-        let ask = lacks.map(|since| {
-            let again = place.lacks.asked_at.map(|at| at + ASK_AGAIN);
-            (since + LACKING).max(again.unwrap_or(since))
+        let lacks = &place.lacks;
+        let since = [lacks.epoch, lacks.programme, lacks.name].into_iter().flatten().min();
+        let ask = since.map(|since| {
+            let again = lacks.asked_at.map(|at| at + ASK_AGAIN);
+            (since + LACKING + self.spread).max(again.unwrap_or(since))
         });
         ask.map_or(silent, |ask| ask.min(silent))
     }
@@ -348,13 +358,13 @@ impl Listener {
         let content = Secret::wrap(place.numbered(asked).encode());
         let sealed = place.pair.seal_bare(Use::Up, content.bytes(), &mut self.rng);
         let up = Up { porter: place.porter, cell: place.cell, slot: place.slot, sealed };
-        self.send(&Message::Up(up));
+        self.send(HallLane::Porter(up.porter), &Message::Up(up));
         Ok(())
     }
 
-    fn send(&mut self, message: &Message) {
+    fn send(&mut self, lane: HallLane, message: &Message) {
         if let Ok(bytes) = envelope::seal(&self.key.0, Use::Lane, &message.encode(), &mut self.rng) {
-            self.out.push_back(bytes);
+            self.out.push_back((lane, bytes));
         }
     }
 
@@ -374,11 +384,20 @@ impl Listener {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 impl Listener {
     /// The chain of our cell, for whoever plays a listener that lies.
     pub(super) fn cell_chain(&self) -> Option<super::chain::Chain> {
         self.place.as_ref().map(|place| place.copy_chain())
+    }
+
+    /// Says this to our porter, true or not.
+    pub(super) fn claim(&mut self, asked: Asked, now: Instant) {
+        let _ = self.ask(asked, now);
+    }
+
+    pub(super) fn ticket(&self) -> Option<super::wire::Ticket> {
+        self.ticket.clone()
     }
 
     /// Shows this ticket with the next knock.
@@ -402,8 +421,11 @@ impl fmt::Debug for Listener {
 /// A chain of a listener is renewed after this, and at most as much again.
 const RENEW: Duration = Duration::from_secs(300);
 const RETRY: Duration = Duration::from_secs(5);
-/// How long an epoch that somebody of rank named may be missing before we ask.
-const LACKING: Duration = Duration::from_millis(250);
+/// How long an epoch that somebody of rank named, or the name of one, may be missing before we ask:
+/// longer than a message takes that is lost once, and at most so much longer, so that not all ask
+/// at once.
+const LACKING: Duration = Duration::from_millis(200);
+const LACKING_SPREAD: Duration = Duration::from_millis(60);
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 const ASKED_IN_VAIN: u32 = 2;
 /// A porter that has not been heard for so long is left for another.

@@ -69,8 +69,25 @@ struct Announced {
 pub(super) struct Lacks {
     pub(super) epoch: Option<Instant>,
     pub(super) programme: Option<Instant>,
+    /// A secret came, and no beat that names it: asked for once in a while, because anybody in the
+    /// cell can make one up.
+    pub(super) name: Option<Instant>,
+    name_asked_at: Option<Instant>,
     pub(super) asked_at: Option<Instant>,
     pub(super) asked: u32,
+}
+
+impl Lacks {
+    /// Our porter has been asked.
+    pub(super) fn note(&mut self, now: Instant) {
+        self.asked_at = Some(now);
+        if self.epoch.is_some() || self.programme.is_some() {
+            self.asked += 1;
+        }
+        if self.name.take().is_some() {
+            self.name_asked_at = Some(now);
+        }
+    }
 }
 
 impl Place {
@@ -111,7 +128,7 @@ impl Place {
     }
 
     /// The chain of the cell, for whoever plays a listener that lies.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn copy_chain(&self) -> Chain {
         Chain::new(self.chain.step(), Secret::filled(32, |out| out.copy_from_slice(self.chain.key().bytes())))
     }
@@ -136,6 +153,10 @@ impl Place {
         }
         let newest = self.announced.map_or(0, |announced| announced.n).max(self.tuner.newest());
         let held = self.waits.iter().map(|(base, _)| base.name.n).max().unwrap_or(0);
+        if self.tuner.mark_of(beat.n).is_some_and(|mark| mark != beat.mark) {
+            // Some porter was given, or gave, another secret than the rest of the hall has.
+            self.violations += 1;
+        }
         if beat.n <= newest || beat.n < held || beat.n >> 8 > (newest >> 8) + FAR && newest > 0 {
             return;
         }
@@ -172,6 +193,10 @@ impl Place {
             let switch_at = now + Duration::from_millis(turn.switch_ms.into());
             self.secret = Some((turn, switch_at));
             self.try_turn(now);
+            let asked = self.lacks.name_asked_at.is_some_and(|at| now < at + BETWEEN_NAMES);
+            if self.secret.is_some() && !asked {
+                self.lacks.name.get_or_insert(now);
+            }
         }
     }
 
@@ -220,6 +245,7 @@ impl Place {
         if self.waits.len() >= MAX_WAITING {
             self.waits.remove(0);
         }
+        self.secret.take_if(|(turn, _)| turn.n <= base.name.n);
         self.waits.push((base, switch_at));
         self.try_bases(now);
     }
@@ -243,6 +269,9 @@ impl Place {
         if self.announced.is_none_or(|announced| announced.n <= newest) {
             self.lacks.epoch = None;
             self.lacks.asked = 0;
+        }
+        if self.secret.is_none() {
+            self.lacks.name = None;
         }
         let waits = !self.waits.is_empty();
         self.lacks.programme = waits.then(|| self.lacks.programme.unwrap_or(now));
@@ -322,3 +351,5 @@ impl Place {
 /// How far one beat moves the count of turns.
 const FAR: u64 = 1_024;
 const MAX_WAITING: usize = 2;
+/// How far apart a listener asks because of secrets that no beat has named.
+const BETWEEN_NAMES: Duration = Duration::from_secs(5);

@@ -165,7 +165,13 @@ impl Stage {
         }
     }
 
-    /// Takes a message of the audience: what came on [`HallLane::Doors`].
+    /// The lanes that we receive: with rank, that of the doors and our own.
+    pub fn lanes(&self) -> impl Iterator<Item = HallLane> + '_ {
+        let porter = self.porter.as_ref().map(|porter| [HallLane::Doors, HallLane::Porter(porter.name())]);
+        porter.into_iter().flatten()
+    }
+
+    /// Takes a message of the audience: what came on one of our [`lanes`](Self::lanes).
     ///
     /// # Errors
     /// [`AudienceError`] says why it did nothing.

@@ -183,7 +183,7 @@ fn copy(secrets: &Secrets) -> Secrets {
 
 /// How long before its switch a turn is announced, and one that makes somebody deaf.
 const AHEAD: Duration = Duration::from_secs(1);
-const AHEAD_OF_BAN: Duration = Duration::from_millis(300);
+const AHEAD_OF_BAN: Duration = Duration::from_millis(330);
 /// A turn whose switch is nearer than this is not overtaken.
 const NEAR: Duration = Duration::from_millis(500);
 const APART: Duration = Duration::from_millis(200);

@@ -130,11 +130,13 @@ impl Cells {
     }
 
     fn vacant(&mut self, step: u32, now: Instant, rng: &mut impl CryptoRng) -> Option<Place> {
+        // Who hears few bundles pays for few: small audiences have small cells.
+        let slots = if self.people.len() < SMALL { SMALL_CELL } else { MAX_SLOTS };
         let free = |cell: &Cell| {
             let vacant = |slot: &usize| {
                 cell.gone & (1 << slot) == 0 && cell.seats.get(*slot).is_some_and(Option::is_none)
             };
-            (0..MAX_SLOTS).find(vacant)
+            (0..slots).find(vacant)
         };
         let found = self.cells.iter().enumerate().find_map(|(cell, it)| Some((cell, free(it)?)));
         let (cell, slot) = match found {
@@ -277,5 +279,8 @@ pub(in crate::stage) fn drawn(rng: &mut impl CryptoRng) -> Secret {
     Secret::filled(32, |out| rng.fill_bytes(out))
 }
 
+/// A porter with fewer listeners than this fills so many slots of a cell.
+const SMALL: usize = 1_000;
+const SMALL_CELL: usize = 16;
 /// How often a cell gets a fresh chain only because its listeners have fresh ones.
 const HEAL_EVERY: Duration = Duration::from_secs(600);

@@ -230,6 +230,11 @@ impl Porter {
         }
     }
 
+    /// The number of the newest hall epoch that our cells were given.
+    fn newest(&self) -> u64 {
+        self.bases.last().map_or(0, |(base, _)| base.name.n)
+    }
+
     /// What who lags is given.
     fn keys(&self, place: Place, now: Instant) -> Option<Down> {
         let cell_key = doors::copy(self.cells.chain(place.cell)?.key());

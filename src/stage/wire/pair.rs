@@ -29,8 +29,8 @@ pub(in crate::stage) enum Asked {
     Hand(bool),
     /// It goes.
     Leave,
-    /// It lacks the present hall epoch.
-    Keys,
+    /// It lacks what is newer than this hall epoch.
+    Keys(u64),
     /// A fresh key for its chain, sealed to this one-use key.
     Fresh(Vec<u8>),
     /// The page of the roster with this number.
@@ -69,7 +69,7 @@ impl UpContent {
         match &self.asked {
             Asked::Hand(up) => out.u8(1).u8((*up).into()),
             Asked::Leave => out.u8(2),
-            Asked::Keys => out.u8(3),
+            Asked::Keys(n) => out.u8(3).u64(*n),
             Asked::Fresh(key) => out.u8(4).vec16(key),
             Asked::Page(number) => out.u8(5).u32(*number),
             Asked::Programme => out.u8(6),
@@ -83,7 +83,7 @@ impl UpContent {
         let asked = match reader.u8()? {
             1 => Asked::Hand(reader.flag()?),
             2 => Asked::Leave,
-            3 => Asked::Keys,
+            3 => Asked::Keys(reader.u64()?),
             4 => Asked::Fresh(reader.vec16(super::MAX_KEM)?.to_vec()),
             5 => Asked::Page(reader.u32()?),
             6 => Asked::Programme,
@@ -184,7 +184,7 @@ mod tests {
         let asked = [
             Asked::Hand(true),
             Asked::Leave,
-            Asked::Keys,
+            Asked::Keys(7),
             Asked::Fresh(vec![1; 32]),
             Asked::Page(7),
             Asked::Programme,
