@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sottovoce::stage::HallLane;
-use sottovoce_stage_sim::Node;
+use sottovoce::stage::{HallLane, StageEvent};
+use sottovoce_stage_sim::{Node, Setup, World};
 
 use super::{SECOND, all_hear, hall, missed_at_most};
 
@@ -148,4 +148,25 @@ fn what_a_relay_repeats_changes_nothing() {
     let after: Vec<_> = ears[..11].iter().map(|index| world.ears[*index].as_ref().unwrap().epoch).collect();
     assert_eq!(epochs, after);
     all_hear(&mut world, &ears[..11]);
+}
+
+#[test]
+fn h12_a_speaker_that_hears_of_a_ban_after_the_turn_that_heeds_it_is_not_silent() {
+    let mut world = World::new(Setup { seed: 18, porters: 2, speakers: 1, ..Setup::default() });
+    let ears: Vec<usize> = (0..6).map(|_| world.join()).collect();
+    world.run_for(4 * SECOND);
+    let id = world.ears[ears[0]].as_ref().unwrap().id;
+    // What the moderator says does not come to the speaker, and the turn of the head does.
+    world.withholds = Some(Box::new(|from, to, _| (from, to) == (Node::Stage(1), Node::Stage(2))));
+    let epoch = world.members[2].stage.as_ref().unwrap().epoch();
+    world.member(1, |member, now| member.room.ban(id, now).unwrap());
+    world.run_for(SECOND);
+    assert!(world.members[2].stage.as_ref().unwrap().epoch() > epoch, "it has the turn");
+    world.withholds = None;
+    // It learns the law by and by.
+    world.run_for(30 * SECOND);
+    let silent = world.members[2].events.iter().any(|event| matches!(event, StageEvent::Silent));
+    assert!(!silent, "{:?}", world.members[2].events);
+    let codes: Vec<_> = world.members.iter().map(|member| member.stage.as_ref().unwrap().code()).collect();
+    assert!(codes.iter().all(|code| *code == codes[0]));
 }

@@ -22,12 +22,14 @@ pub struct Network {
     pub jitter: Duration,
 }
 
+type Lasts = Vec<(Option<HallLane>, Duration)>;
+
 /// The ways between all parties.
 pub struct Line {
     network: Network,
     rng: StdRng,
     /// When the last message of a sender on a lane arrives; no lane is the room's.
-    last: HashMap<(Node, Node), Vec<(Option<HallLane>, Duration)>>,
+    last: HashMap<(Node, Node), Lasts>,
 }
 
 impl Line {

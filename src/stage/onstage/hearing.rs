@@ -68,10 +68,13 @@ impl Stage {
         if facts.store.known().hash() != self.desk.known.hash() {
             let before = std::mem::replace(&mut self.desk.known, facts.store.known().clone());
             let out = out_tags(&self.desk);
-            if !out.is_subset(&self.out_tags) {
+            if !out.is_subset(&self.out_tags) && self.heeded_law != Some(self.desk.known.hash()) {
                 let new = self.desk.known.ids().filter(|id| before.get(id).is_none());
-                self.unheeded.extend(new.take(MAX_BECAUSE));
-                self.unheeded_since.get_or_insert(now);
+                let new: Vec<_> = new.filter(|id| !self.heeded.contains(id)).take(MAX_BECAUSE).collect();
+                if !new.is_empty() {
+                    self.unheeded.extend(new);
+                    self.unheeded_since.get_or_insert(now);
+                }
             }
             self.out_tags = out;
             if let Some(porter) = &mut self.porter {

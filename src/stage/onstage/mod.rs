@@ -62,6 +62,10 @@ pub struct Stage {
     /// Statements that put somebody out, and that no turn has heeded yet.
     unheeded: BTreeSet<StatementId>,
     unheeded_since: Option<Instant>,
+    /// Statements that the last turns have heeded, perhaps before they came to us; and the law that
+    /// the maker of the newest turn knew.
+    heeded: VecDeque<StatementId>,
+    heeded_law: Option<[u8; 32]>,
     out_tags: BTreeSet<Tag>,
     programme_since: Option<Instant>,
     somebody_lacks: bool,
@@ -127,6 +131,8 @@ impl Stage {
             here_at: now,
             unheeded: BTreeSet::new(),
             unheeded_since: None,
+            heeded: VecDeque::new(),
+            heeded_law: None,
             out_tags: hearing::out_tags(&desk),
             programme_since: None,
             somebody_lacks: false,

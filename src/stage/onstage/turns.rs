@@ -15,7 +15,7 @@ use crate::{
         chain::Clock,
         epoch::{Base, EpochName},
         porter::{self, Announced, Porter},
-        wire::{Say, Secrets},
+        wire::{MAX_BECAUSE, Say, Secrets},
     },
 };
 
@@ -131,6 +131,9 @@ impl Stage {
             self.unheeded.clear();
         }
         self.unheeded.retain(|id| !secrets.because.contains(&id.0));
+        self.heeded_law = Some(secrets.law);
+        self.heeded.extend(secrets.because.iter().map(|id| StatementId(*id)));
+        self.heeded.drain(..self.heeded.len().saturating_sub(MAX_HEEDED));
         self.unheeded_since = self.unheeded_since.filter(|_| !self.unheeded.is_empty());
         self.somebody_lacks = false;
         self.waiting = Some((secrets, switch_at));
@@ -195,5 +198,7 @@ const SETTLING: Duration = Duration::from_millis(250);
 pub(super) const ALIVE: Duration = Duration::from_secs(12);
 /// A new porter leads no sooner.
 pub(super) const SETTLED: Duration = Duration::from_secs(6);
+/// Statements of the last turns that are remembered: as many as one turn names.
+const MAX_HEEDED: usize = MAX_BECAUSE;
 /// How far one turn moves the count of turns.
 const FAR: u64 = 1_024;
