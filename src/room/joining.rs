@@ -7,6 +7,7 @@ use super::{
     chain::follow,
     error::{ControlError, WelcomeError},
     held::Held,
+    knocking::{Knocking, Patience},
     outbox::Outbox,
     petition::{Petition, open_with},
     violation::Violation,
@@ -43,6 +44,7 @@ pub(super) struct Joining {
     told_waiting: bool,
     /// The last refusal, and since when doors have refused us.
     refused: Option<(RefuseReason, Instant)>,
+    patience: Patience,
     pub(super) held: Held,
 }
 
@@ -99,6 +101,7 @@ impl Joining {
             knock_at: now,
             told_waiting: false,
             refused: None,
+            patience: Patience::begin(now),
             held: Held::default(),
         })
     }
@@ -229,6 +232,9 @@ impl Joining {
     /// Knocks, if it is time to.
     pub(super) fn handle_timeout(&mut self, out: &mut Outbox, now: Instant) -> Result<(), Failure> {
         self.doors.retain(|known| known.seen_at + DOOR_HOLDS > now);
+        if let Some(event) = self.patience.note(self.stands(), now) {
+            out.tell(event);
+        }
         if now < self.knock_at {
             return Ok(());
         }
@@ -311,6 +317,25 @@ impl Joining {
         let newest = self.doors.iter().filter(is_newest);
         let all = newest.clone().count() > 0 && newest.clone().all(|known| is_refused(&known));
         (all && since + OTHERS_COME <= now).then_some(reason)
+    }
+
+    /// Whether anybody answers (E11).
+    pub(super) fn knocking(&self, now: Instant) -> Knocking {
+        self.patience.at(now)
+    }
+
+    fn stands(&self) -> Knocking {
+        let mut states = self.doors.iter().map(|known| known.state);
+        if states.clone().any(|state| state == Answered::Waits) {
+            return Knocking::Decides;
+        }
+        match states.next() {
+            None => Knocking::NoDoor,
+            Some(Answered::Refused(reason)) if states.all(|state| state != Answered::No) => {
+                Knocking::Refused(self.refused.map_or(reason, |(last, _)| last))
+            }
+            Some(_) => Knocking::NoAnswer,
+        }
     }
 
     pub(super) fn poll_timeout(&self) -> Instant {

@@ -74,6 +74,7 @@ pub(crate) mod insider;
 mod joining;
 mod judge;
 mod keeper;
+mod knocking;
 mod liveness;
 mod making;
 mod membership;
@@ -130,6 +131,7 @@ pub use self::{
     diagnose::{Deaf, Traffic, Unheard},
     error::{CommandError, ControlError, CreateError, JoinError, ResumeError},
     event::{Ending, Event, KnockId},
+    knocking::Knocking,
     membership::{Membership, MembershipError},
     messages::{AppMessage, Audience, MessageKind, SendError},
     options::{Admission, InviteOptions, RoomOptions},
