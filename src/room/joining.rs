@@ -10,13 +10,11 @@ use super::{
     knocking::{Knocking, Patience},
     outbox::Outbox,
     petition::{Petition, open_with},
-    violation::Violation,
-    welcome::{check_sender, check_tree, joint, read_law},
+    welcome::{Entered, Sought, check_newcomer, receipt_for},
 };
 use crate::{
-    defence::{Defence, holds},
     id::IdentityKey,
-    law::{Anchor, GroupId, LiveSet, Office, Pins, Store},
+    law::{GroupId, Office},
     mls::{Entry, Failure, Purpose, SealingKey, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent, Receipt, RefuseReason},
@@ -80,12 +78,6 @@ pub(super) enum News {
     Nothing,
     /// Our knock reached somebody, who has to decide.
     Waits,
-}
-
-/// A room to be entered, with all that the newcomer knows of its law.
-pub(super) struct Entered {
-    pub(super) epoch_law: LiveSet,
-    pub(super) store: Store,
 }
 
 impl Joining {
@@ -192,9 +184,7 @@ impl Joining {
         let mut doors = self.doors.iter_mut();
         Ok(match content {
             AnswerContent::Receipt(receipt) => {
-                if let Ok(receipt) = receipt.verify(group_id)
-                    && receipt.content().reference == reference
-                {
+                if let Some(receipt) = receipt_for(receipt, &reference, group_id) {
                     asked.receipt = Some(receipt);
                 }
                 News::Nothing
@@ -345,33 +335,11 @@ impl Joining {
     /// Checks a Welcome (E6 to E10). Nothing changes if it does not hold.
     pub(super) fn check(&self, welcome: &[u8], own: IdentityKey) -> Result<(Entry, Entered), WelcomeError> {
         let entry = self.petition.applicant.open(welcome)?;
-        let (terms, epoch_law) = read_law(&entry, &self.invite.group_id, own)?;
-        let law = epoch_law.law();
-        check_sender(&entry, law)?;
-        // A hand-over that was shown is in the chain, and a table that the host gave a badge after
-        // is in force.
         let (_, office) = self.anchor();
-        if !Pins::of_office(office, epoch_law.group_id()).is_contained_in(law) {
-            return Err(WelcomeError::Rule(Violation::HandOver));
-        }
-        if law.office() == office && law.table_no().unwrap_or(0) < self.least_no() {
-            return Err(WelcomeError::Rule(Violation::Law));
-        }
-        if !holds(Defence::Receipt) {
-            check_tree(&entry, law)?;
-            let mut store = Store::new(terms, Anchor::Founder, own);
-            let _ = store.merge(Vec::new(), &epoch_law);
-            return Ok((entry, Entered { store, epoch_law }));
-        }
-        let mut refused = WelcomeError::NoReceipt;
-        for receipt in self.asked.iter().filter_map(|asked| asked.receipt.as_ref()) {
-            let Some(store) = joint(&terms, &epoch_law, receipt.content(), own) else { continue };
-            match check_tree(&entry, law).and_then(|()| check_tree(&entry, store.law())) {
-                Ok(()) => return Ok((entry, Entered { store, epoch_law })),
-                Err(error) => refused = error,
-            }
-        }
-        Err(refused)
+        let sought = Sought { group_id: &self.invite.group_id, office, least_no: self.least_no() };
+        let receipts = self.asked.iter().filter_map(|asked| asked.receipt.as_ref()).map(Genuine::content);
+        let entered = check_newcomer(&entry, &sought, receipts, own)?;
+        Ok((entry, entered))
     }
 
     pub(super) fn into_petition(self: Box<Self>) -> (Petition, Held, Invite) {

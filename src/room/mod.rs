@@ -99,6 +99,8 @@ mod sleep;
 mod speakers;
 mod target;
 mod turns;
+#[cfg(test)]
+mod vectors;
 mod view;
 mod violation;
 mod welcome;
