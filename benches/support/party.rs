@@ -16,7 +16,7 @@ use std::{
 
 use bytes::Bytes;
 use sottovoce::{
-    Leaf, Opener, Rekey, Sealer, Seed, Stamp,
+    Epoch, Leaf, Opener, Rekey, Sealer, Seed, Stamp,
     group::{Identity, KeyExchange, Name},
     media::{HEADROOM, TAILROOM},
     room::{Admission, InviteOptions, Room, RoomOptions, Status, UnixTime},
@@ -35,6 +35,8 @@ pub struct Party {
     now: Instant,
     unix: UnixTime,
     next: Number,
+    /// Whether the member that came last is muted.
+    muted: bool,
 }
 
 /// Counts the rooms that were ever made; 0 is the host.
@@ -76,7 +78,15 @@ impl Party {
         options.key_exchange = key_exchange;
         let mut host = Room::create(identity(0)?, options, Seed::from_bytes(&mut seed(0, 1)), now, unix)?;
         let invite = host.invite(InviteOptions::lasting(YEAR), now)?.to_string();
-        let mut party = Self { members: BTreeMap::new(), queue: VecDeque::new(), invite, now, unix, next: 1 };
+        let mut party = Self {
+            members: BTreeMap::new(),
+            queue: VecDeque::new(),
+            invite,
+            now,
+            unix,
+            next: 1,
+            muted: false,
+        };
         party.members.insert(0, Member::new(host, true));
         party.call(0, |_, _| Ok(()))?;
         for crowd in crowds(size) {
@@ -125,6 +135,19 @@ impl Party {
         self.deliver();
         self.members.remove(&last);
         self.settle(self.members.len())?;
+        self.cost(None)
+    }
+
+    /// The host mutes the member that came last, or ends that.
+    pub fn mute(&mut self) -> Result<Cost, Failed> {
+        self.begin();
+        let last = self.last()?;
+        let id = self.members.get(&last).ok_or("nobody to mute")?.room.id();
+        let before = self.host()?.room.epoch();
+        self.muted = !self.muted;
+        let muted = self.muted;
+        self.call(0, |room, now| Ok(room.set_muted(id, muted, now)?))?;
+        self.settle_after(self.members.len(), before)?;
         self.cost(None)
     }
 
@@ -186,17 +209,27 @@ impl Party {
         Ok(number)
     }
 
+    fn host(&self) -> Result<&Member, Failed> {
+        Ok(self.members.get(&0).ok_or("there is no host")?)
+    }
+
     /// Delivers and lets time pass until all `members` are in, in one epoch, and nothing is queued.
     fn settle(&mut self, members: usize) -> Result<(), Failed> {
+        self.settle_after(members, None)
+    }
+
+    /// As [`settle`](Self::settle), in an epoch that is not `before`.
+    fn settle_after(&mut self, members: usize, before: Option<Epoch>) -> Result<(), Failed> {
         let end = self.now + PATIENCE;
         loop {
             self.deliver();
             let epoch = self.members.get(&0).and_then(|host| host.room.epoch());
-            let done = self.members.values().all(|member| {
-                member.room.status() == Status::Present
-                    && member.room.epoch() == epoch
-                    && member.room.roster().len() == members
-            });
+            let done = epoch != before
+                && self.members.values().all(|member| {
+                    member.room.status() == Status::Present
+                        && member.room.epoch() == epoch
+                        && member.room.roster().len() == members
+                });
             if done {
                 return Ok(());
             }
