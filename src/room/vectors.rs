@@ -1,5 +1,5 @@
-//! `tests/vectors/entering.txt`, derived a second time by `tests/vectors/entering.py` from the rules
-//! E4 to E8 of `spec/room.md`.
+//! `tests/vectors/entering.txt`, derived a second time by `tests/vectors/entering.py` from
+//! `spec/room.md`, E4 to E8.
 
 use super::{
     error::WelcomeError,
