@@ -41,10 +41,14 @@ fn same<T>(data: &[u8], decode: impl Fn(&[u8]) -> Result<T, Malformed>, encode: 
 
 /// What people with keys send to a listener and to the stage.
 fn heard(mode: u8, data: &[u8], now: Instant) {
-    let Some(mut hall) = Hall::new(2, now, UnixTime(1_800_000_000)) else { panic!("there is a hall") };
+    let hall = Hall::new(2, now, UnixTime(1_800_000_000));
+    assert!(hall.is_some(), "there is a hall");
+    let Some(mut hall) = hall else { return };
     let mut rng = Generator::new(seed(77));
     let (key, cell) = (hall.key(), hall.cell(0));
-    let (Some(porter), Some(cell)) = (hall.stage.porter(), cell) else { panic!("there is a porter") };
+    let porter = hall.stage.porter();
+    assert!(porter.is_some() && cell.is_some(), "the host is a porter, and somebody listens");
+    let (Some(porter), Some(cell)) = (porter, cell) else { return };
     let code = hall.stage.code();
     assert!(code.is_some() && hall.listeners.iter().all(|listener| listener.code() == code));
     let lanes: Vec<HallLane> = hall.listeners.iter().flat_map(|listener| listener.lanes()).collect();
