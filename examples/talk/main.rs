@@ -1,7 +1,7 @@
 //! Two terminals talk: microphone, seal, relay, seal, loudspeaker.
 //!
 //! ```text
-//! cargo run --release --example relay                                            a relay, on 127.0.0.1:4433
+//! cargo run --release --bin sottovoce-relay                                      a relay, on 127.0.0.1:4433
 //! cargo run --release --example talk --features devices -- host 127.0.0.1:4433   prints an invite
 //! cargo run --release --example talk --features devices -- join INVITE
 //! ```

@@ -1,4 +1,4 @@
-//! Runs the reference relay: `cargo run --release --example relay -- --listen ADDR`.
+//! Runs the reference relay: `cargo run --release --bin sottovoce-relay -- --listen ADDR`.
 //!
 //! It passes sealed bytes between the members of a room and holds no key (SPEC section 8.2).
 //! SIGTERM and SIGINT make it drain: it lets nobody in, goes on for `--drain` seconds at most, then
@@ -13,7 +13,7 @@
 //! packets, members, rooms, refusals by reason, and nothing about people. Keep that address to
 //! yourself.
 //!
-//! `examples/relay/` has a systemd unit and a container recipe.
+//! `crates/relay` has a systemd unit and a container recipe.
 
 use std::{
     fs::File,
