@@ -1,24 +1,22 @@
-//! Runs the reference relay: `cargo run --release --bin sottovoce-relay -- --listen ADDR`.
+//! The reference relay as a program: `sottovoce-relay --config FILE`.
 //!
 //! It passes sealed bytes between the members of a room and holds no key (SPEC section 8.2).
-//! SIGTERM and SIGINT make it drain: it lets nobody in, goes on for `--drain` seconds at most, then
-//! writes what waits.
+//! `docs/RELAY.md` has the steps for an operator, `--help` lists every setting. The program prints
+//! its own addresses and counts: no address, handle or token of a member.
 //!
-//! With `--quic ADDR` (feature `quic`) it listens for QUIC as well, and prints the name to put into
-//! invites: with `--certificate` and `--key`, which `openssl req -x509 -newkey ec -pkeyopt
-//! ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=relay -keyout key.pem -out certificate.pem`
-//! makes, the same name after every start.
-//!
-//! With `--metrics ADDR` it answers `GET /metrics` there in Prometheus' text format: bytes,
-//! packets, members, rooms, refusals by reason, and nothing about people. Keep that address to
-//! yourself.
-//!
-//! `crates/relay` has a systemd unit and a container recipe.
+//! | signal | what the program does |
+//! | --- | --- |
+//! | SIGTERM, SIGINT | drains: admits no more members, lets those present go on for `drain` seconds, then ends with status 0; a second one ends it at once, with status 1 |
+//! | SIGUSR1 | prints all counts |
+
+mod error;
+mod metrics;
+mod settings;
 
 use std::{
     fs::File,
-    io::{ErrorKind, Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    io::Write,
+    net::TcpListener,
     process::ExitCode,
     sync::{
         Arc,
@@ -31,44 +29,87 @@ use std::{
 use signal_hook::consts::{SIGINT, SIGTERM};
 use sottovoce::relay::{Relay, RelayOptions, log};
 
+use error::Error;
+use settings::{Asked, Settings};
+
 fn main() -> ExitCode {
-    if std::env::args().any(|argument| argument == "--help" || argument == "-h") {
-        println!("{USAGE}");
-        return ExitCode::SUCCESS;
+    let asked = match Asked::from_args(std::env::args_os().skip(1)) {
+        Ok(asked) => asked,
+        Err(error) => return failed(&error),
+    };
+    let done = match asked {
+        Asked::Help => Ok(say(&settings::help())),
+        Asked::Version => Ok(say(concat!("sottovoce-relay ", env!("CARGO_PKG_VERSION")))),
+        Asked::Check(settings) => options(&settings).map(|_| say("the settings are good")),
+        Asked::Serve(settings) => options(&settings).and_then(|options| serve(&settings, options)),
+    };
+    done.map_or_else(|error| failed(&error), |()| ExitCode::SUCCESS)
+}
+
+/// Prints an error. Status 2 says that the settings are wrong, so that starting again is no help;
+/// every other failure is status 1.
+fn failed(error: &Error) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "sottovoce-relay: {error}");
+    ExitCode::from(if error.is_of_settings() { 2 } else { 1 })
+}
+
+/// Opens the files that the settings name.
+fn options(settings: &Settings) -> Result<RelayOptions, Error> {
+    let mut options = RelayOptions {
+        media_loss: settings.loss,
+        seed: settings.seed,
+        issuer: settings.issuer,
+        ..RelayOptions::default()
+    };
+    options.limits.connections = settings.members;
+    options.limits.rooms = settings.rooms;
+    options.limits.members = settings.room_members;
+    add_quic(settings, &mut options)?;
+    if let Some(path) = &settings.log {
+        let file = File::create(path).and_then(log::Writer::new);
+        options.log = Some(file.map_err(|error| Error::file(path, &error))?);
     }
-    match parse(std::env::args().skip(1)).and_then(run) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("relay: {message}");
-            ExitCode::FAILURE
+    Ok(options)
+}
+
+#[cfg(feature = "quic")]
+fn add_quic(settings: &Settings, options: &mut RelayOptions) -> Result<(), Error> {
+    use sottovoce::relay::quic::{Certificate, Listen};
+
+    let Some(address) = settings.quic else { return Ok(()) };
+    let (chain, key) = match (&settings.certificate, &settings.key) {
+        (Some(chain), Some(key)) => {
+            let read = |path| std::fs::read(path).map_err(|error| Error::file(path, &error));
+            (read(chain)?, read(key)?)
         }
-    }
+        (None, None) => {
+            say("no certificate is set: this one is new, and so is the relay's name, after every start");
+            let made = rcgen::generate_simple_self_signed(["relay".to_owned()]);
+            let made = made.map_err(|error| Error::Certificate(error.to_string()))?;
+            (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes())
+        }
+        _ => return Err(Error::Certificate("certificate and key go together".to_owned())),
+    };
+    let certificate = Certificate::from_pem(&chain, &key);
+    let certificate = certificate.map_err(|error| Error::Certificate(error.to_string()))?;
+    options.quic = Some(Listen { address, certificate });
+    Ok(())
 }
 
-/// What was asked for.
-struct Wanted {
-    listen: SocketAddr,
-    metrics: Option<SocketAddr>,
-    drain: Duration,
-    options: RelayOptions,
+#[cfg(not(feature = "quic"))]
+fn add_quic(settings: &Settings, _: &mut RelayOptions) -> Result<(), Error> {
+    let asked = settings.quic.is_some() || settings.certificate.is_some() || settings.key.is_some();
+    if asked { Err(Error::BuiltWithoutQuic) } else { Ok(()) }
 }
 
-/// Serves until a signal comes, and prints what happened every ten seconds if anything did.
-fn run(wanted: Wanted) -> Result<(), String> {
-    let Wanted { listen, metrics, drain, options } = wanted;
-    let term = Arc::new(AtomicBool::new(false));
-    for signal in [SIGTERM, SIGINT] {
-        // The second one ends the process at once.
-        signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&term))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&term)))
-            .map_err(|error| format!("cannot handle signals: {error}"))?;
-    }
-    let cannot = |address| move |error| format!("cannot listen at {address}: {error}");
-    let relay = Relay::start(listen, options).map_err(cannot(listen))?;
-    let metrics = metrics.map(|address| TcpListener::bind(address).map_err(cannot(address))).transpose()?;
-    if let Some(metrics) = &metrics {
-        metrics.set_nonblocking(true).map_err(|error| format!("cannot poll: {error}"))?;
-        let address = metrics.local_addr().map_err(|error| error.to_string())?;
+/// Serves until SIGTERM or SIGINT comes.
+fn serve(settings: &Settings, options: RelayOptions) -> Result<(), Error> {
+    let signals = Signals::watch()?;
+    let cannot = |address| move |error: std::io::Error| Error::Listen(address, error.to_string());
+    let relay = Relay::start(settings.listen, options).map_err(cannot(settings.listen))?;
+    let metrics = settings.metrics.map(|address| metrics::listen(address).map_err(cannot(address)));
+    let metrics = metrics.transpose()?;
+    if let Some(address) = metrics.as_ref().and_then(|listener| listener.local_addr().ok()) {
         say(&format!("metrics at http://{address}/metrics"));
     }
     say(&format!("listening at {}, TCP and UDP", relay.name()));
@@ -76,22 +117,39 @@ fn run(wanted: Wanted) -> Result<(), String> {
     if let Some(name) = relay.quic_name() {
         say(&format!("listening at {name}"));
     }
-    let (mut printed, mut next) = (relay.counts(), Instant::now() + EVERY);
+    watch(&relay, settings.report, metrics.as_ref(), &signals);
+    say(&format!("draining, {} s at most", settings.drain.as_secs()));
+    let counts = relay.drain(settings.drain).map_err(|error| Error::Log(error.to_string()))?;
+    say(&format!("{counts:?}"));
+    Ok(())
+}
+
+/// Answers requests for metrics, and prints counts at intervals and on SIGUSR1, until a signal ends
+/// it.
+fn watch(relay: &Relay, report: Option<Duration>, metrics: Option<&TcpListener>, signals: &Signals) {
+    let after = |report| Instant::now() + report;
+    let (mut printed, mut next) = (relay.counts(), report.map(after));
     let mut told = false;
-    while !term.load(Ordering::Relaxed) {
-        if let Some(Ok((stream, _))) = metrics.as_ref().map(TcpListener::accept) {
-            // Whoever asks and does not listen is no reason to stop.
-            let _ = answer(stream, &relay.metrics());
+    while !signals.end.load(Ordering::Relaxed) {
+        if signals.print.swap(false, Ordering::Relaxed) {
+            for line in relay.metrics().lines().filter(|line| !line.starts_with('#')) {
+                say(line);
+            }
+        }
+        if let Some(Ok((stream, _))) = metrics.map(TcpListener::accept) {
+            // A client that hangs up before its answer is no reason to stop.
+            let _ = metrics::answer(stream, &relay.metrics());
             continue;
         }
         thread::sleep(POLL);
         if let Some(error) = relay.log_error()
             && !std::mem::replace(&mut told, true)
         {
-            eprintln!("relay: the log cannot be written any more: {error}");
+            let _ =
+                writeln!(std::io::stderr(), "sottovoce-relay: the log cannot be written any more: {error}");
         }
-        if Instant::now() >= next {
-            next = Instant::now() + EVERY;
+        if next.is_some_and(|next| Instant::now() >= next) {
+            next = report.map(after);
             let counts = relay.counts();
             if counts != printed {
                 say(&format!("{counts:?}"));
@@ -99,130 +157,35 @@ fn run(wanted: Wanted) -> Result<(), String> {
             }
         }
     }
-    say(&format!("draining, {} s at most", drain.as_secs()));
-    let counts = relay.drain(drain).map_err(|error| format!("the log is not whole: {error}"))?;
-    say(&format!("{counts:?}"));
-    Ok(())
 }
 
-/// Reads one HTTP request and answers it, in a second at most.
-fn answer(mut stream: TcpStream, metrics: &str) -> std::io::Result<()> {
-    stream.set_nonblocking(false)?;
-    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
-    stream.set_write_timeout(Some(Duration::from_millis(500)))?;
-    let mut request = [0; 1_024];
-    let length = match stream.read(&mut request) {
-        Err(error) if error.kind() == ErrorKind::Interrupted => 0,
-        length => length?,
-    };
-    let (status, body) = match request[..length].starts_with(b"GET /metrics ") {
-        true => ("200 OK", metrics),
-        false => ("404 Not Found", ""),
-    };
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Type: text/plain; version=0.0.4\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
-        body.len()
-    )
+/// What signals asked for since it was last looked at.
+struct Signals {
+    end: Arc<AtomicBool>,
+    print: Arc<AtomicBool>,
 }
 
-/// Prints a line. Whoever reads it may have gone away, which is no reason to stop.
+impl Signals {
+    fn watch() -> Result<Self, Error> {
+        let signals = Self { end: Arc::default(), print: Arc::default() };
+        let cannot = |error: std::io::Error| Error::Signals(error.to_string());
+        for signal in [SIGTERM, SIGINT] {
+            // The second one ends the process at once.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&signals.end))
+                .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&signals.end)))
+                .map_err(cannot)?;
+        }
+        #[cfg(unix)]
+        signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&signals.print))
+            .map_err(cannot)?;
+        Ok(signals)
+    }
+}
+
+/// Prints a line. A reader of the output that has gone away is no reason to stop.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Wanted, String> {
-    let listen = SocketAddr::from(([127, 0, 0, 1], 4433));
-    let mut wanted =
-        Wanted { listen, metrics: None, drain: Duration::from_secs(20), options: RelayOptions::default() };
-    let options = &mut wanted.options;
-    let mut quic = Quic::default();
-    while let Some(name) = arguments.next() {
-        let value = arguments.next();
-        let value = || value.ok_or_else(|| format!("{name} needs a value, see --help"));
-        match name.as_str() {
-            "--listen" => wanted.listen = of("an address and port", &value()?)?,
-            "--metrics" => wanted.metrics = Some(of("an address and port", &value()?)?),
-            "--quic" => quic.listen = Some(of("an address and port", &value()?)?),
-            "--certificate" => quic.certificate = Some(read(&value()?)?),
-            "--key" => quic.key = Some(read(&value()?)?),
-            "--drain" => wanted.drain = Duration::from_secs(of("a number of seconds", &value()?)?),
-            "--issuer" => options.issuer = Some(of("a key of 64 hex digits", &value()?)?),
-            "--members" => options.limits.connections = of("a number", &value()?)?,
-            "--rooms" => options.limits.rooms = of("a number", &value()?)?,
-            "--loss" => options.media_loss = of("a percentage", &value()?)?,
-            "--seed" => options.seed = of("a number", &value()?)?,
-            "--log" => {
-                let path = value()?;
-                let file = File::create(&path).and_then(log::Writer::new);
-                options.log = Some(file.map_err(|error| format!("cannot write {path}: {error}"))?);
-            }
-            _ => return Err(format!("there is no option {name}, see --help")),
-        }
-    }
-    quic.put_into(options)?;
-    Ok(wanted)
-}
-
-/// What was asked for about QUIC.
-#[derive(Default)]
-struct Quic {
-    listen: Option<SocketAddr>,
-    certificate: Option<Vec<u8>>,
-    key: Option<Vec<u8>>,
-}
-
-impl Quic {
-    #[cfg(feature = "quic")]
-    fn put_into(self, options: &mut RelayOptions) -> Result<(), String> {
-        use sottovoce::relay::quic::{Certificate, Listen};
-
-        let Some(address) = self.listen else { return Ok(()) };
-        let (chain, key) = match (self.certificate, self.key) {
-            (Some(chain), Some(key)) => (chain, key),
-            (None, None) => {
-                say("no --certificate: this one is new, and so is the relay's name, after every start");
-                let made = rcgen::generate_simple_self_signed(["relay".to_owned()]);
-                let made = made.map_err(|error| format!("cannot make a certificate: {error}"))?;
-                (made.cert.pem().into_bytes(), made.signing_key.serialize_pem().into_bytes())
-            }
-            _ => return Err("--certificate and --key go together".to_owned()),
-        };
-        let certificate = Certificate::from_pem(&chain, &key).map_err(|error| error.to_string())?;
-        options.quic = Some(Listen { address, certificate });
-        Ok(())
-    }
-
-    #[cfg(not(feature = "quic"))]
-    fn put_into(self, _: &mut RelayOptions) -> Result<(), String> {
-        let asked = self.listen.is_some() || self.certificate.is_some() || self.key.is_some();
-        if asked { Err("this relay was built without the feature quic".to_owned()) } else { Ok(()) }
-    }
-}
-
-fn read(path: &str) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("cannot read {path}: {error}"))
-}
-
-fn of<T: std::str::FromStr>(what: &str, value: &str) -> Result<T, String> {
-    value.parse().map_err(|_| format!("{value} is not {what}"))
-}
-
-/// How often counts are printed, and how long a signal or a request for metrics may wait.
-const EVERY: Duration = Duration::from_secs(10);
+/// How long a signal or a request for metrics may wait.
 const POLL: Duration = Duration::from_millis(50);
-
-const USAGE: &str = "\
-options:
-  --listen ADDR    address and port, TCP and UDP (127.0.0.1:4433)
-  --quic ADDR      address and port for QUIC as well; a UDP port of its own
-  --certificate F  PEM file with the certificate for QUIC, and those that vouch for it
-  --key F          PEM file with its private key
-  --metrics ADDR   answer GET /metrics there, in Prometheus' text format
-  --issuer KEY     let in only who has a token of this issuer: its public key, 64 hex digits
-  --members N      members of all rooms together (256)
-  --rooms N        rooms (64)
-  --drain SECONDS  how long members may go on after SIGTERM (20)
-  --log FILE       write everything that members send, for an audit
-  --loss PERCENT   lose this share of packet copies on purpose (0)
-  --seed N         makes the same packets get lost again (0)";
