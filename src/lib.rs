@@ -15,6 +15,8 @@
 //!   loop that ties the planes together, and what outlives the process.
 //!
 //! `SPEC.md` has every byte and derivation, `SECURITY.md` what this protects from and what not.
+// On docs.rs each item says which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(
