@@ -14,7 +14,9 @@
 //! - **Edges** ([`transport`], [`relay`], [`driver`], [`store`]): a small trait for any relay, the
 //!   loop that ties the planes together, and what outlives the process.
 //!
-//! `SPEC.md` has every byte and derivation, `SECURITY.md` what this protects from and what not.
+//! `SPEC.md` has every byte and derivation, `SECURITY.md` what this protects from and what not. The
+//! smallest whole application:
+#![cfg_attr(feature = "room", doc = concat!("```\n", include_str!("../examples/hello.rs"), "```"))]
 // On docs.rs each item says which feature it needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]

@@ -7,14 +7,14 @@ use std::{
     net::TcpStream,
     path::PathBuf,
     process::{Child, ChildStdout, Command, Output, Stdio},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use sottovoce::{
-    Seed, Stamp,
+    Stamp,
     driver::{Next, Session},
     group::{Identity, Name, Role},
-    room::{Event, InviteOptions, RoomOptions, UnixTime},
+    room::{Event, InviteOptions, RoomOptions},
     transport::{RelayName, block_on, tcp_udp::TcpUdpClient},
 };
 
@@ -210,22 +210,18 @@ fn two_people_talk_through_it_and_sigterm_ends_it_with_status_0() {
 
 /// Lets two people meet in a room at the relay, until one has heard the other.
 fn talk(relay: RelayName) -> (Session<TcpUdpClient>, Session<TcpUdpClient>) {
-    let unix = UnixTime::from(SystemTime::now());
-    let [ada, ben] = ["Ada", "Ben"].map(|name| Identity::from_seed(rand::random(), Name::new(name).unwrap()));
+    let [ada, ben] = ["Ada", "Ben"].map(|name| Identity::generate(Name::new(name).unwrap()).unwrap());
     let mut options = RoomOptions::new(Name::new("Evening room").unwrap(), [relay.clone()]);
     options.default_role = Role::Speaker;
     let client = || TcpUdpClient::new(relay.clone());
-    let seed = || Seed::generate().unwrap();
-    let mut ada = block_on(Session::create(client(), ada, options, seed(), unix)).unwrap();
-    let now = ada.now();
-    let invite = ada.room_mut().invite(InviteOptions::default(), now).unwrap();
-    let mut ben = block_on(Session::join(client(), ben, invite, seed(), unix)).unwrap();
+    let mut ada = block_on(Session::create(client(), ada, options)).unwrap();
+    let invite = ada.invite(InviteOptions::default()).unwrap();
+    let mut ben = block_on(Session::join(client(), ben, invite)).unwrap();
     let end = Instant::now() + PATIENCE;
     while Instant::now() < end {
         let soon = ada.now() + Duration::from_millis(20);
         if let Next::Event(Event::Knocked { knock, .. }) = block_on(ada.next(soon)).unwrap() {
-            let now = ada.now();
-            ada.room_mut().admit(knock, now).unwrap();
+            ada.admit(knock).unwrap();
         }
         if ada.room().roster().len() == 2 {
             ada.speak(&[0xfc, 0xff, 0xfe], Stamp::default()).unwrap();

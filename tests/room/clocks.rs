@@ -351,13 +351,13 @@ fn the_driver_compares_both_clocks_before_a_packet_is_sealed() {
     let unix = UnixTime(noon());
     let mut options = RoomOptions::new(Name::new("call").unwrap(), [relay]);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let mut host = block_on(Session::create(hub.client(), identity(0), options, seed(0), unix)).unwrap();
+    let mut host = block_on(Session::create_with(hub.client(), identity(0), options, seed(0), unix)).unwrap();
     let now = host.now();
     let link = host.room_mut().invite(InviteOptions::default(), now).unwrap().to_string();
     let (inner, slept) = (hub.client(), Arc::new(Mutex::new(Duration::ZERO)));
     let guest = Sleeper { began: (inner.now(), SystemTime::now()), inner, slept: slept.clone() };
     let mut guest =
-        block_on(Session::join(guest, identity(1), link.parse().unwrap(), seed(1), unix)).unwrap();
+        block_on(Session::join_with(guest, identity(1), link.parse().unwrap(), seed(1), unix)).unwrap();
     let (mut opus, stamp) = ([0x55; 60], Stamp::default());
     opus[0] = 0xf8;
     while guest.speak(&opus, stamp).is_err() {

@@ -38,8 +38,14 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error),
     };
     let done = match asked {
-        Asked::Help => Ok(say(&settings::help())),
-        Asked::Version => Ok(say(concat!("sottovoce-relay ", env!("CARGO_PKG_VERSION")))),
+        Asked::Help => {
+            say(&settings::help());
+            Ok(())
+        }
+        Asked::Version => {
+            say(concat!("sottovoce-relay ", env!("CARGO_PKG_VERSION")));
+            Ok(())
+        }
         Asked::Check(settings) => options(&settings).map(|_| say("the settings are good")),
         Asked::Serve(settings) => options(&settings).and_then(|options| serve(&settings, options)),
     };

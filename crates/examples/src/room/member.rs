@@ -141,9 +141,8 @@ pub fn host(
 ) -> Result<Outcome, Box<dyn Error>> {
     let began = Instant::now();
     let (tap, traffic) = Tap::new(relay.clone());
-    let mut call = block_on(Session::create(tap, person.identity(), options, Seed::generate()?, unix()))?;
-    let now = call.now();
-    let invite = call.room_mut().invite(InviteOptions::default(), now)?;
+    let mut call = block_on(Session::create(tap, person.identity(), options))?;
+    let invite = call.invite(InviteOptions::default())?;
     let join = began.elapsed();
     news.send(News::Invite(invite.to_string()))?;
     let mut member = Member::new(call, traffic, person, join)?;
@@ -161,7 +160,7 @@ pub fn guest(
 ) -> Result<Outcome, Box<dyn Error>> {
     let began = Instant::now();
     let (tap, traffic) = Tap::new(relay.clone());
-    let mut call = block_on(Session::join(tap, person.identity(), invite, Seed::generate()?, unix()))?;
+    let mut call = block_on(Session::join(tap, person.identity(), invite))?;
     while !matches!(block_on(call.next(began + PATIENCE))?, Next::Event(Event::Joined { .. })) {
         if began.elapsed() > PATIENCE {
             return Err("nobody answered the knock".into());
