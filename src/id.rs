@@ -1,4 +1,13 @@
 //! Numbers that must not be mistaken for one another (SPEC section 2).
+//!
+//! ```
+//! use sottovoce::{CaptureTime, Epoch, MemberId};
+//!
+//! assert!(Epoch(2) > Epoch(1)); // and no `Step` or `Leaf` can be compared with either
+//! assert_eq!(CaptureTime::default(), CaptureTime::UNKNOWN);
+//! let member = MemberId::from_bytes([0xab; 32]);
+//! assert_eq!(member.to_string(), "abab abab abab abab abab abab abab abab");
+//! ```
 
 use std::{
     fmt,
