@@ -15,7 +15,7 @@
 //!   loop that ties the planes together, and what outlives the process.
 //!
 //! `SPEC.md` has every byte and derivation, `SECURITY.md` what this protects from and what not. The
-//! smallest whole application:
+//! [`manual`] explains page by page what an application does. The smallest one:
 #![cfg_attr(feature = "room", doc = concat!("```\n", include_str!("../examples/hello.rs"), "```"))]
 // On docs.rs each item says which feature it needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -56,6 +56,8 @@ pub mod keys;
 mod lane;
 #[cfg(feature = "room")]
 pub(crate) mod law;
+#[cfg(all(doc, feature = "room"))]
+pub mod manual;
 pub mod media;
 #[cfg(feature = "room")]
 mod mls;
