@@ -39,7 +39,8 @@ fn audio(mut media: MediaHandle, hung_up: &Receiver<()>) -> Heard {
     while matches!(hung_up.recv_timeout(tick - Instant::now().min(tick)), Err(RecvTimeoutError::Timeout)) {
         media.hear(Instant::now(), |packet| *heard.entry(packet.member).or_default() += 1);
         let silence = [0xfc, 0xff, 0xfe];
-        let stamp = Stamp { captured: SystemTime::now().into(), level: Level(40), ..Stamp::default() };
+        let stamp =
+            Stamp { captured: SystemTime::now().into(), level: Level::new(40, true), ..Stamp::default() };
         // The error says why we are silent: at first, because we are not in yet.
         let _ = media.speak(&silence, stamp);
         tick += TICK;

@@ -37,7 +37,7 @@ fn the_counter_counts_what_it_should() {
 
 const STAMP: Stamp = Stamp {
     captured: CaptureTime::UNKNOWN,
-    level: Level(2),
+    level: Level::from_byte(2),
     notes: Notes { muted: false, loss: Loss::Unknown },
 };
 

@@ -277,7 +277,7 @@ impl Member {
         opus.truncate(length);
         // Frames follow each other without a gap, however late this thread comes round.
         let began = *self.began.get_or_insert_with(unix_ms);
-        let captured = CaptureTime(began + self.spoken.len() as u64 * u64::from(FRAME.millis()));
+        let captured = CaptureTime::from_millis(began + self.spoken.len() as u64 * u64::from(FRAME.millis()));
         let stamp = Stamp { captured, level: level(pcm), ..Stamp::default() };
         let (mut place, mut header) = (None, Vec::new());
         // Silent for now, the frame is lost, as on any network.
@@ -418,7 +418,7 @@ fn for_good(received: u64, opened: u64, refusals: &[(OpenError, u64)]) -> BTreeM
 fn level(pcm: &[i16]) -> Level {
     let power = pcm.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / pcm.len() as f64;
     let below = -10.0 * (power.max(1e-9) / 32_768f64.powi(2)).log10();
-    Level(below.clamp(0.0, 127.0) as u8)
+    Level::from_byte(below.clamp(0.0, 127.0) as u8)
 }
 
 fn unix() -> UnixTime {
