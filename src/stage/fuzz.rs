@@ -41,7 +41,7 @@ fn same<T>(data: &[u8], decode: impl Fn(&[u8]) -> Result<T, Malformed>, encode: 
 
 /// What people with keys send to a listener and to the stage.
 fn heard(mode: u8, data: &[u8], now: Instant) {
-    let hall = Hall::new(2, now, UnixTime(1_800_000_000));
+    let hall = Hall::new(2, now, UnixTime::from_secs(1_800_000_000));
     assert!(hall.is_some(), "there is a hall");
     let Some(mut hall) = hall else { return };
     let mut rng = Generator::new(seed(77));

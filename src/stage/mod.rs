@@ -8,6 +8,40 @@
 //!
 //! Whoever is on the stage has a [`Stage`] beside its [`Room`](crate::room::Room); whoever listens
 //! has a [`Listener`]. Both are state machines: bytes and time in, bytes, keys and events out.
+//!
+//! ```
+//! use std::time::{Instant, SystemTime};
+//!
+//! use sottovoce::{
+//!     Seed,
+//!     group::{Identity, Name, Role},
+//!     room::{InviteOptions, Room, RoomOptions, UnixTime},
+//!     stage::{HallLane, Listener, Stage},
+//! };
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let (now, unix) = (Instant::now(), UnixTime::from(SystemTime::now()));
+//! let seed = |byte| Seed::from_bytes(&mut [byte; 32]); // 32 random bytes in an application
+//! let ada = Identity::from_seed([1; 32], Name::new("Ada")?);
+//! let options = RoomOptions::new(Name::new("Evening hall")?, ["relay.example:4433".parse()?]);
+//! let mut room = Room::create(ada, options, seed(2), now, unix)?;
+//! let mut stage = Stage::new(&mut room, seed(3), now)?;
+//!
+//! let mut audience = InviteOptions::default();
+//! audience.role = Some(Role::Listener);
+//! let link = room.invite(audience, now)?;
+//! room.handle_timeout(now);
+//! stage.follow(&mut room, now);
+//! assert!(stage.porter().is_some(), "the host serves listeners");
+//! let bob = Identity::from_seed([4; 32], Name::new("Bob")?);
+//! let mut listener = Listener::join(bob, link, seed(5), now, unix)?;
+//! listener.handle_timeout(now);
+//! let (lane, call) = listener.poll_transmit().expect("it asks for a door");
+//! assert_eq!(lane, HallLane::Doors);
+//! stage.handle_control(&call, now)?;
+//! # Ok(())
+//! # }
+//! ```
 
 #[cfg(test)]
 mod attacks;

@@ -214,7 +214,7 @@ impl World {
     }
 
     fn unix_now(&self) -> UnixTime {
-        UnixTime(self.unix.0 + self.now.as_secs())
+        UnixTime::from_secs(self.unix.as_secs() + self.now.as_secs())
     }
 
     /// Somebody knocks at the audience's doors. Returns its index.

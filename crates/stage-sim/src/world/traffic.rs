@@ -158,7 +158,7 @@ impl World {
         self.push(self.now + TICK, What::Tick);
         let Some(speaker) = self.speaker.filter(|speaker| !self.members[*speaker].dead) else { return };
         self.spoken += 1;
-        let captured = CaptureTime(self.unix.0 * 1_000 + self.now.as_millis() as u64);
+        let captured = CaptureTime::from_millis(self.unix.as_secs() * 1_000 + self.now.as_millis() as u64);
         let Some((packet, epoch)) = seal(&mut self.members[speaker].sealer, self.spoken, captured) else {
             self.unsaid += 1;
             return;
