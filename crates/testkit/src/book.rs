@@ -224,7 +224,8 @@ impl Book {
         for id in roster {
             let (Some(made), Some(before)) = (witness.made_ms(*id), member.made_ms.get(id)) else { continue };
             let is_new = member.tree_ms.get(id) != Some(&made);
-            if is_new && made <= *before {
+            // A committer's own leaf is renewed, and comes by no KeyPackage.
+            if is_new && made <= *before && *id != by {
                 said.push(format!("C4: a KeyPackage of {} is used a second time", short(*id)));
             }
             if self.left.get(id).is_some_and(|left| made <= *left) && joined.contains(id) {

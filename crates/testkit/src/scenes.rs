@@ -265,7 +265,10 @@ impl Gang<'_> {
             let there = sottovoce::testkit::Witness::of(&self.net.devices[to.0].room).branch();
             if there == Some(branch) && !self.net.is_off(to) && !self.net.is_asleep(to) {
                 for message in &messages {
-                    let _ = self.net.inject(to, message);
+                    let said = self.net.inject(to, message);
+                    if self.book.borrow().is_traced {
+                        eprintln!("{:.2?} {to:?} is told the key of {id}: {said:?}", self.net.since_begin());
+                    }
                 }
                 self.book.borrow_mut().published.insert((to, id, branch));
             }
