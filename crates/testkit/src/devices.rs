@@ -212,6 +212,8 @@ impl Gang<'_> {
             let what = format!("D4: {} of {people} are not in after {time:?}", out.len());
             self.book.borrow_mut().violations.push(what);
         }
+        // In the end they have to be heard, too.
+        guests.iter().for_each(|guest| self.net.speak(*guest, true));
         self.honest.extend(guests);
     }
 
