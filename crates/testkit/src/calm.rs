@@ -120,9 +120,9 @@ impl Gang<'_> {
     pub fn describe(&self, peer: Peer) -> String {
         let device = &self.net.devices[peer.0];
         let room = &device.room;
-        let elsewhere = Witness::of(room).asks_elsewhere();
+        let story = Witness::of(room).story(self.net.now);
         format!(
-            "{peer:?} {} {:?} {:?} of {}, kept by {}, silent {:?}, asks elsewhere: {elsewhere}, {:?}, {:?}",
+            "{peer:?} {} {:?} {:?} of {}, kept by {}, silent {:?}, {story}, {:?}, {:?}",
             short(room.id()),
             room.status(),
             room.epoch(),

@@ -112,6 +112,23 @@ impl<'a> Witness<'a> {
         self.0.seat().is_some_and(|seat| seat.returning.is_some())
     }
 
+    /// What the member is about, in a few words: whom it asks for its place, and what waits while it
+    /// keeps.
+    pub fn story(&self, now: Instant) -> String {
+        let Some((memory, seat)) = self.0.memory().zip(self.0.seat()) else { return String::new() };
+        let keeps = seat.keeper.as_ref().map(|keeper| keeper.story(now));
+        let returns = seat.returning.as_ref().map(|returning| returning.story(now));
+        let law = memory.store.known();
+        format!(
+            "keeps {keeps:?}, returns {returns:?}, fault {:?}, takes part {}, law {} of {} bytes, epoch's law is {}",
+            seat.fault,
+            seat.takes_part(now),
+            law.ids().len(),
+            law.encode().len(),
+            if law.hash() == seat.epoch_law.hash() { "the same" } else { "another" },
+        )
+    }
+
     /// Everything that the member wants to be called for, and in how long; what is due has no time
     /// left.
     pub fn agenda(&self, now: Instant) -> Vec<(&'static str, Duration)> {
