@@ -255,7 +255,7 @@ pub(super) struct Signer<'a> {
 pub(super) type Seen<'a> = &'a dyn Fn(&Tag) -> bool;
 
 impl<'a> Signer<'a> {
-    fn new(identity: &'a Identity, store: &'a Store) -> Result<Self, ActError> {
+    pub(super) fn new(identity: &'a Identity, store: &'a Store) -> Result<Self, ActError> {
         let law = store.law();
         if law.is_over() {
             return Err(ActError::Over);

@@ -100,6 +100,11 @@ impl<'a> Draft<'a> {
         draft
     }
 
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
     pub(super) fn set(&mut self, tag: Tag, role: RoleWord, banned: bool) {
         if let Some(entry) = self.entries.get_mut(&tag) {
             (entry.role, entry.banned) = (role, banned);

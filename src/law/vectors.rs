@@ -11,7 +11,11 @@ use crate::{
 
 use super::{
     Anchor, DefaultRole, Entry, Genuine, GenuineStatement, LiveSet, Moderator, Office, Pins, Rest, RoleWord,
-    Standing, Statement, StatementId, Table, Tag, Term, Terms, Unattended, Word,
+    Standing, Statement, StatementId, Store, Table, Tag, Term, Terms, Unattended, Word,
+};
+use super::{
+    acts::Signer,
+    draft::{Demoted, Draft},
 };
 
 fn terms(case: &Case) -> Terms {
@@ -136,6 +140,32 @@ fn laws() {
             let word = RoleWord::new(place.role, place.muted);
             assert_eq!([word.id(), u8::from(place.banned)], position[..]);
         }
+    }
+}
+
+#[test]
+fn what_a_table_takes_in() {
+    let room = room();
+    let host = Identity::from_seed(cases("law.txt", "table", 4)[0].array("seed"), Name::new("any").unwrap());
+    for case in cases("law.txt", "taken", 5) {
+        let mut store = Store::new(room.clone(), Anchor::Founder, key(&host));
+        let nothing = store.known().clone();
+        let statements =
+            list(&case, "statements").into_iter().map(|bytes| Statement::decode(&bytes).unwrap());
+        let _ = store.merge(statements.collect(), &nothing);
+        let demoted = Some(case.bytes("demoted")).filter(|key| !key.is_empty());
+        let demoted = Demoted {
+            key: demoted.map(|key| IdentityKey::from_bytes(key.try_into().unwrap())),
+            keep: list(&case, "keep").into_iter().map(|id| StatementId(id.try_into().unwrap())).collect(),
+        };
+        let seen = list(&case, "seen");
+        let signer = Signer::new(&host, &store).unwrap();
+        let draft = Draft::new(&signer, &demoted, &[], &|tag| seen.contains(&tag.0.to_vec()));
+        let entries = draft.entries().map(|entry| {
+            let out = [&entry.tag.0[..], &[entry.role.id()], &entry.n.to_be_bytes(), &[entry.banned.into()]];
+            [&out.concat()[..], &entry.bn.to_be_bytes()].concat()
+        });
+        assert_eq!(entries.collect::<Vec<_>>(), list(&case, "entries"));
     }
 }
 

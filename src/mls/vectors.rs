@@ -16,6 +16,7 @@ use crate::{
     Seed, Suite,
     group::{Identity, KeyExchange, Name, codec::Writer, signing::SigningKey},
     id::{Epoch, IdentityKey, Leaf},
+    keys::derive::sha256,
     keys::{
         frame::first_base_key,
         speaker::epoch_context,
@@ -158,6 +159,25 @@ fn authenticated_data() {
         let aad = Aad::new(case.number("said_ms"), ids.map(|id| id.try_into().unwrap()).collect()).unwrap();
         assert_eq!(aad.encode(), case.bytes("bytes"));
         assert_eq!(Aad::decode(&case.bytes("bytes")), Ok(aad));
+    }
+}
+
+/// 10,240 statements fit, one more does not (`spec/control.md`, 14.11).
+#[test]
+fn the_bound_of_authenticated_data() {
+    for case in cases(FILE, "aad_bound", 2) {
+        let count = u16::try_from(case.number("count")).unwrap();
+        let ids = (1..=count).map(|number| {
+            let mut id = [0; 32];
+            id[30..].copy_from_slice(&number.to_be_bytes());
+            id
+        });
+        let ids: Vec<[u8; 32]> = ids.collect();
+        let head = Writer::new().u8(2).u64(case.number("said_ms")).u16(count);
+        let bytes = head.bytes(ids.as_flattened()).finish();
+        assert_eq!(sha256(&[&bytes]), case.array("hash"));
+        let takes = case.number("takes") == 1;
+        assert_eq!((Aad::decode(&bytes).is_ok(), Aad::new(0, ids).is_some()), (takes, takes), "{count}");
     }
 }
 

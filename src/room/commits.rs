@@ -3,7 +3,13 @@
 
 use std::time::Instant;
 
-use super::{freshness::is_timely, place::Place, turns::Turns, view::View, violation::Violation};
+use super::{
+    freshness::{is_timely, is_timely_path},
+    place::Place,
+    turns::Turns,
+    view::View,
+    violation::Violation,
+};
 use crate::{
     defence::{Defence, holds},
     id::MemberId,
@@ -120,6 +126,13 @@ fn check_tree(
         if !fresh && holds(Defence::CommitFresh) {
             return Err(Violation::Stale);
         }
+    }
+    if let (Some(path), Some(before)) = (&staged.path, view.group.occupant_at(staged.by))
+        && !before.is_self
+        && !is_timely_path(path.made_ms, before.made_ms, view.keeps(), now_ms)
+        && holds(Defence::CommitFresh)
+    {
+        return Err(Violation::Stale);
     }
     if roster.len() + staged.adds.len() > view.terms().key_exchange.max_members() + staged.removes.len() {
         return Err(Violation::TooMany);

@@ -100,6 +100,13 @@ pub(super) fn is_timely_for_keeper(made_ms: u64, now_ms: u64) -> bool {
     made_ms.saturating_add(KEEPER_MS) >= now_ms && made_ms <= now_ms.saturating_add(KEEPER_MS)
 }
 
+/// Whether the path leaf of a commit may say this time (C4): one of the end of time could never be
+/// replaced. A keeper is stricter with renewals, so that what it merges all merge.
+pub(super) fn is_timely_path(made_ms: u64, before_ms: u64, keeps: bool, now_ms: u64) -> bool {
+    let ahead_ms = if keeps { KEEPER_MS } else { MAX_AHEAD_MS };
+    made_ms <= before_ms || made_ms <= now_ms.saturating_add(ahead_ms)
+}
+
 /// Whether the clocks of a newcomer and of a door agree (D3): stricter still, so that the newcomer
 /// is told.
 pub(super) fn is_timely_for_door(made_ms: u64, now_ms: u64) -> bool {

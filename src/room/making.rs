@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{
     error::CommandError,
     event::Event,
+    freshness::is_timely_path,
     memory::Memory,
     outbox::{Outbox, own_key},
     seat::Seat,
@@ -137,7 +138,7 @@ impl Seat {
             removes,
             context,
             renew: renews.then_some(&out.identity),
-            made_ms: self.leaf_made_ms(out, memory),
+            made_ms: self.leaf_made_ms(out, memory, now),
             aad,
             law_for_newcomers: &newcomers,
             max_message: MAX_MESSAGE - OVERHEAD,
@@ -249,7 +250,7 @@ impl Seat {
             return;
         }
         let Some(aad) = Aad::new(out.stamp_ms(now), Vec::new()) else { return };
-        let made_ms = self.leaf_made_ms(out, memory);
+        let made_ms = self.leaf_made_ms(out, memory, now);
         let draft = Draft { renew: Some(&out.identity), made_ms, ..Draft::new(aad, MAX_MESSAGE - OVERHEAD) };
         if let Ok(commit) = self.group.prepare(&draft) {
             let _ = out.send(&Message::Mls(commit));
@@ -270,9 +271,12 @@ impl Seat {
     }
 
     /// What our leaf says once it is renewed (K10). While no petition of ours is out it is as new
-    /// as the newest KeyPackage that we made: nobody puts one of them in its place any more.
-    fn leaf_made_ms(&self, out: &Outbox, memory: &Memory) -> u64 {
-        if self.returning.is_none() { out.newest_made_ms(&memory.freshness) } else { 0 }
+    /// as the newest KeyPackage that we made: nobody puts one of them in its place any more. One
+    /// that is further ahead than a keeper takes raises nothing: the renewal would not count.
+    fn leaf_made_ms(&self, out: &Outbox, memory: &Memory, now: Instant) -> u64 {
+        let newest_ms = out.newest_made_ms(&memory.freshness);
+        let counts = is_timely_path(newest_ms, 0, true, self.room_ms(out, now));
+        if self.returning.is_none() && counts { newest_ms } else { 0 }
     }
 
     /// KeyPackages of ours were not used, and we keep our leaf: it is renewed soon, and outlives

@@ -14,7 +14,7 @@ use std::{
 };
 
 use super::{
-    MAX_RECORDS, OpenError, RecordName, StoreError, StoreKey,
+    MAX_RECORDS, OpenStoreError, RecordName, StoreError, StoreKey,
     disk::{Disk, NEW},
     file::Files,
     record::{Index, Keys, MAX_COUNTER},
@@ -195,7 +195,7 @@ fn disk(model: &Model) -> Faulty {
     Faulty(Rc::new(RefCell::new(model.clone())))
 }
 
-fn open(disk: &Faulty) -> Result<Files<Faulty>, OpenError> {
+fn open(disk: &Faulty) -> Result<Files<Faulty>, OpenStoreError> {
     Files::open(disk.clone(), &StoreKey::new([7; 32]), 0)
 }
 

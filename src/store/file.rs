@@ -29,8 +29,8 @@ impl FileStore {
     /// Opens the store in a directory, which is made if there is none, and locks it.
     ///
     /// # Errors
-    /// See [`OpenError`]. With any of them nothing was changed but the lock file.
-    pub fn open(directory: impl AsRef<Path>, key: &StoreKey) -> Result<Self, OpenError> {
+    /// See [`OpenStoreError`]. With any of them nothing was changed but the lock file.
+    pub fn open(directory: impl AsRef<Path>, key: &StoreKey) -> Result<Self, OpenStoreError> {
         Self::open_since(directory, key, 0)
     }
 
@@ -40,9 +40,13 @@ impl FileStore {
     /// tells a copy of the whole directory from the directory.
     ///
     /// # Errors
-    /// As for [`FileStore::open`], and [`OpenError::RolledBack`] for an older store.
-    pub fn open_since(directory: impl AsRef<Path>, key: &StoreKey, counter: u64) -> Result<Self, OpenError> {
-        let disk = Directory::open(directory.as_ref())?.ok_or(OpenError::InUse)?;
+    /// As for [`FileStore::open`], and [`OpenStoreError::RolledBack`] for an older store.
+    pub fn open_since(
+        directory: impl AsRef<Path>,
+        key: &StoreKey,
+        counter: u64,
+    ) -> Result<Self, OpenStoreError> {
+        let disk = Directory::open(directory.as_ref())?.ok_or(OpenStoreError::InUse)?;
         Files::open(disk, key, counter).map(Self)
     }
 
@@ -106,7 +110,7 @@ impl fmt::Debug for StoreKey {
 /// Why a store could not be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum OpenStoreError {
     /// Another process, or another value in this one, has it open.
     InUse,
     /// The directory holds the store of another key, or its index is gone.
@@ -119,7 +123,7 @@ pub enum OpenError {
     Io(io::ErrorKind),
 }
 
-impl fmt::Display for OpenError {
+impl fmt::Display for OpenStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::InUse => "the store is in use",
@@ -131,9 +135,9 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl std::error::Error for OpenError {}
+impl std::error::Error for OpenStoreError {}
 
-impl From<io::Error> for OpenError {
+impl From<io::Error> for OpenStoreError {
     fn from(error: io::Error) -> Self {
         Self::Io(error.kind())
     }
@@ -148,7 +152,7 @@ pub(super) struct Files<D> {
 }
 
 impl<D: Disk> Files<D> {
-    pub(super) fn open(disk: D, key: &StoreKey, counter: u64) -> Result<Self, OpenError> {
+    pub(super) fn open(disk: D, key: &StoreKey, counter: u64) -> Result<Self, OpenStoreError> {
         let mut files = Self { disk, keys: Keys::new(&key.0), index: None };
         let index = files.load(counter)?;
         files.index = Some(index);
@@ -204,9 +208,11 @@ impl<D: Disk> Files<D> {
         let index = match self.index.take() {
             Some(index) => index,
             None => self.load(0).map_err(|error| match error {
-                OpenError::Io(kind) => StoreError::Io(kind),
-                OpenError::RolledBack => StoreError::RolledBack,
-                OpenError::InUse | OpenError::Foreign | OpenError::Damaged => StoreError::Damaged,
+                OpenStoreError::Io(kind) => StoreError::Io(kind),
+                OpenStoreError::RolledBack => StoreError::RolledBack,
+                OpenStoreError::InUse | OpenStoreError::Foreign | OpenStoreError::Damaged => {
+                    StoreError::Damaged
+                }
             })?,
         };
         Ok(self.index.insert(index))
@@ -223,7 +229,7 @@ impl<D: Disk> Files<D> {
     }
 
     /// Reads the directory, and completes what a crash left half done.
-    fn load(&mut self, since: u64) -> Result<Index, OpenError> {
+    fn load(&mut self, since: u64) -> Result<Index, OpenStoreError> {
         let index_file = self.keys.file(None);
         let names = self.disk.names(MAX_ENTRIES)?;
         let found: Vec<_> = names.iter().filter_map(|name| FileName::parse(name)).collect();
@@ -233,13 +239,13 @@ impl<D: Disk> Files<D> {
             return Ok(index);
         }
         if found.is_empty() {
-            return Err(OpenError::RolledBack);
+            return Err(OpenStoreError::RolledBack);
         }
         if !found.contains(&index_file) {
-            return Err(OpenError::Foreign);
+            return Err(OpenStoreError::Foreign);
         }
-        let opened = self.read(index_file)?.ok_or(OpenError::Damaged)?;
-        let mut index = Index::decode(&opened).map_err(|_| OpenError::Damaged)?;
+        let opened = self.read(index_file)?.ok_or(OpenStoreError::Damaged)?;
+        let mut index = Index::decode(&opened).map_err(|_| OpenStoreError::Damaged)?;
 
         let (mut ahead, mut over) = (Vec::new(), Vec::new());
         for file in found.into_iter().filter(|file| *file != index_file) {
@@ -257,10 +263,10 @@ impl<D: Disk> Files<D> {
                 index.records.insert(name.clone(), *number);
                 true
             }
-            _ => return Err(OpenError::RolledBack),
+            _ => return Err(OpenStoreError::RolledBack),
         };
         if index.counter < since {
-            return Err(OpenError::RolledBack);
+            return Err(OpenStoreError::RolledBack);
         }
         // The record may have been renamed without having been flushed: it goes before the index
         // that lists it.

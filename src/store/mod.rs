@@ -32,7 +32,7 @@ use crate::{
     room::{Membership, Room},
 };
 
-pub use file::{FileStore, OpenError, StoreKey};
+pub use file::{FileStore, OpenStoreError, StoreKey};
 pub use memory::MemoryStore;
 pub use snapshot::Snapshot;
 

@@ -1,4 +1,4 @@
-//! A short run of `examples/simulate.rs`; the example itself runs longer.
+//! A short run of `examples/simulate`; the example itself runs longer.
 
 use std::time::Duration;
 

@@ -12,6 +12,17 @@ from primitives import Bad, sha256
 LATELY = 15
 
 
+def place(law, key):
+    """The place of a member in the order K1: who comes first is greater."""
+    tag, table = law.terms.tag(key), law.T
+    entry = table.entries.get(tag) if table is not None and table.full else None
+    listed = bool(entry and entry[0] != 0 and not entry[2])
+    words = [] if listed else [x for x in law.by_tag.get(tag, []) if x.reg == 0]
+    word = max(words, key=lambda x: x.prec()).sig if words else b""
+    id = table.id if isinstance(table, Table) else bytes(32)
+    return law.rank(key), listed, sha256(b"sottovoce 2 turn" + id + word + tag)
+
+
 class Branches:
     """What a member makes of heartbeats."""
 
@@ -36,16 +47,7 @@ class Branches:
     # -------------------------------------------------------------------------------------- order
     def order(self, key):
         """K1: who comes first is greater."""
-        k, tag = self.klaw, self.tag(key)
-        table = k.T
-        entry = table.entries.get(tag) if table is not None and table.full else None
-        listed = bool(entry and entry[0] != 0 and not entry[2])
-        word = b""
-        if not listed and not k.rank(key):
-            words = [x for x in k.by_tag.get(tag, []) if x.reg == 0]
-            word = max(words, key=lambda x: x.prec()).sig if words else b""
-        id = table.id if isinstance(table, Table) else bytes(32)
-        return k.rank(key), listed, sha256(b"sottovoce 2 turn" + id + word + tag)
+        return place(self.klaw, key)
 
     # --------------------------------------------------------------------------------- heartbeats
     def take_heartbeat(self, m):

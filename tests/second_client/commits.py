@@ -135,6 +135,10 @@ class Commits:
         for _, c in p.adds:
             if not self.newer_than_leaves(c) or not -1800000 <= c.made - nowms() <= 900000:
                 raise Bad("Stale")
+        path = p.inf.pathleaf and Cred(p.inf.pathleaf.cred)
+        ahead = 600000 if self.keeps() else 900000
+        if path and path.made > max(self.made.get(path.key, 0), nowms() + ahead):
+            raise Bad("Stale")
 
     def check_removes(self, p):
         """C5, P3."""

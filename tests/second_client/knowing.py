@@ -15,6 +15,34 @@ from primitives import Bad, sha256, u8, u16, u32, u64
 SAYING = 65536
 
 
+def taken_in(law, known, seen, demote, keep=(), pins=()):
+    """L32: the law without the words that a table of its host leaves out, and the table's entries.
+
+    Those are the words of whoever it demotes, but for `out` about an invite that the host made; and
+    the words of others about tags that the host has neither listed, spoken about nor seen. Their
+    numbers stay, where the tag is listed.
+    """
+    ours = set(law.entries) | {x.about for x in law.said if x.issuer == law.host}
+    ended = {x.about for x in law.said if x.issuer in demote and x.word == 0} - set(seen)
+    ours |= {x.about for x in law.said if x.issuer not in demote and x.reg == 0} & ended
+
+    def stays(x):
+        if not isinstance(x, Standing) or x.id in keep:
+            return True
+        if x.issuer in demote:
+            return x.word == 0 and x.about in ours and x.about not in seen
+        return x.issuer == law.host or x.about in ours or x.about in seen
+
+    k = Law(law.terms, [x for x in known if stays(x)], pins, gid=law.gid)
+    entries = {}
+    for tag in ours | set(k.by_tag) | {x.about for x in law.said if x.about in seen}:
+        base, said = law.base(tag), law.by_tag.get(tag, [])
+        n = max([base[1]] + [x.n for x in said if x.reg == 0])
+        bn = max([base[3]] + [x.n for x in said if x.reg == 1])
+        entries[tag] = [k.raw_role(tag), n, int(k.banned(tag) or k.h(tag)[0]), bn]
+    return k, entries
+
+
 class Knowing:
     """What a member knows of the law, and what it signs."""
 
@@ -144,35 +172,13 @@ class Knowing:
         return Standing(c + self.sign(b"sottovoce 2 standing", c), self.gid)
 
     def table_law(self, demote):
-        """L32: the law without the words that a table leaves out.
-
-        Those are the words of whoever it demotes, but for `out` about an invite that the host made;
-        and the words of others about tags that the host has neither listed, spoken about nor seen.
-        """
-        k = self.klaw
-        ours = set(k.entries) | {x.about for x in k.said if x.issuer == k.host}
-        ours.add(self.tag(self.me))
-
-        def stays(x):
-            if not isinstance(x, Standing):
-                return True
-            if x.issuer in demote:
-                return x.word == 0 and x.about in ours and x.about not in self.seen
-            return x.issuer == k.host or x.about in ours or x.about in self.seen
-
-        return Law(self.terms, [x for x in self.known if stays(x)], self.pins)
+        """L32: the law without the words that a table leaves out, and its entries."""
+        return taken_in(self.klaw, self.known, self.seen, demote, pins=self.pins)
 
     def table(self, promote=(), demote=(), hand=None, close=False):
         """L32, L36: a table that takes in all that the host knows."""
-        k = self.table_law(demote)
+        k, entries = self.table_law(demote)
         mods = dict(self.klaw.mods)
-        entries = {}
-        for tag in set(k.entries) | set(k.by_tag):
-            base = k.base(tag)
-            said = k.by_tag.get(tag, [])
-            n = max([base[1]] + [x.n for x in said if x.reg == 0])
-            bn = max([base[3]] + [x.n for x in said if x.reg == 1])
-            entries[tag] = [k.raw_role(tag), n, int(k.banned(tag) or k.h(tag)[0]), bn]
         changed = list(promote) + list(demote) + ([hand, self.me] if hand else [])
         for key in promote:
             mods[key] = (os.urandom(16), 0)

@@ -4,13 +4,15 @@ import sys
 
 import invites
 import reports
+from branches import place
 from cases import hx, lines, many, refused
 from envelope import Lane, message_id, tree_of
+from knowing import taken_in
 from law import Law, Set, Terms, parse
 from media import Step, base0, dec_header, enc_header, epoch_context, frame_msg, nonce, pad_opus
 from media import parse_opus, signed_plain, speaker_context
 from member import digits, turn
-from primitives import Bad, SigKey, gcm_seal, hkdf_expand, hmac256, sha256, u8, u64, verify
+from primitives import Bad, SigKey, gcm_seal, hkdf_expand, hmac256, sha256, u8, u32, u64, verify
 from vectors_control import control
 from vectors_mls import mls
 
@@ -57,6 +59,18 @@ def law():
                 and ",".join("%02x%02x" % (w.role(t), w.banned(t)) for t in tags) == d["positions"]
                 and w.locked() == (d["locked"] == "1")
             )
+        elif topic == "order":
+            g = hx(d["group_id"])
+            w = Law(terms, Set(parse(x, g) for x in many(d["statements"])), gid=g)
+            keys = many(d["members"])
+            yield sorted(keys, key=lambda k: place(w, k), reverse=True) == many(d["keys"])
+        elif topic == "taken":
+            g = hx(d["group_id"])
+            known = Set(parse(x, g) for x in many(d["statements"]))
+            w, demoted, seen = Law(terms, known, gid=g), many(d["demoted"]), many(d["seen"])
+            entries = taken_in(w, known, seen, demoted, many(d["keep"]))[1]
+            made = [t + u8(e[0]) + u32(e[1]) + u8(e[2]) + u32(e[3]) for t, e in entries.items()]
+            yield sorted(made) == many(d["entries"])
         elif topic == "refused":
 
             def read(b):

@@ -1,13 +1,13 @@
 """The cases of mls.txt, read as Bob: from the epoch secret to the first media key."""
 
 from cases import hx, lines, many, refused
-from commits import commit_form, write_aad
+from commits import commit_form, read_aad, write_aad
 from context import room_ctx
 from credential import Cred, life, read_key_package
 from joining import check_roster
 from leaves import CAPS, OwnKP, derive, expl
 from media import base0, epoch_context
-from primitives import KemKey, SigKey
+from primitives import Bad, KemKey, SigKey, sha256
 from welcome import join
 
 
@@ -71,6 +71,14 @@ def mls():
         elif topic == "lifetime":
             want = tuple(int(d[x], 16) for x in ("not_before", "not_after"))
             yield life(int(d["made"])) == want
+        elif topic == "aad_bound":
+            many_ids = [i.to_bytes(32, "big") for i in range(1, int(d["count"]) + 1)]
+            made = write_aad(int(d["said_ms"]), many_ids)
+            try:
+                takes = read_aad(made) == (int(d["said_ms"]), many_ids)
+            except Bad:
+                takes = False
+            yield sha256(made) == hx(d["hash"]) and takes == (d["takes"] == "1")
         elif topic == "aad":
 
             yield write_aad(int(d["said_ms"]), many(d["ids"])) == hx(d["bytes"])

@@ -16,8 +16,8 @@ use sottovoce::{
     group::{Identity, Name},
     room::{Event, Room, Status},
     store::{
-        FileStore, InvalidRecordName, MAX_CONTENT, MAX_RECORDS, MemoryStore, OpenError, Record, RecordName,
-        Store, StoreError, StoreKey,
+        FileStore, InvalidRecordName, MAX_CONTENT, MAX_RECORDS, MemoryStore, OpenStoreError, Record,
+        RecordName, Store, StoreError, StoreKey,
     },
     transport::RoomHandle,
 };
@@ -37,7 +37,7 @@ impl Scratch {
         Self(path)
     }
 
-    fn open(&self) -> Result<FileStore, OpenError> {
+    fn open(&self) -> Result<FileStore, OpenStoreError> {
         FileStore::open(&self.0, &key())
     }
 
@@ -292,10 +292,10 @@ fn a_damaged_index_is_told_and_nothing_is_written() {
         let mut bad = good[&index].clone();
         bad[at] ^= 0x80;
         fs::write(&index, &bad).unwrap();
-        assert_eq!(scratch.open().map(|_| ()), Err(OpenError::Damaged), "byte {at}");
+        assert_eq!(scratch.open().map(|_| ()), Err(OpenStoreError::Damaged), "byte {at}");
     }
     fs::remove_file(&index).unwrap();
-    assert_eq!(scratch.open().map(|_| ()), Err(OpenError::Foreign));
+    assert_eq!(scratch.open().map(|_| ()), Err(OpenStoreError::Foreign));
     fs::write(&index, &good[&index]).unwrap();
     assert_eq!(scratch.files(), good);
     assert!(scratch.open().is_ok());
@@ -324,9 +324,9 @@ fn an_exchanged_file_and_an_old_one_are_noticed() {
 
     let last = scratch.files();
     fs::write(&index, &early[&index]).unwrap();
-    assert_eq!(scratch.open().map(|_| ()), Err(OpenError::RolledBack), "records are ahead of the index");
+    assert_eq!(scratch.open().map(|_| ()), Err(OpenStoreError::RolledBack), "records are ahead of the index");
     fs::write(&index, &later[&index]).unwrap();
-    assert_eq!(scratch.open().map(|_| ()), Err(OpenError::RolledBack));
+    assert_eq!(scratch.open().map(|_| ()), Err(OpenStoreError::RolledBack));
     scratch.put_back(&last);
     assert!(scratch.open().is_ok());
 }
@@ -359,22 +359,22 @@ fn an_old_copy_of_the_whole_directory_is_noticed_by_whoever_kept_the_counter() {
     assert!(FileStore::open_since(&scratch.0, &key(), counter).is_ok());
     scratch.put_back(&old);
     let since = |counter| FileStore::open_since(&scratch.0, &key(), counter).map(|_| ());
-    assert_eq!(since(counter), Err(OpenError::RolledBack));
+    assert_eq!(since(counter), Err(OpenStoreError::RolledBack));
     assert_eq!(scratch.files(), old, "nothing was written");
     assert_eq!(since(counter - 1), Ok(()));
     scratch.put_back(&BTreeMap::new());
-    assert_eq!(since(counter), Err(OpenError::RolledBack), "an emptied directory is an old one");
+    assert_eq!(since(counter), Err(OpenStoreError::RolledBack), "an emptied directory is an old one");
 }
 
 #[test]
 fn one_key_and_one_user_at_a_time() {
     let scratch = Scratch::new();
     let (store, _) = two_records(&scratch);
-    assert_eq!(scratch.open().map(|_| ()), Err(OpenError::InUse));
+    assert_eq!(scratch.open().map(|_| ()), Err(OpenStoreError::InUse));
     drop(store);
     let before = scratch.files();
     let other = FileStore::open(&scratch.0, &StoreKey::new([43; 32]));
-    assert_eq!(other.map(|_| ()), Err(OpenError::Foreign));
+    assert_eq!(other.map(|_| ()), Err(OpenStoreError::Foreign));
     assert_eq!(scratch.files(), before);
     // What is not ours is left alone, whatever it is called.
     let foreign = scratch.0.join("0123456789abcdef0123456789abcdef");

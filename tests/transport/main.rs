@@ -8,8 +8,6 @@ mod janus;
 mod janus_attacks;
 #[cfg(feature = "moq")]
 mod moq;
-#[cfg(feature = "moq")]
-mod moq_attacks;
 #[cfg(feature = "quic")]
 mod networks;
 mod promises;

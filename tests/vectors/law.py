@@ -17,7 +17,7 @@ from shared import HERE, Form, be, fingerprint, mac, public, sha256, sign, v8
 FORM = Form(
     numbers="cipher_suite suite authenticity packet_size unattended default_role expiry uses n no word floor over locked".split(),
     texts=["why", "error"],
-    lists=["moderators", "entries", "statements", "ids", "tags", "chain", "positions", "pins"],
+    lists=["moderators", "entries", "statements", "ids", "tags", "chain", "positions", "pins", "keys", "members", "seen", "keep"],
 )
 WINDOW, MAX_TAGS, MAX_HAND_OVERS = 4096, 256, 1024
 fill = functools.partial(shared.fill, of="sottovoce law test ")
@@ -78,7 +78,7 @@ def parse(group_id, data):
     kind, data = data[0], data[1:]
     if kind == 0:
         content = data[:69]
-        return dict(kind="standing", id=sha256(b"sottovoce 2 standing id" + group_id + content), issuer=data[:32], term=data[32:48], about=data[48:64], word=data[64], n=int.from_bytes(data[65:69], "big"))
+        return dict(kind="standing", id=sha256(b"sottovoce 2 standing id" + group_id + content), issuer=data[:32], term=data[32:48], about=data[48:64], word=data[64], n=int.from_bytes(data[65:69], "big"), signature=data[69:133])
     content, rest = data[:136], data[200:]
     out = dict(kind="table", id=sha256(b"sottovoce 2 table id" + group_id + content), signer=data[:32], office=data[32:64], no=int.from_bytes(data[64:72], "big"), host=data[72:104], rest=None)
     if kind == 2:
@@ -168,7 +168,13 @@ def law_of(group_id, salt, founder, statements, pins):
             return (0x13 if muted else 3), 0
         return about(tag)
 
-    return dict(host=host, over=0, locked=about(bytes(16))[1], chain=chain, live=live, about=position)
+    def role_said(tag):
+        said = [s for s in words if s["about"] == tag and not ban(s)]
+        return max(said, key=lambda s: (s["n"], STRICT[s["word"]], bytes(255 - b for b in s["id"])), default=None)
+
+    ranks_of = lambda key: 2 if key == host else int(key in rest["moderators"])
+    extra = dict(base=base, words=words, ban=ban, rest=rest, role_said=role_said, rank=ranks_of, table=t["id"] if t else zero)
+    return dict(host=host, over=0, locked=about(bytes(16))[1], chain=chain, live=live, about=position, **extra)
 
 
 def law(case):
@@ -178,7 +184,63 @@ def law(case):
     return dict(host=found["host"], over=found["over"], locked=found["locked"], chain=found["chain"], ids=ids, law_hash=sha256(b"sottovoce 2 law" + b"".join(ids)), positions=positions)
 
 
-DERIVE = dict(refused=lambda case: {}, terms=terms, tag=tag, invite_tag=invite_tag, standing=standing, table=table, law=law)
+def found_by(case):
+    return law_of(case["group_id"], case["salt"], case["founder"], case["statements"], [])
+
+
+def order(case):
+    """The order of keepers (spec/room.md, K1)."""
+    found = found_by(case)
+
+    def place(key):
+        tag = tag_of(case["salt"], key)
+        entry = found["rest"]["entries"].get(tag)
+        listed = entry is not None and entry["role"] != 0 and not entry["banned"]
+        word = None if listed else found["role_said"](tag)
+        drawn = b"sottovoce 2 turn" + found["table"] + (word["signature"] if word else b"") + tag
+        return found["rank"](key), listed, sha256(drawn)
+
+    return dict(keys=sorted(case["members"], key=place, reverse=True))
+
+
+def taken(case):
+    """What the next table of the host takes in (L32), before what is done by it."""
+    found, seen, keep = found_by(case), case["seen"], case["keep"]
+    out = {tag: dict(entry) for tag, entry in found["rest"]["entries"].items()}
+    for tag in sorted({s["about"] for s in found["words"]}):
+        said = [s for s in found["words"] if s["about"] == tag]
+        ends = lambda s: s["issuer"] == case["demoted"]
+        wakes = tag not in seen and any(ends(s) and s["word"] == 0 for s in said)
+        wakes = wakes and any(not ends(s) and not found["ban"](s) for s in said)
+        known = tag in found["rest"]["entries"] or tag in seen or wakes or any(s["issuer"] == found["host"] for s in said)
+
+        def takes(s):
+            if s["id"] in keep:
+                return True
+            return known and (not ends(s) or (s["word"] == 0 and tag not in seen))
+
+        if not known and not any(takes(s) for s in said):
+            continue
+        base = found["base"](tag)
+        holds, numbers = dict(base), dict(n=base["n"], bn=base["bn"])
+        for s in said:
+            name = "bn" if found["ban"](s) else "n"
+            numbers[name] = max(numbers[name], s["n"])
+        took = [s for s in said if takes(s)]
+        roles = [s for s in took if not found["ban"](s)]
+        if roles:
+            holds["role"] = max(roles, key=lambda s: (s["n"], STRICT[s["word"]]))["word"]
+        settled = base["bn"]
+        for s in took:
+            if found["ban"](s) and s["issuer"] == found["host"]:
+                holds["banned"], settled = int(s["word"] == 0x81), s["n"]
+        if any(s["word"] == 0x81 and s["n"] > settled for s in took if s["issuer"] != found["host"]):
+            holds["banned"] = 1
+        out[tag] = holds | numbers
+    return dict(entries=[tag + be(e["role"], 1) + be(e["n"], 4) + be(e["banned"], 1) + be(e["bn"], 4) for tag, e in sorted(out.items())])
+
+
+DERIVE = dict(order=order, taken=taken, refused=lambda case: {}, terms=terms, tag=tag, invite_tag=invite_tag, standing=standing, table=table, law=law)
 
 
 def refused(group_id, seed, good, full):
@@ -243,7 +305,7 @@ def inputs():
     for expiry, uses in ((1800000000, 1), (2**64 - 1, 65535)):
         yield "invite_tag", dict(salt=salt, invite=fill("invite", 16), expiry=expiry, uses=uses)
     t = {seed: tag_of(salt, public(seed)) for seed in seeds}
-    terms_of = {m: fill("term m", 16), n: fill("term n", 16)}
+    terms_of = {m: fill("term m", 16), n: fill("term n", 16), z: fill("term z", 16)}
     say = lambda seed, term, about, word, number: dict(group_id=group_id, seed=seed, term=term, about=about, word=word, n=number)
     moderator = lambda seed, muted=0: public(seed) + terms_of[seed] + be(muted, 1)
     entry = lambda tag, role, number, banned, bn: tag + be(role, 1) + be(number, 4) + be(banned, 1) + be(bn, 4)
@@ -289,6 +351,45 @@ def inputs():
     for pin in (second, other):
         yield "law", ask([full(second), full(other)], [table(pin)["id"]])
     yield "law", ask([full(second), full(other), full(by_new)], [table(by_new)["id"]])
+
+    # K1: rank, then whom the table admits, then whom standings admit, by their signatures.
+    guests = [fill(f"guest {number}", 32) for number in range(6)]
+    of = lambda seed: tag_of(salt, public(seed))
+    listing = tab(host, group_id, 1700000000000, public(host), 0, [moderator(m), moderator(n), moderator(z)], [entry(of(seed), role, 5, banned, 5) for seed, role, banned in ((guests[0], 3, 0), (guests[1], 2, 0), (guests[2], 0, 0), (guests[3], 3, 1))])
+    admitted = [say(m, terms_of[m], of(guests[2]), 3, 6), say(host, own, of(guests[2]), 2, 7), say(host, own, of(guests[3]), 0x80, 6)]
+    admitted += [say(host, own, of(guests[1]), 3, 6), say(m, terms_of[m], of(guests[4]), 2, 1), say(host, own, of(guests[5]), 3, 1)]
+    admitted += [say(host, own, of(n), 3, 1), say(host, own, of(z), 2, 1)]
+    admit = [standing(case)["statement"] for case in admitted]
+    members = [public(seed) for seed in [host, m, n, z, *guests]]
+    by = lambda statements: dict(group_id=group_id, salt=salt, founder=public(host), statements=statements)
+    yield "order", dict(by([full(listing)] + admit), members=members)
+    unlisted = [standing(say(host, own, of(seed), 3, 1))["statement"] for seed in guests]
+    yield "order", dict(by(unlisted), members=[public(host)] + members[4:])
+
+    # L32: whose words the next table takes in.
+    p, q, r, s, u, v, w, invited = (fill(f"taken {number}", 16) for number in range(8))
+    before = tab(host, group_id, 1700000000000, public(host), 3, [moderator(m), moderator(n)], [entry(p, 3, 10, 0, 3), entry(w, 3, 10, 0, 3)])
+    acts = [
+        say(m, terms_of[m], p, 0x81, 4),
+        say(m, terms_of[m], p, 1, 11),
+        say(m, terms_of[m], q, 3, 9),
+        say(n, terms_of[n], q, 2, 8),
+        say(m, terms_of[m], r, 0x81, 7),
+        say(n, terms_of[n], r, 3, 4),
+        say(host, own, s, 3, 4),
+        say(m, terms_of[m], s, 0, 5),
+        say(host, own, u, 0x81, 4),
+        say(n, terms_of[n], u, 0x80, 5),
+        say(m, terms_of[m], u, 0x81, 6),
+        say(n, terms_of[n], v, 3, 4),
+        say(m, terms_of[m], w, 0, 12),
+        say(n, terms_of[n], invited, 3, 4),
+        say(m, terms_of[m], invited, 0, 5),
+    ]
+    acts = [standing(case) for case in acts]
+    said = [full(before)] + [act["statement"] for act in acts]
+    for demoted, keep, seen in ((b"", [], [q]), (public(m), [], [q]), (public(m), [], [q, w]), (public(m), [acts[0]["id"], acts[4]["id"]], [q, w]), (public(n), [acts[11]["id"]], [])):
+        yield "taken", dict(by(said), demoted=demoted, keep=keep, seen=seen)
 
 
 HEADER = """# The law of a room: terms, tags, statements and what sets of them say (spec/law.md).

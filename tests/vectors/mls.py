@@ -12,10 +12,10 @@ commits that he refuses. No commit here adds a leaf: stacks compare the lifetime
 from host import COMPONENT, NEWCOMERS, Room, context_extensions, dictionary, exporter, update
 from rfc9420 import COMMIT, Group, capabilities, extension, mls_message, ratchet_tree, v
 from room import BOB, CAROL, EVE, HOST, MADE, Petition, authenticated, credential, law_hash, lifetime, terms_of
-from shared import Form, be, fill, main, public, u8, u16, u64
+from shared import Form, be, fill, main, public, sha256, u8, u16, u64
 
 FORM = Form(
-    numbers=["suite", "made", "epoch", "said_ms", "sframe_suite", "leaf"],
+    numbers=["suite", "made", "epoch", "said_ms", "sframe_suite", "leaf", "count", "takes"],
     texts=["what", "why", "error", "name"],
     lists=["ids", "statements", "leaves"],
 )
@@ -64,6 +64,10 @@ def lines():
         yield line("lifetime", made=made, not_before=be(low, 8), not_after=be(high, 8))
     for said, ids in ((0, []), (MADE, [fill(f"id {n}", 32) for n in range(3)])):
         yield line("aad", said_ms=said, ids=sorted(ids), bytes=authenticated(said, ids))
+    # The bound: ids are the numbers from 1, of 32 bytes.
+    for count in (10_240, 10_241):
+        many = authenticated(MADE, [be(number, 32) for number in range(1, count + 1)])
+        yield line("aad_bound", said_ms=MADE, count=count, takes=int(count <= 10_240), hash=sha256(many))
     for suite in (1, 0x4F):
         yield from story(suite)
     yield from key_packages()
@@ -131,7 +135,7 @@ def key_packages():
     for why, message in [
         ("the_signature_of_the_leaf", of(signer=EVE)),
         ("the_signature_of_the_key_package", of(package_seed=EVE)),
-        ("an_extension_of_the_key_package", of(package_extensions=extension(0x0A0A, b""))),
+        ("an_extension_that_its_capabilities_do_not_name", of(package_extensions=extension(0x0A0A, b""))),
         ("another_version_of_mls", of(version=2)),
         ("cut_short", good[:-1]),
         ("a_byte_more", good + b"\0"),
@@ -323,7 +327,7 @@ def commits():
         ("empty", b""),
         ("with_ids_that_descend", u8(2) + u64(MADE) + u16(2) + b"\2" * 32 + b"\1" * 32),
         ("with_an_id_twice", u8(2) + u64(MADE) + u16(2) + b"\1" * 64),
-        ("with_a_count_of_8193", u8(2) + u64(MADE) + u16(8193) + bytes(32)),
+        ("with_fewer_ids_than_it_counts", u8(2) + u64(MADE) + u16(2) + bytes(32)),
     ]:
         yield refused(f"authenticated_data_{why}", "MalformedAad", aad=data)
     entry = u16(COMPONENT) + v(held)

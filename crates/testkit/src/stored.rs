@@ -13,7 +13,8 @@ use ring::{
 };
 use sottovoce::{
     store::{
-        FileStore, MAX_CONTENT, MAX_RECORDS, MemoryStore, OpenError, RecordName, Store, StoreError, StoreKey,
+        FileStore, MAX_CONTENT, MAX_RECORDS, MemoryStore, OpenStoreError, RecordName, Store, StoreError,
+        StoreKey,
     },
     transport::RoomHandle,
 };
@@ -48,7 +49,7 @@ fn prepared(directory: &PathBuf, spoil: impl FnOnce()) {
     let mut store = match open() {
         Ok(store) => store,
         Err(error) => {
-            assert!(matches!(error, OpenError::Damaged | OpenError::RolledBack), "{error:?}");
+            assert!(matches!(error, OpenStoreError::Damaged | OpenStoreError::RolledBack), "{error:?}");
             return;
         }
     };

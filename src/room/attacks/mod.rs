@@ -16,6 +16,7 @@ mod leaves;
 mod messages;
 mod newcomers;
 mod petitions;
+mod order;
 mod places;
 mod replays;
 mod shared_keys;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    mls::{Aad, Candidate, Context, Draft, Sealed, SealingSecret},
+    mls::{Aad, Candidate, Context, Draft, Sealed, SealingSecret, forge::Forgery},
     room::{
         making::Work,
         petition::Petition,
@@ -139,6 +139,32 @@ fn who_returned_to_a_keeper_with_a_fast_clock_returns_to_the_next() {
         assert!(seconds <= 30, "out for {seconds} s with keeper {keeper}");
         party.rebel(0);
         party.pass(25 * SECOND);
+    }
+}
+
+#[test]
+fn no_commit_gives_a_leaf_a_time_that_its_identity_could_never_go_beyond() {
+    // A listener's renewal, which the host keeps; and a commit of the host that is for itself.
+    for by in [3, 0] {
+        let mut party = Party::new(3);
+        party.rebel(by);
+        let others: Vec<usize> = (0..4).filter(|who| *who != by).collect();
+        let now_ms = party.rooms[0].out.clock.unix_ms(party.now);
+        let minute = 60_000;
+        let cases = [(u64::MAX, false), (now_ms + 16 * minute, false), (now_ms + 9 * minute, true)];
+        for (made_ms, counts) in cases {
+            let (epoch, by_id) = (party.epoch(others[0]).unwrap().0, party.id(by));
+            let seat = party.seat(by);
+            let leaf = seat.group.leaf_by(&identity(by), made_ms);
+            let forged = seat.group.forge(vec![Forgery::Update(leaf)]);
+            party.send(by, &Message::Mls(forged.commit));
+            for who in &others {
+                let group = &party.seat(*who).group;
+                let said = group.occupant(by_id).unwrap().made_ms;
+                assert_eq!(said == made_ms, counts, "of {by}, {made_ms}, in room {who}");
+                assert_eq!(group.epoch().0, epoch + u64::from(counts));
+            }
+        }
     }
 }
 

@@ -14,6 +14,8 @@
 //! `moq-net`, both polled on one thread for each connection, with no async runtime. As with
 //! [`quic`](super::quic) the futures block and are ready at their first poll.
 
+#[cfg(test)]
+mod attacks;
 mod clock;
 mod name;
 mod order;

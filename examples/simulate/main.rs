@@ -13,9 +13,7 @@
 //! others within 90 s. `--json` prints one object; the exit status is 1 if anything was violated.
 //! SPEC.md section 7 has the rules.
 
-#[path = "simulate/args.rs"]
 mod args;
-#[path = "simulate/hostile.rs"]
 mod hostile;
 
 use std::{process::ExitCode, time::Duration};

@@ -1,14 +1,5 @@
 //! What only pretends to be a MoQ relay, or publishes below a room's path what it likes, and cannot
 //! do more harm to a member than to close its transport.
-#![allow(clippy::unwrap_used)]
-
-// Its relays speak QUIC as the client does: what that takes is no part of the interface.
-#[path = "../../src/transport/moq/session.rs"]
-#[allow(dead_code)]
-mod session;
-#[path = "../../src/transport/moq/streams.rs"]
-#[allow(dead_code)]
-mod streams;
 
 use std::{
     collections::HashSet,
@@ -24,15 +15,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Bytes, BytesMut};
-use moq_net::{Server, Timestamp, broadcast, group, kio::Waiter, origin, track};
-use quinn_proto::{DatagramEvent, Endpoint, EndpointConfig, ServerConfig, crypto::rustls::QuicServerConfig};
-use session::{Link, Session, lock};
-use sottovoce::transport::{
+use super::{
+    session::{Link, Session, lock},
+    streams::Codes,
+};
+use crate::transport::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
     moq::{MoqClient, Pin, room_path},
 };
-use streams::Codes;
+use bytes::{Bytes, BytesMut};
+use moq_net::{Server, Timestamp, broadcast, group, kio::Waiter, origin, track};
+use quinn_proto::{DatagramEvent, Endpoint, EndpointConfig, ServerConfig, crypto::rustls::QuicServerConfig};
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -10,13 +10,9 @@
 //! stands in: `--play FILE` is said instead, `--record FILE` keeps what is heard. With `--keep DIR`
 //! it can be interrupted, and goes on with `talk back --keep DIR`. `--help` lists the rest.
 
-#[path = "talk/args.rs"]
 mod args;
-#[path = "talk/ends.rs"]
 mod ends;
-#[path = "talk/kept.rs"]
 mod kept;
-#[path = "talk/typed.rs"]
 mod typed;
 
 use std::{
