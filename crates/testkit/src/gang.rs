@@ -121,6 +121,9 @@ pub struct Gang<'a> {
     pub tricks: u64,
     /// How often an insider has set out to keep.
     pub kept: u64,
+    /// The kind of flood that is played, and how many there were.
+    pub flood: Option<u64>,
+    pub floods: u64,
     /// How many people the host has banned who never came.
     pub strangers: u8,
     /// Until when messages of a slower relay arrive.
@@ -187,6 +190,8 @@ impl<'a> Gang<'a> {
             read: 0,
             tricks: 0,
             kept: 0,
+            flood: None,
+            floods: 0,
             strangers: 0,
             slow_until,
             silent_since: BTreeMap::new(),

@@ -188,7 +188,19 @@ impl Gang<'_> {
 
     pub fn newcomer(&mut self) {
         let by = self.some_insider();
-        let guest = self.guest();
+        // An old law admits who was there then, and comes again with another device.
+        let first = self.follower().filter(|_| self.rng.random_bool(0.5));
+        let guest = match first {
+            Some(first) => {
+                self.net.speak(first, false);
+                self.honest.retain(|peer| *peer != first);
+                let identity = self.net.identity_of(first);
+                let second = self.net.knock_as(identity, &self.link.clone());
+                self.net.speak(second, true);
+                second
+            }
+            None => self.guest(),
+        };
         self.honest.push(guest);
         // The true Welcome comes late.
         self.hold(self.others(guest), guest, Some(Kind::Welcome), Some(20 * SECOND));
