@@ -1,16 +1,16 @@
 //! What both lanes promise, one check a promise (SPEC section 8.1).
 
 use std::{
-    future::Future,
-    pin::pin,
-    task::{Context, Poll, Waker},
     thread,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 
-use super::{Listed, Outcome, Stage};
+use super::{
+    Listed, Outcome, Stage,
+    waiting::{once, waiting, yielding},
+};
 use crate::transport::{Inbound, MAX_CONTROL, MAX_MEDIA, RoomHandle, Transport, TransportError, block_on};
 
 pub(super) fn all<T: Transport + 'static>() -> Vec<Listed<T>> {
@@ -23,6 +23,7 @@ pub(super) fn all<T: Transport + 'static>() -> Vec<Listed<T>> {
         ("too large", "refuses what is longer, and sends nothing of it", too_large),
         ("rooms apart", "two rooms never mix", rooms_apart),
         ("waiting", "receive waits until its time and no longer, and polls", waiting),
+        ("yielding", "whoever waits leaves its thread to others, and is woken", yielding),
         ("back-pressure", "slow readers lose no message in the middle, and hold up nobody", back_pressure),
         ("cancellation", "a cancelled future loses and doubles nothing it does not own up to", cancellation),
         ("reconnect", "connecting again works, and leaves one connection", reconnect),
@@ -49,7 +50,7 @@ impl<T: Transport> Stage<T> {
         Ok(member)
     }
 
-    fn joined<const N: usize>(&self) -> Result<[T; N], String> {
+    pub(super) fn joined<const N: usize>(&self) -> Result<[T; N], String> {
         let members: Result<Vec<T>, String> = (0..N).map(|_| self.join(self.room)).collect();
         members?.try_into().map_err(|_| "too few members".to_owned())
     }
@@ -106,15 +107,15 @@ impl<T: Transport> Stage<T> {
     }
 }
 
-fn say<T: Transport>(member: &mut T, message: impl Into<Bytes>) -> Outcome {
+pub(super) fn say<T: Transport>(member: &mut T, message: impl Into<Bytes>) -> Outcome {
     block_on(member.send_control(message.into())).map_err(|error| format!("a message was not taken: {error}"))
 }
 
-fn require(holds: bool, why: impl FnOnce() -> String) -> Outcome {
+pub(super) fn require(holds: bool, why: impl FnOnce() -> String) -> Outcome {
     if holds { Ok(()) } else { Err(why()) }
 }
 
-fn describe(received: &Result<Inbound, TransportError>) -> String {
+pub(super) fn describe(received: &Result<Inbound, TransportError>) -> String {
     match received {
         Ok(Inbound::Control(message)) => format!("a message of {} bytes", message.len()),
         Ok(Inbound::Media(packet)) => format!("a packet of {} bytes", packet.len()),
@@ -282,27 +283,6 @@ fn rooms_apart<T: Transport>(stage: &Stage<T>) -> Outcome {
     Ok(())
 }
 
-fn waiting<T: Transport>(stage: &Stage<T>) -> Outcome {
-    let [mut ada, mut ben] = stage.joined()?;
-    let (start, past) = (ben.now(), ben.now());
-    let idle = block_on(ben.receive(start + MOMENT));
-    require(idle == Ok(Inbound::Idle), || format!("waiting for nothing gave {}", describe(&idle)))?;
-    // A timer may be a hair early; a receive that does not wait at all is not.
-    require(ben.now() >= start + MOMENT / 2, || "it did not wait".to_owned())?;
-    require(ben.now() < start + MOMENT + stage.options.patience, || "it waited too long".to_owned())?;
-    let idle = block_on(ben.receive(past));
-    require(idle == Ok(Inbound::Idle), || format!("polling for nothing gave {}", describe(&idle)))?;
-    say(&mut ada, "here")?;
-    let deadline = Instant::now() + stage.options.patience;
-    loop {
-        match block_on(ben.receive(past)) {
-            Ok(Inbound::Control(message)) if message == "here" => return Ok(()),
-            Ok(Inbound::Idle) if Instant::now() < deadline => thread::sleep(Duration::from_millis(1)),
-            other => return Err(format!("polling for a message gave {}", describe(&other))),
-        }
-    }
-}
-
 fn back_pressure<T: Transport>(stage: &Stage<T>) -> Outcome {
     const MESSAGES: u8 = 120;
     let [mut ada, mut ben, mut deaf] = stage.joined()?;
@@ -336,14 +316,6 @@ fn back_pressure<T: Transport>(stage: &Stage<T>) -> Outcome {
     }
     say(&mut ada, "goes on")?;
     stage.expect_control(&mut ben, b"goes on")
-}
-
-/// Polls a future once, then drops it.
-fn once<F: Future>(future: F) -> Option<F::Output> {
-    match pin!(future).as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => Some(output),
-        Poll::Pending => None,
-    }
 }
 
 fn cancellation<T: Transport>(stage: &Stage<T>) -> Outcome {
@@ -468,4 +440,4 @@ fn gone<T: Transport>(stage: &Stage<T>) -> Outcome {
 }
 
 /// Long enough for a packet that should not come to come.
-const MOMENT: Duration = Duration::from_millis(100);
+pub(super) const MOMENT: Duration = Duration::from_millis(100);

@@ -22,6 +22,7 @@
 mod hostile;
 mod lanes;
 mod room;
+mod waiting;
 
 use std::{
     fmt,

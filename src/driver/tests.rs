@@ -8,8 +8,8 @@ use std::{
 use super::*;
 use crate::{
     group::Name,
-    room::InviteOptions,
-    transport::{RoomHandle, block_on, tcp_udp},
+    room::{InviteOptions, JoinError},
+    transport::{RoomHandle, Transport, block_on, tcp_udp},
 };
 
 /// A transport that must not be touched.

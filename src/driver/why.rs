@@ -1,15 +1,17 @@
 //! Why nobody hears us, and why we hear nothing.
 
-use super::Session;
+use std::time::Instant;
+
+use super::{MediaHandle, Session};
 use crate::{
     room::{Deaf, Traffic, Unheard},
-    transport::Transport,
+    transport::LocalTransport,
 };
 
-impl<T: Transport> Session<T> {
+impl<T: LocalTransport> Session<T> {
     /// What became of packets in the last two to four seconds.
     pub fn traffic(&self) -> Traffic {
-        self.lately.told(self.now())
+        self.media.parts.lately.told(self.now())
     }
 
     /// Why nobody hears us, the most telling reason first; none if nothing speaks against it.
@@ -20,5 +22,14 @@ impl<T: Transport> Session<T> {
     /// Why we hear nothing, the most telling reason first; none if somebody is heard.
     pub fn why_deaf(&self) -> Vec<Deaf> {
         self.room.why_deaf(&self.traffic(), self.now())
+    }
+}
+
+impl MediaHandle {
+    /// What became of packets in the last two to four seconds, for
+    /// [`Room::why_unheard`](crate::room::Room::why_unheard) and
+    /// [`Room::why_deaf`](crate::room::Room::why_deaf).
+    pub fn traffic(&self, now: Instant) -> Traffic {
+        self.parts.lately.told(now)
     }
 }

@@ -3,8 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    bounded::Rate, chain::follow, error::ControlError, heartbeats::open_beat, held::Held, judge::OLD,
-    memory::Memory, outbox::Outbox, returning::Returning, target::Target,
+    bounded::{OPENED, Rate},
+    chain::follow,
+    error::ControlError,
+    heartbeats::open_beat,
+    held::Held,
+    judge::OLD,
+    memory::Memory,
+    outbox::Outbox,
+    returning::Returning,
+    target::Target,
 };
 use crate::{
     id::IdentityKey,
@@ -19,6 +27,8 @@ pub(super) struct Absent {
     pub(super) held: Held,
     /// Chains that were taken: whoever has a link can send some.
     pub(super) chains: Rate<()>,
+    /// Those of them that say that the room is closed, and were merged.
+    pub(super) closings: Rate<()>,
     /// The host that the last of them led to, who may keep though we never saw it.
     reached: Option<IdentityKey>,
     /// When a heartbeat of an admitted keeper was heard last.
@@ -44,12 +54,13 @@ impl Absent {
         rank_heard: Instant,
         now: Instant,
     ) -> Self {
-        let chains = Rate::new(CHAINS, Duration::from_secs(1));
+        let (chains, closings) = (Rate::of(OPENED), Rate::new(CLOSINGS, Duration::from_secs(1)));
         Self {
             memory,
             returning,
             held,
             chains,
+            closings,
             reached: None,
             heard_at: None,
             spread: None,
@@ -105,5 +116,5 @@ impl Absent {
 const RANK_FOUNDS: Duration = Duration::from_secs(10);
 /// Anybody that nobody lets in does after this time, and up to half a minute more.
 const FOUNDS: Duration = Duration::from_secs(30);
-/// Chains that are taken in a second.
-const CHAINS: usize = 8;
+/// Chains that close the room and are merged in a second.
+const CLOSINGS: usize = 8;

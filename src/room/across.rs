@@ -48,6 +48,9 @@ impl Seat {
         let content = content.verify(&group_id, &door_key, &show.reference);
         let ShowContent { key, one_use, wish, statements, .. } =
             content.map_err(|_| ControlError::Malformed)?.into_content();
+        if !memory.store.law().admits(&key) && !self.strangers.take((), now) {
+            return Err(ControlError::Flood);
+        }
         // A Show that is played again must not use up what its identity may ask.
         if !self.shown_before.note(crate::keys::derive::sha256(&[&show.kem, &show.sealed])) {
             return Err(ControlError::Repeated);

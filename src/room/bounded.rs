@@ -66,8 +66,8 @@ impl<K, V, W, const N: usize> Default for Lately<K, V, W, N> {
     }
 }
 
-/// At most `most` events in any window of `within`, per value of `K`; at most 1,024 values are told
-/// apart.
+/// At most `most` events in any window of `within`, per value of `K`; at most 2,048 events are
+/// remembered.
 #[derive(Debug)]
 pub(super) struct Rate<K> {
     most: usize,
@@ -78,6 +78,10 @@ pub(super) struct Rate<K> {
 impl<K: PartialEq> Rate<K> {
     pub(super) const fn new(most: usize, within: Duration) -> Self {
         Self { most, within, events: VecDeque::new() }
+    }
+
+    pub(super) const fn of((most, within): (usize, Duration)) -> Self {
+        Self::new(most, within)
     }
 
     /// How many events of `key` lie in the window that ends at `now`.
@@ -137,7 +141,13 @@ impl<K: PartialEq> Rate<K> {
     }
 }
 
-const MAX_EVENTS: usize = 1_024;
+/// Knocks, Shows or Chains that are looked at in a second, whoever sent them: what does not open
+/// cannot be told beforehand from what does (D3, G5, R7).
+pub(super) const OPENED: (usize, Duration) = (512, Duration::from_secs(1));
+/// Of these, those of strangers that are answered or taken.
+pub(super) const OF_STRANGERS: (usize, Duration) = (64, Duration::from_secs(1));
+/// More than what one rate counts: ten seconds of strangers' Shows, and those of all members.
+const MAX_EVENTS: usize = 2_048;
 
 #[cfg(test)]
 mod tests {

@@ -85,7 +85,8 @@ impl Seat {
             renew_at: now,
             returns: super::bounded::Rate::new(1, RETURN_APART),
             shows: super::bounded::Rate::new(1, SHOW_APART),
-            opened: super::bounded::Rate::new(64, Duration::from_secs(1)),
+            opened: super::bounded::Rate::of(super::bounded::OPENED),
+            strangers: super::bounded::Rate::of(super::bounded::OF_STRANGERS),
             shown_before: Default::default(),
             turned_away: super::bounded::Rate::new(1, TURNED_AWAY_APART),
             badges: super::bounded::Rate::new(4, BADGES_WITHIN),
@@ -444,6 +445,5 @@ const RETURN_APART: Duration = Duration::from_secs(2);
 /// Somebody who is out is told why no more often.
 const TURNED_AWAY_APART: Duration = Duration::from_secs(60);
 const SHOW_APART: Duration = Duration::from_secs(10);
-/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live
-/// anyway.
+/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live.
 const ACCUSED_FOR: Duration = Duration::from_secs(600);

@@ -232,7 +232,7 @@ impl Joining {
         if now < self.knock_at {
             return Ok(());
         }
-        self.knock_at = now + KNOCK_AGAIN;
+        self.knock_at = out.again(now);
         if self.petition.is_old(now) {
             self.petition = Self::petition(out, &self.invite, now)?;
             self.asked.clear();
@@ -357,7 +357,5 @@ impl Joining {
 const MAX_DOORS: usize = 8;
 /// Another door may show itself so long after the first refusal.
 const OTHERS_COME: Duration = Duration::from_secs(10);
-/// A knock is repeated so often.
-const KNOCK_AGAIN: Duration = Duration::from_secs(2);
 /// A door that no heartbeat has shown for so long is forgotten.
 const DOOR_HOLDS: Duration = Duration::from_secs(20);

@@ -1,7 +1,10 @@
 //! What every phase of a room needs: the identity, the clock, randomness, and the queues of what is
 //! to leave the room: envelopes, key changes, events.
 
-use std::{collections::VecDeque, time::Instant};
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 
@@ -155,6 +158,14 @@ impl Outbox {
         self.rng.array()
     }
 
+    /// When a message is to be repeated that may have come at a bad moment: never again after a
+    /// whole number of seconds, or it comes at the same moment of another window each time (E1,
+    /// R2).
+    pub(super) fn again(&mut self, now: Instant) -> Instant {
+        let spread = u32::from_be_bytes(self.random()) % AGAIN_SPREAD_MS;
+        now + AGAIN + Duration::from_millis(spread.into())
+    }
+
     /// Pauses or resumes the sealer, if that is a change. Keys stay where they are.
     pub(super) fn set_silence(&mut self, silence: Option<SilenceReason>) {
         if self.silence == silence {
@@ -216,6 +227,9 @@ impl Outbox {
 pub(super) fn own_key(out: &Outbox) -> IdentityKey {
     IdentityKey::from_bytes(*out.identity.public())
 }
+
+const AGAIN: Duration = Duration::from_secs(2);
+const AGAIN_SPREAD_MS: u32 = 1_000;
 
 /// The message is longer than all fragments of one message hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::{bounded::Rate, error::ControlError, outbox::Outbox};
+use super::{
+    bounded::{OPENED, Rate},
+    error::ControlError,
+    outbox::Outbox,
+};
 use crate::{
     group::KeyExchange,
     mls::{Applicant, Failure, Purpose, Sealed, SealingSecret},
@@ -32,13 +36,7 @@ impl Petition {
         let one_use = SealingSecret::derive(key_exchange, &out.rng.seed())?;
         let applicant = Applicant::new(&out.identity, group_id, key_exchange, made_ms, &mut out.rng)?;
         out.note_petition(made_ms);
-        Ok(Self {
-            applicant,
-            one_use,
-            began: now,
-            sent: 0,
-            answers: Rate::new(MAX_ANSWERS, Duration::from_secs(1)),
-        })
+        Ok(Self { applicant, one_use, began: now, sent: 0, answers: Rate::of(OPENED) })
     }
 
     pub(super) fn reference(&self) -> &[u8; 32] {
@@ -52,7 +50,7 @@ impl Petition {
     /// Whether an answer names this petition, and is one more to be opened.
     ///
     /// # Errors
-    /// [`ControlError::Flood`] if 64 were in the last second.
+    /// [`ControlError::Flood`] if 512 were in the last second.
     pub(super) fn is_named_by(&mut self, answer: &Answer, now: Instant) -> Result<bool, ControlError> {
         if answer.reference != *self.reference() {
             return Ok(false);
@@ -86,7 +84,5 @@ pub(super) fn open_with(
     AnswerContent::decode(&one_use.open(Purpose::Answer, &sealed, &aad)?).ok()
 }
 
-/// Answers that are opened in a second, as many as knocks and Shows.
-const MAX_ANSWERS: usize = 64;
 /// How long one KeyPackage is out.
 pub(super) const LIFE: Duration = Duration::from_secs(25);

@@ -11,6 +11,7 @@ use super::{
     Room, Status,
     absent::Absent,
     authors::{handed_over_by, is_banned, is_out_by_words, issuer_of},
+    chain::closes,
     entering::Arrival,
     error::{ControlError, WelcomeError},
     event::{Ending, Event},
@@ -117,7 +118,10 @@ impl Room {
                     // Its host may be somebody whom we never saw: then no heartbeat of it counts
                     // before this.
                     absent.hear_chain(&chain);
-                    self.learn_outside(&chain, now);
+                    // What is merged costs more than what is followed (R7).
+                    if closes(&chain) && absent.closings.take((), now) {
+                        self.learn_outside(&chain, now);
+                    }
                 }
                 Message::Spent(seeds) => return self.hear_spent(&seeds, now),
                 Message::Knock(_) | Message::Show(_) | Message::Call => {}

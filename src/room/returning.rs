@@ -108,7 +108,7 @@ impl Returning {
     /// What put us out was taken back: asks as often as others again.
     pub(super) fn speed_up(&mut self, now: Instant) {
         if std::mem::take(&mut self.is_slow) {
-            self.ask_at = self.ask_at.min(now + ASK_AGAIN);
+            self.ask_at = self.ask_at.min(now + SPED_UP);
         }
     }
 
@@ -141,7 +141,7 @@ impl Returning {
         if now < self.ask_at {
             return Ok(());
         }
-        self.ask_at = now + if self.is_slow { ASK_SLOWLY } else { ASK_AGAIN };
+        self.ask_at = if self.is_slow { now + ASK_SLOWLY } else { out.again(now) };
         if let Some(asking) = self.asking.take_if(|asking| asking.since + IN_VAIN <= now)
             && holds(Defence::InVain)
         {
@@ -241,7 +241,8 @@ fn made_ms(target: &Target, out: &Outbox, store: &Store, seen: &Freshness, now: 
 
 const MAX_TARGETS: usize = 8;
 const TARGET_HOLDS: Duration = Duration::from_secs(20);
-const ASK_AGAIN: Duration = Duration::from_secs(2);
+/// Who was kept out asks again so soon after what put it out was taken back.
+const SPED_UP: Duration = Duration::from_secs(2);
 /// So far ahead of what we know a keeper's time counts.
 const AHEAD_MS: u64 = 5 * 60_000;
 const ASK_SLOWLY: Duration = Duration::from_secs(60);

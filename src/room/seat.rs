@@ -68,10 +68,12 @@ pub(super) struct Seat {
     pub(super) stated: Recent<(u64, [u8; 32]), 64>,
     pub(super) held: Held,
     pub(super) renew_at: Instant,
-    /// A Return of each identity in two seconds, a Show in ten; 64 of all in a second.
+    /// A Return of each identity in two seconds, a Show in ten; 512 of all in a second, and 64 of
+    /// identities that known law does not admit.
     pub(super) returns: Rate<MemberId>,
     pub(super) shows: Rate<MemberId>,
     pub(super) opened: Rate<()>,
+    pub(super) strangers: Rate<()>,
     /// Badges that we signed as the host, by moderator.
     pub(super) badges: Rate<MemberId>,
     /// Genuine Shows that were taken, by a hash of what was sealed.

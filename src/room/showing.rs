@@ -5,7 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{bounded::Rate, target::Target};
+use super::{
+    bounded::{OPENED, Rate},
+    target::Target,
+};
 use crate::{
     defence::{Defence, holds},
     id::MemberId,
@@ -60,7 +63,7 @@ impl Default for Showing {
             answered: Rate::new(1, ANSWER_APART),
             across: Vec::new(),
             told: Vec::new(),
-            opened: Rate::new(MAX_OPENED, Duration::from_secs(1)),
+            opened: Rate::of(OPENED),
             open: Vec::new(),
         }
     }
@@ -174,4 +177,3 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 /// One statement is said in answers no more often.
 const ANSWER_APART: Duration = Duration::from_secs(1);
 const MAX_OPEN: usize = 8;
-const MAX_OPENED: usize = 64;

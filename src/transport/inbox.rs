@@ -3,22 +3,22 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
+    task::{Poll, Waker},
     time::Instant,
 };
 
 use bytes::Bytes;
 
-use super::{Inbound, TransportError};
+use super::{Inbound, TransportError, alarm, stats::ConnectionStats};
 
-/// Filled by reader threads, emptied by `receive`.
+/// Filled by the thread of a connection, emptied by `receive`, which it wakes.
 ///
-/// A full control lane makes its reader wait, so the relay feels it; a full media lane drops. One
-/// queue for both, so that neither lane can starve the other.
+/// A full control lane gives messages back, so that they are left with the relay; a full media lane
+/// drops. One queue for both, so that neither lane can starve the other.
 #[derive(Default)]
 pub(super) struct Inbox {
     queue: Mutex<Queue>,
-    changed: Condvar,
 }
 
 #[derive(Default)]
@@ -27,26 +27,16 @@ struct Queue {
     control: usize,
     media: usize,
     closed: bool,
+    /// Of what came.
+    stats: ConnectionStats,
+    /// Who waits for something to come.
+    receiver: Option<Waker>,
 }
 
 impl Inbox {
-    /// Adds a control message, waiting for room. False once the inbox is closed.
-    pub(super) fn push_control(&self, message: Bytes) -> bool {
-        let full = |queue: &mut Queue| !queue.closed && queue.control >= CONTROL_WAITING;
-        let mut queue = self.changed.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner);
-        if queue.closed {
-            return false;
-        }
-        queue.control += 1;
-        queue.waiting.push_back(Inbound::Control(message));
-        self.changed.notify_all();
-        true
-    }
-
     /// Adds a control message if there is room, and gives it back if not. A closed inbox takes it
     /// for nothing.
-    #[cfg(feature = "quic")]
-    pub(super) fn try_push_control(&self, message: Bytes) -> Result<(), Bytes> {
+    pub(super) fn push_control(&self, message: Bytes) -> Result<(), Bytes> {
         let mut queue = self.lock();
         if queue.closed {
             return Ok(());
@@ -55,50 +45,62 @@ impl Inbox {
             return Err(message);
         }
         queue.control += 1;
+        queue.stats.control.received.note(message.len());
         queue.waiting.push_back(Inbound::Control(message));
-        self.changed.notify_all();
+        wake(queue);
         Ok(())
     }
 
-    /// Adds a packet, or drops it if too many wait. False once the inbox is closed.
-    pub(super) fn push_media(&self, packet: Bytes) -> bool {
+    /// Adds a packet, or drops it if too many wait.
+    pub(super) fn push_media(&self, packet: Bytes) {
         let mut queue = self.lock();
-        if !queue.closed && queue.media < MEDIA_WAITING {
-            queue.media += 1;
-            queue.waiting.push_back(Inbound::Media(packet));
-            self.changed.notify_all();
+        if queue.closed {
+            return;
         }
-        !queue.closed
+        queue.stats.media.received.note(packet.len());
+        if queue.media >= MEDIA_WAITING {
+            queue.stats.media.overrun += 1;
+            return;
+        }
+        queue.media += 1;
+        queue.waiting.push_back(Inbound::Media(packet));
+        wake(queue);
     }
 
     /// Takes the oldest, waiting at most until `until`.
-    pub(super) fn take(&self, until: Instant) -> Result<Inbound, TransportError> {
-        let mut queue = self.lock();
-        loop {
+    pub(super) async fn take(&self, until: Instant) -> Result<Inbound, TransportError> {
+        let taken = alarm::within(until, |context| {
+            let mut queue = self.lock();
             if let Some(next) = queue.waiting.pop_front() {
                 match &next {
                     Inbound::Control(_) => queue.control = queue.control.saturating_sub(1),
                     Inbound::Media(_) => queue.media = queue.media.saturating_sub(1),
                     Inbound::Idle => {}
                 }
-                self.changed.notify_all();
-                return Ok(next);
+                return Poll::Ready(Ok(next));
             }
             if queue.closed {
-                return Err(TransportError::Closed);
+                return Poll::Ready(Err(TransportError::Closed));
             }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(Inbound::Idle);
+            match &mut queue.receiver {
+                Some(known) => known.clone_from(context.waker()),
+                none => *none = Some(context.waker().clone()),
             }
-            queue = self.changed.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+            Poll::Pending
+        });
+        taken.await.unwrap_or(Ok(Inbound::Idle))
     }
 
     /// Nothing more comes in; what waits can still be taken.
     pub(super) fn close(&self) {
-        self.lock().closed = true;
-        self.changed.notify_all();
+        let mut queue = self.lock();
+        queue.closed = true;
+        wake(queue);
+    }
+
+    /// What came, by lane.
+    pub(super) fn stats(&self) -> ConnectionStats {
+        self.lock().stats
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -111,7 +113,14 @@ impl Inbox {
     }
 }
 
-/// Control messages that wait before the lane's reader does: at most 4 MiB.
+/// Wakes the receiver, after the lock is gone.
+fn wake(mut queue: MutexGuard<'_, Queue>) {
+    let receiver = queue.receiver.take();
+    drop(queue);
+    receiver.into_iter().for_each(Waker::wake);
+}
+
+/// Control messages that wait before the relay has to keep them: at most 4 MiB.
 const CONTROL_WAITING: usize = 256;
 /// Packets that wait before new ones are dropped: a second of 20 speakers at 50 packets a second.
 const MEDIA_WAITING: usize = 1_024;
@@ -121,19 +130,21 @@ mod tests {
     use std::{sync::Arc, thread, time::Duration};
 
     use super::*;
+    use crate::transport::block_on;
 
     fn poll(inbox: &Inbox) -> Result<Inbound, TransportError> {
-        inbox.take(Instant::now())
+        block_on(inbox.take(Instant::now()))
     }
 
     #[test]
     fn lanes_come_out_in_order_of_arrival_and_closing_keeps_what_waits() {
         let inbox = Inbox::default();
-        assert!(inbox.push_control(Bytes::from_static(b"1")));
-        assert!(inbox.push_media(Bytes::from_static(b"2")));
-        assert!(inbox.push_control(Bytes::from_static(b"3")));
+        assert!(inbox.push_control(Bytes::from_static(b"1")).is_ok());
+        inbox.push_media(Bytes::from_static(b"2"));
+        assert!(inbox.push_control(Bytes::from_static(b"3")).is_ok());
         inbox.close();
-        assert!(!inbox.push_control(Bytes::new()) && !inbox.push_media(Bytes::new()));
+        assert!(inbox.push_control(Bytes::new()).is_ok());
+        inbox.push_media(Bytes::new());
         assert_eq!(poll(&inbox), Ok(Inbound::Control(Bytes::from_static(b"1"))));
         assert_eq!(poll(&inbox), Ok(Inbound::Media(Bytes::from_static(b"2"))));
         assert_eq!(poll(&inbox), Ok(Inbound::Control(Bytes::from_static(b"3"))));
@@ -141,35 +152,37 @@ mod tests {
     }
 
     #[test]
-    fn a_full_media_lane_drops_and_a_full_control_lane_waits() {
-        let inbox = Arc::new(Inbox::default());
+    fn a_full_media_lane_drops_and_a_full_control_lane_gives_back() {
+        let inbox = Inbox::default();
         for _ in 0..MEDIA_WAITING + 10 {
-            assert!(inbox.push_media(Bytes::new()));
+            inbox.push_media(Bytes::new());
         }
-        let writer = Arc::clone(&inbox);
-        let thread =
-            thread::spawn(move || (0..CONTROL_WAITING + 1).all(|_| writer.push_control(Bytes::new())));
-        thread::sleep(Duration::from_millis(50));
-        assert!(!thread.is_finished());
-        let mut taken = (0, 0);
-        while let Ok(inbound) = inbox.take(Instant::now() + Duration::from_millis(200)) {
-            match inbound {
-                Inbound::Media(_) => taken.0 += 1,
-                Inbound::Control(_) => taken.1 += 1,
-                Inbound::Idle => break,
-            }
+        let taken = (0..CONTROL_WAITING + 1).filter(|_| inbox.push_control(Bytes::new()).is_ok());
+        assert_eq!(taken.count(), CONTROL_WAITING);
+        for _ in 0..MEDIA_WAITING {
+            assert_eq!(poll(&inbox), Ok(Inbound::Media(Bytes::new())));
         }
-        assert!(thread.join().unwrap());
-        assert_eq!(taken, (MEDIA_WAITING, CONTROL_WAITING + 1));
+        assert_eq!(inbox.push_control(Bytes::from_static(b"x")), Err(Bytes::from_static(b"x")));
+        for _ in 0..CONTROL_WAITING {
+            assert_eq!(poll(&inbox), Ok(Inbound::Control(Bytes::new())));
+        }
+        assert_eq!(poll(&inbox), Ok(Inbound::Idle));
     }
 
     #[test]
-    fn closing_frees_a_writer_that_waits() {
+    fn a_receiver_sleeps_until_something_comes_or_the_inbox_is_closed() {
         let inbox = Arc::new(Inbox::default());
         let writer = Arc::clone(&inbox);
-        let thread = thread::spawn(move || while writer.push_control(Bytes::new()) {});
-        thread::sleep(Duration::from_millis(20));
-        inbox.close();
+        let thread = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            writer.push_media(Bytes::from_static(b"late"));
+            thread::sleep(Duration::from_millis(20));
+            writer.close();
+        });
+        let until = Instant::now() + Duration::from_secs(10);
+        let receive = || block_on(inbox.take(until));
+        assert_eq!(receive(), Ok(Inbound::Media(Bytes::from_static(b"late"))));
+        assert_eq!(receive(), Err(TransportError::Closed));
         thread.join().unwrap();
     }
 }

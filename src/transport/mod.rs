@@ -7,6 +7,24 @@
 //!
 //! A relay is never trusted: it sees sealed bytes only, and what it drops, delays, repeats or
 //! invents is noticed by the planes above. A transport therefore needs no cryptography of its own.
+//!
+//! # Waiting
+//!
+//! The clients in here wait by waking, on any executor and on none ([`block_on`]). No async runtime
+//! is named and none is needed:
+//!
+//! ```text
+//! executor: receive -> nothing there: leaves a waker, Pending ....... woken, polled, Inbound
+//! thread of the connection: sockets ready -> inbox -> wakes it --------^
+//! timer thread, one for the process: `until` has come -> wakes it -----^
+//! ```
+//!
+//! One thread for each connection owns the sockets (`mio`) and bounded queues both ways; the client
+//! by TCP and UDP sends packets past it, straight into its socket. Connecting has a thread for as
+//! long as it takes, since looking up a name blocks. A client therefore works in a runtime that is
+//! itself held up, and [`block_on`] inside a runtime comes back, although it holds up that
+//! runtime's thread meanwhile. Sockets registered with one reactor for the process would save the
+//! threads, at the price of a second queue for each packet or of an async runtime.
 
 #[cfg(feature = "janus")]
 pub mod janus;
@@ -22,6 +40,9 @@ pub mod tcp_udp;
 
 #[cfg(any(feature = "quic", feature = "janus"))]
 mod address;
+mod alarm;
+#[cfg(feature = "net")]
+mod answer;
 #[cfg(feature = "net")]
 mod attempts;
 #[cfg(any(feature = "quic", feature = "janus"))]
@@ -30,8 +51,12 @@ mod faults;
 #[cfg(feature = "net")]
 mod inbox;
 #[cfg(feature = "net")]
+mod line;
+#[cfg(feature = "net")]
 mod revoke;
 mod split;
+#[cfg(feature = "net")]
+mod stats;
 
 use std::{
     error::Error,
@@ -49,6 +74,8 @@ use bytes::Bytes;
 pub(crate) use faults::Dice;
 pub use faults::{InvalidPercent, Percent};
 pub use split::Split;
+#[cfg(feature = "net")]
+pub use stats::{ConnectionStats, Count, LaneStats, PathStats};
 
 pub use crate::lane::{InvalidRelayName, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle};
 
@@ -58,9 +85,10 @@ pub use crate::lane::{InvalidRelayName, MAX_CONTROL, MAX_MEDIA, RelayName, RoomH
 /// senders. The media lane drops rather than waits. Both lanes deliver to every other member, never
 /// back to the sender, although a room survives a relay that does otherwise.
 ///
-/// No method names an async runtime. An adapter whose calls block may return futures that are ready
-/// at the first poll. What an adapter must do is in SPEC section 8.1, and the module `conformance`,
-/// behind the feature of that name, tries it.
+/// No method names an async runtime. A future waits by waking and never blocks the thread that
+/// polls it: other tasks of the same executor run meanwhile, and timers around it are on time. What
+/// an adapter must do is in SPEC section 8.1, and the module `conformance`, behind the feature of
+/// that name, tries it.
 pub trait Transport: Send {
     /// Every relay that this transport talks to, as it stands in the room's allow-list: mostly one,
     /// two for a [`Split`], never none.
@@ -136,6 +164,87 @@ pub trait Transport: Send {
     }
 }
 
+/// [`Transport`] without `Send`, for executors whose futures stay on one thread, as in a browser.
+///
+/// Every [`Transport`] is one, and [`Session`](crate::driver::Session) asks for no more. Whoever
+/// writes an adapter writes [`Transport`] where its futures can move to another thread, and this
+/// where they cannot; each method is as there.
+pub trait LocalTransport {
+    /// As [`Transport::relays`].
+    fn relays(&self) -> Vec<&RelayName>;
+
+    /// As [`Transport::connect`].
+    ///
+    /// # Errors
+    /// As there.
+    fn connect(&mut self, handle: RoomHandle) -> impl Future<Output = Result<(), TransportError>>;
+
+    /// As [`Transport::send_control`].
+    ///
+    /// # Errors
+    /// As there.
+    fn send_control(&mut self, message: Bytes) -> impl Future<Output = Result<(), TransportError>>;
+
+    /// As [`Transport::send_media`].
+    ///
+    /// # Errors
+    /// As there.
+    fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError>;
+
+    /// As [`Transport::receive`].
+    ///
+    /// # Errors
+    /// As there.
+    fn receive(&mut self, until: Instant) -> impl Future<Output = Result<Inbound, TransportError>>;
+
+    /// As [`Transport::close`].
+    fn close(&mut self) -> impl Future<Output = ()>;
+
+    /// As [`Transport::now`].
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    /// As [`Transport::wall`].
+    fn wall(&self) -> Option<SystemTime> {
+        Some(SystemTime::now())
+    }
+}
+
+impl<T: Transport> LocalTransport for T {
+    fn relays(&self) -> Vec<&RelayName> {
+        Transport::relays(self)
+    }
+
+    fn connect(&mut self, handle: RoomHandle) -> impl Future<Output = Result<(), TransportError>> {
+        Transport::connect(self, handle)
+    }
+
+    fn send_control(&mut self, message: Bytes) -> impl Future<Output = Result<(), TransportError>> {
+        Transport::send_control(self, message)
+    }
+
+    fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError> {
+        Transport::send_media(self, packet)
+    }
+
+    fn receive(&mut self, until: Instant) -> impl Future<Output = Result<Inbound, TransportError>> {
+        Transport::receive(self, until)
+    }
+
+    fn close(&mut self) -> impl Future<Output = ()> {
+        Transport::close(self)
+    }
+
+    fn now(&self) -> Instant {
+        Transport::now(self)
+    }
+
+    fn wall(&self) -> Option<SystemTime> {
+        Transport::wall(self)
+    }
+}
+
 /// What [`Transport::receive`] came back with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inbound {
@@ -179,6 +288,10 @@ pub enum TransportError {
 
 /// Runs a future to its end on this thread, for callers without an async runtime.
 ///
+/// The thread sleeps until the future is woken. Inside an async runtime this holds up the runtime's
+/// thread; a future of this crate comes back all the same, but one that only this thread could wake
+/// does not.
+///
 /// ```
 /// assert_eq!(sottovoce::transport::block_on(async { 6 * 7 }), 42);
 /// ```
@@ -189,7 +302,11 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
             self.0.unpark();
         }
     }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    thread_local! {
+        // One for all calls, so that a call allocates nothing, and who wakes late frees nothing.
+        static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
+    }
+    let waker = WAKER.with(Waker::clone);
     let mut context = Context::from_waker(&waker);
     let mut future = pin!(future);
     loop {

@@ -5,7 +5,12 @@
 //! send_media   -> other half -> its relay -> receive (packets only)
 //! ```
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::{Instant, SystemTime},
+};
 
 use bytes::Bytes;
 
@@ -19,9 +24,7 @@ use super::{
 /// Both relays have to be on the room's allow-list; the driver looks both up before either is
 /// contacted. What comes on the wrong lane is dropped. The connection is lost when either half is.
 ///
-/// Time is that of the media half. A receive that waits looks at the control half every ten
-/// milliseconds, since a half may block; so the halves cannot both be on simulated time, where
-/// nobody waits alone.
+/// Time is that of the media half. A receive waits for both halves at once.
 ///
 /// ```
 /// use sottovoce::transport::{RelayName, Split, Transport, loopback::Hub};
@@ -34,8 +37,7 @@ use super::{
 pub struct Split<C, M> {
     control: C,
     media: M,
-    /// The media half goes first at the next receive, so that a flood of messages cannot keep
-    /// packets back.
+    /// The media half goes first at the next receive: neither half can keep the other back.
     media_first: bool,
     /// Both halves were connected by one call, which was not cancelled.
     open: bool,
@@ -47,46 +49,36 @@ impl<C: Transport, M: Transport> Split<C, M> {
         Self { control, media, media_first: false, open: false }
     }
 
-    /// The next message of the control half, if there is one by now.
-    async fn poll_control(&mut self) -> Result<Inbound, TransportError> {
-        loop {
-            let past = self.control.now();
-            match self.control.receive(past).await? {
-                Inbound::Media(_) => {}
-                next => return Ok(next),
-            }
-        }
-    }
-
-    /// The next packet of the media half, if one comes until then.
-    async fn wait_for_media(&mut self, until: Instant) -> Result<Inbound, TransportError> {
-        loop {
-            match self.media.receive(until).await? {
-                Inbound::Control(_) => {}
-                next => return Ok(next),
-            }
-        }
-    }
-
+    /// What comes first on the lane of either half.
     async fn next(&mut self, until: Instant) -> Result<Inbound, TransportError> {
-        if self.media_first {
-            self.media_first = false;
-            let past = self.media.now();
-            if let packet @ Inbound::Media(_) = self.wait_for_media(past).await? {
-                return Ok(packet);
+        let Self { control, media, media_first, .. } = self;
+        let left = until.saturating_duration_since(media.now());
+        let control_until = control.now() + left;
+        let mut message = pin!(message(control, control_until));
+        let mut packet = pin!(packet(media, until));
+        let mut control_idle = false;
+        poll_fn(|context| {
+            let mut media_idle = false;
+            for is_media in [*media_first, !*media_first] {
+                let came = match is_media {
+                    true => packet.as_mut().poll(context),
+                    false if control_idle => continue,
+                    false => message.as_mut().poll(context),
+                };
+                match came {
+                    Poll::Pending => {}
+                    // The time is that of the media half, and what the other has is taken first.
+                    Poll::Ready(Ok(Inbound::Idle)) if is_media => media_idle = true,
+                    Poll::Ready(Ok(Inbound::Idle)) => control_idle = true,
+                    came => {
+                        *media_first = !is_media;
+                        return came;
+                    }
+                }
             }
-        }
-        loop {
-            if let message @ Inbound::Control(_) = self.poll_control().await? {
-                self.media_first = true;
-                return Ok(message);
-            }
-            let slice = self.media.now() + SLICE;
-            match self.wait_for_media(slice.min(until)).await? {
-                Inbound::Idle if self.media.now() < until => {}
-                next => return Ok(next),
-            }
-        }
+            if media_idle { Poll::Ready(Ok(Inbound::Idle)) } else { Poll::Pending }
+        })
+        .await
     }
 
     fn check_open(&self) -> Result<(), TransportError> {
@@ -95,11 +87,12 @@ impl<C: Transport, M: Transport> Split<C, M> {
 
     /// What the other half still has when one of them is lost.
     async fn rest(&mut self) -> Result<Inbound, TransportError> {
-        if let Ok(message @ Inbound::Control(_)) = self.poll_control().await {
+        let past = self.control.now();
+        if let Ok(message @ Inbound::Control(_)) = message(&mut self.control, past).await {
             return Ok(message);
         }
         let past = self.media.now();
-        match self.wait_for_media(past).await {
+        match packet(&mut self.media, past).await {
             Ok(packet @ Inbound::Media(_)) => Ok(packet),
             _ => Err(TransportError::Closed),
         }
@@ -159,5 +152,22 @@ impl<C: Transport, M: Transport> Transport for Split<C, M> {
     }
 }
 
-/// How long a message may wait for the media half.
-const SLICE: Duration = Duration::from_millis(10);
+/// The next message of a half, whose packets are dropped.
+async fn message(half: &mut impl Transport, until: Instant) -> Result<Inbound, TransportError> {
+    loop {
+        match half.receive(until).await? {
+            Inbound::Media(_) => {}
+            next => return Ok(next),
+        }
+    }
+}
+
+/// The next packet of a half, whose messages are dropped.
+async fn packet(half: &mut impl Transport, until: Instant) -> Result<Inbound, TransportError> {
+    loop {
+        match half.receive(until).await? {
+            Inbound::Control(_) => {}
+            next => return Ok(next),
+        }
+    }
+}

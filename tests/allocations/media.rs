@@ -337,3 +337,41 @@ fn a_loaded_idle_sender_takes_at_most_200_bytes() {
     println!("from 1,000 to 5,000: {from_1_000_to_5_000:.1} bytes for each one more");
     assert!((100.0..=200.0).contains(&from_1_000_to_5_000));
 }
+
+#[cfg(feature = "room")]
+#[test]
+fn the_media_handle_of_a_session_never_touches_the_allocator() {
+    use std::time::{Instant, SystemTime};
+
+    use sottovoce::{
+        Seed,
+        driver::Session,
+        group::{Identity, Name, Role},
+        room::{Admission, InviteOptions, RoomOptions, UnixTime},
+        transport::{block_on, loopback::Hub},
+    };
+
+    let hub = Hub::new("hub".parse().unwrap());
+    let unix = UnixTime::from(SystemTime::now());
+    let mut options = RoomOptions::new(Name::new("call").unwrap(), ["hub".parse().unwrap()]);
+    (options.default_role, options.admission) = (Role::Speaker, Admission::Open);
+    let identity = |n: u8| Identity::from_seed([n; 32], Name::new("member").unwrap());
+    let seed = |n| Seed::from_bytes(&mut [n; 32]);
+    let mut host = block_on(Session::create(hub.client(), identity(1), options, seed(1), unix)).unwrap();
+    let now = host.now();
+    let link = host.room_mut().invite(InviteOptions::default(), now).unwrap();
+    let guest = block_on(Session::join(hub.client(), identity(2), link, seed(2), unix)).unwrap();
+    let ((mut host, mut mouth), (mut guest, mut ear)) = (host.split(), guest.split());
+    let (start, mut heard, mut sent) = (Instant::now(), 0, 0);
+    while heard < 200 {
+        assert!(start.elapsed() < Duration::from_secs(30), "{heard} of {sent} were heard");
+        let now = host.now();
+        while block_on(host.next(now)).unwrap().is_some() {}
+        while block_on(guest.next(now)).unwrap().is_some() {}
+        // Keys cross over in between, and what they replace goes back.
+        audio("hearing", || ear.hear(now, |_| heard += 1));
+        let stamp = Stamp { captured: SystemTime::now().into(), ..STAMP };
+        sent += u32::from(audio("speaking", || mouth.speak(&[0xf8, 0xff, 0xfe], stamp)).is_ok());
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}

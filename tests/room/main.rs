@@ -1,5 +1,6 @@
 //! Rooms: their story, their succession, their attackers, on virtual time and a seeded network.
 
+mod apart;
 mod attacks;
 mod clocks;
 mod diagnose;

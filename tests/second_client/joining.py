@@ -1,6 +1,7 @@
 """Coming in: doors, knocks, answers, and the Welcome (room.md section 12, mls.md M25)."""
 
 import os
+import random
 import time
 
 import messages as msg
@@ -10,7 +11,6 @@ from leaves import OwnKP
 from primitives import R, Bad, KemKey, SigKey, u8
 from welcome import join
 
-KNOCK_EVERY = 2
 DOORS = 8
 
 
@@ -98,9 +98,9 @@ class Joining:
             self.petition(max(self.stamp(), self.topmade + 1))
         self.doors = {k: d for k, d in self.doors.items() if now - d.seen < 20}
         first = self.doors and not self.knocked
-        if now < self.asked + KNOCK_EVERY and not first:
+        if now < self.asked + self.pause and not first:
             return
-        self.asked = now
+        self.asked, self.pause = now, random.uniform(2, 3)
         self.knocked = bool(self.doors)
         if not self.doors:
             self.log("Call")

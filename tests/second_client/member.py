@@ -126,7 +126,7 @@ class Member(Joining, Knowing, Following, Branches, Commits, Returning, Keeping,
         """The place is lost: Returning."""
         self.log("Returning:", why)
         self.phase, self.returning = "Returning", time.time()
-        self.asked = 0
+        self.asked, self.pause = 0, 2
         self.foundat = None
         self.drop()
 

@@ -53,15 +53,15 @@ class Returning:
 
     # ------------------------------------------------------------------------------------- asking
     def tick_return(self, now, news=False):
-        """R1 to R3: asks one keeper every 2 s, or calls."""
-        if now < self.asked + 2 and not (news and not self.hadkeeper):
+        """R1 to R3: asks one keeper after 2 to 3 s again, or calls."""
+        if now < self.asked + self.pause and not (news and not self.hadkeeper):
             return
         if self.phase == "Present" and not self.asked:
             if now < self.returning + 0.015 * (self.group.me % 64):
                 return
         if not self.klaw.admitted(self.tag(self.me)) and self.asked and now < self.asked + 60:
             return
-        self.asked = now
+        self.asked, self.pause = now, random.uniform(2, 3)
         keepers = [b for b in self.beats.values() if now - b.at < 20 and self.may_ask(b)]
         self.hadkeeper = bool(keepers)
         if not keepers:

@@ -20,7 +20,7 @@ use sottovoce::{
     conformance::{self, Cut, KitOptions, KitReport},
     relay::{Relay, RelayOptions},
     transport::{
-        Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Split, Transport, TransportError,
+        Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Split, Transport, TransportError, block_on,
         loopback::{Hub, LoopbackClient},
         tcp_udp::TcpUdpClient,
     },
@@ -50,7 +50,7 @@ fn relay() -> Relay {
 fn assert_passed(report: &KitReport) {
     println!("{report}");
     assert!(report.passed(), "{report}");
-    assert_eq!(report.checks.len() + report.untried.len(), 27);
+    assert_eq!(report.checks.len() + report.untried.len(), 28);
 }
 
 /// A relay, and what stops it and starts it again at the addresses that it had.
@@ -239,6 +239,8 @@ enum Fault {
     CutsWhatIsTooLong,
     MixesRooms,
     ReturnsTooEarly,
+    Blocks,
+    NeverWakes,
     LosesUnderLoad,
     LosesWhenCancelled,
     ForgetsHowToConnect,
@@ -362,6 +364,16 @@ impl Transport for Broken {
         if self.fault == Fault::NeverCloses && self.connected {
             return self.inner.receive(until).await.or(Ok(Inbound::Idle));
         }
+        if self.fault == Fault::Blocks {
+            return block_on(self.inner.receive(until));
+        }
+        if self.fault == Fault::NeverWakes {
+            let mut receive = std::pin::pin!(self.inner.receive(until));
+            return std::future::poll_fn(|_| {
+                receive.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+            })
+            .await;
+        }
         let until = if self.fault == Fault::ReturnsTooEarly { self.inner.now() } else { until };
         self.inner.receive(until).await
     }
@@ -403,6 +415,8 @@ fn a_transport_that_is_broken_fails_the_check_of_what_it_breaks() {
         (Fault::CutsWhatIsTooLong, "too large", "a message: Ok"),
         (Fault::MixesRooms, "rooms apart", "a message of"),
         (Fault::ReturnsTooEarly, "waiting", "did not wait"),
+        (Fault::Blocks, "yielding", "held up its thread"),
+        (Fault::NeverWakes, "yielding", "nothing woke"),
         (Fault::LosesUnderLoad, "back-pressure", "waits for message 50 in vain"),
         (Fault::LosesWhenCancelled, "cancellation", "messages came"),
         (Fault::ForgetsHowToConnect, "reconnect", "cannot connect again"),
@@ -431,7 +445,7 @@ fn a_transport_that_hangs_or_panics_fails_and_the_kit_goes_on() {
     let (members, options) = broken(Fault::Panics);
     let report = conformance::lanes(members, &options);
     assert_failed(&report, "delivery", "it panicked");
-    assert_eq!(report.checks.len(), 13);
+    assert_eq!(report.checks.len(), 14);
     let (members, options) = broken(Fault::Hangs);
     let report = conformance::lanes(members, &KitOptions { limit: Duration::from_millis(200), ..options });
     assert_failed(&report, "order", "not done after");

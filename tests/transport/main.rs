@@ -13,3 +13,4 @@ mod networks;
 mod promises;
 #[cfg(feature = "rtpengine")]
 mod rtpengine;
+mod waiting;

@@ -166,7 +166,7 @@ fn throwaway_identities_push_nobody_out_of_what_a_host_has_seen() {
 }
 
 #[test]
-fn answers_of_strangers_cost_a_newcomer_64_openings_a_second_and_not_its_place() {
+fn answers_of_strangers_cost_a_newcomer_512_openings_a_second_and_not_its_place() {
     let mut party = Party::with(0, Admission::Ask);
     party.pass(SECOND);
     let newcomer = party.knock(1);
@@ -178,7 +178,7 @@ fn answers_of_strangers_cost_a_newcomer_64_openings_a_second_and_not_its_place()
     });
     let reference = reference.last().expect("it has knocked");
     let mut refused = 0;
-    for n in 0..200 {
+    for n in 0..700 {
         let answer = Message::Answer(Answer { reference, kem: vec![9; 32], sealed: vec![n as u8; 64] });
         let out = &mut party.rooms[0].out;
         for envelope in out.lane.seal(&answer.encode(), &mut out.rng).unwrap() {
@@ -187,7 +187,8 @@ fn answers_of_strangers_cost_a_newcomer_64_openings_a_second_and_not_its_place()
             refused += usize::from(outcome == Err(ControlError::Flood));
         }
     }
-    assert_eq!(refused, 200 - 64);
+    // The answer to its own knock may be one of the 512.
+    assert!((188..=189).contains(&refused), "{refused}");
     party.pass(SECOND);
     let knock = party.events(0).into_iter().find_map(|event| match event {
         Event::Knocked { knock, .. } => Some(knock),

@@ -10,6 +10,7 @@ mod bounds;
 mod doors;
 mod floods;
 mod former;
+mod junk;
 mod keepers;
 mod keys;
 mod leaves;

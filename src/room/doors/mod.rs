@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use self::badges::has_spare_words;
 use super::{
-    bounded::{Rate, Recent},
+    bounded::{OF_STRANGERS, OPENED, Rate, Recent},
     error::{CommandError, ControlError},
     event::{Event, KnockId},
     options::Admission,
@@ -44,6 +44,8 @@ pub(super) struct Doors {
     next: u64,
     answered: Recent<[u8; 32], 4_096>,
     opened: Rate<()>,
+    /// Knocks that were answered with Waiting or Refused.
+    answers: Rate<()>,
     opened_in: Rate<()>,
     told_refused: Rate<()>,
     /// Admissions by invites, counted here: (tag, uses).
@@ -103,7 +105,8 @@ impl Doors {
             waiting: Vec::new(),
             next: 0,
             answered: Recent::default(),
-            opened: Rate::new(64, Duration::from_secs(1)),
+            opened: Rate::of(OPENED),
+            answers: Rate::of(OF_STRANGERS),
             opened_in: Rate::new(30, Duration::from_secs(60)),
             told_refused: Rate::new(8, Duration::from_secs(10)),
             used: Vec::new(),
@@ -173,6 +176,9 @@ impl Doors {
             if waiting.said_at + WAITING_AGAIN > now {
                 return Err(ControlError::Repeated);
             }
+            if !self.answers.take((), now) {
+                return Err(ControlError::Flood);
+            }
             waiting.said_at = now;
             let (one_use, reference) = (waiting.guest.one_use.clone(), knock.reference);
             self.say_waiting(out, store, &one_use, reference);
@@ -182,7 +188,7 @@ impl Doors {
         let candidate = match Candidate::vet(&content.key_package, &group_id, self.key_exchange) {
             Ok(candidate) => candidate,
             Err(violation) => {
-                if violation == mls::Violation::Lifetime {
+                if violation == mls::Violation::Lifetime && self.answers.take((), now) {
                     // Its clock is months off. It is told, or it would wait for ever.
                     self.refuse_with(out, store, &content.one_use, knock.reference, RefuseReason::Clock);
                     self.tell_refused(out, None, RefuseReason::Clock, now);
@@ -203,6 +209,9 @@ impl Doors {
         {
             Ok(invite) => invite,
             Err(reason) => {
+                if !self.answers.take((), now) {
+                    return Err(ControlError::Flood);
+                }
                 self.tell_refused(out, Some(&candidate), reason, now);
                 self.refuse_with(out, store, &content.one_use, knock.reference, reason);
                 return Ok(None);
@@ -278,6 +287,9 @@ impl Doors {
             self.let_go(out, candidate.id);
             self.answered.note(guest.reference);
             return Some(guest);
+        }
+        if !self.answers.take((), now) {
+            return None;
         }
         self.say_waiting(out, store, &guest.one_use, guest.reference);
         let mut before = self.waiting.iter_mut();

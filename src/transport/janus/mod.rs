@@ -9,7 +9,8 @@
 //!
 //! Sealed packets are where Opus packets would be. WebRTC encrypts them once more, to and from
 //! Janus, which is of no use to the room; RTP headers are rewritten on the way and mean nothing
-//! here. ICE, DTLS and SRTP are `str0m`, on one thread for each connection, and no async runtime.
+//! here. ICE, DTLS and SRTP are `str0m`, on one thread for each connection, and no async runtime:
+//! the thread wakes whoever waits.
 
 mod feeds;
 mod janus;
@@ -22,18 +23,20 @@ mod worker;
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, mpsc},
     thread,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
-use mio::Waker;
 
 pub use super::certificate::Pin;
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, attempts,
-    check_length, inbox::Inbox,
+    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError,
+    answer::{self, Answer},
+    attempts, check_length,
+    line::Line,
+    stats::ConnectionStats,
 };
 use name::Address;
 pub use name::InvalidJanusName;
@@ -72,6 +75,11 @@ impl JanusClient {
         Ok(Self { relay, connection: None })
     }
 
+    /// Counts and times of the connection; of none, nothing.
+    pub fn stats(&self) -> ConnectionStats {
+        self.connection.as_ref().map(|connection| connection.line.stats()).unwrap_or_default()
+    }
+
     fn line(&self) -> Result<&Line, TransportError> {
         self.connection.as_ref().map(|connection| connection.line.as_ref()).ok_or(TransportError::Closed)
     }
@@ -84,7 +92,9 @@ impl Transport for JanusClient {
 
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
         self.connection = None;
-        self.connection = Some(Connection::open(&self.relay, handle)?);
+        let relay = self.relay.clone();
+        let open = move || Connection::open(&relay, handle);
+        self.connection = Some(answer::elsewhere("janus connect", open).await?);
         Ok(())
     }
 
@@ -95,84 +105,28 @@ impl Transport for JanusClient {
 
     fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError> {
         check_length(packet.len(), MAX_MEDIA)?;
-        self.line()?.send(packet)
+        self.line()?.send_media(packet)
     }
 
     async fn receive(&mut self, until: Instant) -> Result<Inbound, TransportError> {
-        self.line()?.inbox.take(until)
+        self.line()?.receive(until).await
     }
 
     async fn close(&mut self) {
-        if let Some(connection) = self.connection.take() {
-            connection.line.hang_up();
-            // Ends with a hang-up, or too late; both are the end.
-            let _ = connection.ended.recv_timeout(CLOSE_TIMEOUT);
+        if let Some(mut connection) = self.connection.take() {
+            connection.line.finish();
+            if let Some(ended) = connection.ended.take() {
+                // It is told, or it is too late; both are the end.
+                let _ = ended.by(Instant::now() + CLOSE_TIMEOUT).await;
+            }
         }
-    }
-}
-
-/// What the application's thread and that of the connection have in common.
-struct Line {
-    inbox: Inbox,
-    outgoing: Mutex<Outgoing>,
-    waker: Waker,
-}
-
-#[derive(Default)]
-struct Outgoing {
-    packets: Vec<Bytes>,
-    closing: bool,
-}
-
-impl Line {
-    fn new(waker: Waker) -> Self {
-        Self { inbox: Inbox::default(), outgoing: Mutex::default(), waker }
-    }
-
-    fn send(&self, packet: &[u8]) -> Result<(), TransportError> {
-        if self.inbox.is_closed() {
-            return Err(TransportError::Closed);
-        }
-        let mut outgoing = self.outgoing();
-        if outgoing.packets.len() < WAITING {
-            outgoing.packets.push(Bytes::copy_from_slice(packet));
-        }
-        let first = outgoing.packets.len() == 1;
-        drop(outgoing);
-        if first {
-            self.wake();
-        }
-        Ok(())
-    }
-
-    /// Moves the packets that wait, and says whether the connection is to be ended.
-    fn take(&self, packets: &mut Vec<Bytes>) -> bool {
-        let mut outgoing = self.outgoing();
-        packets.append(&mut outgoing.packets);
-        outgoing.closing
-    }
-
-    fn hang_up(&self) {
-        self.inbox.close();
-        self.outgoing().closing = true;
-        self.wake();
-    }
-
-    fn wake(&self) {
-        // It fails if the system is out of memory; then the thread wakes by itself, later.
-        let _ = self.waker.wake();
-    }
-
-    // Nothing panics while it holds the lock, and what it guards is valid after every statement.
-    fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
-        self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 struct Connection {
     line: Arc<Line>,
-    /// Hangs up when the thread of the connection has ended.
-    ended: mpsc::Receiver<()>,
+    /// Told when the thread of the connection has ended.
+    ended: Option<Answer<()>>,
 }
 
 impl Connection {
@@ -196,11 +150,11 @@ impl Connection {
         struct Closes(Arc<Line>);
         impl Drop for Closes {
             fn drop(&mut self) {
-                self.0.inbox.close();
+                self.0.hang_up();
             }
         }
         let line = worker.line();
-        let (alive, ended) = mpsc::channel();
+        let (alive, ended) = answer::channel();
         let closes = Closes(Arc::clone(&line));
         let thread = thread::Builder::new().name("webrtc connection".to_owned()).spawn(move || {
             // However the thread ends, nobody waits for it in vain.
@@ -209,19 +163,19 @@ impl Connection {
             worker.run();
         });
         thread.map_err(|_| TransportError::Exhausted)?;
-        Ok(Self { line, ended })
+        Ok(Self { line, ended: Some(ended) })
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.line.hang_up();
+        self.line.give_up();
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection").field("closed", &self.line.inbox.is_closed()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("line", &self.line).finish_non_exhaustive()
     }
 }
 
@@ -230,5 +184,3 @@ impl fmt::Debug for Connection {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long `close` waits for the relay to let go.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Packets that wait for the thread before new ones are dropped.
-const WAITING: usize = 64;

@@ -1,6 +1,7 @@
 //! The thread of a connection: moves bytes between the session, the WebSocket and one UDP socket.
 
 use std::{
+    collections::VecDeque,
     io::ErrorKind,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{Arc, mpsc},
@@ -11,13 +12,16 @@ use bytes::Bytes;
 use mio::{Events, Interest, Poll, Token, Waker, net::UdpSocket};
 
 use super::{
-    Line,
     name::Address,
     peer::Brought,
     session::{Session, State},
     socket::{Read, Socket},
 };
-use crate::transport::{RoomHandle, TransportError, attempts::Claim};
+use crate::transport::{
+    RoomHandle, TransportError,
+    attempts::Claim,
+    line::{End, Line},
+};
 
 pub(super) struct Worker {
     poll: Poll,
@@ -26,7 +30,7 @@ pub(super) struct Worker {
     session: Session,
     /// Where to tell whether this member is in the room; taken when that is clear.
     told: Option<mpsc::Sender<Result<(), TransportError>>>,
-    packets: Vec<Bytes>,
+    packets: VecDeque<Bytes>,
 }
 
 /// The way of sealed packets, in and out.
@@ -74,9 +78,10 @@ impl Worker {
         let port = udp.local_addr().map_err(exhausted)?.port();
         let socket = Socket::open(address, remote, &mut poll, SIGNALS, deadline, claim)?;
         let here = SocketAddr::new(socket.local.ip(), port);
-        let media = Media { socket: udp, relay: socket.remote.ip(), line: Arc::new(Line::new(waker)) };
+        let media =
+            Media { socket: udp, relay: socket.remote.ip(), line: Arc::new(Line::new(Arc::new(waker))) };
         let session = Session::new(handle, here, Instant::now());
-        Ok(Self { poll, socket, media, session, told: Some(told), packets: Vec::new() })
+        Ok(Self { poll, socket, media, session, told: Some(told), packets: VecDeque::new() })
     }
 
     pub(super) fn line(&self) -> Arc<Line> {
@@ -109,7 +114,8 @@ impl Worker {
         if session.state() == State::Joined && told.is_some() {
             let _ = told.take().map(|told| told.send(Ok(())));
         }
-        let closing = media.line.take(packets);
+        media.line.take_media(packets);
+        let closing = media.line.how_to_end() != End::NotYet;
         let now = Instant::now();
         for packet in packets.drain(..) {
             session.send(&packet, now, |brought| media.take(brought));

@@ -11,8 +11,8 @@
 //!
 //! A member publishes one broadcast, under a path that comes from the room's handle and a random
 //! number, and subscribes to all others below the same path. QUIC is `quinn-proto` and MoQ is
-//! `moq-net`, both polled on one thread for each connection, with no async runtime. As with
-//! [`quic`](super::quic) the futures block and are ready at their first poll.
+//! `moq-net`, both polled on one thread for each connection, with no async runtime: the thread
+//! wakes whoever waits.
 
 #[cfg(test)]
 mod attacks;
@@ -39,8 +39,11 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 pub use super::certificate::Pin;
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, attempts,
-    check_length, quic::line::Line,
+    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError,
+    answer::{self, Answer},
+    attempts, check_length,
+    line::Line,
+    stats::ConnectionStats,
 };
 use name::Address;
 pub use name::InvalidMoqName;
@@ -109,6 +112,11 @@ impl MoqClient {
         Self { lane: Lane::Streams, ..self }
     }
 
+    /// Counts and times of the connection; of none, nothing.
+    pub fn stats(&self) -> ConnectionStats {
+        self.connection.as_ref().map(|connection| connection.line.stats()).unwrap_or_default()
+    }
+
     fn line(&self) -> Result<&Line, TransportError> {
         self.connection.as_ref().map(|connection| connection.line.as_ref()).ok_or(TransportError::Closed)
     }
@@ -126,14 +134,16 @@ impl Transport for MoqClient {
 
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
         self.connection = None;
-        self.connection = Some(Connection::open(self, handle)?);
+        let (relay, token, lane) = (self.relay.clone(), self.token.clone(), self.lane);
+        let open = move || Connection::open(&relay, token.as_deref(), lane, handle);
+        self.connection = Some(answer::elsewhere("moq connect", open).await?);
         Ok(())
     }
 
     async fn send_control(&mut self, message: Bytes) -> Result<(), TransportError> {
         check_length(message.len(), MAX_CONTROL)?;
         match &self.connection {
-            Some(Connection { line, lanes: Lanes::Both, .. }) => line.send_control(message),
+            Some(Connection { line, lanes: Lanes::Both, .. }) => line.send_control(message).await,
             _ => Err(TransportError::Closed),
         }
     }
@@ -144,21 +154,23 @@ impl Transport for MoqClient {
     }
 
     async fn receive(&mut self, until: Instant) -> Result<Inbound, TransportError> {
-        self.line()?.receive(until)
+        self.line()?.receive(until).await
     }
 
     async fn close(&mut self) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(mut connection) = self.connection.take() {
             connection.line.finish();
-            // Ends with a hang-up, or too late; both are the end.
-            let _ = connection.ended.recv_timeout(CLOSE_TIMEOUT);
+            if let Some(ended) = connection.ended.take() {
+                // It is told, or it is too late; both are the end.
+                let _ = ended.by(Instant::now() + CLOSE_TIMEOUT).await;
+            }
         }
     }
 }
 
 impl fmt::Debug for MoqClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("Client");
+        let mut debug = f.debug_struct("MoqClient");
         debug.field("relay", &self.relay).field("connection", &self.connection).finish_non_exhaustive()
     }
 }
@@ -167,22 +179,27 @@ impl fmt::Debug for MoqClient {
 struct Connection {
     line: Arc<Line>,
     lanes: Lanes,
-    /// Hangs up when the thread of the connection has ended.
-    ended: mpsc::Receiver<()>,
+    /// Told when the thread of the connection has ended.
+    ended: Option<Answer<()>>,
 }
 
 impl Connection {
     /// Connects to the first of the relay's addresses that answers.
-    fn open(client: &MoqClient, handle: RoomHandle) -> Result<Self, TransportError> {
-        let address = Address::parse(&client.relay).map_err(|_| TransportError::Unreachable)?;
+    fn open(
+        relay: &RelayName,
+        token: Option<&str>,
+        lane: Lane,
+        handle: RoomHandle,
+    ) -> Result<Self, TransportError> {
+        let address = Address::parse(relay).map_err(|_| TransportError::Unreachable)?;
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let remotes = attempts::resolve(address.host_and_port)?;
-        let path = match &client.token {
+        let path = match token {
             Some(token) if address.path.is_empty() => format!("/?jwt={token}"),
             Some(token) => format!("{}?jwt={token}", address.path),
             None => address.path.to_owned(),
         };
-        let (host, pin, lane) = (address.host.to_owned(), address.pin, client.lane);
+        let (host, pin) = (address.host.to_owned(), address.pin);
         attempts::race(remotes, deadline, move |remote, claim| {
             let mut nonce = [0; 16];
             SystemRandom::new().fill(&mut nonce).map_err(|_| TransportError::Exhausted)?;
@@ -212,7 +229,7 @@ impl Connection {
             }
         }
         let line = prepared.line();
-        let (alive, ended) = mpsc::channel();
+        let (alive, ended) = answer::channel();
         let hangs_up = HangsUp(Arc::clone(&line));
         let thread = thread::Builder::new().name("moq connection".to_owned()).spawn(move || {
             // However the thread ends, nobody waits for it in vain.
@@ -221,7 +238,7 @@ impl Connection {
             prepared.run(told);
         });
         thread.map_err(|_| TransportError::Exhausted)?;
-        Ok(Self { line, lanes: Lanes::MediaOnly, ended })
+        Ok(Self { line, lanes: Lanes::MediaOnly, ended: Some(ended) })
     }
 }
 

@@ -24,7 +24,7 @@ use super::{
     order::{Lost, Reorder, Window},
     place::{BACK, CONTROL, EXPIRY, KEPT, LATE, Lanes, MEDIA, Place},
 };
-use crate::transport::{MAX_CONTROL, MAX_MEDIA, quic::line::Line};
+use crate::transport::{MAX_CONTROL, MAX_MEDIA, line::Line};
 
 /// The origin that keeps what the others say, for as long as it may be needed and no longer.
 pub(super) fn ears() -> (origin::Producer, origin::Driver) {

@@ -33,11 +33,12 @@ use super::{
 use crate::transport::{
     TransportError,
     attempts::Claim,
+    line::{End, Line},
     quic::{
-        line::{End, Line},
         pipe::{Pipe, why},
         tls::Terms,
     },
+    stats::Gauge,
 };
 
 /// What a connection is to be.
@@ -98,6 +99,8 @@ struct Worker {
     packets: VecDeque<Bytes>,
     /// When to look again whether a connection that has said everything can end.
     leave_at: Option<Instant>,
+    gauge: Gauge,
+    measured: Instant,
 }
 
 /// What there is once the handshake is done.
@@ -144,6 +147,8 @@ impl Worker {
             joined: None,
             packets: VecDeque::new(),
             leave_at: None,
+            gauge: Gauge::default(),
+            measured: Instant::now(),
         }
     }
 
@@ -153,6 +158,7 @@ impl Worker {
             lock(&self.link).now = now;
             self.clock.advance(now);
             let lost = self.handle_events(now);
+            self.measure(now);
             let over = lost.or_else(|| self.turn(now).err());
             self.pipe.flush(&mut lock(&self.link).connection, now);
             if let Some(over) = over {
@@ -172,6 +178,19 @@ impl Worker {
         // Whoever asked may have given up in the meantime.
         let _ = self.told.take().map(|told| told.send(Err(why)));
         self.line.hang_up();
+    }
+
+    /// Notes once a second how the way is, which is that of both lanes.
+    fn measure(&mut self, now: Instant) {
+        if self.told.is_some() || now < self.measured + TICK {
+            return;
+        }
+        self.measured = now;
+        let link = lock(&self.link);
+        self.gauge.note(link.connection.rtt());
+        let path = link.connection.stats().path;
+        self.gauge.count(path.sent_packets, path.lost_packets);
+        self.line.measured(self.gauge, self.gauge);
     }
 
     /// Gives the reason if the connection is lost.

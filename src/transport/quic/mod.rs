@@ -5,13 +5,12 @@
 //! send_media   -> queue -> datagram -> relay -> datagram -> inbox -> receive
 //! ```
 //!
-//! QUIC is `quinn-proto` on one thread for each connection, and no async runtime. As with
-//! [`tcp_udp`](super::tcp_udp) the futures block and are ready at their first poll.
+//! QUIC is `quinn-proto` on one thread for each connection, and no async runtime: the thread wakes
+//! whoever waits.
 //!
 //! Whoever observes the connection sees that there is one, and sizes and times; handles, tokens and
 //! the lanes are inside. The relay sees what any relay sees.
 
-pub(super) mod line;
 mod name;
 pub(super) mod pipe;
 pub(crate) mod probe;
@@ -29,13 +28,16 @@ use bytes::Bytes;
 
 pub use super::certificate::Pin;
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, attempts, check_length,
+    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError,
+    answer::{self, Answer},
+    attempts, block_on, check_length,
+    line::Line,
+    stats::ConnectionStats,
 };
 use crate::relay_protocol::{
     token::{Revocation, Token},
     wire,
 };
-use line::Line;
 use name::Address;
 pub use name::InvalidQuicName;
 use worker::{Purpose, Worker};
@@ -80,6 +82,11 @@ impl QuicClient {
         Self { token: Some(token), ..self }
     }
 
+    /// Counts and times of the connection; of none, nothing.
+    pub fn stats(&self) -> ConnectionStats {
+        self.connection.as_ref().map(|connection| connection.line.stats()).unwrap_or_default()
+    }
+
     fn line(&self) -> Result<&Line, TransportError> {
         self.connection.as_ref().map(|connection| connection.line.as_ref()).ok_or(TransportError::Closed)
     }
@@ -93,14 +100,16 @@ impl Transport for QuicClient {
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
         self.connection = None;
         let hello = wire::hello(handle, self.token.as_ref());
-        self.connection = Some(Connection::open(&self.relay, &hello, Purpose::Join)?);
+        let relay = self.relay.clone();
+        let open = move || Connection::open(&relay, &hello, Purpose::Join);
+        self.connection = Some(answer::elsewhere("quic connect", open).await?);
         Ok(())
     }
 
     async fn send_control(&mut self, message: Bytes) -> Result<(), TransportError> {
         check_length(message.len(), MAX_CONTROL)?;
         let too_large = TransportError::TooLarge { length: message.len(), limit: MAX_CONTROL };
-        self.line()?.send_control(wire::frame(&message).ok_or(too_large)?)
+        self.line()?.send_control(wire::frame(&message).ok_or(too_large)?).await
     }
 
     fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError> {
@@ -109,19 +118,20 @@ impl Transport for QuicClient {
     }
 
     async fn receive(&mut self, until: Instant) -> Result<Inbound, TransportError> {
-        self.line()?.receive(until)
+        self.line()?.receive(until).await
     }
 
     async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
-            connection.close();
+            connection.close().await;
         }
     }
 }
 
 /// Has a relay take a token back.
 pub(crate) fn revoke(relay: &RelayName, revocation: &Revocation) -> Result<(), TransportError> {
-    Connection::open(relay, &wire::revoke(revocation), Purpose::Revoke).map(Connection::close)
+    Connection::open(relay, &wire::revoke(revocation), Purpose::Revoke)
+        .map(|connection| block_on(connection.close()))
 }
 
 /// Whether a name is for this client.
@@ -132,8 +142,8 @@ pub(crate) fn is_name(relay: &RelayName) -> bool {
 #[derive(Debug)]
 struct Connection {
     line: Arc<Line>,
-    /// Hangs up when the thread of the connection has ended.
-    ended: mpsc::Receiver<()>,
+    /// Told when the thread of the connection has ended.
+    ended: Option<Answer<()>>,
 }
 
 impl Connection {
@@ -156,20 +166,22 @@ impl Connection {
     /// From here on dropping the connection ends the thread.
     fn spawn(worker: Worker) -> Result<Self, TransportError> {
         let line = worker.line();
-        let (alive, ended) = mpsc::channel();
+        let (alive, ended) = answer::channel();
         let thread = thread::Builder::new().name("quic connection".to_owned()).spawn(move || {
             worker.run();
-            drop(alive);
+            alive.tell(());
         });
         thread.map_err(|_| TransportError::Exhausted)?;
-        Ok(Self { line, ended })
+        Ok(Self { line, ended: Some(ended) })
     }
 
     /// Says that nothing more comes, and waits until the relay has read everything before that.
-    fn close(self) {
+    async fn close(mut self) {
         self.line.finish();
-        // Ends with a hang-up, or too late; both are the end.
-        let _ = self.ended.recv_timeout(CLOSE_TIMEOUT);
+        if let Some(ended) = self.ended.take() {
+            // It is told, or it is too late; both are the end.
+            let _ = ended.by(Instant::now() + CLOSE_TIMEOUT).await;
+        }
     }
 }
 

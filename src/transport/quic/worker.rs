@@ -15,13 +15,18 @@ use bytes::{Buf, Bytes};
 use quinn_proto::{Connection, Dir, Event, ReadError, StreamEvent, StreamId, VarInt};
 
 use super::{
-    line::{End, Line},
     pipe::{Pipe, why},
     tls::Terms,
 };
 use crate::{
     relay_protocol::wire::{self, Frames},
-    transport::{MAX_MEDIA, TransportError, attempts::Claim, tcp_udp::refused},
+    transport::{
+        MAX_MEDIA, TransportError,
+        attempts::Claim,
+        line::{End, Line},
+        stats::Gauge,
+        tcp_udp::refused,
+    },
 };
 
 /// What a connection is for.
@@ -57,6 +62,8 @@ pub(super) struct Worker {
     /// The relay has said everything.
     ended: bool,
     lost: Option<TransportError>,
+    gauge: Gauge,
+    measured: Instant,
 }
 
 impl Worker {
@@ -90,6 +97,8 @@ impl Worker {
             finished: false,
             ended: false,
             lost: None,
+            gauge: Gauge::default(),
+            measured: Instant::now(),
         })
     }
 
@@ -104,6 +113,7 @@ impl Worker {
             self.handle_events(now);
             self.handle_stream(now);
             self.handle_packets();
+            self.measure(now);
             if self.line.how_to_end() == End::GiveUp && !self.connection.is_closed() {
                 self.connection.close(now, DONE, Bytes::new());
             }
@@ -124,6 +134,18 @@ impl Worker {
             }
         }
         self.fail(TransportError::Closed);
+    }
+
+    /// Notes once a second how the way is, which is that of both lanes.
+    fn measure(&mut self, now: Instant) {
+        if self.told.is_some() || now < self.measured + TICK {
+            return;
+        }
+        self.measured = now;
+        self.gauge.note(self.connection.rtt());
+        let path = self.connection.stats().path;
+        self.gauge.count(path.sent_packets, path.lost_packets);
+        self.line.measured(self.gauge, self.gauge);
     }
 
     fn handle_events(&mut self, now: Instant) {

@@ -19,24 +19,27 @@ use std::{
     collections::HashMap,
     error::Error,
     fmt,
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    io::ErrorKind,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread::{self, Thread},
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use mio::{Events, Interest, Poll, Token, net::UdpSocket};
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError,
+    answer::{self, Answer},
     attempts::{self, Claim},
     check_length,
     inbox::Inbox,
+    stats::{ConnectionStats, Count},
 };
 use packet::{HEADER, Stream};
 use session::Session;
@@ -72,6 +75,14 @@ impl RtpengineClient {
         Ok(Self { relay, connection: None })
     }
 
+    /// Counts of the connection; of none, nothing. How long the way is, is not measured.
+    pub fn stats(&self) -> ConnectionStats {
+        let Some(Connection { lane, .. }) = &self.connection else { return ConnectionStats::default() };
+        let mut stats = lane.inbox.stats();
+        stats.media.sent = lane.outgoing().sent;
+        stats
+    }
+
     fn connection(&self) -> Result<&Connection, TransportError> {
         self.connection.as_ref().ok_or(TransportError::Closed)
     }
@@ -84,7 +95,9 @@ impl Transport for RtpengineClient {
 
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
         self.connection = None;
-        self.connection = Some(Connection::open(&self.relay, handle)?);
+        let relay = self.relay.clone();
+        let open = move || Connection::open(&relay, handle);
+        self.connection = Some(answer::elsewhere("rtp connect", open).await?);
         Ok(())
     }
 
@@ -99,15 +112,17 @@ impl Transport for RtpengineClient {
     }
 
     async fn receive(&mut self, until: Instant) -> Result<Inbound, TransportError> {
-        self.connection()?.lane.inbox.take(until)
+        self.connection()?.lane.inbox.take(until).await
     }
 
     async fn close(&mut self) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(mut connection) = self.connection.take() {
             connection.lane.inbox.close();
             connection.control.unpark();
-            // Ends with a hang-up, or too late; both are the end.
-            let _ = connection.ended.recv_timeout(CLOSE_TIMEOUT);
+            if let Some(ended) = connection.ended.take() {
+                // It is told, or it is too late; both are the end.
+                let _ = ended.by(Instant::now() + CLOSE_TIMEOUT).await;
+            }
         }
     }
 }
@@ -129,6 +144,7 @@ struct Outgoing {
     to: Option<SocketAddr>,
     last: Instant,
     buffer: Vec<u8>,
+    sent: Count,
 }
 
 impl Lane {
@@ -150,18 +166,25 @@ impl Lane {
     }
 
     /// Fills the inbox until that is closed.
-    fn read(&self) {
-        let mut buffer = [0; MAX_MEDIA + HEADER + SLACK];
+    fn read(&self, mut poll: Poll) {
+        let (mut events, mut buffer) = (Events::with_capacity(4), [0; MAX_MEDIA + HEADER + SLACK]);
         while !self.inbox.is_closed() {
-            // What does not come in time, and ports that are closed for the moment, are for the
-            // control thread.
-            let Ok((length, from)) = self.socket.recv_from(&mut buffer) else { continue };
-            match self.sources().get_mut(&from) {
-                Some(last) => *last = Instant::now(),
-                None => continue,
-            }
-            if let Some(payload) = packet::payload(buffer.get(..length).unwrap_or_default()) {
-                self.inbox.push_media(Bytes::copy_from_slice(payload));
+            // It fails when a signal comes, which is as good as an event.
+            let _ = poll.poll(&mut events, Some(TICK));
+            loop {
+                let (length, from) = match self.socket.recv_from(&mut buffer) {
+                    Ok(arrived) => arrived,
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                    // Ports that are closed for the moment are for the control thread.
+                    Err(_) => continue,
+                };
+                match self.sources().get_mut(&from) {
+                    Some(last) => *last = Instant::now(),
+                    None => continue,
+                }
+                if let Some(payload) = packet::payload(buffer.get(..length).unwrap_or_default()) {
+                    self.inbox.push_media(Bytes::copy_from_slice(payload));
+                }
             }
         }
     }
@@ -170,8 +193,8 @@ impl Lane {
 struct Connection {
     lane: Arc<Lane>,
     control: Thread,
-    /// Hangs up when the control thread has tidied up.
-    ended: mpsc::Receiver<()>,
+    /// Told when the control thread has tidied up.
+    ended: Option<Answer<()>>,
 }
 
 impl Connection {
@@ -195,13 +218,18 @@ impl Connection {
             SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
         let exhausted = |_| TransportError::Exhausted;
-        let socket = UdpSocket::bind(any).map_err(exhausted)?;
-        socket.set_read_timeout(Some(TICK)).map_err(exhausted)?;
-        socket.set_write_timeout(Some(SEND_TIMEOUT)).map_err(exhausted)?;
+        let mut socket = UdpSocket::bind(any).map_err(exhausted)?;
+        let poll = Poll::new().map_err(exhausted)?;
+        poll.registry().register(&mut socket, Token(0), Interest::READABLE).map_err(exhausted)?;
         let mut random = [0; 4];
         SystemRandom::new().fill(&mut random).map_err(|_| TransportError::Exhausted)?;
-        let outgoing =
-            Outgoing { stream: Stream::new(random), to: None, last: Instant::now(), buffer: Vec::new() };
+        let outgoing = Outgoing {
+            stream: Stream::new(random),
+            to: None,
+            last: Instant::now(),
+            buffer: Vec::new(),
+            sent: Count::default(),
+        };
         let lane = Arc::new(Lane {
             socket,
             inbox: Inbox::default(),
@@ -210,15 +238,15 @@ impl Connection {
             sources: Mutex::default(),
         });
         let mut session = Session::open(relay, any, handle, Arc::clone(&lane), deadline, claim)?;
-        let (alive, ended) = mpsc::channel();
+        let (alive, ended) = answer::channel();
         let reader = Arc::clone(&lane);
-        spawn("rtp media", move || reader.read())?;
+        spawn("rtp media", move || reader.read(poll))?;
         let control = spawn("rtp control", move || {
             session.run();
-            drop(alive);
+            alive.tell(());
         });
         match control {
-            Ok(control) => Ok(Self { lane, control, ended }),
+            Ok(control) => Ok(Self { lane, control, ended: Some(ended) }),
             Err(error) => {
                 // Ends the reader.
                 lane.inbox.close();
@@ -232,13 +260,14 @@ impl Connection {
             return Err(TransportError::Closed);
         }
         let mut outgoing = self.lane.outgoing();
-        let Outgoing { stream, to, last, buffer } = &mut *outgoing;
+        let Outgoing { stream, to, last, buffer, sent } = &mut *outgoing;
         *last = Instant::now();
         match *to {
             Some(to) => {
                 stream.packet(packet, buffer);
                 // What cannot leave now is lost, as on any network.
                 let _ = self.lane.socket.send_to(buffer, to);
+                sent.note(packet.len());
             }
             None => {
                 drop(outgoing);
@@ -293,8 +322,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long the reader may take to notice that the lane is closed.
 const TICK: Duration = Duration::from_millis(100);
-/// How long a full send buffer may hold up `send_media`, before the packet is dropped.
-const SEND_TIMEOUT: Duration = Duration::from_millis(1);
 /// Room for what relays put into an RTP header.
 const SLACK: usize = 128;
 

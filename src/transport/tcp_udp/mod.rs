@@ -1,33 +1,39 @@
-//! The client of the reference relay ([`crate::relay`], SPEC section 8.2), on `std` alone.
+//! The client of the reference relay ([`crate::relay`], SPEC section 8.2).
 //!
 //! ```text
-//! send_control -> TCP -> relay        relay -> TCP -> reader thread -> inbox -> receive
-//! send_media   -> UDP -> relay        relay -> UDP -> reader thread -> inbox -> receive
+//! send_control -> queue -> thread -> TCP -> relay -> TCP -> thread -> inbox -> receive
+//! send_media   -> UDP                    -> relay -> UDP -> thread -> inbox -> receive
 //! ```
 //!
-//! Its futures block and are ready at their first poll: drive it from a thread of its own, with
-//! [`block_on`](super::block_on) if there is no async runtime.
+//! One thread for each connection owns the sockets and wakes whoever waits. Coming in, which a name
+//! look-up may hold up, has a thread as well for as long as it takes.
 
 mod media;
+mod worker;
 
 use std::{
     io::{ErrorKind, Read, Write},
-    net::{Shutdown, SocketAddr, TcpStream, UdpSocket},
-    sync::{Arc, mpsc},
+    net::{SocketAddr, TcpStream},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use bytes::Bytes;
+use mio::net::UdpSocket;
 
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, attempts,
-    check_length, inbox::Inbox,
+    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError,
+    answer::{self, Answer},
+    attempts, check_length,
+    line::Line,
+    stats::ConnectionStats,
 };
 use crate::relay_protocol::{
     token::{Revocation, Token},
-    wire::{self, Frames, Rejection, Ticket},
+    wire::{self, Rejection, Ticket},
 };
+use worker::Worker;
 
 /// A member's connection to a reference relay: control over TCP, media over UDP to the same port.
 ///
@@ -52,6 +58,11 @@ impl TcpUdpClient {
         Self { token: Some(token), ..self }
     }
 
+    /// Counts and times of the connection; of none, nothing.
+    pub fn stats(&self) -> ConnectionStats {
+        self.connection.as_ref().map(|connection| connection.line.stats()).unwrap_or_default()
+    }
+
     fn connection(&self) -> Result<&Connection, TransportError> {
         self.connection.as_ref().ok_or(TransportError::Closed)
     }
@@ -64,13 +75,17 @@ impl Transport for TcpUdpClient {
 
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
         self.connection = None;
-        self.connection = Some(Connection::open(&self.relay, handle, self.token.as_ref())?);
+        let (relay, hello) = (self.relay.clone(), wire::hello(handle, self.token.as_ref()));
+        let open = answer::elsewhere("relay connect", move || Connection::open(&relay, &hello));
+        self.connection = Some(open.await?);
         Ok(())
     }
 
     async fn send_control(&mut self, message: Bytes) -> Result<(), TransportError> {
         check_length(message.len(), MAX_CONTROL)?;
-        self.connection()?.send_control(&message)
+        let too_large = TransportError::TooLarge { length: message.len(), limit: MAX_CONTROL };
+        let frame = wire::frame(&message).ok_or(too_large)?;
+        self.connection()?.line.send_control(frame).await
     }
 
     fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError> {
@@ -79,101 +94,73 @@ impl Transport for TcpUdpClient {
     }
 
     async fn receive(&mut self, until: Instant) -> Result<Inbound, TransportError> {
-        self.connection()?.inbox.take(until)
+        self.connection()?.line.receive(until).await
     }
 
     async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
-            connection.close();
+            connection.close().await;
         }
     }
 }
 
 struct Connection {
-    control: Arc<TcpStream>,
+    line: Arc<Line>,
     media: Arc<UdpSocket>,
-    inbox: Arc<Inbox>,
-    /// Hangs up when the relay has closed its side of the control lane.
-    ended: mpsc::Receiver<()>,
+    /// Told when the thread has ended.
+    ended: Option<Answer<()>>,
 }
 
 impl Connection {
-    fn open(relay: &RelayName, handle: RoomHandle, token: Option<&Token>) -> Result<Self, TransportError> {
+    fn open(relay: &RelayName, hello: &[u8]) -> Result<Self, TransportError> {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         let (control, address) = reach(relay, deadline)?;
-        let ticket = greet(&control, &wire::hello(handle, token), deadline)?;
+        let ticket = greet(&control, hello, deadline)?;
         let media = media::bind(address, ticket)?;
-        let (control, media, inbox) = (Arc::new(control), Arc::new(media), Arc::new(Inbox::default()));
-        let (alive, ended) = mpsc::channel();
-        // From here on dropping it ends whatever thread was started.
-        let connection = Self { control, media, inbox, ended };
-        let (control, inbox) = (Arc::clone(&connection.control), Arc::clone(&connection.inbox));
-        spawn("control lane", move || {
-            read_control(&control, &inbox);
-            drop(alive);
-        })?;
-        let (control, inbox) = (Arc::clone(&connection.control), Arc::clone(&connection.inbox));
-        let media = Arc::clone(&connection.media);
-        spawn("media lane", move || {
-            media::read(&media, ticket, &inbox, &media::PACE);
-            // Frees a reader of the control lane that the relay has left hanging.
-            if !inbox.is_closed() {
-                end(&control, &inbox);
-            }
-        })?;
-        Ok(connection)
-    }
-
-    fn send_control(&self, message: &[u8]) -> Result<(), TransportError> {
-        let limit = MAX_CONTROL;
-        let frame = wire::frame(message).ok_or(TransportError::TooLarge { length: message.len(), limit })?;
-        if self.inbox.is_closed() {
-            return Err(TransportError::Closed);
-        }
-        self.control.as_ref().write_all(&frame).map_err(|_| {
-            // Part of the message may have left, so nothing can follow it.
-            end(&self.control, &self.inbox);
-            TransportError::Closed
-        })
+        let exhausted = |_| TransportError::Exhausted;
+        control.set_nonblocking(true).map_err(exhausted)?;
+        let worker = Worker::new(control, media, ticket).map_err(exhausted)?;
+        let (line, media) = (worker.line(), worker.media());
+        let (alive, ended) = answer::channel();
+        let thread = thread::Builder::new().name("relay connection".to_owned()).spawn(move || {
+            worker.run();
+            alive.tell(());
+        });
+        thread.map_err(exhausted)?;
+        Ok(Self { line, media, ended: Some(ended) })
     }
 
     fn send_media(&self, packet: &[u8]) -> Result<(), TransportError> {
-        if self.inbox.is_closed() {
+        if self.line.inbox.is_closed() {
             return Err(TransportError::Closed);
         }
         // What cannot leave now is lost, as on any network. Whether the relay is still there is for
         // the control lane to say.
         let _ = self.media.send(packet);
+        self.line.note_media_sent(packet.len());
         Ok(())
     }
 
     /// Says that nothing more comes, and waits until the relay has read everything before that.
-    fn close(self) {
-        self.inbox.close();
-        if self.control.shutdown(Shutdown::Write).is_ok() {
-            // Ends with a hang-up, or too late; both are the end.
-            let _ = self.ended.recv_timeout(CLOSE_TIMEOUT);
+    async fn close(mut self) {
+        self.line.finish();
+        if let Some(ended) = self.ended.take() {
+            // It is told, or it is too late; both are the end.
+            let _ = ended.by(Instant::now() + CLOSE_TIMEOUT).await;
         }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        end(&self.control, &self.inbox);
+        self.line.give_up();
     }
 }
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("closed", &self.inbox.is_closed()).finish_non_exhaustive()
+        f.debug_struct("Connection").field("line", &self.line).finish_non_exhaustive()
     }
-}
-
-/// Ends both lanes at once.
-fn end(control: &TcpStream, inbox: &Inbox) {
-    inbox.close();
-    // It may have ended by itself.
-    let _ = control.shutdown(Shutdown::Both);
 }
 
 /// The first of the relay's addresses that accepts a connection.
@@ -186,7 +173,7 @@ fn reach(relay: &RelayName, deadline: Instant) -> Result<(TcpStream, SocketAddr)
             return Err(TransportError::Unreachable);
         }
         control.set_nodelay(true).map_err(|_| TransportError::Closed)?;
-        control.set_write_timeout(Some(WRITE_TIMEOUT)).map_err(|_| TransportError::Closed)?;
+        control.set_write_timeout(Some(CONNECT_TIMEOUT)).map_err(|_| TransportError::Closed)?;
         Ok((control, address))
     })
 }
@@ -240,38 +227,8 @@ pub(crate) fn revoke(relay: &RelayName, revocation: &Revocation) -> Result<(), T
     }
 }
 
-/// Fills the inbox from the control lane until that ends.
-fn read_control(mut control: &TcpStream, inbox: &Inbox) {
-    let mut frames = Frames::default();
-    let mut chunk = [0; 8 * 1024];
-    'lane: loop {
-        match control.read(&mut chunk) {
-            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-            Ok(0) | Err(_) => break,
-            Ok(length) => frames.push(chunk.get(..length).unwrap_or_default()),
-        }
-        loop {
-            match frames.next() {
-                // A closed inbox takes nothing, but the lane is read to its end: what is left
-                // unread when a socket closes would destroy what was sent just before.
-                Ok(Some(message)) => inbox.push_control(message),
-                Ok(None) => break,
-                Err(_) => break 'lane,
-            };
-        }
-    }
-    end(control, inbox);
-}
-
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), TransportError> {
-    let thread = thread::Builder::new().name(name.to_owned()).spawn(work);
-    thread.map(drop).map_err(|_| TransportError::Exhausted)
-}
-
 /// For the connection and the relay's answer together. Name look-up takes what the operating system
 /// takes.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a relay may leave a control message unread before the connection counts as lost.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long `close` waits for the relay to close as well.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

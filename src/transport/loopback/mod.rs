@@ -7,9 +7,15 @@
 //! It runs on real time, or on a time of its own ([`Hub::simulated`]) that passes only while every
 //! member waits: an hour of heartbeats then takes no longer than the work in it.
 
+mod mailbox;
+
 use std::{
-    collections::{BTreeMap, HashMap},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    collections::BTreeMap,
+    future::poll_fn,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -17,8 +23,9 @@ use bytes::Bytes;
 
 use super::{
     Dice, Inbound, MAX_CONTROL, MAX_MEDIA, Percent, RelayName, RoomHandle, Transport, TransportError,
-    check_length,
+    alarm::Alarm, check_length,
 };
+use mailbox::{Link, Mailbox};
 
 /// Carries bytes between the [`LoopbackClient`]s of this process. Clones are the same hub.
 ///
@@ -56,9 +63,9 @@ impl Hub {
     ///
     /// Time stands still as long as any member is not in `receive` and not yet dropped or closed,
     /// those that were never connected included. When all of them wait, it jumps to the next moment
-    /// at which one has something to receive or has waited enough. So each member needs a thread of
-    /// its own: where one thread drives two of them, it may only poll, with an `until` that has
-    /// passed.
+    /// at which one has something to receive or has waited enough. So all of them have to wait at
+    /// once, each on a thread or in a task of its own: who drives two of them in turn may only
+    /// poll, with an `until` that has passed.
     pub fn simulated(relay: RelayName, faults: Faults, seed: u64) -> Self {
         Self::build(relay, faults, seed, Some(Simulation { now: Instant::now(), waiting: BTreeMap::new() }))
     }
@@ -76,16 +83,15 @@ impl Hub {
     /// then they still receive.
     pub fn cut(&self) {
         let mut net = self.shared.lock();
-        for mailbox in net.mailboxes.values_mut() {
-            mailbox.room = None;
+        let members: Vec<_> = net.mailboxes.keys().copied().collect();
+        for id in members {
+            net.cut_off(id);
         }
-        drop(net);
-        self.shared.changed.notify_all();
     }
 
     fn build(relay: RelayName, faults: Faults, seed: u64, simulation: Option<Simulation>) -> Self {
-        let net = Net { faults, seed, simulation, mailboxes: BTreeMap::new(), members: 0 };
-        Self { shared: Arc::new(Shared { relay, net: Mutex::new(net), changed: Condvar::new() }) }
+        let net = Net { faults, seed, simulation, mailboxes: BTreeMap::new(), members: 0, woken: Vec::new() };
+        Self { shared: Arc::new(Shared { relay, net: Mutex::new(net) }) }
     }
 }
 
@@ -119,7 +125,8 @@ impl Transport for LoopbackClient {
     }
 
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
-        let mailbox = Mailbox { room: Some(handle), ..Mailbox::default() };
+        let mut mailbox = Mailbox::default();
+        mailbox.room = Some(handle);
         self.shared.lock().mailboxes.insert(self.id, mailbox);
         Ok(())
     }
@@ -137,7 +144,8 @@ impl Transport for LoopbackClient {
     }
 
     async fn receive(&mut self, until: Instant) -> Result<Inbound, TransportError> {
-        self.shared.receive(self.id, until)
+        let mut waiting = Waiting { shared: &self.shared, id: self.id, alarm: None };
+        poll_fn(|context| waiting.poll(until, context)).await
     }
 
     async fn close(&mut self) {
@@ -169,7 +177,6 @@ impl LoopbackClient {
             net.wake(other);
             deliver(&mut net, other, now);
         }
-        self.shared.changed.notify_all();
         Ok(())
     }
 }
@@ -184,52 +191,96 @@ impl Drop for LoopbackClient {
 struct Shared {
     relay: RelayName,
     net: Mutex<Net>,
-    changed: Condvar,
 }
 
 impl Shared {
-    fn receive(&self, id: u64, until: Instant) -> Result<Inbound, TransportError> {
-        let mut net = self.lock();
-        loop {
-            let now = net.now();
-            let mailbox = net.mailboxes.get_mut(&id).ok_or(TransportError::Closed)?;
-            if let Some(inbound) = mailbox.take(now) {
-                return Ok(inbound);
-            }
-            if mailbox.room.is_none() {
-                return Err(TransportError::Closed);
-            }
-            if until <= now {
-                return Ok(Inbound::Idle);
-            }
-            let wake = mailbox.next_due().map_or(until, |due| due.min(until));
-            net = match &mut net.simulation {
-                None => self.changed.wait_timeout(net, wake - now).unwrap_or_else(PoisonError::into_inner).0,
-                Some(simulation) => {
-                    simulation.waiting.insert(id, wake);
-                    if net.pass_time() {
-                        self.changed.notify_all();
-                        net
-                    } else {
-                        self.changed.wait(net).unwrap_or_else(PoisonError::into_inner)
-                    }
-                }
-            };
-            net.wake(id);
-        }
-    }
-
     fn leave(&self, id: u64) {
         let mut net = self.lock();
-        net.mailboxes.remove(&id);
         net.wake(id);
-        // Whoever waits finds out that nobody else is busy.
-        self.changed.notify_all();
+        net.mailboxes.remove(&id);
+        // Nobody else may be busy.
+        net.pass_time();
     }
 
-    // Nothing panics while it holds the lock, and a net is valid after every statement.
-    fn lock(&self) -> MutexGuard<'_, Net> {
-        self.net.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> Locked<'_> {
+        // Nothing panics while it holds the lock, and a net is valid after every statement.
+        Locked(Some(self.net.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// Whoever was woken meanwhile is told when this is dropped, after the lock is gone.
+struct Locked<'a>(Option<MutexGuard<'a, Net>>);
+
+impl Deref for Locked<'_> {
+    type Target = Net;
+
+    fn deref(&self) -> &Net {
+        self.0.as_ref().expect("it is there until this is dropped")
+    }
+}
+
+impl DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Net {
+        self.0.as_mut().expect("it is there until this is dropped")
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let woken = self.0.take().map(|mut net| std::mem::take(&mut net.woken));
+        woken.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+/// A member in `receive`, which it leaves when this is dropped.
+struct Waiting<'a> {
+    shared: &'a Shared,
+    id: u64,
+    /// On real time.
+    alarm: Option<(Instant, Alarm)>,
+}
+
+impl Waiting<'_> {
+    fn poll(&mut self, until: Instant, context: &mut Context<'_>) -> Poll<Result<Inbound, TransportError>> {
+        loop {
+            let mut net = self.shared.lock();
+            net.wait_no_more(self.id);
+            let now = net.now();
+            let Some(mailbox) = net.mailboxes.get_mut(&self.id) else {
+                return Poll::Ready(Err(TransportError::Closed));
+            };
+            if let Some(inbound) = mailbox.take(now) {
+                return Poll::Ready(Ok(inbound));
+            }
+            if mailbox.room.is_none() {
+                return Poll::Ready(Err(TransportError::Closed));
+            }
+            if until <= now {
+                return Poll::Ready(Ok(Inbound::Idle));
+            }
+            let wake = mailbox.next_due().map_or(until, |due| due.min(until));
+            mailbox.waker = Some(context.waker().clone());
+            if let Some(simulation) = &mut net.simulation {
+                simulation.waiting.insert(self.id, wake);
+                net.pass_time();
+                // If that has woken this member as well, it is polled again.
+                return Poll::Pending;
+            }
+            drop(net);
+            let (_, alarm) = match self.alarm.take().filter(|(at, _)| *at == wake) {
+                Some(known) => self.alarm.insert(known),
+                None => self.alarm.insert((wake, Alarm::at(wake))),
+            };
+            if Pin::new(alarm).poll(context).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().wait_no_more(self.id);
     }
 }
 
@@ -240,6 +291,8 @@ struct Net {
     simulation: Option<Simulation>,
     mailboxes: BTreeMap<u64, Mailbox>,
     members: u64,
+    /// Who is to be told, once the lock is gone, that there is something to do.
+    woken: Vec<Waker>,
 }
 
 /// Time that passes only while everybody waits.
@@ -261,21 +314,37 @@ impl Net {
 
     /// This member has something to do, so simulated time stands still.
     fn wake(&mut self, id: u64) {
+        let waker = self.wait_no_more(id);
+        self.woken.extend(waker);
+    }
+
+    fn wait_no_more(&mut self, id: u64) -> Option<Waker> {
         if let Some(simulation) = &mut self.simulation {
             simulation.waiting.remove(&id);
         }
+        self.mailboxes.get_mut(&id)?.waker.take()
     }
 
     /// If everybody waits, jumps to the moment at which the first has something to do.
-    fn pass_time(&mut self) -> bool {
-        let Some(simulation) = &mut self.simulation else { return false };
+    fn pass_time(&mut self) {
+        let Some(simulation) = &mut self.simulation else { return };
         if simulation.waiting.len() < self.mailboxes.len() {
-            return false;
+            return;
         }
-        let Some(next) = simulation.waiting.values().min().copied() else { return false };
+        let Some(next) = simulation.waiting.values().min().copied() else { return };
         simulation.now = simulation.now.max(next);
-        simulation.waiting.retain(|_, wake| *wake > next);
-        true
+        let due: Vec<_> =
+            simulation.waiting.iter().filter(|(_, wake)| **wake <= next).map(|(id, _)| *id).collect();
+        for id in due {
+            self.wake(id);
+        }
+    }
+
+    fn cut_off(&mut self, id: u64) {
+        if let Some(mailbox) = self.mailboxes.get_mut(&id) {
+            mailbox.room = None;
+        }
+        self.wake(id);
     }
 
     fn deliver_control(&mut self, to: u64, message: &Bytes, now: Instant) {
@@ -314,66 +383,6 @@ impl Net {
         if let (true, Some(link)) = (hold, mailbox.links.get_mut(&from)) {
             link.held = Some(key);
         }
-    }
-}
-
-/// What a member has yet to receive.
-#[derive(Debug, Default)]
-struct Mailbox {
-    /// Where the member is; `None` before it connects and after it was cut off.
-    room: Option<RoomHandle>,
-    queue: BTreeMap<Key, Inbound>,
-    /// How many deliveries there were.
-    deliveries: u64,
-    /// Bytes of control messages in the queue.
-    control: usize,
-    /// Packets in the queue.
-    media: usize,
-    links: HashMap<u64, Link>,
-}
-
-/// When something is due, and which delivery it was, which settles the order of those due together.
-type Key = (Instant, u64);
-
-/// The way from one sender to a mailbox.
-#[derive(Debug)]
-struct Link {
-    dice: Dice,
-    /// A packet that the next one overtakes.
-    held: Option<Key>,
-}
-
-impl Mailbox {
-    fn put(&mut self, due: Instant, inbound: Inbound) -> Key {
-        self.deliveries += 1;
-        match &inbound {
-            Inbound::Control(message) => self.control += message.len(),
-            Inbound::Media(_) => self.media += 1,
-            Inbound::Idle => {}
-        }
-        let key = (due, self.deliveries);
-        self.queue.insert(key, inbound);
-        key
-    }
-
-    fn remove(&mut self, key: Key) -> Option<Inbound> {
-        let inbound = self.queue.remove(&key)?;
-        match &inbound {
-            Inbound::Control(message) => self.control = self.control.saturating_sub(message.len()),
-            Inbound::Media(_) => self.media = self.media.saturating_sub(1),
-            Inbound::Idle => {}
-        }
-        Some(inbound)
-    }
-
-    /// Takes what is due first, if that is by now.
-    fn take(&mut self, now: Instant) -> Option<Inbound> {
-        let key = self.queue.keys().next().copied().filter(|(due, _)| *due <= now)?;
-        self.remove(key)
-    }
-
-    fn next_due(&self) -> Option<Instant> {
-        self.queue.keys().next().map(|(due, _)| *due)
     }
 }
 

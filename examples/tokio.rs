@@ -1,0 +1,110 @@
+//! Three people in one room, each with control in tokio and audio on a thread of its own.
+//!
+//! Ada, Ben and Cem talk through the reference relay for two seconds; the last line says what each
+//! has heard.
+//!
+//! cargo run --release --example tokio
+
+use std::{
+    collections::BTreeMap,
+    error::Error,
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::{Duration, Instant, SystemTime},
+};
+
+use sottovoce::{
+    MemberId, Seed, Stamp,
+    driver::{MediaHandle, Session},
+    group::{Identity, Name, Role},
+    media::Level,
+    relay::{Relay, RelayOptions},
+    room::{Event, Invite, InviteOptions, RoomOptions, UnixTime},
+    transport::tcp_udp::TcpUdpClient,
+};
+use tokio::time::sleep;
+
+const PEOPLE: usize = 3;
+const TALK: Duration = Duration::from_secs(2);
+const TICK: Duration = Duration::from_millis(20);
+
+type Heard = BTreeMap<MemberId, u32>;
+type Failed = Box<dyn Error + Send + Sync>;
+
+/// The audio thread: what the others said, and a packet of one's own, at each tick. A real one has
+/// a microphone, an encoder, a decoder and a loudspeaker here.
+fn audio(mut media: MediaHandle, hung_up: &Receiver<()>) -> Heard {
+    let mut heard = Heard::new();
+    let mut tick = Instant::now();
+    while matches!(hung_up.recv_timeout(tick - Instant::now().min(tick)), Err(RecvTimeoutError::Timeout)) {
+        media.hear(Instant::now(), |packet| *heard.entry(packet.member).or_default() += 1);
+        let silence = [0xfc, 0xff, 0xfe];
+        let stamp = Stamp { captured: SystemTime::now().into(), level: Level(40), ..Stamp::default() };
+        // The error says why we are silent: at first, because we are not in yet.
+        let _ = media.speak(&silence, stamp);
+        tick += TICK;
+    }
+    heard
+}
+
+/// The control task: answers what happens in the room, until all have talked for a while.
+async fn control(session: Session<TcpUdpClient>) -> Result<Heard, Failed> {
+    let (mut session, media) = session.split();
+    let (hang_up, hung_up) = channel();
+    let audio = thread::spawn(move || audio(media, &hung_up));
+    let mut over = Box::pin(sleep(Duration::from_secs(60)));
+    let mut together = false;
+    loop {
+        let until = session.now() + Duration::from_secs(3_600);
+        tokio::select! {
+            event = session.next(until) => if let Some(Event::Knocked { knock, name, .. }) = event? {
+                println!("{name} knocks, come in");
+                let now = session.now();
+                session.room_mut().admit(knock, now)?;
+            },
+            () = &mut over => break,
+        }
+        if !together && session.room().roster().len() == PEOPLE {
+            together = true;
+            over = Box::pin(sleep(TALK));
+        }
+    }
+    drop(hang_up);
+    audio.join().map_err(|_| "the audio thread panicked".into())
+}
+
+fn person(name: &str) -> Result<(Identity, Seed, UnixTime), Failed> {
+    let identity = Identity::from_seed(rand::random(), Name::new(name)?);
+    Ok((identity, Seed::generate()?, UnixTime::from(SystemTime::now())))
+}
+
+async fn guest(relay: TcpUdpClient, name: &str, invite: Invite) -> Result<Heard, Failed> {
+    let (identity, seed, unix) = person(name)?;
+    control(Session::join(relay, identity, invite, seed, unix).await?).await
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Failed> {
+    let relay = Relay::start(([127, 0, 0, 1], 0).into(), RelayOptions::default())?;
+    let client = || TcpUdpClient::new(relay.name());
+    let mut options = RoomOptions::new(Name::new("Evening room")?, [relay.name()]);
+    options.default_role = Role::Speaker;
+    let (identity, seed, unix) = person("Ada")?;
+    let mut ada = Session::create(client(), identity, options, seed, unix).await?;
+    let now = ada.now();
+    let invite = ada.room_mut().invite(InviteOptions::default(), now)?;
+
+    let people = ["Ada", "Ben", "Cem"];
+    let (ben, cem) = (guest(client(), people[1], invite.copy()), guest(client(), people[2], invite));
+    // All three on one thread, and none of them holds up another.
+    let (ada, ben, cem) = tokio::try_join!(control(ada), ben, cem)?;
+    let heard: Vec<_> = people
+        .iter()
+        .zip([ada, ben, cem])
+        .map(|(name, heard)| {
+            format!("{name} heard {} people, {} packets", heard.len(), heard.values().sum::<u32>())
+        })
+        .collect();
+    println!("{}", heard.join("; "));
+    Ok(())
+}

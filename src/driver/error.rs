@@ -1,0 +1,101 @@
+//! What can go wrong with a session.
+
+use std::{error::Error, fmt};
+
+use crate::{
+    media::SealError,
+    room::{CreateError, JoinError, ResumeError},
+    transport::{RelayName, TransportError},
+};
+
+/// Why there is no call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// A relay of the transport is not on the room's list. Nothing was contacted.
+    RelayNotAllowed(RelayName),
+    /// There is no room.
+    Create(CreateError),
+    /// There is no knock.
+    Join(JoinError),
+    /// There is no room to go on with.
+    Resume(ResumeError),
+    /// The relay could not be used; another of the list may.
+    Transport(TransportError),
+}
+
+/// Why a packet was not sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpeakError {
+    /// It was not sealed.
+    Seal(SealError),
+    /// It was sealed and could not be sent.
+    Transport(TransportError),
+}
+
+impl From<CreateError> for SessionError {
+    fn from(error: CreateError) -> Self {
+        Self::Create(error)
+    }
+}
+
+impl From<JoinError> for SessionError {
+    fn from(error: JoinError) -> Self {
+        Self::Join(error)
+    }
+}
+
+impl From<ResumeError> for SessionError {
+    fn from(error: ResumeError) -> Self {
+        Self::Resume(error)
+    }
+}
+
+impl From<TransportError> for SessionError {
+    fn from(error: TransportError) -> Self {
+        Self::Transport(error)
+    }
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RelayNotAllowed(relay) => write!(f, "the room does not allow the relay {relay}"),
+            Self::Create(error) => error.fmt(f),
+            Self::Join(error) => error.fmt(f),
+            Self::Resume(error) => error.fmt(f),
+            Self::Transport(error) => error.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for SpeakError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Seal(error) => error.fmt(f),
+            Self::Transport(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for SessionError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::RelayNotAllowed(_) => None,
+            Self::Create(error) => Some(error),
+            Self::Join(error) => Some(error),
+            Self::Resume(error) => Some(error),
+            Self::Transport(error) => Some(error),
+        }
+    }
+}
+
+impl Error for SpeakError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Seal(error) => Some(error),
+            Self::Transport(error) => Some(error),
+        }
+    }
+}
