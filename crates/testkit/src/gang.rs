@@ -157,6 +157,10 @@ impl<'a> Gang<'a> {
             net.with(host, |room, now| room.set_role(id, Role::Moderator, now)).expect("the host may");
         }
         net.run_for(2 * SECOND);
+        for moderator in peers.iter().skip(1).take(2) {
+            // Nobody sits at its door and admits.
+            net.with(*moderator, |room, _| room.set_admission(Admission::Open)).expect("it has rank");
+        }
         book.borrow_mut().ranked.extend(peers.iter().take(3).map(|peer| net.id(*peer)));
         let mut insiders: Vec<Peer> = peers.iter().rev().take(plan.insiders).copied().collect();
         if !insiders.is_empty() && rng.random_range(0..3) == 0 {
