@@ -49,7 +49,9 @@ pub(super) struct Outbox {
     /// The same, as the application was told.
     told_silence: Option<SilenceReason>,
     is_heard: bool,
+    /// What was stamped last, and when, by the clock that timers go by.
     stamped_ms: u64,
+    stamped_at: Option<Instant>,
     /// The times that our own KeyPackages said, so that nobody else's device is thought to be
     /// behind one.
     pub(super) petitions: super::bounded::Recent<u64, 1_024>,
@@ -90,6 +92,7 @@ impl Outbox {
             told_silence: None,
             is_heard: false,
             stamped_ms: 0,
+            stamped_at: None,
             petitions: Default::default(),
             newest_made_ms: 0,
             #[cfg(feature = "testkit")]
@@ -118,10 +121,24 @@ impl Outbox {
     }
 
     /// The time in milliseconds, never the same twice, so that what is said later is known to be
-    /// later.
+    /// later. Where the clock was set back it goes on from what was said last as time passes, or
+    /// others would take what is said for held back (T2).
     pub(super) fn stamp_ms(&mut self, now: Instant) -> u64 {
-        self.stamped_ms = self.clock.unix_ms(now).max(self.stamped_ms + 1);
+        let passed = self.stamped_at.map_or(0, |at| now.saturating_duration_since(at).as_millis());
+        let passed = u64::try_from(passed).unwrap_or(u64::MAX).max(1);
+        self.stamped_ms = self.clock.unix_ms(now).max(self.stamped_ms.saturating_add(passed));
+        self.stamped_at = Some(now);
         self.stamped_ms
+    }
+
+    /// What was stamped last, to be stored.
+    pub(super) const fn stamped_ms(&self) -> u64 {
+        self.stamped_ms
+    }
+
+    /// Goes on from what was stamped before a restart.
+    pub(super) fn restore_stamp(&mut self, stamped_ms: u64, now: Instant) {
+        (self.stamped_ms, self.stamped_at) = (stamped_ms, Some(now));
     }
 
     /// Notes the time that a KeyPackage of ours says.
