@@ -112,8 +112,8 @@ impl<'a> Witness<'a> {
         self.0.seat().is_some_and(|seat| seat.returning.is_some())
     }
 
-    /// What the member is about, in a few words: whom it asks for its place, and what waits while it
-    /// keeps.
+    /// What the member is about, in a few words: whom it asks for its place, and what waits while
+    /// it keeps.
     pub fn story(&self, now: Instant) -> String {
         let Some((memory, seat)) = self.0.memory().zip(self.0.seat()) else { return String::new() };
         let keeps = seat.keeper.as_ref().map(|keeper| keeper.story(now));
