@@ -87,11 +87,11 @@ fn mac(key: &[u8; 32], text: &[u8]) -> [u8; 32] {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text).as_ref().try_into().unwrap()
 }
 
-/// Every key of the generator of this seed, and what its first two draws yield, all masked.
+/// Every key of the generator of this seed, and what its first four draws yield, all masked.
 #[inline(never)]
-fn generator(needles: &mut Needles, name: &str, masked: &[u8; 32]) -> [[u8; 32]; 3] {
+fn generator(needles: &mut Needles, name: &str, masked: &[u8; 32]) -> [[u8; 32]; 4] {
     let mut key = unmasked(masked);
-    let mut draws = [[0; 32]; 3];
+    let mut draws = [[0; 32]; 4];
     for number in 0..DRAWS {
         needles.add(format!("{name} key {number:04}"), unmasked(&key));
         if let Some(draw) = draws.get_mut(number) {
@@ -210,7 +210,7 @@ fn a_seized_device_does_not_open_what_was_sealed_ten_minutes_before() {
     // The seed is this under the mask: nothing but the calls below ever has it as it is.
     let masked: [u8; 32] = rand::random();
     let mut needles = Needles::new();
-    // The third draw is the seed of what the KeyPackage is made with.
+    // The fourth draw is the seed of what the KeyPackage is made with.
     let [.., of_group] = generator(&mut needles, "room", &masked);
     generator(&mut needles, "group", &of_group);
     scrub();
@@ -383,7 +383,7 @@ fn what_a_newcomer_draws_for_one_answer_is_gone_once_the_key_is_made() {
     let room = kept.clone();
     aside.run(move || *room.lock().unwrap() = Some(knock(&masked, &invite, began, unix)));
     let found: Vec<_> = needles.found().into_iter().collect();
-    assert_eq!(found, [("draw 0001", 1)], "the leaf's key is there, the one-use key's seed is not");
+    assert_eq!(found, [("draw 0002", 1)], "the leaf's key is there, the one-use key's seed is not");
     let room = kept.clone();
     aside.run(move || drop(room.lock().unwrap().take()));
     assert_eq!(needles.found(), BTreeMap::new());

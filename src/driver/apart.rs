@@ -6,14 +6,17 @@
 //!                    <- our sealed packets, keys that are done with, excerpts for reports
 //! ```
 //!
-//! Both ways are queues of a fixed size that hold packets as values: the audio thread takes no
-//! lock, allocates nothing and frees nothing. It wakes the session when it has sealed a packet.
+//! Both ways are queues of a fixed size that hold packets as values: the audio thread never waits,
+//! allocates nothing and frees nothing. It wakes the session when it has sealed a packet.
+//!
+//! A packet that was sealed before the last change of the sealer is not sent, so an audio thread
+//! that stood still sends nothing under a key that is done with. One that takes no orders for long
+//! is given up.
 
 use std::{
     collections::VecDeque,
     fmt,
     future::poll_fn,
-    ops::Range,
     pin::pin,
     sync::{
         Arc,
@@ -26,25 +29,29 @@ use std::{
 use atomic_waker::AtomicWaker;
 
 use super::{
-    Session, SpeakError,
-    media::{self, Media, Parts, Plane},
+    Session,
+    handle::{ARRIVED, Done, MediaHandle, ORDERS, Order, Packet, Wanted},
+    media::{Media, Plane},
 };
 use crate::{
     id::MemberId,
-    media::{Opened, Opener, Rekey, Retired, Reused, Sealer, Stamp},
-    report::{Buffer, Excerpt, ExcerptError, ModerationKey},
+    media::Rekey,
+    report::{Buffer, Excerpt, ModerationKey},
     room::{Event, ReportError},
-    transport::{Inbound, LocalTransport, MAX_MEDIA, TransportError},
+    transport::{Inbound, LocalTransport, TransportError},
 };
 
 /// The media plane of a [`Session`] is on an audio thread, with a [`MediaHandle`].
 pub struct Apart {
     to_media: SyncSender<Order>,
     arrived: SyncSender<Packet>,
-    /// Orders for which there was no room. Keys are never lost, and no more come in than the room
-    /// makes.
+    /// Orders for which there was no room, [`WAITING`] at most: then the audio thread is given up.
     waiting: VecDeque<Order>,
-    sealed: Receiver<Packet>,
+    /// How many orders there have been, and which of them changed the sealer last.
+    ordered: u64,
+    sealer_changed: u64,
+    /// None once the audio thread is given up.
+    sealed: Option<Receiver<Packet>>,
     done: Receiver<Done>,
     waker: Arc<AtomicWaker>,
     /// For a report, with room for all that the recorder keeps of a member.
@@ -53,60 +60,8 @@ pub struct Apart {
     asked: u64,
     /// Packets that arrived while the audio thread did not take any.
     overrun: u64,
-}
-
-/// Sealer, opener, early packets and the recorder of a [`Session`], for its audio thread.
-///
-/// Dropping it ends neither the session nor the room: the member is deaf and dumb then.
-pub struct MediaHandle {
-    pub(super) parts: Parts,
-    orders: Receiver<Order>,
-    arrived: Receiver<Packet>,
-    sealed: SyncSender<Packet>,
-    done: SyncSender<Done>,
-    waker: Arc<AtomicWaker>,
-    /// Keys have changed since early packets were tried.
-    rekeyed: bool,
-    /// The time of the last [`hear`](Self::hear), which packets of ours are counted at.
-    now: Option<Instant>,
-}
-
-/// What the session has the audio thread do.
-enum Order {
-    Install(Rekey),
-    Record(Option<Buffer>),
-    Wipe,
-    Excerpt(Wanted, Excerpt),
-}
-
-/// Which excerpt is asked for, and its number.
-#[derive(Clone)]
-struct Wanted {
-    number: u64,
-    of: MemberId,
-    window: Range<Instant>,
-}
-
-/// What the audio thread gives back, so that it is freed and wiped elsewhere.
-enum Done {
-    Sealer(#[expect(dead_code, reason = "kept only to be dropped elsewhere")] Result<Retired, Reused>),
-    Opener(#[expect(dead_code, reason = "kept only to be dropped elsewhere")] Retired),
-    Recorder(#[expect(dead_code, reason = "kept only to be dropped elsewhere")] Buffer),
-    Excerpt(u64, Excerpt, Result<(), ExcerptError>),
-}
-
-/// A sealed packet as a value.
-struct Packet {
-    len: usize,
-    bytes: [u8; MAX_MEDIA],
-}
-
-impl Packet {
-    fn of(sealed: &[u8]) -> Option<Self> {
-        let mut bytes = [0; MAX_MEDIA];
-        bytes.get_mut(..sealed.len())?.copy_from_slice(sealed);
-        Some(Self { len: sealed.len(), bytes })
-    }
+    /// Packets of ours that were sealed before the last change of the sealer.
+    outdated: u64,
 }
 
 impl<T: LocalTransport> Session<T> {
@@ -114,7 +69,7 @@ impl<T: LocalTransport> Session<T> {
     /// packets between it and the relay, so it has to be called all the time: packets of ours leave
     /// while it is awaited.
     ///
-    /// What was opened and not handed out is lost.
+    /// Packets that were opened and not handed out yet are lost.
     pub fn split(self) -> (Session<T, Apart>, MediaHandle) {
         let (to_media, orders) = mpsc::sync_channel(ORDERS);
         let (to_opener, arrived) = mpsc::sync_channel(ARRIVED);
@@ -127,12 +82,15 @@ impl<T: LocalTransport> Session<T> {
             to_media,
             arrived: to_opener,
             waiting,
-            sealed,
+            ordered: 0,
+            sealer_changed: 0,
+            sealed: Some(sealed),
             done,
             waker: ours,
             excerpt,
             asked: 0,
             overrun: 0,
+            outdated: 0,
         };
         let Self { transport, room, media, keep, recording, unsent, .. } = self;
         let Self { control_dropped, last_dropped, stirred, clocks, .. } = self;
@@ -146,6 +104,7 @@ impl<T: LocalTransport> Session<T> {
             waker,
             rekeyed: true,
             now: None,
+            obeyed: 0,
         };
         let session = Session {
             transport,
@@ -185,14 +144,15 @@ impl<T: LocalTransport> Session<T, Apart> {
                 let mut receive = pin!(transport.receive(wake));
                 poll_fn(|context| {
                     media.waker.register(context.waker());
-                    match media.sealed.try_recv() {
-                        Ok(packet) => Poll::Ready(Err(packet)),
-                        Err(_) => receive.as_mut().poll(context).map(Ok),
+                    match media.sealed.as_ref().map(Receiver::try_recv) {
+                        Some(Ok(packet)) => Poll::Ready(Err(packet)),
+                        _ => receive.as_mut().poll(context).map(Ok),
                     }
                 })
                 .await
             };
             match came {
+                Err(packet) if packet.obeyed < self.media.sealer_changed => self.media.outdated += 1,
                 Err(packet) => {
                     let packet = packet.bytes.get(..packet.len).unwrap_or_default();
                     // A connection that is lost is told by the next receive, after what had come.
@@ -231,7 +191,7 @@ impl<T: LocalTransport> Session<T, Apart> {
             media.waker.register(context.waker());
             loop {
                 if let Some(into) = media.excerpt.take() {
-                    media.waiting.push_back(Order::Excerpt(wanted.clone(), into));
+                    media.order(Order::Excerpt(wanted.clone(), into));
                 }
                 media.push();
                 match media.done.try_recv() {
@@ -241,9 +201,9 @@ impl<T: LocalTransport> Session<T, Apart> {
                     // Of a report that nobody waits for any more.
                     Ok(Done::Excerpt(_, excerpt, _)) => media.give_back(excerpt),
                     Ok(_) => {}
-                    Err(TryRecvError::Empty) => return Poll::Pending,
-                    // The audio thread is gone, and the recorder with it.
-                    Err(TryRecvError::Disconnected) => return Poll::Ready(None),
+                    Err(TryRecvError::Empty) if media.sealed.is_some() => return Poll::Pending,
+                    // The audio thread is gone or given up, and the recorder with it.
+                    Err(_) => return Poll::Ready(None),
                 }
             }
         })
@@ -261,10 +221,28 @@ impl<T: LocalTransport> Session<T, Apart> {
     pub fn overrun(&self) -> u64 {
         self.media.overrun
     }
+
+    /// Packets of ours that were not sent, because the key or the right to speak that they were
+    /// sealed with had ended before this session took them.
+    pub fn outdated(&self) -> u64 {
+        self.media.outdated
+    }
 }
 
 impl Apart {
     fn order(&mut self, order: Order) {
+        self.ordered += 1;
+        if matches!(order, Order::Install(Rekey::Seal(_))) {
+            self.sealer_changed = self.ordered;
+        }
+        if self.waiting.len() >= WAITING {
+            // Without these keys it would be deaf and dumb, and never know.
+            self.sealed = None;
+        }
+        if self.sealed.is_none() {
+            self.waiting.clear();
+            return;
+        }
         self.waiting.push_back(order);
         self.push();
     }
@@ -311,7 +289,7 @@ impl Plane for Apart {
     }
 
     fn arrived(&mut self, packet: &[u8], _: Instant) {
-        let taken = Packet::of(packet).is_some_and(|packet| self.arrived.try_send(packet).is_ok());
+        let taken = Packet::of(packet, 0).is_some_and(|packet| self.arrived.try_send(packet).is_ok());
         self.overrun += u64::from(!taken);
     }
 
@@ -325,113 +303,15 @@ impl Plane for Apart {
     }
 }
 
-impl MediaHandle {
-    /// Seals one Opus packet and has the session send it. Never waits; a packet that finds too many
-    /// before it is dropped.
-    ///
-    /// # Errors
-    /// [`SpeakError::Seal`] says why we are silent, [`SpeakError::Transport`] that the session is
-    /// gone.
-    pub fn speak(&mut self, opus: &[u8], stamp: Stamp) -> Result<(), SpeakError> {
-        self.obey();
-        let mut buffer = media::EMPTY;
-        let packet = Packet::of(self.parts.seal(&mut buffer, opus, stamp, self.now)?);
-        match packet.map(|packet| self.sealed.try_send(packet)) {
-            Some(Err(TrySendError::Disconnected(_))) => Err(SpeakError::Transport(TransportError::Closed)),
-            _ => {
-                self.waker.wake();
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes new keys, then hands over each packet of others that came since the last call. `now`
-    /// is the time by the session's transport. Call it at every tick, also with nothing to play.
-    pub fn hear(&mut self, now: Instant, mut each: impl FnMut(&Opened<'_>)) {
-        self.obey();
-        self.now = Some(now);
-        if std::mem::take(&mut self.rekeyed) {
-            self.parts.retry_early(now, &mut each);
-        }
-        // What comes meanwhile is for the next call.
-        for _ in 0..ARRIVED {
-            let Ok(mut packet) = self.arrived.try_recv() else { return };
-            let frame = packet.bytes.get_mut(..packet.len).unwrap_or_default();
-            self.parts.open(frame, now, &mut each);
-        }
-    }
-
-    /// Packets that were opened and not handed out, because they could not have been reported.
-    pub fn not_kept(&self) -> u64 {
-        self.parts.not_kept
-    }
-
-    /// The opener, for its counts.
-    pub fn opener(&self) -> &Opener {
-        &self.parts.opener
-    }
-
-    /// The sealer, for its position.
-    pub fn sealer(&self) -> &Sealer {
-        &self.parts.sealer
-    }
-
-    fn obey(&mut self) {
-        for _ in 0..ORDERS {
-            let Ok(order) = self.orders.try_recv() else { return };
-            let done = match order {
-                Order::Install(Rekey::Seal(rekey)) => {
-                    self.rekeyed = true;
-                    Some(Done::Sealer(self.parts.sealer.install(rekey)))
-                }
-                Order::Install(Rekey::Open(rekey)) => {
-                    self.rekeyed = true;
-                    Some(Done::Opener(self.parts.opener.install(rekey)))
-                }
-                Order::Record(recorder) => {
-                    std::mem::replace(&mut self.parts.recorder, recorder).map(Done::Recorder)
-                }
-                Order::Wipe => {
-                    self.parts.wipe();
-                    None
-                }
-                Order::Excerpt(Wanted { number, of, window }, mut into) => {
-                    let result = match &mut self.parts.recorder {
-                        Some(recorder) => {
-                            recorder.handle_timeout(window.end);
-                            recorder.excerpt(of, window, &mut into)
-                        }
-                        None => Err(ExcerptError::NothingHeard),
-                    };
-                    Some(Done::Excerpt(number, into, result))
-                }
-            };
-            // If the session does not look for so long, it is freed here.
-            if let Some(done) = done {
-                let _ = self.done.try_send(done);
-                self.waker.wake();
-            }
-        }
-    }
-}
-
 impl fmt::Debug for Apart {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Apart").field("overrun", &self.overrun).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for MediaHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MediaHandle").field("not_kept", &self.parts.not_kept).finish_non_exhaustive()
-    }
-}
-
-/// Orders that wait for the audio thread before they wait on the other side.
-const ORDERS: usize = 128;
-/// Packets that wait for it before new ones are dropped: a second of five speakers.
-const ARRIVED: usize = 256;
+/// Orders that wait there before the audio thread is given up: hours of a quiet room.
+const WAITING: usize = 4_096;
 /// Packets of ours that wait for the session before new ones are dropped.
 const SEALED: usize = 64;
-/// What waits to be freed.
+/// Values that wait to be freed by the session.
 const DONE: usize = 256;

@@ -16,7 +16,7 @@ impl Clocks {
         Self { now: transport.now(), wall: transport.wall(), unix }
     }
 
-    /// What time it is, if the two do not go together any more.
+    /// The time by the wall clock, if the two clocks no longer agree; `None` if they do.
     pub(super) fn compare(&mut self, now: Instant, wall: Option<SystemTime>) -> Option<UnixTime> {
         let Self { now: then, wall: Some(before), unix } = *self else { return None };
         let wall = wall?;

@@ -1,4 +1,4 @@
-//! What can go wrong with a session.
+//! The errors of a session.
 
 use std::{error::Error, fmt};
 

@@ -25,7 +25,7 @@ pub struct ReceivedPacket {
     pub step: Step,
     /// Its counter. Epoch, step and counter order a sender's packets.
     pub counter: Counter,
-    /// What shows that `member` sealed it.
+    /// The proof that `member` sealed it.
     pub proof: Proof,
     /// The Opus packet, padding included.
     pub packet: Bytes,
@@ -54,7 +54,7 @@ pub trait Plane {
     fn retry_early(&mut self, now: Instant);
     /// Takes one sealed packet that arrived.
     fn arrived(&mut self, packet: &[u8], now: Instant);
-    /// Records into this from now on, or no more. What was kept is gone.
+    /// Records into `recorder` from now on, or nowhere. Packets kept before are gone.
     fn record(&mut self, recorder: Option<Buffer>);
     /// Forgets what was kept.
     fn wipe(&mut self);
@@ -63,7 +63,7 @@ pub trait Plane {
 /// The media plane of a [`Session`](super::Session) that has it with itself.
 pub struct Media {
     pub(super) parts: Parts,
-    /// What was opened and not handed out yet.
+    /// Packets that were opened and not handed out yet.
     pub(super) heard: VecDeque<ReceivedPacket>,
 }
 
@@ -108,7 +108,7 @@ impl fmt::Debug for Media {
     }
 }
 
-/// What does the work, wherever it is.
+/// Sealer, opener, early packets and recorder, on whichever thread they are.
 pub(super) struct Parts {
     pub(super) sealer: Sealer,
     pub(super) opener: Opener,
@@ -116,7 +116,7 @@ pub(super) struct Parts {
     /// `None` until we are in, and in rooms whose packets prove nothing.
     pub(super) recorder: Option<Buffer>,
     pub(super) not_kept: u64,
-    /// What became of packets in the last seconds.
+    /// Counts of packets in the last seconds.
     pub(super) lately: Lately,
 }
 

@@ -15,6 +15,7 @@
 mod apart;
 mod clocks;
 mod error;
+mod handle;
 mod media;
 mod traffic;
 mod why;
@@ -27,9 +28,10 @@ use std::{
 
 use bytes::Bytes;
 
-pub use apart::{Apart, MediaHandle};
+pub use apart::Apart;
 use clocks::Clocks;
 pub use error::{SessionError, SpeakError};
+pub use handle::MediaHandle;
 use media::Plane;
 pub use media::{Media, ReceivedPacket};
 
@@ -95,7 +97,7 @@ pub struct Session<T, M = Media> {
     clocks: Clocks,
 }
 
-/// What [`Session::next`] came back with.
+/// The result of [`Session::next`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Something to tell the user, or to answer.

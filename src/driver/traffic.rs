@@ -1,4 +1,4 @@
-//! What became of packets in the last seconds, for `why_unheard` and `why_deaf`.
+//! Counts of packets in the last seconds, for `why_unheard` and `why_deaf`.
 
 use std::time::{Duration, Instant};
 

@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl<T: LocalTransport> Session<T> {
-    /// What became of packets in the last two to four seconds.
+    /// Counts of packets in the last two to four seconds.
     pub fn traffic(&self) -> Traffic {
         self.media.parts.lately.told(self.now())
     }
@@ -26,7 +26,7 @@ impl<T: LocalTransport> Session<T> {
 }
 
 impl MediaHandle {
-    /// What became of packets in the last two to four seconds, for
+    /// Counts of packets in the last two to four seconds, for
     /// [`Room::why_unheard`](crate::room::Room::why_unheard) and
     /// [`Room::why_deaf`](crate::room::Room::why_deaf).
     pub fn traffic(&self, now: Instant) -> Traffic {

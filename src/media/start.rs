@@ -1,4 +1,4 @@
-//! What the keys of an epoch start from, and why they do not (SPEC section 4.1).
+//! The inputs that the keys of an epoch start from, and the errors (SPEC section 4.1).
 
 use std::fmt;
 
@@ -18,7 +18,7 @@ pub struct EpochStart<'a> {
     pub epoch: Epoch,
     /// Differs between branches of a fork (RFC 9420 section 8.7).
     pub authenticator: &'a [u8],
-    /// What packets are sealed with.
+    /// The cipher suite that packets are sealed with.
     pub suite: Suite,
     /// Whether packets carry their sender's signature.
     pub authenticity: Authenticity,

@@ -15,7 +15,7 @@ use crate::{
     media::{Authenticity, OpenError, SealError, SilenceReason},
 };
 
-/// What became of packets in the last seconds. [`Session`](crate::driver::Session) counts it.
+/// Counts of packets in the last seconds. [`Session`](crate::driver::Session) counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {
     /// Packets that we sealed and sent.
@@ -51,7 +51,7 @@ pub enum Unheard {
     Clock,
     /// Nothing was given to be sealed: the microphone is off, or its thread stands still.
     NothingSealed,
-    /// What was given was not sealed.
+    /// The last packet that the application gave was not sealed.
     NotSealed(SealError),
 }
 
@@ -148,7 +148,7 @@ impl Room {
         reasons
     }
 
-    /// What is so whoever speaks; `None` unless we are in.
+    /// The reasons that hold for every speaker; `None` unless we are in the room.
     fn why_deaf_in_room(&self, now: Instant) -> Option<Vec<Deaf>> {
         let seat = self.seat()?;
         let lacks = seat.liveness.lacking_since().is_some_and(|since| since <= now + self.slept);

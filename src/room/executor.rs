@@ -16,7 +16,7 @@ use super::{
     seat::{IGNORED_AFTER, Outcome, Seat},
 };
 
-/// What has to be looked at.
+/// How much the executor looks at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
     /// What a message or a command has marked.
@@ -38,10 +38,15 @@ impl Seat {
         if all {
             self.schedule.handle_timeout(now);
             self.pending.retain(|pending| pending.since + PENDING_FOR > now);
+        }
+        if all || self.due.keeping {
+            // A statement that came may be what a commit lacks.
             match self.try_pending(out, memory, now) {
                 Ok(Outcome::Stays) | Err(_) => {}
                 Ok(outcome) => return outcome,
             }
+        }
+        if all {
             if let Err(failure) = self.tend_returning(out, memory, now) {
                 self.fault = Some(failure);
             }
@@ -78,15 +83,16 @@ impl Seat {
     pub(super) fn poll_timeout(&self, memory: &Memory, now: Instant) -> Option<Instant> {
         let view = self.view(memory, now);
         let stays = self.returning.is_none();
-        // What was due and could not be done is tried again a moment later.
-        let later = |at: Instant| if at > now { at } else { now + A_MOMENT };
         let looks = self.due.keeping || self.due.silence || self.due.clocks;
         let times = [
             looks.then_some(now),
             self.schedule.poll_timeout(),
             self.liveness.poll_timeout(&view),
             // A member that returns takes nothing over, renews nothing and puts nothing together.
-            self.takes_part(now).then(|| self.turns.takeover_at(&view)).flatten().map(later),
+            self.takes_part(now)
+                .then(|| self.turns.takeover_at(&view))
+                .flatten()
+                .map(|at| self.turns.try_at(at)),
             self.keeper.as_ref().map(|keeper| keeper.poll_timeout(self.answered(now), stays, now)),
             self.returning.as_ref().map(Returning::poll_timeout),
             self.showing.poll_timeout(),

@@ -214,6 +214,7 @@ impl Seat {
         if self.keeps() || !self.takes_part(now) || out.idles() || due.is_none_or(|due| due > now) {
             return;
         }
+        self.turns.note_tried(now);
         let view = self.view(memory, now);
         let known = view.known();
         let removes: Vec<Leaf> = self

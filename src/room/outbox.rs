@@ -39,7 +39,7 @@ pub(super) struct Outbox {
     outgoing: VecDeque<Bytes>,
     events: VecDeque<Event>,
     pub(super) reports: Reports,
-    /// What is written, by us and by others.
+    /// App messages, ours and others'.
     pub(super) messages: Messages,
     /// How a door of ours answers knocks.
     pub(super) admission: Admission,

@@ -335,14 +335,16 @@ impl Room {
         }
     }
 
+    /// Does what a message has marked, and goes where the message, or that, leads.
     pub(super) fn settle(&mut self, outcome: Outcome, now: Instant) {
-        match outcome {
-            Outcome::Stays => {
-                if let Phase::Present(memory, seat) = &mut self.phase {
-                    // What was marked commits no member's message: nobody goes by it.
-                    let _ = seat.carry_out(&mut self.out, memory, Look::Marked, now);
-                }
+        let outcome = match (outcome, &mut self.phase) {
+            (Outcome::Stays, Phase::Present(memory, seat)) => {
+                seat.carry_out(&mut self.out, memory, Look::Marked, now)
             }
+            (outcome, _) => outcome,
+        };
+        match outcome {
+            Outcome::Stays => {}
             Outcome::Ends(ending) => self.end(ending),
             Outcome::Lost(returning) => {
                 let Phase::Present(memory, seat) = std::mem::replace(&mut self.phase, Phase::Over) else {

@@ -62,6 +62,8 @@ pub(super) struct Turns {
     /// From when until when the keeper counts as silent because we asked it in vain for our place.
     in_vain: Option<(Instant, Instant)>,
     ahead: Option<Ahead>,
+    /// When a takeover of ours was last tried.
+    tried: Option<Instant>,
 }
 
 impl Turns {
@@ -75,6 +77,7 @@ impl Turns {
             gone_since: None,
             in_vain: None,
             ahead: None,
+            tried: None,
         }
     }
 
@@ -92,6 +95,17 @@ impl Turns {
     /// more.
     pub(super) fn note_order(&mut self, ahead: Option<Ahead>) {
         self.ahead = ahead;
+    }
+
+    /// A takeover of ours is tried.
+    pub(super) fn note_tried(&mut self, now: Instant) {
+        self.tried = Some(now);
+    }
+
+    /// When a takeover that is due at `at` is to be tried: at once, whatever is heard meanwhile. If
+    /// it fails, it is tried again a moment later.
+    pub(super) fn try_at(&self, at: Instant) -> Instant {
+        self.tried.map_or(at, |tried| at.max(tried + TRY_AGAIN))
     }
 
     /// The keeper said that it leaves, or a newer KeyPackage of its identity asks to come in.
@@ -181,7 +195,7 @@ impl Turns {
         let before = before.count() as u32;
         let stagger = STAGGER * before.min(FIRST) + LATE_STAGGER * before.saturating_sub(FIRST);
         let due = match self.above_since {
-            Some(above) => above + RANK_STAGGER * before,
+            Some(above) => above + RANK_WAIT + RANK_STAGGER * before,
             None => self.silent_at_or_since(view) + stagger,
         };
         Some(due.max(view.pace.takeover_free_at(view.own()?.id, view.now)))
@@ -225,6 +239,10 @@ const STAGGER: Duration = Duration::from_millis(1_500);
 const FIRST: u32 = 12;
 const LATE_STAGGER: Duration = Duration::from_millis(100);
 /// Between two members of higher rank who take over from one of lower rank.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+/// What is said right after the statement that gives us the rank comes first, a Leave above all:
+/// nobody could read it in the next epoch.
+const RANK_WAIT: Duration = Duration::from_millis(100);
 const RANK_STAGGER: Duration = Duration::from_millis(500);
 /// Clocks of members differ by so much in what they call silent.
 const TOLERANCE: Duration = Duration::from_secs(1);

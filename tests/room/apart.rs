@@ -13,7 +13,7 @@ use sottovoce::{
     report::{ModerationSecret, Retention},
     room::{Admission, Ending, Event, InviteOptions, ReportError, RoomOptions, UnixTime},
     transport::{
-        block_on,
+        TransportError, block_on,
         loopback::{Hub, LoopbackClient},
     },
 };
@@ -112,7 +112,8 @@ fn two_who_have_their_audio_apart_hear_each_other_through_changes_of_keys() {
     assert!(matches!(guest.audio(), Err(SpeakError::Seal(SealError::Silent(_)))));
     let now = host.session.now();
     host.session.room_mut().set_role(guest_id, Role::Speaker, now).unwrap();
-    (host.heard.clear(), guest.heard.clear());
+    host.heard.clear();
+    guest.heard.clear();
     until([&mut host, &mut guest], "both are heard again", |host, guest| {
         host.heard.len() > 20 && guest.heard.len() > 20
     });
@@ -126,6 +127,43 @@ fn two_who_have_their_audio_apart_hear_each_other_through_changes_of_keys() {
     });
     guest.control();
     assert!(matches!(guest.audio(), Err(SpeakError::Seal(SealError::Silent(_)))));
+}
+
+#[test]
+fn what_was_sealed_before_a_ban_does_not_leave_after_it() {
+    let [mut host, guest] = two();
+    let stamp = || Stamp { captured: SystemTime::now().into(), ..Stamp::default() };
+    host.media.speak(&OPUS, stamp()).unwrap();
+    // The packet waits for the session, which has another key by the time it comes to take it.
+    let now = host.session.now();
+    host.session.room_mut().ban(guest.id(), now).unwrap();
+    while host.session.outdated() == 0 {
+        let until = host.session.now() + Duration::from_millis(20);
+        let _ = block_on(host.session.next(until)).unwrap();
+        assert!(now.elapsed() < PATIENCE, "the packet was sent");
+    }
+    assert_eq!(host.session.outdated(), 1);
+}
+
+#[test]
+fn an_audio_thread_that_takes_no_keys_is_given_up_and_told() {
+    let [mut host, guest] = two();
+    let mut media = guest.media;
+    let mut session = guest.session;
+    let key = ModerationSecret::from_seed([9; 32]).unwrap().key();
+    // Each of these is an order that the thread does not take.
+    for _ in 0..5_000 {
+        session.keep(Retention::NOTHING);
+    }
+    let stamp = Stamp { captured: SystemTime::now().into(), ..Stamp::default() };
+    let spoken = media.speak(&OPUS, stamp);
+    assert_eq!(spoken, Err(SpeakError::Transport(TransportError::Closed)));
+    session.keep(Retention::default());
+    let until = session.now() + Duration::from_millis(50);
+    while block_on(session.next(until)).unwrap().is_some() {}
+    let report = block_on(session.report(host.id(), Duration::from_secs(60), &key));
+    assert_eq!(report, Err(ReportError::Empty));
+    host.control();
 }
 
 #[test]

@@ -144,19 +144,15 @@ fn a_host_goes_on_speaking_while_somebody_comes_in_all_the_time() {
     net.speak(host, true);
     net.run_for(SECOND);
     let (silent, epoch) = (net.device(host).silent, net.room(host).epoch());
-    let mut guests = Vec::new();
-    for round in 0..160 {
-        guests.push(net.knock(&format!("guest {round}"), &invite));
-        net.run_for(Duration::from_millis(200));
-        // They stay in the room, and are spared the commits that follow.
-        if let Some(early) = guests.len().checked_sub(30).and_then(|at| guests.get(at)) {
-            net.switch_off(*early);
-        }
+    for round in 0..30 {
+        net.knock(&format!("guest {round}"), &invite);
+        net.run_for(SECOND);
         let device = net.device(host);
         assert_eq!(device.silent, silent, "round {round}: {:?}", device.why_silent);
     }
+    net.run_for(3 * SECOND);
     let commits = net.room(host).epoch().unwrap().0 - epoch.unwrap().0;
-    assert!((6..=18).contains(&commits), "{commits} commits in 32 s");
+    assert!((6..=18).contains(&commits), "{commits} commits in 33 s");
     let members = net.room(host).roster().len();
     // An open door lets thirty in within a minute by itself; the listener is one of them.
     assert_eq!(members, 31);

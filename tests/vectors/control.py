@@ -262,10 +262,11 @@ def app_messages():
 
 
 HEADER = """\
-# Messages of the control lane, what is sealed in them, sayings, and what a reader refuses (spec/control.md 14.2 to 14.9).
-# Written by `python3 tests/vectors/control.py --write`, checked by the same script and by `cargo test`.
-# Keys come from seeds: of Ed25519 (`seed`, `answer_seed`, `leaf_seed`), or inputs of DeriveKeyPair (`..._input`). Names of cases
-# have _ for spaces. `error`: Malformed is the form, Signature a signature that does not hold, Sealed what does not open.
+# Messages of the control lane, what is sealed in them, sayings, and what a reader refuses
+# (spec/control.md 14.2 to 14.9). Written by `python3 tests/vectors/control.py --write`, checked by
+# the same script and by `cargo test`. Keys come from seeds: of Ed25519 (`seed`, `answer_seed`,
+# `leaf_seed`), or inputs of DeriveKeyPair (`..._input`). Names of cases have _ for spaces. `error`:
+# Malformed is the form, Signature a signature that does not hold, Sealed what does not open.
 """
 
 if __name__ == "__main__":

@@ -148,7 +148,8 @@ def damaged(petition):
     yield from ends("saying", said)
     yield bad("saying", "an_again_of_677_bytes", u8(12) + bytes(64) + v16(bytes(677)))
 
-    # Signatures: of somebody else, for another room, with another bound, under another label, with a bit turned.
+    # Signatures: of somebody else, for another room, with another bound, under another label, with
+    # a bit turned.
     false = lambda what, why, data, **case: bad(what, why, data, "Signature", **case)
     content = answer_key + GROUP_ID + u64(0)
     yield false("badge", "by_a_moderator", signed(b"badge", MODERATOR, content), signer=public(HOST))

@@ -11,7 +11,8 @@ import shared
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from shared import be, sign
 
-# Suite: hash, bytes of an AEAD key (Nk), bytes of a hash (Nh), bytes of a tag (Nt). RFC 9605 section 4.5.
+# Suite: hash, bytes of an AEAD key (Nk), bytes of a hash (Nh), bytes of a tag (Nt). RFC 9605
+# section 4.5.
 SUITES = {
     1: ("sha256", 48, 32, 10),
     2: ("sha256", 48, 32, 8),
@@ -276,8 +277,8 @@ def whole_packet(case):
 # ---- the same secrets as they may lie in memory ----------------------------------------------------------------------
 
 
-# Of SHA-256 and SHA-512 (FIPS 180-4): bits of a word, rounds, and the rotations of the four functions. The last number
-# of a small sigma is a shift.
+# Of SHA-256 and SHA-512 (FIPS 180-4): bits of a word, rounds, and the rotations of the four
+# functions. The last number of a small sigma is a shift.
 SHA2 = {
     "sha256": (32, 64, (7, 18, 3), (17, 19, 10), (6, 11, 25), (2, 13, 22)),
     "sha512": (64, 80, (1, 8, 7), (19, 61, 6), (14, 18, 41), (28, 34, 39)),

@@ -156,7 +156,8 @@ def cases():
     yield "s_is_zero", key, message, r + number(0)
     yield "r_with_the_other_sign", key, message, encode(negative(nonce)) + good[32:]
 
-    # Keys of small order: S = k verifies whatever the message, once the challenge is a multiple of their order.
+    # Keys of small order: S = k verifies whatever the message, once the challenge is a multiple of
+    # their order.
     for name, weak in [("key_neutral", encode(ZERO)), ("key_of_order_2", encode(HALF)), ("key_of_order_4", encode(FOURTH)),
                        ("key_of_order_8", encode(EIGHTH)), ("key_neutral_with_sign", number(1 | 1 << 255)),
                        ("key_neutral_as_p_plus_1", number(P + 1)), ("key_of_order_4_as_p", number(P))]:
@@ -167,7 +168,8 @@ def cases():
                                 ("r_of_order_8", EIGHTH, None)]:
         yield name, key, message, sign(key, a, weak, 0, message, encoded)
 
-    # Mixed order: a good part and a small one. Which equation is meant decides, or the challenge does.
+    # Mixed order: a good part and a small one. Which equation is meant decides, or the challenge
+    # does.
     mixed = encode(add(point, EIGHTH))
     yes = search(lambda m: challenge(r, mixed, m) % 8 == 0)
     no = search(lambda m: challenge(r, mixed, m) % 8 == 4)

@@ -124,9 +124,10 @@ def refused():
 
 
 HEADER = """\
-# Envelopes and fragments (spec/control.md section 14.1). `size` and `sha256` are of the whole envelope.
-# Written by `python3 tests/vectors/envelope.py --write`, checked by the same script and by `cargo test`.
-# Byte i of the message of a length is (i + floor(i / 256)) mod 256. `content` is SHA-256 of what the envelope holds.
+# Envelopes and fragments (spec/control.md section 14.1). `size` and `sha256` are of the whole
+# envelope. Written by `python3 tests/vectors/envelope.py --write`, checked by the same script and
+# by `cargo test`. Byte i of the message of a length is (i + floor(i / 256)) mod 256. `content` is
+# SHA-256 of what the envelope holds.
 """
 
 if __name__ == "__main__":

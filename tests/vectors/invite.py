@@ -88,7 +88,8 @@ def lines():
         data = checked(content(case))
         forms = dict(bytes=data, link=link(data), qr=qr(data), page="https://talk.example/join#" + link(data))
         yield FORM.line("invite", case | forms)
-    # A relay list with an even number of bytes before, so that base 41 ends in a single byte once and in a pair once.
+    # A relay list with an even number of bytes before, so that base 41 ends in a single byte once
+    # and in a pair once.
     data = checked(content(one | dict(relays=["relay.example:4430"])))
     yield FORM.line(
         "invite",
@@ -138,8 +139,8 @@ def lines():
 
 HEADER = """\
 # Invites, their three forms of text, and texts that are refused (spec/control.md section 14.13).
-# Written by `python3 tests/vectors/invite.py --write`, checked by the same script and by `cargo test`.
-# `office_no` is the number of the host's newest table in its office.
+# Written by `python3 tests/vectors/invite.py --write`, checked by the same script and by `cargo
+# test`. `office_no` is the number of the host's newest table in its office.
 """
 
 if __name__ == "__main__":

@@ -395,7 +395,8 @@ def inputs():
 HEADER = """# The law of a room: terms, tags, statements and what sets of them say (spec/law.md).
 # Written by `python3 tests/vectors/law.py --write`, checked by the same script and by `cargo test`.
 # One case a line: a topic, then name=value pairs. Numbers decimal, bytes hex, lists with commas.
-# `statement` has the kind byte of L10 in front, `bare` is the table without its rest. A position is role byte and ban byte.
+# `statement` has the kind byte of L10 in front, `bare` is the table without its rest. A position is
+# role byte and ban byte.
 """
 
 

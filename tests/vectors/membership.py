@@ -98,8 +98,9 @@ def lines():
 
 
 HEADER = """\
-# Stored memberships, and bytes that are none (spec/control.md section 14.14): all of the latter are Malformed.
-# Written by `python3 tests/vectors/membership.py --write`, checked by the same script and by `cargo test`.
+# Stored memberships, and bytes that are none (spec/control.md section 14.14): all of the latter are
+# Malformed. Written by `python3 tests/vectors/membership.py --write`, checked by the same script
+# and by `cargo test`.
 """
 
 if __name__ == "__main__":

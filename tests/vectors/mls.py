@@ -375,9 +375,10 @@ def commits():
 
 
 HEADER = """\
-# What MLS carries for a room, from the epoch secret to the first media key, and what is refused (spec/mls.md, spec/control.md 14.10 to 14.12).
-# Written by `python3 tests/vectors/mls.py --write`, checked by the same script and by `cargo test`.
-# Bob is whoever reads. Refused Welcomes are for his KeyPackage of suite 1; refused commits are of the epoch that he entered by it.
+# What MLS carries for a room, from the epoch secret to the first media key, and what is refused
+# (spec/mls.md, spec/control.md 14.10 to 14.12). Written by `python3 tests/vectors/mls.py --write`,
+# checked by the same script and by `cargo test`. Bob is whoever reads. Refused Welcomes are for his
+# KeyPackage of suite 1; refused commits are of the epoch that he entered by it.
 """
 
 if __name__ == "__main__":

@@ -89,7 +89,8 @@ def lines():
     ]:
         yield line("relay", what=what, bytes=data)
 
-    # room.md K1: of members of one rank, all listed by the table, or by none. The first comes first.
+    # room.md K1: of members of one rank, all listed by the table, or by none. The first comes
+    # first.
     in_force = table(HOST, GROUP_ID, 7, public(HOST))["id"]
     for drawn in (bytes(32), in_force):
         tags = sorted(
@@ -101,9 +102,10 @@ def lines():
 
 
 HEADER = """\
-# Codes that people compare, names at relays, tokens, bytes of the reference relay, turns (SPEC sections 4.5, 7.11, 8.2, 8.7 to 8.9; room.md K1).
-# Written by `python3 tests/vectors/names.py --write`, checked by the same script and by `cargo test`.
-# Codes are without their spaces. Of `turn` the tags are in their order.
+# Codes that people compare, names at relays, tokens, bytes of the reference relay, turns (SPEC
+# sections 4.5, 7.11, 8.2, 8.7 to 8.9; room.md K1). Written by `python3 tests/vectors/names.py
+# --write`, checked by the same script and by `cargo test`. Codes are without their spaces. Of
+# `turn` the tags are in their order.
 """
 
 if __name__ == "__main__":

@@ -417,9 +417,10 @@ FORM = Form(
 )
 
 HEADER = """\
-# Reports and what they prove (SPEC section 12): some honest, most not. The verdict is Proved, or the first check that fails.
-# Written by `python3 tests/vectors/report.py --write`, checked by the same script and by `cargo test`.
-# Numbers decimal, times in seconds or milliseconds, bytes hex. A gap is after:packets:missing:clock:key changed.
+# Reports and what they prove (SPEC section 12): some honest, most not. The verdict is Proved, or
+# the first check that fails. Written by `python3 tests/vectors/report.py --write`, checked by the
+# same script and by `cargo test`. Numbers decimal, times in seconds or milliseconds, bytes hex. A
+# gap is after:packets:missing:clock:key changed.
 """
 
 

@@ -78,7 +78,8 @@ class Petition:
         label = label or f"{who} {suite}"
         self.leaf_seed = fill(f"leaf {label}", 32)
         kem = KEMS[suite]
-        # The library draws both inputs of DeriveKeyPair from its generator (SPEC section 9); the first draw wipes the seed.
+        # The library draws both inputs of DeriveKeyPair from its generator (SPEC section 9); the
+        # first draw wipes the seed.
         self.drawn_from = fill(f"generator {label}", 32)
         after, _ = draw(self.drawn_from, 1)
         after, self.init_input = draw(after, 32)

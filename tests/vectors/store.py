@@ -175,9 +175,9 @@ def inputs():
 
 
 HEADER = """\
-# The store's files (SPEC section 11).
-# Written by `python3 tests/vectors/store.py --write`, checked by the same script and by `cargo test`.
-# One case a line: a topic, then name=value pairs. Numbers decimal, bytes hex, names of records and files text.
+# The store's files (SPEC section 11). Written by `python3 tests/vectors/store.py --write`, checked
+# by the same script and by `cargo test`. One case a line: a topic, then name=value pairs. Numbers
+# decimal, bytes hex, names of records and files text.
 """
 
 

@@ -10,7 +10,7 @@ use crate::{
     media::stamp::SALT,
 };
 
-/// What one speaker said in one window of time, copied out of a [`Buffer`].
+/// One speaker's packets of one window of time, copied out of a [`Buffer`].
 ///
 /// Turned into a report by [`Room::report`](crate::room::Room::report), on the control thread.
 /// Wiped on drop.

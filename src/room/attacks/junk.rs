@@ -104,7 +104,7 @@ fn shows_that_are_noise_or_of_throwaway_identities_do_not_keep_returners_out() {
     // Of four one opens, and is signed by an identity that nobody admitted.
     let mut junk = |party: &mut Party| {
         n += 1;
-        if n % 4 != 0 {
+        if !n.is_multiple_of(4) {
             return noise(party, &mut dice);
         }
         let stranger = Identity::from_seed(dice.0.array(), Name::new("stranger").unwrap());

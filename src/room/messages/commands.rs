@@ -1,4 +1,4 @@
-//! What the application writes, and whose hands it sees.
+//! The commands of the application: to send a message, to raise and lower hands.
 
 use std::time::Instant;
 

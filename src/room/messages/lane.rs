@@ -41,7 +41,7 @@ pub(super) struct Lived {
     ended: Option<Instant>,
 }
 
-/// What we said, until nobody can lack it any more.
+/// Our own messages, until no member can lack them any more.
 pub(super) struct Sent {
     pub(super) at: Instant,
     pub(super) branch: [u8; 32],
@@ -112,7 +112,7 @@ impl Messages {
         self.epochs.front().map(|lived| lived.branch).expect("we were in one")
     }
 
-    /// What somebody makes who was in a branch.
+    /// Messages made by a member that was in a branch.
     pub(in crate::room) fn again_of(&self, run: &Run, number: u64, note: &Note, branch: [u8; 32]) -> Again {
         let lived = self.epochs.iter().find(|lived| lived.branch == branch).expect("we were in it");
         Again::new(run, number, note, branch, &lived.key, [5; 32])
@@ -125,7 +125,7 @@ impl Messages {
 }
 
 const A_SECOND: Duration = Duration::from_secs(1);
-/// What one member says, and others take, in [`WINDOW`] (Q5).
+/// Messages of one member that others take within [`WINDOW`] (Q5).
 const MAX_SAID: usize = 20;
 const MAX_TAKEN: usize = 40;
 const WINDOW: Duration = Duration::from_secs(10);

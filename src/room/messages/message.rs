@@ -11,11 +11,11 @@ use crate::{group::Role, id::MemberId, media::SilenceReason, mls::Failure, wire:
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct AppMessage {
-    /// Who wrote it.
+    /// The member that wrote it.
     pub from: MemberId,
     /// To whom, as the sender says.
     pub audience: Audience,
-    /// What it is.
+    /// Its kind: text, reaction, caption, or one of the application's.
     pub kind: MessageKind,
     /// Its bytes: at most 640.
     pub body: Vec<u8>,
@@ -72,7 +72,7 @@ impl MessageKind {
     pub const TEXT: Self = Self(1);
     /// An answer in one sign.
     pub const REACTION: Self = Self(2);
-    /// What somebody said, in writing.
+    /// A message that a member wrote.
     pub const CAPTION: Self = Self(3);
     pub(super) const HAND_RAISED: Self = Self(4);
     pub(super) const HAND_LOWERED: Self = Self(5);

@@ -1,4 +1,4 @@
-//! What members write to each other (`spec/messages.md`).
+//! App messages: members write to each other (`spec/messages.md`).
 //!
 //! ```text
 //! app > send_message > Sending: rate, number, seal > Saying::App > hear_app: order, rate, open > Event::Message

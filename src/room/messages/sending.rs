@@ -240,7 +240,7 @@ impl Outbox {
     }
 }
 
-/// What is said again: the newest, and how often each (Q9).
+/// The newest messages that are said again, and how often each (Q9).
 const MAX_AGAIN: usize = 8;
 const MAX_TIMES: u8 = 3;
 const HANDS_APART: Duration = Duration::from_secs(30);

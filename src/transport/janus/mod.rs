@@ -47,7 +47,7 @@ use worker::Worker;
 /// The relay's name is that of its WebSocket: `janus+tls:host:port#pin`, with a [`Pin`] of its
 /// certificate, `janus+tls:host:port`, whose certificate the Web PKI must vouch for, or
 /// `janus:host:port` without TLS; `/path` may follow the port. Nothing is looked up or contacted
-/// before [`Transport::connect`]. Who sends nothing is published nowhere.
+/// before [`Transport::connect`]. A member that sends nothing publishes nothing.
 /// [`Transport::send_control`] is always
 /// [`TransportError::Closed`]: there is no such lane.
 ///
