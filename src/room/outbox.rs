@@ -49,9 +49,11 @@ pub(super) struct Outbox {
     /// The same, as the application was told.
     told_silence: Option<SilenceReason>,
     is_heard: bool,
-    /// What was stamped last, and when, by the clock that timers go by.
+    /// What was stamped last, when, by the clock that timers go by, and what the time of day was
+    /// then.
     stamped_ms: u64,
     stamped_at: Option<Instant>,
+    clock_ms: u64,
     /// The times that our own KeyPackages said, so that nobody else's device is thought to be
     /// behind one.
     pub(super) petitions: super::bounded::Recent<u64, 1_024>,
@@ -93,6 +95,7 @@ impl Outbox {
             is_heard: false,
             stamped_ms: 0,
             stamped_at: None,
+            clock_ms: 0,
             petitions: Default::default(),
             newest_made_ms: 0,
             #[cfg(feature = "testkit")]
@@ -126,19 +129,26 @@ impl Outbox {
     pub(super) fn stamp_ms(&mut self, now: Instant) -> u64 {
         let passed = self.stamped_at.map_or(0, |at| now.saturating_duration_since(at).as_millis());
         let passed = u64::try_from(passed).unwrap_or(u64::MAX).max(1);
-        self.stamped_ms = self.clock.unix_ms(now).max(self.stamped_ms.saturating_add(passed));
+        self.clock_ms = self.clock.unix_ms(now);
+        self.stamped_ms = self.clock_ms.max(self.stamped_ms.saturating_add(passed));
         self.stamped_at = Some(now);
         self.stamped_ms
     }
 
-    /// What was stamped last, to be stored.
-    pub(super) const fn stamped_ms(&self) -> u64 {
-        self.stamped_ms
+    /// What was stamped last, and what the clock said then, to be stored.
+    pub(super) const fn stamped(&self) -> (u64, u64) {
+        (self.stamped_ms, self.clock_ms)
     }
 
-    /// Goes on from what was stamped before a restart.
-    pub(super) fn restore_stamp(&mut self, stamped_ms: u64, now: Instant) {
-        (self.stamped_ms, self.stamped_at) = (stamped_ms, Some(now));
+    /// Goes on from what was stamped before a restart, by as much as the clock has gained since: to
+    /// others nothing else tells this member from one whose words are held back (T2). After a long
+    /// time they have forgotten by how much it was ahead.
+    pub(super) fn restore_stamp(&mut self, (stamped_ms, clock_ms): (u64, u64), now: Instant) {
+        let unix_ms = self.clock.unix_ms(now);
+        let passed = unix_ms.saturating_sub(clock_ms);
+        let is_forgotten = passed >= LEAD_IS_FORGOTTEN_MS && unix_ms > stamped_ms;
+        self.stamped_ms = stamped_ms.saturating_add(if is_forgotten { 0 } else { passed });
+        (self.stamped_at, self.clock_ms) = (Some(now), unix_ms);
     }
 
     /// Notes the time that a KeyPackage of ours says.
@@ -245,6 +255,9 @@ pub(super) fn own_key(out: &Outbox) -> IdentityKey {
     IdentityKey::from_bytes(*out.identity.public())
 }
 
+/// Nobody has a leaf for so long without a word (P3), and with it goes what others know of its
+/// clock.
+const LEAD_IS_FORGOTTEN_MS: u64 = 900_000;
 const AGAIN: Duration = Duration::from_secs(2);
 const AGAIN_SPREAD_MS: u32 = 1_000;
 
