@@ -112,6 +112,11 @@ impl Returning {
         }
     }
 
+    /// Whether this keeper is asked at the moment.
+    pub(super) fn asks(&self, keeper: MemberId) -> bool {
+        self.asking.as_ref().is_some_and(|asking| asking.target == keeper)
+    }
+
     /// Whether anybody can be asked.
     pub(super) fn has_target(&self) -> bool {
         !self.targets.is_empty()
@@ -178,6 +183,10 @@ impl Returning {
             statements,
         };
         asking.petition.sent += 1;
+        if !self.is_slow && now < since + IN_VAIN {
+            // Another keeper has its turn as soon as this one was asked in vain.
+            self.ask_at = self.ask_at.min(since + IN_VAIN);
+        }
         send_show(out, self.key_exchange, &group_id, &target.door_key, reference, content)
     }
 
