@@ -233,7 +233,9 @@ impl Gang<'_> {
             .copied()
             .filter(|peer| *peer != target && !self.off.contains_key(peer))
             .collect();
-        let (Some(other), true) = (others.first().copied(), others.len() > 1) else { return };
+        if others.len() < 2 {
+            return;
+        }
         self.pass_slices(30 * SECOND);
         let restart = self.net.room(target).membership();
         self.switch_off(target);
@@ -242,8 +244,8 @@ impl Gang<'_> {
         let Some(membership) = restart else { return };
         self.switch_on(target, &membership, 0);
         let began = self.net.now;
-        // Each insider that says that it keeps is asked for ten seconds.
-        let slices = 108.max(28 + 40 * self.insiders.len());
+        // Each insider that says that it keeps is asked for ten seconds (R3).
+        let slices = 28 + 40 * self.insiders.len();
         for turn in 0..slices {
             self.tricks += 1;
             if turn % 6 == 0 {
@@ -254,7 +256,7 @@ impl Gang<'_> {
             }
             self.pass(SLICE);
             let branch = |peer: Peer| Witness::of(&self.net.devices[peer.0].room).branch();
-            if branch(target).is_some() && branch(target) == branch(other) {
+            if branch(target).is_some() && others.iter().any(|other| branch(target) == branch(*other)) {
                 return;
             }
         }
@@ -340,7 +342,8 @@ impl Gang<'_> {
         self.pass_slices(7 * SECOND);
         let insiders = self.insiders.clone();
         let all: Vec<MemberId> = insiders.iter().map(|peer| self.net.id(*peer)).collect();
-        self.book.borrow_mut().said_to_leave.extend(&all);
+        let until = 1_000 * (self.net.unix_now().0 + 30);
+        self.book.borrow_mut().said_to_leave.extend(all.iter().map(|id| (*id, until)));
         // Nobody of them puts out who said that it leaves.
         self.each_insider(|insider| insider.idle(true));
         let keeps = |gang: &Self| {

@@ -101,6 +101,8 @@ impl Net {
         let device = &mut self.devices[peer.0];
         (device.room, device.sealer, device.opener) = (room, Sealer::new(), Opener::new());
         device.news = self.now;
+        // Nobody remembers how long its messages took, nor it how long others' did (T1).
+        self.shortest.retain(|(from, to), _| *from != peer && *to != peer);
         self.drain(peer);
     }
 }
