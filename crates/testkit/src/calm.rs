@@ -124,13 +124,16 @@ impl Gang<'_> {
                 && device.room.status() == Status::Present
                 && calm
                 && !self.net.is_asleep(peer)
-                && !self.net.is_off(peer);
+                && !self.net.is_off(peer)
+                && self.net.speaks(peer);
             // Who asks for its place waits until its keeper may add it once more (K7).
             let asks = other && Witness::of(&device.room).asks_elsewhere();
             let adds = if asks { MINUTE } else { Duration::ZERO };
             let sent = device.sent;
-            let (before, since) = self.silent_since.entry(peer).or_insert((sent, now));
-            if !waits || *before != sent {
+            let (before, since, asked) = self.silent_since.entry(peer).or_insert((sent, now, asks));
+            // It has just come back, and has not had the time to send.
+            let is_back = std::mem::replace(asked, asks) && !asks;
+            if !waits || is_back || *before != sent {
                 (*before, *since) = (sent, now);
             } else if now > *since + bound + adds {
                 let (long, why) = (now - *since, device.why_silent);

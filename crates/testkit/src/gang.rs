@@ -128,7 +128,8 @@ pub struct Gang<'a> {
     pub strangers: u8,
     /// Until when messages of a slower relay arrive.
     pub slow_until: Instant,
-    pub silent_since: BTreeMap<Peer, (u64, Instant)>,
+    /// What each had sent when it fell silent, when that was, and whether it asks for its place.
+    pub silent_since: BTreeMap<Peer, (u64, Instant, bool)>,
 }
 
 impl<'a> Gang<'a> {

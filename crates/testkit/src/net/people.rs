@@ -86,6 +86,11 @@ impl Net {
         self.asleep.contains(&peer)
     }
 
+    /// Whether somebody speaks into a device.
+    pub fn speaks(&self, peer: Peer) -> bool {
+        self.devices[peer.0].speaks_at.is_some()
+    }
+
     pub fn is_off(&self, peer: Peer) -> bool {
         self.off.contains(&peer)
     }
