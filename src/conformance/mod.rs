@@ -108,7 +108,7 @@ pub struct Check {
     pub took: Duration,
 }
 
-/// All checks: those of [`lanes`](mod@lanes), then those of [`room`](mod@room).
+/// All checks: those of [`lanes`](fn@lanes), then those of [`room`](fn@room).
 pub fn run<T: Transport + 'static>(
     members: impl Fn() -> T + Send + Sync + 'static,
     options: &KitOptions,

@@ -74,6 +74,7 @@ pub(crate) mod insider;
 mod joining;
 mod judge;
 mod keeper;
+mod knocking;
 mod liveness;
 mod making;
 mod membership;
@@ -98,6 +99,8 @@ mod sleep;
 mod speakers;
 mod target;
 mod turns;
+#[cfg(test)]
+mod vectors;
 mod view;
 mod violation;
 mod welcome;
@@ -130,6 +133,7 @@ pub use self::{
     diagnose::{Deaf, Traffic, Unheard},
     error::{CommandError, ControlError, CreateError, JoinError, ResumeError},
     event::{Ending, Event, KnockId},
+    knocking::Knocking,
     membership::{Membership, MembershipError},
     messages::{AppMessage, Audience, MessageKind, SendError},
     options::{Admission, InviteOptions, RoomOptions},

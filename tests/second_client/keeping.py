@@ -120,7 +120,7 @@ class Keeping:
             fits = -600000 <= c.made - nowms() <= 600000
             if (
                 not self.klaw.admitted(self.tag(key))
-                or not self.newer_than_leaves(c, 0)
+                or not self.newer_than_leaves(c)
                 or not fits
             ):
                 del self.queue[key]

@@ -24,7 +24,8 @@ class Returning:
 
     def start_return(self, why):
         self.log("returns:", why)
-        self.returning, self.asked, self.nobody = time.time(), 0, None
+        self.returning, self.nobody = time.time(), None
+        self.asked, self.pause = 0, 2
 
     def leave(self):
         """P4: says Leave in the epoch and to the keeper."""
