@@ -280,7 +280,7 @@ impl Room {
             Clock { began: now, unix },
         );
         out.admission = record.admission;
-        out.restore_stamp(record.stamped, now);
+        out.restore_stamp(record.stamped);
         let mut memory = record.memory;
         memory.was_stored = true;
         let absent = Absent::new(memory, now);

@@ -127,12 +127,22 @@ impl Outbox {
     /// later. Where the clock was set back it goes on from what was said last as time passes, or
     /// others would take what is said for held back (T2).
     pub(super) fn stamp_ms(&mut self, now: Instant) -> u64 {
-        let passed = self.stamped_at.map_or(0, |at| now.saturating_duration_since(at).as_millis());
-        let passed = u64::try_from(passed).unwrap_or(u64::MAX).max(1);
-        self.clock_ms = self.clock.unix_ms(now);
-        self.stamped_ms = self.clock_ms.max(self.stamped_ms.saturating_add(passed));
-        self.stamped_at = Some(now);
+        let unix_ms = self.clock.unix_ms(now);
+        let passed = match self.stamped_at {
+            Some(at) => u64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX),
+            None => self.off_ms(unix_ms),
+        };
+        self.stamped_ms = unix_ms.max(self.stamped_ms.saturating_add(passed.max(1)));
+        (self.stamped_at, self.clock_ms) = (Some(now), unix_ms);
         self.stamped_ms
+    }
+
+    /// How much time has passed since the stamp before a restart, by what the clock has gained: to
+    /// others nothing else tells this member from one whose words are held back (T2). After a long
+    /// time they have forgotten by how much it was ahead.
+    const fn off_ms(&self, unix_ms: u64) -> u64 {
+        let passed = unix_ms.saturating_sub(self.clock_ms);
+        if passed >= LEAD_IS_FORGOTTEN_MS && unix_ms > self.stamped_ms { 0 } else { passed }
     }
 
     /// What was stamped last, and what the clock said then, to be stored.
@@ -140,15 +150,9 @@ impl Outbox {
         (self.stamped_ms, self.clock_ms)
     }
 
-    /// Goes on from what was stamped before a restart, by as much as the clock has gained since: to
-    /// others nothing else tells this member from one whose words are held back (T2). After a long
-    /// time they have forgotten by how much it was ahead.
-    pub(super) fn restore_stamp(&mut self, (stamped_ms, clock_ms): (u64, u64), now: Instant) {
-        let unix_ms = self.clock.unix_ms(now);
-        let passed = unix_ms.saturating_sub(clock_ms);
-        let is_forgotten = passed >= LEAD_IS_FORGOTTEN_MS && unix_ms > stamped_ms;
-        self.stamped_ms = stamped_ms.saturating_add(if is_forgotten { 0 } else { passed });
-        (self.stamped_at, self.clock_ms) = (Some(now), unix_ms);
+    /// Goes on from what was stamped before a restart, and from what the clock said then.
+    pub(super) const fn restore_stamp(&mut self, (stamped_ms, clock_ms): (u64, u64)) {
+        (self.stamped_ms, self.clock_ms) = (stamped_ms, clock_ms);
     }
 
     /// Notes the time that a KeyPackage of ours says.

@@ -293,7 +293,9 @@ impl<'a> Gang<'a> {
             self.book.borrow_mut().banned_by_host.insert(id);
         }
         if done.is_ok() {
-            self.note_fallen();
+            if by == self.host {
+                self.note_fallen();
+            }
             self.honest.retain(|peer| *peer != who);
             self.insiders.retain(|peer| *peer != who);
             self.net.devices[who.0].keeps_keys = true;

@@ -415,8 +415,8 @@ pub const TAKEOVERS_OF_ONE: usize = 2;
 /// Four of one identity in 60 s by one keeper (K7); another keeper may add it as often.
 pub const ADDS_OF_ONE: usize = 8;
 /// What an honest member says in a minute at most, in bytes, in a room of twelve with a law of so
-/// many bytes.
-pub const BYTES_A_MINUTE: usize = 448 << 10;
+/// many bytes: [`COMMITS_A_MINUTE`] of 15 KiB each, with their Welcomes. The most seen is 460,800.
+pub const BYTES_A_MINUTE: usize = 510 << 10;
 pub const LAW: usize = 4 << 10;
 /// Seventeen in 30 s (K7), each with the law in a Welcome.
 pub const COMMITS_A_MINUTE: usize = 34;

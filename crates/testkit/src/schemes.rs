@@ -128,13 +128,16 @@ impl Gang<'_> {
         if self.host != by && !self.off.contains_key(&self.host) {
             self.switch_off(self.host);
         }
-        self.pass_slices(7 * SECOND);
-        for _ in 0..40 {
-            let own = self.net.id(by);
-            if self.net.room(by).keeper() == Some(own) {
+        // Its takeover waits at the others until the host counts as silent, and is the first.
+        self.pass_slices(2 * SECOND);
+        let own = self.net.id(by);
+        if self.net.room(by).keeper() != Some(own) {
+            self.insider(by, |insider| insider.commit_and_merge(&[]));
+        }
+        for _ in 0..48 {
+            if self.net.room(moderator).keeper() == Some(own) {
                 break;
             }
-            self.insider(by, |insider| insider.commit_and_merge(&[]));
             self.pass(SLICE);
         }
         let membership = self.off.remove(&self.host);
@@ -244,8 +247,10 @@ impl Gang<'_> {
         let Some(membership) = restart else { return };
         self.switch_on(target, &membership, 0);
         let began = self.net.now;
-        // Each insider that says that it keeps is asked for ten seconds (R3).
-        let slices = 28 + 40 * self.insiders.len();
+        // Each insider that says that it keeps is asked for ten seconds (R3). With three the member
+        // founds a branch within a minute (F2), and in ten seconds more the branches are one (B4).
+        let asked = 40 * self.insiders.len();
+        let slices = 28 + if self.insiders.len() < 3 { asked } else { 280 };
         for turn in 0..slices {
             self.tricks += 1;
             if turn % 6 == 0 {
