@@ -138,7 +138,7 @@ impl Gang<'_> {
             Trouble::Twins => {
                 let Some(first) = self.follower() else { return };
                 let branch = |peer: Peer| Witness::of(&self.net.devices[peer.0].room).branch();
-                let (id, now_ms) = (self.net.id(first), 1_000 * self.net.unix_now().0);
+                let (id, now_ms) = (self.net.id(first), 1_000 * self.net.unix_now().as_secs());
                 // A leaf from the future stays (D3, 10), and who asks for its place is the newer.
                 let gives_way = branch(first).is_some()
                     && branch(first) == branch(self.host)

@@ -301,7 +301,7 @@ impl Gang<'_> {
             0 => self.tell_all(by, |insider| insider.forged_leave(of)),
             1 => {
                 let own = self.net.id(by);
-                let until = 1_000 * (self.net.unix_now().0 + 601);
+                let until = 1_000 * (self.net.unix_now().as_secs() + 601);
                 self.book.borrow_mut().said_to_leave.insert(own, until);
                 self.tell_all(by, |insider| insider.leave_ahead(600_000));
             }

@@ -347,7 +347,7 @@ impl Gang<'_> {
         self.pass_slices(7 * SECOND);
         let insiders = self.insiders.clone();
         let all: Vec<MemberId> = insiders.iter().map(|peer| self.net.id(*peer)).collect();
-        let until = 1_000 * (self.net.unix_now().0 + 30);
+        let until = 1_000 * (self.net.unix_now().as_secs() + 30);
         self.book.borrow_mut().said_to_leave.extend(all.iter().map(|id| (*id, until)));
         // Nobody of them puts out who said that it leaves.
         self.each_insider(|insider| insider.idle(true));

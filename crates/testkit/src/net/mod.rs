@@ -139,7 +139,7 @@ impl Net {
             relay_log: Vec::new(),
             devices: Vec::new(),
             began: now,
-            unix: UnixTime(unix_begin()),
+            unix: UnixTime::from_secs(unix_begin()),
             rng: StdRng::seed_from_u64(seed),
             arrivals: BTreeMap::new(),
             order: HashMap::new(),
@@ -183,7 +183,7 @@ impl Net {
     }
 
     pub fn unix_now(&self) -> UnixTime {
-        UnixTime(self.unix.0 + (self.now - self.began).as_secs())
+        UnixTime::from_secs(self.unix.as_secs() + (self.now - self.began).as_secs())
     }
 
     /// Calls a command of a room and carries out what follows from it.
@@ -382,7 +382,7 @@ impl Net {
 /// When runs begin, in Unix seconds. MLS takes leaves of 42 days before and after the real time, so
 /// it is near that, but the same for 24 days: `NET_UNIX` runs a seed of another time again.
 pub fn unix_begin() -> u64 {
-    let real = || UnixTime::from(std::time::SystemTime::now()).0 >> 21 << 21;
+    let real = || UnixTime::from(std::time::SystemTime::now()).as_secs() >> 21 << 21;
     std::env::var("NET_UNIX").ok().and_then(|unix| unix.parse().ok()).unwrap_or_else(real)
 }
 
