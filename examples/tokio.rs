@@ -14,12 +14,12 @@ use std::{
 };
 
 use sottovoce::{
-    MemberId, Seed, Stamp,
+    MemberId, Stamp,
     driver::{MediaHandle, Session},
     group::{Identity, Name, Role},
     media::Level,
     relay::{Relay, RelayOptions},
-    room::{Event, Invite, InviteOptions, RoomOptions, UnixTime},
+    room::{Event, Invite, InviteOptions, RoomOptions},
     transport::tcp_udp::TcpUdpClient,
 };
 use tokio::time::sleep;
@@ -39,7 +39,8 @@ fn audio(mut media: MediaHandle, hung_up: &Receiver<()>) -> Heard {
     while matches!(hung_up.recv_timeout(tick - Instant::now().min(tick)), Err(RecvTimeoutError::Timeout)) {
         media.hear(Instant::now(), |packet| *heard.entry(packet.member).or_default() += 1);
         let silence = [0xfc, 0xff, 0xfe];
-        let stamp = Stamp { captured: SystemTime::now().into(), level: Level(40), ..Stamp::default() };
+        let stamp =
+            Stamp { captured: SystemTime::now().into(), level: Level::new(40, true), ..Stamp::default() };
         // The error says why we are silent: at first, because we are not in yet.
         let _ = media.speak(&silence, stamp);
         tick += TICK;
@@ -59,8 +60,7 @@ async fn control(session: Session<TcpUdpClient>) -> Result<Heard, Failed> {
         tokio::select! {
             event = session.next(until) => if let Some(Event::Knocked { knock, name, .. }) = event? {
                 println!("{name} knocks, come in");
-                let now = session.now();
-                session.room_mut().admit(knock, now)?;
+                session.admit(knock)?;
             },
             () = &mut over => break,
         }
@@ -73,14 +73,9 @@ async fn control(session: Session<TcpUdpClient>) -> Result<Heard, Failed> {
     audio.join().map_err(|_| "the audio thread panicked".into())
 }
 
-fn person(name: &str) -> Result<(Identity, Seed, UnixTime), Failed> {
-    let identity = Identity::from_seed(rand::random(), Name::new(name)?);
-    Ok((identity, Seed::generate()?, UnixTime::from(SystemTime::now())))
-}
-
 async fn guest(relay: TcpUdpClient, name: &str, invite: Invite) -> Result<Heard, Failed> {
-    let (identity, seed, unix) = person(name)?;
-    control(Session::join(relay, identity, invite, seed, unix).await?).await
+    let identity = Identity::generate(Name::new(name)?)?;
+    control(Session::join(relay, identity, invite).await?).await
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -89,10 +84,9 @@ async fn main() -> Result<(), Failed> {
     let client = || TcpUdpClient::new(relay.name());
     let mut options = RoomOptions::new(Name::new("Evening room")?, [relay.name()]);
     options.default_role = Role::Speaker;
-    let (identity, seed, unix) = person("Ada")?;
-    let mut ada = Session::create(client(), identity, options, seed, unix).await?;
-    let now = ada.now();
-    let invite = ada.room_mut().invite(InviteOptions::default(), now)?;
+    let identity = Identity::generate(Name::new("Ada")?)?;
+    let mut ada = Session::create(client(), identity, options).await?;
+    let invite = ada.invite(InviteOptions::default())?;
 
     let people = ["Ada", "Ben", "Cem"];
     let (ben, cem) = (guest(client(), people[1], invite.copy()), guest(client(), people[2], invite));

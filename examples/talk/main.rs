@@ -1,7 +1,7 @@
 //! Two terminals talk: microphone, seal, relay, seal, loudspeaker.
 //!
 //! ```text
-//! cargo run --release --example relay                                            a relay, on 127.0.0.1:4433
+//! cargo run --release --bin sottovoce-relay                                      a relay, on 127.0.0.1:4433
 //! cargo run --release --example talk --features devices -- host 127.0.0.1:4433   prints an invite
 //! cargo run --release --example talk --features devices -- join INVITE
 //! ```
@@ -33,10 +33,10 @@ use signal_hook::{
     flag,
 };
 use sottovoce::{
-    SealError, Seed, codec,
+    SealError, codec,
     driver::{Next, Session, SpeakError},
     group::{Name, Role},
-    room::{Event, Invite, InviteOptions, Room, RoomOptions, UnixTime},
+    room::{Event, Invite, InviteOptions, Room, RoomOptions},
     transport::{block_on, tcp_udp::TcpUdpClient},
     voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
@@ -72,26 +72,19 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
             let mut options = RoomOptions::new(Name::new("Talk")?, [relay.clone()]);
             options.default_role = Role::Speaker;
             let client = TcpUdpClient::new(relay.clone());
-            let mut call = block_on(Session::create(client, identity, options, Seed::generate()?, unix()))?;
-            let now = call.now();
-            println!("{}", call.room_mut().invite(InviteOptions::default(), now)?);
+            let mut call = block_on(Session::create(client, identity, options))?;
+            println!("{}", call.invite(InviteOptions::default())?);
             call
         }
         Part::Join(invite) => {
             let invite: Invite = invite.parse()?;
             let relay = invite.relays().first().ok_or("the invite names no relay")?.clone();
-            block_on(Session::join(TcpUdpClient::new(relay), identity, invite, Seed::generate()?, unix()))?
+            block_on(Session::join(TcpUdpClient::new(relay), identity, invite))?
         }
         Part::Back => {
             let membership = kept.membership()?.ok_or("there is no room to go back to")?;
             let relay = membership.relays().first().ok_or("the room names no relay")?.clone();
-            block_on(Session::resume(
-                TcpUdpClient::new(relay),
-                identity,
-                &membership,
-                Seed::generate()?,
-                unix(),
-            ))?
+            block_on(Session::resume(TcpUdpClient::new(relay), identity, &membership))?
         }
     };
     kept.keep(call.room())?;
@@ -281,10 +274,6 @@ fn show(call: &Session<TcpUdpClient>, listener: &Receiver) {
             talker.stats.late,
         );
     }
-}
-
-fn unix() -> UnixTime {
-    UnixTime::from(SystemTime::now())
 }
 
 fn unix_ms() -> u64 {

@@ -49,7 +49,7 @@ fn noticed<T: Transport>(member: T, pid: u32, how: How) -> Duration {
     let options = RoomOptions::new(Name::new("room").unwrap(), relays);
     let ada = Identity::from_seed(rand::random(), Name::new("Ada").unwrap());
     let unix = UnixTime::from(SystemTime::now());
-    let session = Session::create(member, ada, options, Seed::generate().unwrap(), unix);
+    let session = Session::create_with(member, ada, options, Seed::generate().unwrap(), unix);
     let mut session = block_on(session).unwrap();
     let mut go_on = |lasts: Duration| {
         let until = session.now() + lasts;

@@ -152,10 +152,10 @@ async fn a_room<T: Transport>(member: impl Fn() -> T) -> (Session<T>, Session<T>
     let relays: Vec<_> = Transport::relays(&client).into_iter().cloned().collect();
     let mut options = RoomOptions::new(Name::new("room").unwrap(), relays);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let mut ben = Session::create(client, person("Ben"), options, seed(), unix).await.unwrap();
+    let mut ben = Session::create_with(client, person("Ben"), options, seed(), unix).await.unwrap();
     let now = ben.now();
     let invite = ben.room_mut().invite(InviteOptions::default(), now).unwrap();
-    let mut ada = Session::join(member(), person("Ada"), invite, seed(), unix).await.unwrap();
+    let mut ada = Session::join_with(member(), person("Ada"), invite, seed(), unix).await.unwrap();
     let late = Instant::now() + LONG;
     while ben.room().roster().len() < 2 || ada.room().roster().len() < 2 {
         assert!(Instant::now() < late, "{:?}, {:?}", ben.room(), ada.room());
