@@ -96,6 +96,13 @@ impl Returning {
         }
     }
 
+    /// We are connected again: what was asked before may be lost. Who asks slowly goes on so.
+    pub(super) fn ask_now(&mut self, now: Instant) {
+        if !self.is_slow {
+            self.ask_at = self.ask_at.min(now);
+        }
+    }
+
     /// Whether anybody can be asked.
     pub(super) fn has_target(&self) -> bool {
         !self.targets.is_empty()
