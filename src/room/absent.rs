@@ -107,8 +107,8 @@ impl Absent {
         }
     }
 
-    /// When this member founds a branch, if it has a connection: somebody of rank after ten seconds in which no keeper was
-    /// heard, anybody else 30 to 60 s after the last chance.
+    /// When this member founds a branch, if it has a connection: somebody of rank after ten seconds
+    /// in which no keeper was heard, anybody else 30 to 60 s after the last chance.
     pub(super) fn found_at(&mut self, out: &mut Outbox) -> Option<Instant> {
         let spread = *self
             .spread

@@ -24,7 +24,7 @@
 //! | `messages` | what members write to each other, and raised hands |
 //! | `diagnose` | why nobody hears us, and why we hear nothing |
 //! | `clock`, `skew`, `sleep` | the time here and elsewhere |
-//! | `connection` | what a member without a connection leaves, and does when it is back |
+//! | `connected` | what a member without a connection leaves, and does when it is back |
 //! | `memory`, `membership`, `freshness`, `past` | what outlives a place in the tree |
 //!
 //! # The way of one control message
@@ -58,6 +58,7 @@ mod chain;
 mod clock;
 mod commands;
 mod commits;
+mod connected;
 mod connection;
 mod counts;
 mod diagnose;
