@@ -17,6 +17,7 @@ mod clocks;
 mod error;
 mod handle;
 mod media;
+pub mod policy;
 mod traffic;
 mod why;
 
