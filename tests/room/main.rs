@@ -3,6 +3,7 @@
 mod apart;
 mod attacks;
 mod clocks;
+mod connection;
 mod diagnose;
 mod driver;
 mod insiders;
