@@ -46,7 +46,8 @@ const READD: Duration = Duration::from_secs(5);
 fn a_relay_that_is_killed_and_comes_back_has_its_room_again_in_two_seconds() {
     let relay = relay();
     let (name, address) = (relay.name(), relay.address());
-    let people = two(&[name.clone()], by([name.clone()]), by([name]));
+    let list = [name.clone()];
+    let people = two(&list, by([name.clone()]), by([name]));
     let epochs = people.each_ref().map(|person| person.seen().epoch);
     relay.stop().unwrap();
     let killed = Instant::now();

@@ -38,20 +38,18 @@ impl<T: Transport + 'static> Attempts<T> {
         Self { trying: Vec::new(), pause: None }
     }
 
-    /// Begins an attempt, if there is a place for one.
+    /// Begins an attempt. [`has_place`](Self::has_place) comes first.
     pub(super) fn begin(&mut self, relay: usize, mut transport: T, handle: RoomHandle, now: Instant) {
-        self.trying.retain(|attempt| now < attempt.began + PATIENCE);
-        if self.has_place() {
-            let connecting = Box::pin(async move {
-                let connected = transport.connect(handle).await;
-                (transport, connected)
-            });
-            self.trying.push(Attempt { relay, began: now, connecting });
-        }
+        let connecting = Box::pin(async move {
+            let connected = transport.connect(handle).await;
+            (transport, connected)
+        });
+        self.trying.push(Attempt { relay, began: now, connecting });
     }
 
-    /// Whether another one may begin.
-    pub(super) fn has_place(&self) -> bool {
+    /// Whether another one may begin. One that has taken too long makes place.
+    pub(super) fn has_place(&mut self, now: Instant) -> bool {
+        self.trying.retain(|attempt| now < attempt.began + PATIENCE);
         self.trying.len() < MOST
     }
 

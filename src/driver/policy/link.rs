@@ -227,7 +227,7 @@ impl<C: Connector> Link<C> {
             return;
         }
         let (now, mut none) = (self.now(), Why::NoTransport);
-        for _ in 0..if self.attempts.has_place() { self.relays.len() } else { 0 } {
+        for _ in 0..if self.attempts.has_place(now) { self.relays.len() } else { 0 } {
             if self.alone.is_looking() && self.schedule.rounds() > 0 {
                 break;
             }
@@ -299,7 +299,9 @@ impl<C: Connector> Link<C> {
         let now = self.now();
         self.schedule.begin(now);
         self.alone.stay(now);
-        self.messages.repeat(lost.unwrap_or(now));
+        if self.connections > 1 {
+            self.messages.repeat(lost.unwrap_or(now));
+        }
     }
 
     async fn wait(&mut self, until: Instant) -> Came<C::Transport> {

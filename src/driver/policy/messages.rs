@@ -13,6 +13,9 @@ pub(super) struct Messages {
     /// What was sent lately, and when.
     said: VecDeque<(Instant, Bytes)>,
     waiting: VecDeque<Bytes>,
+    /// We were connected again, and nobody was heard since: whoever lost the same relay may come
+    /// later than we.
+    unheard: bool,
 }
 
 impl Messages {
@@ -33,14 +36,27 @@ impl Messages {
     }
 
     pub(super) fn note_said(&mut self, message: Bytes, now: Instant) {
-        self.said.retain(|(at, _)| *at + AGAIN >= now);
+        let kept = if self.unheard { OTHERS_COME } else { AGAIN };
+        self.said.retain(|(at, _)| *at + kept >= now);
         self.said.push_back((now, message));
         bound(&mut self.said, |(_, message)| message.len());
     }
 
     /// Has said again what may have been lost with a connection that was found lost at `since`.
     pub(super) fn repeat(&mut self, since: Instant) {
-        let lost = self.said.drain(..).filter(|(at, _)| *at + AGAIN >= since);
+        self.unheard = true;
+        self.say_again(|at| at + AGAIN >= since);
+    }
+
+    /// Somebody was heard. What was said on this connection before was perhaps heard by nobody.
+    pub(super) fn hear(&mut self) {
+        if std::mem::take(&mut self.unheard) {
+            self.say_again(|_| true);
+        }
+    }
+
+    fn say_again(&mut self, which: impl Fn(Instant) -> bool) {
+        let lost = self.said.drain(..).filter(|(at, _)| which(*at));
         let waiting = std::mem::take(&mut self.waiting);
         self.waiting = lost.map(|(_, message)| message).chain(waiting).collect();
         bound(&mut self.waiting, Bytes::len);
@@ -57,6 +73,8 @@ fn bound<M>(queue: &mut VecDeque<M>, length: impl Fn(&M) -> usize) {
 
 /// What was said in this time before a connection was found lost may be lost with it.
 const AGAIN: Duration = Duration::from_secs(4);
+/// The others come in this time after us, or what we said meanwhile is not said again.
+const OTHERS_COME: Duration = Duration::from_secs(20);
 /// Bytes of each.
 const KEPT: usize = 256 * 1024;
 
@@ -83,6 +101,22 @@ mod tests {
         messages.repeat(start + Duration::from_secs(10));
         assert_eq!(drain(&mut messages), [6, 7, 8, 9, 10]);
         messages.repeat(start + Duration::from_secs(10));
+        assert!(drain(&mut messages).is_empty());
+    }
+
+    #[test]
+    fn what_is_said_before_anybody_else_is_back_is_said_again_once() {
+        let (mut messages, start) = (Messages::default(), Instant::now());
+        messages.note_said(Bytes::from_static(&[1]), start);
+        messages.hear();
+        assert!(drain(&mut messages).is_empty(), "nothing was lost");
+        messages.repeat(start);
+        assert_eq!(drain(&mut messages), [1]);
+        messages.note_said(Bytes::from_static(&[1]), start);
+        messages.note_said(Bytes::from_static(&[2]), start + Duration::from_secs(15));
+        messages.hear();
+        assert_eq!(drain(&mut messages), [1, 2]);
+        messages.hear();
         assert!(drain(&mut messages).is_empty());
     }
 

@@ -63,6 +63,7 @@ impl<C: Connector> Transport for Link<C> {
                 Came::Inbound(Ok(Inbound::Idle)) if self.now() >= until => return Ok(Inbound::Idle),
                 Came::Inbound(Ok(Inbound::Idle)) => {}
                 Came::Inbound(Ok(came)) => {
+                    self.messages.hear();
                     if self.alone.hear(self.now()) {
                         self.attempts.clear();
                     }
