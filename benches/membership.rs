@@ -53,7 +53,7 @@ use support::{
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const SIZES: [u32; 5] = [2, 10, 50, 128, 250];
+const SIZES: [u32; 7] = [2, 10, 50, 128, 250, 500, 1_000];
 /// What a room may cost, as a multiple of openmls with the same checks of identities.
 const BOUND: f64 = 1.15;
 /// How many are banned before the rooms are made anew: each ban makes the state larger, on all
@@ -68,11 +68,12 @@ fn main() -> Result<(), Failed> {
     let wanted = env::var("SOTTOVOCE_BENCH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok());
     let mut results = vec![];
     for key_exchange in [KeyExchange::X25519, KeyExchange::MlKem768X25519] {
-        for size in &sizes {
+        let largest = u32::try_from(key_exchange.max_members())?;
+        for size in sizes.iter().map(|size| (*size).min(largest)) {
             let usual = if measuring { (3_000 / size).clamp(12, 100) } else { 1 };
             let rounds = wanted.unwrap_or(usual).max(1);
             eprintln!("{rounds} rounds of {size} members with {}", name(key_exchange));
-            results.push(measure(key_exchange, *size, rounds)?);
+            results.push(measure(key_exchange, size, rounds)?);
         }
     }
     println!("{}", table(&results));
@@ -108,6 +109,7 @@ enum Change {
     Join,
     Leave,
     Ban,
+    Mute,
 }
 
 /// One change, round by round: the room's cost, that of openmls with the same checks of identities,
@@ -135,11 +137,13 @@ impl Trio {
             Change::Join => self.room.join()?,
             Change::Leave => self.room.leave()?,
             Change::Ban => self.room.ban()?,
+            Change::Mute => self.room.mute()?,
         };
         let make = |group: &mut Bare| match change {
             Change::Join => group.join(ours.committer, 1),
             Change::Leave => group.remove(ours.committer, last),
             Change::Ban => group.ban(ours.committer, last),
+            Change::Mute => group.change_context(ours.committer),
         };
         if round.is_multiple_of(2) {
             let (checked, unchecked) = (make(&mut self.checking)?, make(&mut self.bare)?);
@@ -153,13 +157,20 @@ impl Trio {
 /// Of each kind the first round is for the caches, and is dropped. Nobody is banned while joining
 /// and leaving are measured, and a few are while banning is.
 fn measure(key_exchange: KeyExchange, size: u32, rounds: u32) -> Result<Outcome, Failed> {
-    let (mut joins, mut leaves, mut bans) = (vec![], vec![], vec![]);
+    let (mut joins, mut leaves, mut bans, mut mutes) = (vec![], vec![], vec![], vec![]);
     let mut trio = Trio::new(key_exchange, size)?;
     for round in 0..=rounds {
         let (left, joined) = (trio.make(Change::Leave, round)?, trio.make(Change::Join, round)?);
         if round > 0 {
             leaves.push(left);
             joins.push(joined);
+        }
+    }
+    // An even number: nobody is muted in the end.
+    for round in 0..=(rounds | 1) {
+        let muted = trio.make(Change::Mute, round)?;
+        if round > 0 {
+            mutes.push(muted);
         }
     }
     while bans.len() < rounds as usize {
@@ -182,7 +193,8 @@ fn measure(key_exchange: KeyExchange, size: u32, rounds: u32) -> Result<Outcome,
         before - live_bytes()
     };
     let heap = [weighed(&mut || room.drop_last()), weighed(&mut || bare.drop_last())];
-    let changes = vec![(Change::Join, joins), (Change::Leave, leaves), (Change::Ban, bans)];
+    let changes =
+        vec![(Change::Join, joins), (Change::Leave, leaves), (Change::Ban, bans), (Change::Mute, mutes)];
     Ok(Outcome { key_exchange, size, changes, heap, stored })
 }
 
@@ -200,7 +212,7 @@ fn parts(change: Change) -> &'static [Part] {
             COMMITTER,
             FOLLOWER,
         ],
-        Change::Leave | Change::Ban => &[COMMITTER, FOLLOWER],
+        Change::Leave | Change::Ban | Change::Mute => &[COMMITTER, FOLLOWER],
     }
 }
 
@@ -327,6 +339,7 @@ impl Change {
             Self::Join => "join",
             Self::Leave => "leave",
             Self::Ban => "ban",
+            Self::Mute => "mute",
         }
     }
 }

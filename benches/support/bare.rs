@@ -38,8 +38,8 @@ pub struct Bare {
     suite: Ciphersuite,
     checks: Checks,
     members: BTreeMap<u32, Member>,
-    /// Identities that were banned: each makes the group context longer.
-    bans: usize,
+    /// How often the group context was another: each time by another number.
+    contexts: u32,
     next: u32,
 }
 
@@ -89,7 +89,7 @@ impl Bare {
             .with_capabilities(capabilities(suite))
             .with_group_context_extensions(context(0)?)
             .build(&provider, &key, key.credential())?;
-        let mut bare = Self { suite, checks, members: BTreeMap::new(), bans: 0, next: 1 };
+        let mut bare = Self { suite, checks, members: BTreeMap::new(), contexts: 0, next: 1 };
         bare.members.insert(0, Member { checks, provider, key, group });
         for crowd in crowds(size) {
             bare.join(0, crowd)?;
@@ -118,12 +118,18 @@ impl Bare {
         self.follow(committer, &made, Some(leaver))
     }
 
-    /// The leaf `committer` removes the leaf `banned`, and puts an entry more into the group
-    /// context.
+    /// The leaf `committer` removes the leaf `banned`, and puts another group context in force.
     pub fn ban(&mut self, committer: u32, banned: u32) -> Result<Cost, Failed> {
-        self.bans += 1;
-        let made = self.commit(committer, &[], Some(banned), Some(self.bans))?;
+        self.contexts += 1;
+        let made = self.commit(committer, &[], Some(banned), Some(self.contexts))?;
         self.follow(committer, &made, Some(banned))
+    }
+
+    /// The leaf `committer` puts another group context in force.
+    pub fn change_context(&mut self, committer: u32) -> Result<Cost, Failed> {
+        self.contexts += 1;
+        let made = self.commit(committer, &[], None, Some(self.contexts))?;
+        self.follow(committer, &made, None)
     }
 
     /// Bytes of one member's group as its storage has it.
@@ -159,7 +165,7 @@ impl Bare {
         committer: u32,
         adds: &[&[u8]],
         remove: Option<u32>,
-        bans: Option<usize>,
+        contexts: Option<u32>,
     ) -> Result<Committed, Failed> {
         let Member { checks, provider, key, group } =
             self.members.get_mut(&committer).ok_or("the committer is not there")?;
@@ -175,8 +181,8 @@ impl Bare {
         }
         let mut builder =
             group.commit_builder().propose_adds(packages).propose_removals(remove.map(LeafNodeIndex::new));
-        if let Some(bans) = bans {
-            builder = builder.propose_group_context_extensions(context(bans)?)?;
+        if let Some(number) = contexts {
+            builder = builder.propose_group_context_extensions(context(number)?)?;
         }
         let bundle = builder
             .load_psks(provider.storage())?
@@ -280,7 +286,7 @@ impl Checks {
 
 /// What an identity signs for a leaf key, as in a room.
 fn signed(leaf_key: &[u8], name: &[u8]) -> Vec<u8> {
-    [&b"sottovoce 1 credential"[..], &[GROUP.len() as u8], &GROUP, leaf_key, name].concat()
+    [&b"sottovoce 2 leaf"[..], &GROUP, leaf_key, name].concat()
 }
 
 /// Takes the epoch's secret, as a room does.
@@ -290,8 +296,10 @@ fn export(provider: &OpenMlsRustCrypto, group: &mut MlsGroup) -> Result<(), Fail
     Ok(())
 }
 
-/// The group context of a room with so many bans: as many bytes, of no meaning.
-fn context(bans: usize) -> Result<Extensions<GroupContext>, Failed> {
+/// A group context of as many bytes as a room's, which mean nothing.
+fn context(number: u32) -> Result<Extensions<GroupContext>, Failed> {
+    let mut state = vec![0x5a; STATE];
+    state[..4].copy_from_slice(&number.to_be_bytes());
     let required = RequiredCapabilitiesExtension::new(
         &[ExtensionType::Unknown(STATE_EXTENSION)],
         &[],
@@ -299,7 +307,7 @@ fn context(bans: usize) -> Result<Extensions<GroupContext>, Failed> {
     );
     Ok(Extensions::from_vec(vec![
         Extension::RequiredCapabilities(required),
-        Extension::Unknown(STATE_EXTENSION, UnknownExtension(vec![0x5a; STATE + BAN * bans])),
+        Extension::Unknown(STATE_EXTENSION, UnknownExtension(state)),
     ])?)
 }
 
@@ -322,9 +330,10 @@ struct LeafKey {
 impl LeafKey {
     fn new(number: u32, identity: &Ed25519KeyPair) -> Result<Self, Failed> {
         let pair = pair_of(number, 0x1f)?;
-        let name = [&[11][..], format!("member {number:04}").as_bytes()].concat();
+        let made = 1_790_000_000_000_u64.to_be_bytes();
+        let name = [&[11][..], format!("member {number:04}").as_bytes(), &made].concat();
         let signature = identity.sign(&signed(pair.public_key().as_ref(), &name));
-        let credential = [&[1][..], identity.public_key().as_ref(), &name, signature.as_ref()].concat();
+        let credential = [&[2][..], identity.public_key().as_ref(), &name, signature.as_ref()].concat();
         assert_eq!(credential.len(), CREDENTIAL);
         Ok(Self { pair, credential })
     }
@@ -364,8 +373,7 @@ fn received(bytes: &[u8]) -> Result<MlsMessageIn, Failed> {
 /// Component and extension, in the ranges for private use.
 const COMPONENT: u16 = 0xF50A;
 const STATE_EXTENSION: u16 = 0xF50A;
-/// Bytes of a room's credential, of its state without bans, and of a ban.
-const CREDENTIAL: usize = 109;
-const GROUP: [u8; 16] = [0x60; 16];
-const STATE: usize = 92;
-const BAN: usize = 137;
+/// Bytes of a room's credential with a name of eleven bytes, and of its context.
+const CREDENTIAL: usize = 117;
+const GROUP: [u8; 48] = [0x60; 48];
+const STATE: usize = 49;

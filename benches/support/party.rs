@@ -16,10 +16,10 @@ use std::{
 
 use bytes::Bytes;
 use sottovoce::{
-    Leaf, Opener, Rekey, Sealer, Seed, Stamp,
+    Epoch, Leaf, Opener, Rekey, Sealer, Seed, Stamp,
     group::{Identity, KeyExchange, Name},
     media::{HEADROOM, TAILROOM},
-    room::{Admission, InviteOptions, Room, RoomOptions, Status, UnixTime},
+    room::{Event, InviteOptions, KnockId, Room, RoomOptions, Status, UnixTime},
     transport::RelayName,
 };
 
@@ -31,10 +31,14 @@ pub type Failed = Box<dyn Error + Send + Sync>;
 pub struct Party {
     members: BTreeMap<Number, Member>,
     queue: VecDeque<(Number, Bytes)>,
+    /// Who waits at the host's door. The host lets everybody in: an open door takes 32 a minute.
+    waiting: Vec<KnockId>,
     invite: String,
     now: Instant,
     unix: UnixTime,
     next: Number,
+    /// Whether the member that came last is muted.
+    muted: bool,
 }
 
 /// Counts the rooms that were ever made; 0 is the host.
@@ -72,15 +76,23 @@ impl Party {
     pub fn new(key_exchange: KeyExchange, size: u32) -> Result<Self, Failed> {
         let (now, unix) = (Instant::now(), UnixTime::from(std::time::SystemTime::now()));
         let mut options = RoomOptions::new(Name::new("bench")?, [RelayName::new("relay.test:1")?]);
-        options.admission = Admission::Open;
         options.key_exchange = key_exchange;
         let mut host = Room::create(identity(0)?, options, Seed::from_bytes(&mut seed(0, 1)), now, unix)?;
         let invite = host.invite(InviteOptions::lasting(YEAR), now)?.to_string();
-        let mut party = Self { members: BTreeMap::new(), queue: VecDeque::new(), invite, now, unix, next: 1 };
+        let mut party = Self {
+            members: BTreeMap::new(),
+            queue: VecDeque::new(),
+            waiting: Vec::new(),
+            invite,
+            now,
+            unix,
+            next: 1,
+            muted: false,
+        };
         party.members.insert(0, Member::new(host, true));
         party.call(0, |_, _| Ok(()))?;
         for crowd in crowds(size) {
-            // A host opens 64 knocks in a second of its clock.
+            // A host opens 64 knocks of strangers in a second of its clock.
             party.now += Duration::from_secs(1);
             let want = party.members.len() + crowd as usize;
             for _ in 0..crowd {
@@ -125,6 +137,19 @@ impl Party {
         self.deliver();
         self.members.remove(&last);
         self.settle(self.members.len())?;
+        self.cost(None)
+    }
+
+    /// The host mutes the member that came last, or ends that.
+    pub fn mute(&mut self) -> Result<Cost, Failed> {
+        self.begin();
+        let last = self.last()?;
+        let id = self.members.get(&last).ok_or("nobody to mute")?.room.id();
+        let before = self.host()?.room.epoch();
+        self.muted = !self.muted;
+        let muted = self.muted;
+        self.call(0, |room, now| Ok(room.set_muted(id, muted, now)?))?;
+        self.settle_after(self.members.len(), before)?;
         self.cost(None)
     }
 
@@ -186,17 +211,27 @@ impl Party {
         Ok(number)
     }
 
+    fn host(&self) -> Result<&Member, Failed> {
+        Ok(self.members.get(&0).ok_or("there is no host")?)
+    }
+
     /// Delivers and lets time pass until all `members` are in, in one epoch, and nothing is queued.
     fn settle(&mut self, members: usize) -> Result<(), Failed> {
+        self.settle_after(members, None)
+    }
+
+    /// As [`settle`](Self::settle), in an epoch that is not `before`.
+    fn settle_after(&mut self, members: usize, before: Option<Epoch>) -> Result<(), Failed> {
         let end = self.now + PATIENCE;
         loop {
             self.deliver();
             let epoch = self.members.get(&0).and_then(|host| host.room.epoch());
-            let done = self.members.values().all(|member| {
-                member.room.status() == Status::Present
-                    && member.room.epoch() == epoch
-                    && member.room.roster().len() == members
-            });
+            let done = epoch != before
+                && self.members.values().all(|member| {
+                    member.room.status() == Status::Present
+                        && member.room.epoch() == epoch
+                        && member.room.roster().len() == members
+                });
             if done {
                 return Ok(());
             }
@@ -225,6 +260,9 @@ impl Party {
                 // too.
                 let _ = self.call(number, |room, now| Ok(room.handle_control(&message, now)?));
             }
+            for knock in std::mem::take(&mut self.waiting) {
+                let _ = self.call(0, |room, now| Ok(room.admit(knock, now)?));
+            }
         }
     }
 
@@ -240,7 +278,11 @@ impl Party {
         let outcome = call(&mut member.room, self.now);
         messages.extend(std::iter::from_fn(|| member.room.poll_transmit()));
         rekeys.extend(std::iter::from_fn(|| member.room.poll_rekey()));
-        while member.room.poll_event().is_some() {}
+        while let Some(event) = member.room.poll_event() {
+            if let Event::Knocked { knock, .. } = event {
+                self.waiting.push(knock);
+            }
+        }
         member.spent += spent() - start;
         if let Some(media) = &mut member.media {
             for rekey in rekeys {
@@ -296,8 +338,8 @@ fn seed(number: Number, use_: u8) -> [u8; 32] {
     seed
 }
 
-/// Fewer than a host opens in a second, and than one commit adds.
-const CROWD: u32 = 60;
+/// Fewer than a host opens in a second, than wait by one invite, and than one commit adds.
+const CROWD: u32 = 30;
 /// Bytes of Opus in a packet: 40 ms at 32 kb/s.
 const OPUS: usize = 160;
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);

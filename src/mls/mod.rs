@@ -27,7 +27,7 @@ mod storage;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod vectors;
+pub(crate) mod vectors;
 mod violation;
 
 use std::{collections::BTreeSet, fmt};

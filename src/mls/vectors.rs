@@ -57,7 +57,7 @@ impl rand::TryRng for Seeds {
 impl rand::TryCryptoRng for Seeds {}
 
 /// Bob, with the KeyPackage of the file.
-fn bob(suite: u64) -> (Applicant, Case) {
+pub(crate) fn bob(suite: u64) -> (Applicant, Case) {
     let case = of_suite("key_package", 2, suite).remove(0);
     let identity = Identity::from_seed(case.array("seed"), Name::new(case.text("name")).unwrap());
     let mut seeds = Seeds(vec![case.array("leaf_seed"), case.array("drawn_from")]);

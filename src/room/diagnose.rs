@@ -8,7 +8,7 @@
 
 use std::{fmt, time::Instant};
 
-use super::{Room, Status};
+use super::{Knocking, Room, Status};
 use crate::{
     group::{Member, Role},
     id::MemberId,
@@ -34,8 +34,10 @@ pub struct Traffic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unheard {
-    /// We are not in the room: we knocked, are on the way back, or it is over.
+    /// We are not in the room: we are on the way back, or it is over.
     NotIn(Status),
+    /// We knocked, and are not in the room yet.
+    Outside(Knocking),
     /// Our role is not heard.
     Role(Role),
     /// A moderator has muted us.
@@ -59,8 +61,10 @@ pub enum Unheard {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Deaf {
-    /// We are not in the room: we knocked, are on the way back, or it is over.
+    /// We are not in the room: we are on the way back, or it is over.
     NotIn(Status),
+    /// We knocked, and are not in the room yet.
+    Outside(Knocking),
     /// Nobody else is in the room.
     NobodyHere,
     /// Nobody else has a role that is heard and is not muted.
@@ -86,10 +90,10 @@ pub enum Deaf {
 impl Room {
     /// Why nobody hears us, the most telling reason first; none if nothing speaks against it.
     pub fn why_unheard(&self, traffic: &Traffic, now: Instant) -> Vec<Unheard> {
-        let now = now + self.slept;
         let (super::phase::Phase::Present(memory, seat), Some(own)) = (&self.phase, self.own_place()) else {
-            return vec![Unheard::NotIn(self.status())];
+            return vec![self.knocking(now).map_or(Unheard::NotIn(self.status()), Unheard::Outside)];
         };
+        let now = now + self.slept;
         let mut reasons = Vec::new();
         if !own.role.may_speak() {
             reasons.push(Unheard::Role(own.role));
@@ -121,7 +125,7 @@ impl Room {
         if traffic.opened > 0 && self.status() == Status::Present {
             return Vec::new();
         }
-        let Some(mut reasons) = self.why_deaf_in_room(now) else { return vec![Deaf::NotIn(self.status())] };
+        let Some(mut reasons) = self.why_deaf_in_room(now) else { return vec![self.why_not_in(now)] };
         if self.roster().len() == 1 {
             reasons.push(Deaf::NobodyHere);
         } else if !self.others().any(|member| member.role.may_speak() && !member.muted) {
@@ -141,11 +145,15 @@ impl Room {
     /// Why we hear nothing of one member, as far as the room knows; none for somebody who is not in
     /// it.
     pub fn why_deaf_to(&self, member: MemberId, now: Instant) -> Vec<Deaf> {
-        let Some(mut reasons) = self.why_deaf_in_room(now) else { return vec![Deaf::NotIn(self.status())] };
+        let Some(mut reasons) = self.why_deaf_in_room(now) else { return vec![self.why_not_in(now)] };
         if let Some(member) = self.others().find(|other| other.id == member) {
             reasons.extend(self.why_deaf_to_member(member, now));
         }
         reasons
+    }
+
+    fn why_not_in(&self, now: Instant) -> Deaf {
+        self.knocking(now).map_or(Deaf::NotIn(self.status()), Deaf::Outside)
     }
 
     /// The reasons that hold for every speaker; `None` unless we are in the room.
@@ -191,6 +199,7 @@ impl fmt::Display for Unheard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotIn(status) => not_in(*status, f),
+            Self::Outside(knocking) => knocking.fmt(f),
             Self::Role(role) => write!(f, "our role, {role}, is not heard"),
             Self::Muted => f.write_str("a moderator has muted us"),
             Self::Silent(reason) => write!(f, "sending is stopped: {reason}"),
@@ -207,6 +216,7 @@ impl fmt::Display for Deaf {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotIn(status) => not_in(*status, f),
+            Self::Outside(knocking) => knocking.fmt(f),
             Self::NobodyHere => f.write_str("nobody else is in the room"),
             Self::NobodySpeaks => f.write_str("nobody else may speak"),
             Self::CommitWithheld => f.write_str("the room has gone on, and its new keys do not reach us"),
@@ -217,6 +227,20 @@ impl fmt::Display for Deaf {
             Self::NoKey(member) => write!(f, "{member}: its key for signing has not come"),
             Self::NothingArrives => f.write_str("no packet comes: nobody speaks, or the network blocks them"),
             Self::Refused(error) => write!(f, "packets come and are refused: {error}"),
+        }
+    }
+}
+
+impl fmt::Display for Knocking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asking => f.write_str("we knocked a moment ago, and are not in yet"),
+            Self::NoDoor => {
+                f.write_str("nobody is there who could let us in, or the relay keeps them from us")
+            }
+            Self::NoAnswer => f.write_str("we knock, and nobody answers"),
+            Self::Decides => f.write_str("somebody was asked to let us in, and decides"),
+            Self::Refused(reason) => write!(f, "we were refused: {reason}"),
         }
     }
 }

@@ -56,6 +56,13 @@ pub enum Event {
     },
     /// Our knock reached somebody who may admit us, and waits for a decision.
     Waiting,
+    /// We knocked, and for ten seconds no door has been shown to us: nobody who may admit us is
+    /// there, or the relay does not pass the room's heartbeats on. We ask on until the invite
+    /// expires; the next sign of an answer is [`Waiting`](Self::Waiting) or
+    /// [`Joined`](Self::Joined).
+    NoDoor,
+    /// We knock at a door, and it has not answered for ten seconds. We ask on.
+    NoAnswer,
     /// We are in: the roster is there, and keys are.
     Joined {
         /// The first epoch that we can hear.

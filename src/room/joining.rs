@@ -7,15 +7,14 @@ use super::{
     chain::follow,
     error::{ControlError, WelcomeError},
     held::Held,
+    knocking::{Knocking, Patience},
     outbox::Outbox,
     petition::{Petition, open_with},
-    violation::Violation,
-    welcome::{check_sender, check_tree, joint, read_law},
+    welcome::{Entered, Sought, check_newcomer, receipt_for},
 };
 use crate::{
-    defence::{Defence, holds},
     id::IdentityKey,
-    law::{Anchor, GroupId, LiveSet, Office, Pins, Store},
+    law::{GroupId, Office},
     mls::{Entry, Failure, Purpose, SealingKey, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent, Receipt, RefuseReason},
@@ -43,6 +42,7 @@ pub(super) struct Joining {
     told_waiting: bool,
     /// The last refusal, and since when doors have refused us.
     refused: Option<(RefuseReason, Instant)>,
+    patience: Patience,
     pub(super) held: Held,
 }
 
@@ -80,12 +80,6 @@ pub(super) enum News {
     Waits,
 }
 
-/// A room to be entered, with all that the newcomer knows of its law.
-pub(super) struct Entered {
-    pub(super) epoch_law: LiveSet,
-    pub(super) store: Store,
-}
-
 impl Joining {
     pub(super) fn new(out: &mut Outbox, invite: Invite, now: Instant) -> Result<Self, Failure> {
         let petition = Self::petition(out, &invite, now)?;
@@ -99,6 +93,7 @@ impl Joining {
             knock_at: now,
             told_waiting: false,
             refused: None,
+            patience: Patience::begin(now),
             held: Held::default(),
         })
     }
@@ -189,9 +184,7 @@ impl Joining {
         let mut doors = self.doors.iter_mut();
         Ok(match content {
             AnswerContent::Receipt(receipt) => {
-                if let Ok(receipt) = receipt.verify(group_id)
-                    && receipt.content().reference == reference
-                {
+                if let Some(receipt) = receipt_for(receipt, &reference, group_id) {
                     asked.receipt = Some(receipt);
                 }
                 News::Nothing
@@ -234,6 +227,9 @@ impl Joining {
     /// Knocks, if it is time to.
     pub(super) fn handle_timeout(&mut self, out: &mut Outbox, now: Instant) -> Result<(), Failure> {
         self.doors.retain(|known| known.seen_at + DOOR_HOLDS > now);
+        if let Some(event) = self.patience.note(self.stands(), now) {
+            out.tell(event);
+        }
         if now < self.knock_at {
             return Ok(());
         }
@@ -318,6 +314,25 @@ impl Joining {
         (all && since + OTHERS_COME <= now).then_some(reason)
     }
 
+    /// Whether anybody answers (E11).
+    pub(super) fn knocking(&self, now: Instant) -> Knocking {
+        self.patience.at(now)
+    }
+
+    fn stands(&self) -> Knocking {
+        let mut states = self.doors.iter().map(|known| known.state);
+        if states.clone().any(|state| state == Answered::Waits) {
+            return Knocking::Decides;
+        }
+        match states.next() {
+            None => Knocking::NoDoor,
+            Some(Answered::Refused(reason)) if states.all(|state| state != Answered::No) => {
+                Knocking::Refused(self.refused.map_or(reason, |(last, _)| last))
+            }
+            Some(_) => Knocking::NoAnswer,
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Instant {
         self.knock_at
     }
@@ -325,33 +340,11 @@ impl Joining {
     /// Checks a Welcome (E6 to E10). Nothing changes if it does not hold.
     pub(super) fn check(&self, welcome: &[u8], own: IdentityKey) -> Result<(Entry, Entered), WelcomeError> {
         let entry = self.petition.applicant.open(welcome)?;
-        let (terms, epoch_law) = read_law(&entry, &self.invite.group_id, own)?;
-        let law = epoch_law.law();
-        check_sender(&entry, law)?;
-        // A hand-over that was shown is in the chain, and a table that the host gave a badge after
-        // is in force.
         let (_, office) = self.anchor();
-        if !Pins::of_office(office, epoch_law.group_id()).is_contained_in(law) {
-            return Err(WelcomeError::Rule(Violation::HandOver));
-        }
-        if law.office() == office && law.table_no().unwrap_or(0) < self.least_no() {
-            return Err(WelcomeError::Rule(Violation::Law));
-        }
-        if !holds(Defence::Receipt) {
-            check_tree(&entry, law)?;
-            let mut store = Store::new(terms, Anchor::Founder, own);
-            let _ = store.merge(Vec::new(), &epoch_law);
-            return Ok((entry, Entered { store, epoch_law }));
-        }
-        let mut refused = WelcomeError::NoReceipt;
-        for receipt in self.asked.iter().filter_map(|asked| asked.receipt.as_ref()) {
-            let Some(store) = joint(&terms, &epoch_law, receipt.content(), own) else { continue };
-            match check_tree(&entry, law).and_then(|()| check_tree(&entry, store.law())) {
-                Ok(()) => return Ok((entry, Entered { store, epoch_law })),
-                Err(error) => refused = error,
-            }
-        }
-        Err(refused)
+        let sought = Sought { group_id: &self.invite.group_id, office, least_no: self.least_no() };
+        let receipts = self.asked.iter().filter_map(|asked| asked.receipt.as_ref()).map(Genuine::content);
+        let entered = check_newcomer(&entry, &sought, receipts, own)?;
+        Ok((entry, entered))
     }
 
     pub(super) fn into_petition(self: Box<Self>) -> (Petition, Held, Invite) {

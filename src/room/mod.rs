@@ -77,6 +77,7 @@ pub(crate) mod insider;
 mod joining;
 mod judge;
 mod keeper;
+mod knocking;
 mod liveness;
 mod making;
 mod membership;
@@ -101,6 +102,8 @@ mod sleep;
 mod speakers;
 mod target;
 mod turns;
+#[cfg(test)]
+mod vectors;
 mod view;
 mod violation;
 mod welcome;
@@ -133,6 +136,7 @@ pub use self::{
     diagnose::{Deaf, Traffic, Unheard},
     error::{CommandError, ControlError, CreateError, JoinError, ResumeError},
     event::{Ending, Event, KnockId},
+    knocking::Knocking,
     membership::{Membership, MembershipError},
     messages::{AppMessage, Audience, MessageKind, SendError},
     options::{Admission, InviteOptions, RoomOptions},

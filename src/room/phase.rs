@@ -17,12 +17,13 @@ use super::{
     event::{Ending, Event},
     executor::Look,
     held::Held,
-    joining::{Entered, Joining, News},
+    joining::{Joining, News},
     memory::Memory,
     outbox::Outbox,
     returning::Returning,
     seat::{Outcome, Seat},
     shown,
+    welcome::Entered,
 };
 use crate::{
     id::IdentityKey,

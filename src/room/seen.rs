@@ -1,6 +1,8 @@
 //! What an application can see of a room: where it stands, its terms, its members.
 
-use super::{Admission, KnockId, Room, Status, authors, phase::Phase};
+use std::time::Instant;
+
+use super::{Admission, KnockId, Knocking, Room, Status, authors, phase::Phase};
 use crate::{
     group::{KeyExchange, Member, Name, PairCode, Role, RoomCode},
     id::{Epoch, MemberId},
@@ -18,6 +20,14 @@ impl Room {
             Phase::Present(..) => Status::Present,
             Phase::Returning(_) => Status::Returning,
             Phase::Over => Status::Over,
+        }
+    }
+
+    /// Whether anybody answers our knocks; `None` unless we are still outside as a newcomer.
+    pub fn knocking(&self, now: Instant) -> Option<Knocking> {
+        match &self.phase {
+            Phase::Joining(joining) => Some(joining.knocking(now + self.slept)),
+            _ => None,
         }
     }
 

@@ -10,7 +10,10 @@ use crate::{
     id::IdentityKey,
     law::{self, Anchor, Law, LiveSet, Office, Pins, Rank, Store, Terms},
     mls::{Entry, EntryError},
-    wire::answer::Receipt,
+    wire::{
+        answer::Receipt,
+        signed::{Genuine, Signed},
+    },
 };
 
 /// Terms and law of the epoch that a Welcome leads to, if they are those of the room and of the
@@ -70,15 +73,69 @@ pub(super) fn check_tree(entry: &Entry, law: &Law) -> Result<(), WelcomeError> {
     }
 }
 
+/// What a newcomer looks for: the room of its invite, the office to which the invite and the
+/// hand-overs that were shown lead, and the least number of a table in that office.
+pub(super) struct Sought<'a> {
+    pub(super) group_id: &'a [u8; 32],
+    pub(super) office: Office,
+    pub(super) least_no: u64,
+}
+
+/// A room to be entered, with all that the newcomer knows of its law.
+pub(super) struct Entered {
+    pub(super) epoch_law: LiveSet,
+    pub(super) store: Store,
+}
+
+/// A receipt that counts for the KeyPackage with this reference (E4).
+pub(super) fn receipt_for(
+    receipt: Signed<Receipt>,
+    reference: &[u8; 32],
+    group_id: &[u8; 32],
+) -> Option<Genuine<Receipt>> {
+    receipt.verify(group_id).ok().filter(|receipt| receipt.content().reference == *reference)
+}
+
+/// Whether a newcomer may enter by a Welcome, with the receipts that came for its KeyPackage (E6 to
+/// E8).
+pub(super) fn check_newcomer<'a>(
+    entry: &Entry,
+    sought: &Sought<'_>,
+    receipts: impl Iterator<Item = &'a Receipt>,
+    own: IdentityKey,
+) -> Result<Entered, WelcomeError> {
+    let (terms, epoch_law) = read_law(entry, sought.group_id, own)?;
+    let law = epoch_law.law();
+    check_sender(entry, law)?;
+    // A hand-over that was shown is in the chain, and a table that the host gave a badge after is
+    // in force.
+    if !Pins::of_office(sought.office, epoch_law.group_id()).is_contained_in(law) {
+        return Err(WelcomeError::Rule(Violation::HandOver));
+    }
+    if law.office() == sought.office && law.table_no().unwrap_or(0) < sought.least_no {
+        return Err(WelcomeError::Rule(Violation::Law));
+    }
+    if !holds(Defence::Receipt) {
+        check_tree(entry, law)?;
+        let mut store = Store::new(terms, Anchor::Founder, own);
+        let _ = store.merge(Vec::new(), &epoch_law);
+        return Ok(Entered { store, epoch_law });
+    }
+    let mut refused = WelcomeError::NoReceipt;
+    for receipt in receipts {
+        let Some(store) = joint(&terms, &epoch_law, receipt, own) else { continue };
+        match check_tree(entry, law).and_then(|()| check_tree(entry, store.law())) {
+            Ok(()) => return Ok(Entered { store, epoch_law }),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
 /// What a newcomer knows once it believes a receipt: its standings and the epoch law, if the
 /// receipt is of somebody of rank by both together, and of an office that the epoch's chain holds
 /// (E7).
-pub(super) fn joint(
-    terms: &Arc<Terms>,
-    epoch_law: &LiveSet,
-    receipt: &Receipt,
-    own: IdentityKey,
-) -> Option<Store> {
+fn joint(terms: &Arc<Terms>, epoch_law: &LiveSet, receipt: &Receipt, own: IdentityKey) -> Option<Store> {
     let (law, office) = (epoch_law.law(), Office(receipt.office));
     if !Pins::of_office(office, epoch_law.group_id()).is_contained_in(law)
         || law.office() == office && law.table_no().unwrap_or(0) < receipt.no

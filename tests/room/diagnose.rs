@@ -8,7 +8,7 @@ use sottovoce::{
     SilenceReason,
     group::Role,
     media::OpenError,
-    room::{Deaf, Status, Traffic, Unheard},
+    room::{Deaf, Event, Knocking, RefuseReason, Status, Traffic, Unheard},
     testkit::{Kind, Witness},
 };
 use sottovoce_testkit::net::{Fate, Net, Peer, Watcher, options, room_of};
@@ -75,13 +75,50 @@ fn who_is_not_in_the_room_is_told_where_it_stands() {
     let invite = net.invite(host);
     let guest = net.knock("guest", &invite);
     net.run_for(5 * SECOND);
-    assert_eq!(unheard(&mut net, guest), [Unheard::NotIn(Status::Waiting)]);
-    assert_eq!(deaf(&mut net, guest), [Deaf::NotIn(Status::Waiting)]);
+    assert_eq!(unheard(&mut net, guest), [Unheard::Outside(Knocking::Decides)]);
+    assert_eq!(deaf(&mut net, guest), [Deaf::Outside(Knocking::Decides)]);
     net.with(guest, |room, _| room.leave()).unwrap();
     assert_eq!(unheard(&mut net, guest), [Unheard::NotIn(Status::Over)]);
     assert_eq!(deaf(&mut net, guest), [Deaf::NotIn(Status::Over)]);
     assert_eq!(unheard(&mut net, host), [Unheard::NobodyHere, Unheard::NothingSealed]);
     assert_eq!(deaf(&mut net, host), [Deaf::NobodyHere, Deaf::NothingArrives]);
+}
+
+/// How often a newcomer was told that no door is shown to it, and that none answers.
+fn told(net: &Net, guest: Peer) -> (usize, usize) {
+    let events = &net.devices[guest.0].events;
+    let count = |what: &Event| events.iter().filter(|event| *event == what).count();
+    (count(&Event::NoDoor), count(&Event::NoAnswer))
+}
+
+#[test]
+fn a_newcomer_whom_nobody_answers_is_told_so_and_comes_in_later() {
+    let mut net = Net::new(528);
+    let host = net.create("host", options("room"));
+    let invite = net.invite(host);
+    let guest = net.knock("guest", &invite);
+    // Nothing of the host reaches the guest.
+    net.cut(host, guest);
+    net.run_for(6 * SECOND);
+    assert_eq!(
+        (unheard(&mut net, guest), told(&net, guest)),
+        (vec![Unheard::Outside(Knocking::Asking)], (0, 0))
+    );
+    net.run_for(60 * SECOND);
+    assert_eq!((deaf(&mut net, guest), told(&net, guest)), (vec![Deaf::Outside(Knocking::NoDoor)], (1, 0)));
+    // Nothing of the guest reaches the host.
+    net.heal();
+    net.cut(guest, host);
+    net.run_for(60 * SECOND);
+    assert_eq!((deaf(&mut net, guest), told(&net, guest)), (vec![Deaf::Outside(Knocking::NoAnswer)], (1, 1)));
+    net.heal();
+    net.run_for(5 * SECOND);
+    assert_eq!(deaf(&mut net, guest), [Deaf::Outside(Knocking::Decides)]);
+    net.admit_all(host, None);
+    net.run_for(3 * SECOND);
+    assert!(net.is_present(guest));
+    let now = net.now;
+    assert_eq!((net.room(guest).knocking(now), told(&net, guest)), (None, (1, 1)));
 }
 
 #[test]
@@ -197,7 +234,10 @@ fn a_key_that_has_not_come_is_told_with_its_member() {
 fn every_reason_is_one_line_that_can_be_read() {
     let member = sottovoce::MemberId::from_bytes([7; 32]);
     let unheard = [
-        Unheard::NotIn(Status::Waiting),
+        Unheard::NotIn(Status::Returning),
+        Unheard::Outside(Knocking::Asking),
+        Unheard::Outside(Knocking::NoDoor),
+        Unheard::Outside(Knocking::NoAnswer),
         Unheard::Role(Role::Listener),
         Unheard::Muted,
         Unheard::Silent(SilenceReason::NobodyHears),
@@ -209,6 +249,8 @@ fn every_reason_is_one_line_that_can_be_read() {
     ];
     let deaf = [
         Deaf::NotIn(Status::Over),
+        Deaf::Outside(Knocking::Decides),
+        Deaf::Outside(Knocking::Refused(RefuseReason::Locked)),
         Deaf::NobodyHere,
         Deaf::NobodySpeaks,
         Deaf::CommitWithheld,

@@ -234,6 +234,24 @@ class Joining:
         if not self.pet:
             raise Bad("NotForUs")
         group, ext = join(content, {self.pet.ref: self.pet.own}, self.gid)
+        roster, terms, law, joint = self.check_welcome(group, ext)
+        joining = self.phase == "Joining"
+        self.terms = terms
+        self.known = joint.live_set()
+        petition, self.pet = self.pet, None
+        self.phase = "Present"
+        self.returning = self.lacking = self.new_host = self.unproved = None
+        self.vain.pop(roster[group.signer].key, None)
+        self.asking = None
+        later, self.later = self.later, []
+        self.enter(group, law, roster, set(), petition.at)
+        if joining:
+            self.attended = time.time()
+        self.log("Welcome: epoch", group.ctx.epoch, "code", self.code())
+        self.later_try(later)
+
+    def check_welcome(self, group, ext):
+        """E6 to E8, R4: the roster, the terms, the epoch law, and the law that we know then."""
         roster = check_roster(group, self.gid)
         terms, statements, shown = read_newcomers(ext, self.gid)
         joining = self.phase == "Joining"
@@ -250,19 +268,7 @@ class Joining:
             tag = terms.tag(c.key)
             if not law.admitted(tag) or not joint.admitted(tag):
                 raise Bad("NotAdmitted")
-        self.terms = terms
-        self.known = joint.live_set()
-        petition, self.pet = self.pet, None
-        self.phase = "Present"
-        self.returning = self.lacking = self.new_host = self.unproved = None
-        self.vain.pop(roster[group.signer].key, None)
-        self.asking = None
-        later, self.later = self.later, []
-        self.enter(group, law, roster, set(), petition.at)
-        if joining:
-            self.attended = time.time()
-        self.log("Welcome: epoch", group.ctx.epoch, "code", self.code())
-        self.later_try(later)
+        return roster, terms, law, joint
 
     def joint_law(self, terms, law, statements):
         """E6 and E7: the offices, and the law of the epoch law and of one receipt."""

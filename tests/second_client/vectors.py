@@ -14,6 +14,7 @@ from media import parse_opus, signed_plain, speaker_context
 from member import digits, turn
 from primitives import Bad, SigKey, gcm_seal, hkdf_expand, hmac256, sha256, u8, u32, u64, verify
 from vectors_control import control
+from vectors_entering import entering
 from vectors_mls import mls
 
 
@@ -244,7 +245,7 @@ def report():
 
 def main():
     wrong = 0
-    for topic in (ed25519, law, media, envelope, invite, names, generator, report, control, mls):
+    for topic in (ed25519, law, media, envelope, invite, names, generator, report, control, mls, entering):
         results = list(topic())
         wrong += results.count(False)
         print(f"{topic.__name__}: {len(results)} cases, {results.count(False)} wrong")
