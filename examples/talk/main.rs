@@ -8,8 +8,8 @@
 //!
 //! Where there is no microphone or no loudspeaker, or without the feature `devices`, a WAV file
 //! stands in: `--play FILE` is said instead, `--record FILE` keeps what is heard. With `--keep DIR`
-//! it can be interrupted, and goes on with `talk back --keep DIR`. A relay or a network that is gone
-//! for a while ends nothing (`docs/CONNECTION.md`). `--help` lists the rest.
+//! it can be interrupted, and goes on with `talk back --keep DIR`. A relay or a network that is
+//! gone for a while ends nothing (`docs/CONNECTION.md`). `--help` lists the rest.
 
 mod args;
 mod ends;

@@ -271,6 +271,7 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
     /// # Errors
     /// As [`LocalTransport::connect`].
     pub async fn reconnect(&mut self) -> Result<(), TransportError> {
+        trace_event!(INFO, "the session connects again");
         self.transport.connect(self.room.handle()).await
     }
 

@@ -101,6 +101,7 @@ mod skew;
 mod sleep;
 mod speakers;
 mod target;
+mod told;
 mod turns;
 #[cfg(test)]
 mod vectors;
@@ -322,6 +323,7 @@ impl Room {
     pub fn handle_control(&mut self, message: &[u8], now: Instant) -> Result<(), ControlError> {
         let outcome = self.try_control(message, now);
         if let Err(error) = outcome {
+            trace_event!(DEBUG, why = %error, "a control message did nothing");
             self.refused.note(error);
         }
         outcome

@@ -232,6 +232,9 @@ impl Line {
 
     /// Nothing more comes or goes.
     pub(super) fn hang_up(&self) {
+        if !self.inbox.is_closed() {
+            trace_event!(INFO, "a connection to a relay has ended");
+        }
         // Under the lock, so that whoever waits for room either sees it or is told.
         let mut outgoing = self.lock();
         let sender = outgoing.sender.take();

@@ -239,6 +239,7 @@ impl<C: Connector, M: Plane> Call<C, M> {
         }
         self.was_in |= state == State::In;
         self.state = state.clone();
+        trace_event!(INFO, %state, "call");
         Some(state)
     }
 

@@ -240,6 +240,7 @@ impl<C: Connector> Link<C> {
                 none = Why::NotAllowed;
                 continue;
             }
+            trace_event!(DEBUG, relay = ?self.relays.get(relay), "an attempt to connect begins");
             self.attempts.begin(relay, transport, handle, now);
             if let Some(lost) = &mut self.lost {
                 lost.attempt = lost.attempt.saturating_add(1);
