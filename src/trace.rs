@@ -5,6 +5,7 @@
 //! address, nor anything that was said. Debug adds the names of relays. Sealing, opening and
 //! forwarding say nothing at all: an event may take a lock and allocate.
 
+#[allow(unused_macros, reason = "media alone tells nothing")]
 macro_rules! trace_event {
     ($level:ident, $($told:tt)*) => {{
         #[cfg(feature = "tracing")]

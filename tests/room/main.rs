@@ -6,6 +6,7 @@ mod clocks;
 mod connection;
 mod diagnose;
 mod driver;
+mod errors;
 mod insiders;
 mod invite_corpus;
 mod key_exchange;
