@@ -10,6 +10,7 @@ impl Seat {
     fn be_connected(&mut self, out: &mut Outbox, memory: &Memory, now: Instant) {
         self.connection = if self.keeps() { Connection::Here } else { Connection::Anew };
         self.turns.note_connected(now);
+        self.missing.ask_soon(self.group.own_leaf(), now);
         if let Some(returning) = &mut self.returning {
             returning.ask_now(now);
         }

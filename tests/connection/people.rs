@@ -115,8 +115,11 @@ impl Person {
     pub fn until(&self, what: &str, most: Duration, is_so: impl Fn(&Seen) -> bool) -> Duration {
         let start = Instant::now();
         while !is_so(&self.seen()) {
-            let states = &self.seen().states;
-            assert!(start.elapsed() < most, "{what}: not in {most:?}; {:?}", states.last());
+            if start.elapsed() >= most {
+                let Seen { states, events, heard, .. } = std::mem::take(&mut *self.seen());
+                let ago = heard.last().map(Instant::elapsed);
+                panic!("{what}: not in {most:?}, heard {ago:?} ago; {states:?}; {events:?}");
+            }
             thread::sleep(Duration::from_millis(5));
         }
         start.elapsed()

@@ -112,6 +112,10 @@ fn outage(lasts: Duration) {
     let way = Way::to(relay.address());
     let list = [way.name(), relay.name()];
     let people = two(&list, by([relay.name()]), by([way.name()]));
+    goes_down(&way, lasts, people);
+}
+
+fn goes_down(way: &Way, lasts: Duration, people: [Person; 2]) {
     let ben = &people[1];
     let epoch = ben.seen().epoch;
     way.is_down(true);
@@ -200,4 +204,23 @@ fn nobody_there_is_told_as_the_reason_of_each_attempt() {
     assert_eq!(whys.last(), Some(&Why::Transport(TransportError::Unreachable)));
     let State::Reconnecting { attempt, .. } = seen.state().unwrap() else { panic!("{:?}", seen.state()) };
     assert!((3..12).contains(attempt), "{attempt}");
+}
+
+/// The relay is reached by QUIC, which has no connection of the operating system that could tell.
+#[cfg(feature = "quic")]
+#[test]
+fn sound_over_quic_is_back_two_seconds_after_an_outage() {
+    use sottovoce::transport::quic::QuicClient;
+
+    let relay = sottovoce_testkit::quic::relay(RelayOptions::default());
+    let way = Way::to(relay.quic_address().unwrap());
+    let direct = relay.quic_name().unwrap();
+    let pin = direct.as_str().split('#').nth(1).unwrap();
+    let behind: RelayName = format!("quic:{}#{pin}", way.name()).parse().unwrap();
+    let by = |only: &RelayName| {
+        let only = only.clone();
+        move |name: &RelayName| (*name == only).then(|| QuicClient::new(name.clone()).unwrap())
+    };
+    let people = two(&[behind.clone(), direct.clone()], by(&direct), by(&behind));
+    goes_down(&way, Duration::from_secs(6), people);
 }
