@@ -118,8 +118,8 @@ fn crowd(speakers: u32, frames: usize, authenticity: Authenticity) -> Crowd {
 fn seal(stage: &mut Stage, leaf: u32, opus: &[u8], frame: u64) -> Vec<u8> {
     use sottovoce::{CaptureTime, Stamp, media::HEADROOM, media::Level};
     let stamp = Stamp {
-        captured: CaptureTime(line::UNIX_MS + frame * 40),
-        level: Level(0x80 | 20),
+        captured: CaptureTime::from_millis(line::UNIX_MS + frame * 40),
+        level: Level::from_byte(0x80 | 20),
         ..Stamp::default()
     };
     let mut buffer = vec![0; 1_100];

@@ -4,15 +4,11 @@
 //! cargo run --example chat
 //! ```
 
-use std::{
-    error::Error,
-    time::{Duration, SystemTime},
-};
+use std::{error::Error, time::Duration};
 
-use sottovoce::Seed;
 use sottovoce::driver::{Next, Session};
 use sottovoce::group::{Identity, Name};
-use sottovoce::room::{Admission, Audience, Event, InviteOptions, MessageKind, RoomOptions, UnixTime};
+use sottovoce::room::{Admission, Audience, Event, InviteOptions, MessageKind, RoomOptions};
 use sottovoce::transport::{
     block_on,
     loopback::{Hub, LoopbackClient},
@@ -24,15 +20,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let hub = Hub::new("loopback".parse()?);
     let mut options = RoomOptions::new(Name::new("Evening room")?, ["loopback".parse()?]);
     options.admission = Admission::Open;
-    let unix = UnixTime::from(SystemTime::now());
-    let ada = Identity::from_seed(rand::random(), Name::new("Ada")?);
-    let mut ada = block_on(Session::create(hub.client(), ada, options, Seed::generate()?, unix))?;
-    let now = ada.now();
-    let link = ada.room_mut().invite(InviteOptions::default(), now)?.to_string();
+    let ada = Identity::generate(Name::new("Ada")?)?;
+    let mut ada = block_on(Session::create(hub.client(), ada, options))?;
+    let link = ada.invite(InviteOptions::default())?.to_string();
     let mut people = vec![ada];
     for name in ["Ben", "Cleo"] {
-        let identity = Identity::from_seed(rand::random(), Name::new(name)?);
-        people.push(block_on(Session::join(hub.client(), identity, link.parse()?, Seed::generate()?, unix))?);
+        let identity = Identity::generate(Name::new(name)?)?;
+        people.push(block_on(Session::join(hub.client(), identity, link.parse()?))?);
     }
     until(&mut people, |people| people.iter().all(|person| person.room().roster().len() == 3))?;
 

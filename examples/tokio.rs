@@ -14,7 +14,7 @@ use std::{
 };
 
 use sottovoce::{
-    MemberId, Seed, Stamp,
+    MemberId, Stamp,
     driver::{
         MediaHandle,
         policy::{Call, Connector, Next, State},
@@ -22,7 +22,7 @@ use sottovoce::{
     group::{Identity, Name, Role},
     media::Level,
     relay::{Relay, RelayOptions},
-    room::{Event, Invite, InviteOptions, RoomOptions, UnixTime},
+    room::{Event, Invite, InviteOptions, RoomOptions},
     transport::{RelayName, tcp_udp::TcpUdpClient},
 };
 use tokio::time::sleep;
@@ -42,7 +42,8 @@ fn audio(mut media: MediaHandle, hung_up: &Receiver<()>) -> Heard {
     while matches!(hung_up.recv_timeout(tick - Instant::now().min(tick)), Err(RecvTimeoutError::Timeout)) {
         media.hear(Instant::now(), |packet| *heard.entry(packet.member).or_default() += 1);
         let silence = [0xfc, 0xff, 0xfe];
-        let stamp = Stamp { captured: SystemTime::now().into(), level: Level(40), ..Stamp::default() };
+        let stamp =
+            Stamp { captured: SystemTime::now().into(), level: Level::new(40, true), ..Stamp::default() };
         // The error says why we are silent: at first, because we are not in yet.
         let _ = media.speak(&silence, stamp);
         tick += TICK;
@@ -63,8 +64,7 @@ async fn control<C: Connector>(call: Call<C>) -> Result<Heard, Failed> {
             next = call.next(until) => match next {
                 Next::Event(Event::Knocked { knock, name, .. }) => {
                     println!("{name} knocks, come in");
-                    let now = call.now();
-                    call.room_mut().admit(knock, now)?;
+                    call.admit(knock)?;
                 }
                 Next::State(State::Out { .. }) => break,
                 Next::State(state) => println!("{state}"),
@@ -86,14 +86,9 @@ fn connector() -> impl Connector<Transport = TcpUdpClient> {
     |relay: &RelayName| Some(TcpUdpClient::new(relay.clone()))
 }
 
-fn person(name: &str) -> Result<(Identity, Seed, UnixTime), Failed> {
-    let identity = Identity::from_seed(rand::random(), Name::new(name)?);
-    Ok((identity, Seed::generate()?, UnixTime::from(SystemTime::now())))
-}
-
 async fn guest(name: &str, invite: Invite) -> Result<Heard, Failed> {
-    let (identity, seed, unix) = person(name)?;
-    control(Call::join(connector(), identity, invite, seed, unix)?).await
+    let identity = Identity::generate(Name::new(name)?)?;
+    control(Call::join(connector(), identity, invite)?).await
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -101,10 +96,9 @@ async fn main() -> Result<(), Failed> {
     let relay = Relay::start(([127, 0, 0, 1], 0).into(), RelayOptions::default())?;
     let mut options = RoomOptions::new(Name::new("Evening room")?, [relay.name()]);
     options.default_role = Role::Speaker;
-    let (identity, seed, unix) = person("Ada")?;
-    let mut ada = Call::create(connector(), identity, options, seed, unix)?;
-    let now = ada.now();
-    let invite = ada.room_mut().invite(InviteOptions::default(), now)?;
+    let identity = Identity::generate(Name::new("Ada")?)?;
+    let mut ada = Call::create(connector(), identity, options)?;
+    let invite = ada.invite(InviteOptions::default())?;
 
     let people = ["Ada", "Ben", "Cem"];
     let (ben, cem) = (guest(people[1], invite.copy()), guest(people[2], invite));

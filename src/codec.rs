@@ -3,6 +3,21 @@
 //! Hard constant bitrate, no DTX: speech, silence and noise give packets of one length. The only
 //! file that names the codec's crate; behind the feature `codec`, so that the sealing core builds
 //! without it.
+//!
+//! ```
+//! use sottovoce::{Authenticity, PacketSize, codec::{Decoder, Encoder, FrameLength}, media::OpusPacket};
+//!
+//! let frame = FrameLength::Ms40;
+//! let mut encoder = Encoder::new(frame, PacketSize::default(), Authenticity::default())?;
+//! let mut packet = [0; 1_275];
+//! let len = encoder.encode(&vec![0; frame.samples()], &mut packet)?;
+//! assert_eq!(len, encoder.packet_len()); // as long as speech would be
+//!
+//! let mut pcm = vec![0; frame.samples()];
+//! let samples = Decoder::new()?.decode(OpusPacket::parse(&packet[..len])?, &mut pcm)?;
+//! assert_eq!(samples, frame.samples());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::fmt;
 

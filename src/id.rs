@@ -1,4 +1,13 @@
 //! Numbers that must not be mistaken for one another (SPEC section 2).
+//!
+//! ```
+//! use sottovoce::{CaptureTime, Epoch, MemberId};
+//!
+//! assert!(Epoch(2) > Epoch(1)); // and no `Step` or `Leaf` can be compared with either
+//! assert_eq!(CaptureTime::default(), CaptureTime::UNKNOWN);
+//! let member = MemberId::from_bytes([0xab; 32]);
+//! assert_eq!(member.to_string(), "abab abab abab abab abab abab abab abab");
+//! ```
 
 use std::{
     fmt,
@@ -43,11 +52,21 @@ pub struct Counter(pub u64);
 /// The default is [`UNKNOWN`](Self::UNKNOWN).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct CaptureTime(pub u64);
+pub struct CaptureTime(pub(crate) u64);
 
 impl CaptureTime {
     /// Not known: a [`Sealer`](crate::Sealer) takes the packet for what follows the packet before.
     pub const UNKNOWN: Self = Self(0);
+
+    /// So many milliseconds since 1970-01-01 UTC; 0 is [`UNKNOWN`](Self::UNKNOWN).
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since 1970-01-01 UTC.
+    pub const fn as_millis(self) -> u64 {
+        self.0
+    }
 }
 
 impl From<SystemTime> for CaptureTime {
@@ -60,7 +79,19 @@ impl From<SystemTime> for CaptureTime {
 /// Seconds since 1970-01-01 UTC, by the clock of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct UnixTime(pub u64);
+pub struct UnixTime(pub(crate) u64);
+
+impl UnixTime {
+    /// So many seconds since 1970-01-01 UTC.
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(seconds)
+    }
+
+    /// Seconds since 1970-01-01 UTC.
+    pub const fn as_secs(self) -> u64 {
+        self.0
+    }
+}
 
 #[cfg(feature = "room")]
 impl UnixTime {

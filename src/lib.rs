@@ -14,7 +14,11 @@
 //! - **Edges** ([`transport`], [`relay`], [`driver`], [`store`]): a small trait for any relay, the
 //!   loop that ties the planes together, and what outlives the process.
 //!
-//! `SPEC.md` has every byte and derivation, `SECURITY.md` what this protects from and what not.
+//! `SPEC.md` has every byte and derivation, `SECURITY.md` what this protects from and what not. The
+//! [`manual`] explains page by page what an application does. The smallest one:
+#![cfg_attr(feature = "room", doc = concat!("```\n", include_str!("../examples/hello.rs"), "```"))]
+// On docs.rs each item says which feature it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 #![cfg_attr(
@@ -55,6 +59,8 @@ pub mod keys;
 mod lane;
 #[cfg(feature = "room")]
 pub(crate) mod law;
+#[cfg(all(doc, feature = "room"))]
+pub mod manual;
 pub mod media;
 #[cfg(feature = "room")]
 mod mls;

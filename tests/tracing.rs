@@ -93,10 +93,10 @@ fn nothing_at_info_or_above_tells_who_or_where() {
     let mut options = RoomOptions::new(Name::new("Abendrunde").unwrap(), [name.clone()]);
     (options.default_role, options.admission) = (Role::Speaker, Admission::Open);
     let seed = || Seed::generate().unwrap();
-    let mut host = Call::create(connector(), identity(0), options, seed(), unix).unwrap();
+    let mut host = Call::create_with(connector(), identity(0), options, seed(), unix).unwrap();
     let now = host.now();
     let link = host.room_mut().invite(InviteOptions::default(), now).unwrap().to_string();
-    let guest = |n| Call::join(connector(), identity(n), link.parse().unwrap(), seed(), unix).unwrap();
+    let guest = |n| Call::join_with(connector(), identity(n), link.parse().unwrap(), seed(), unix).unwrap();
     let [mut ben, mut cem] = [1, 2].map(guest);
     until(&mut [&mut host, &mut ben, &mut cem], "three are in", |people| {
         people.iter().all(|call| call.room().roster().len() == 3)

@@ -1,7 +1,7 @@
 //! Two terminals talk: microphone, seal, relay, seal, loudspeaker.
 //!
 //! ```text
-//! cargo run --release --example relay                                            a relay, on 127.0.0.1:4433
+//! cargo run --release --bin sottovoce-relay                                      a relay, on 127.0.0.1:4433
 //! cargo run --release --example talk --features devices -- host 127.0.0.1:4433   prints an invite
 //! cargo run --release --example talk --features devices -- join INVITE
 //! ```
@@ -34,13 +34,13 @@ use signal_hook::{
     flag,
 };
 use sottovoce::{
-    SealError, Seed, codec,
+    SealError, codec,
     driver::{
         SpeakError,
         policy::{Call, Connector, Next, State},
     },
     group::{Name, Role},
-    room::{Event, InviteOptions, Room, RoomOptions, UnixTime},
+    room::{Event, InviteOptions, Room, RoomOptions},
     transport::{RelayName, block_on, tcp_udp::TcpUdpClient},
     voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
@@ -73,20 +73,18 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
     let identity = kept.identity(&args.name)?;
     // Which relay of the room, and when again, is for the call to say.
     let client = |relay: &RelayName| Some(TcpUdpClient::new(relay.clone()));
-    let (seed, unix) = (Seed::generate()?, UnixTime::from(SystemTime::now()));
     let mut call = match &args.part {
         Part::Host(relay) => {
             let mut options = RoomOptions::new(Name::new("Talk")?, [relay.clone()]);
             options.default_role = Role::Speaker;
-            let mut call = Call::create(client, identity, options, seed, unix)?;
-            let now = call.now();
-            println!("{}", call.room_mut().invite(InviteOptions::default(), now)?);
+            let mut call = Call::create(client, identity, options)?;
+            println!("{}", call.invite(InviteOptions::default())?);
             call
         }
-        Part::Join(invite) => Call::join(client, identity, invite.parse()?, seed, unix)?,
+        Part::Join(invite) => Call::join(client, identity, invite.parse()?)?,
         Part::Back => {
             let membership = kept.membership()?.ok_or("there is no room to go back to")?;
-            Call::resume(client, identity, &membership, seed, unix)?
+            Call::resume(client, identity, &membership)?
         }
     };
     kept.keep(call.room())?;
@@ -193,11 +191,10 @@ fn handle<C: Connector>(
     speaker: &mut Option<Sender>,
     event: Event,
 ) -> Result<(), Box<dyn Error>> {
-    let now = call.now();
     match event {
         Event::Knocked { knock, name, .. } => {
             println!("{name} comes in");
-            call.room_mut().admit(knock, now)?;
+            call.admit(knock)?;
         }
         Event::Changed { .. } | Event::Joined { .. } | Event::Returned { .. } => {
             // Both have the same code, or somebody is between them.

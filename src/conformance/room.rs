@@ -68,7 +68,8 @@ impl<T: Transport> Play<T> {
         let mut options = RoomOptions::new(name("room"), relays);
         (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
         let seed = rand::random();
-        let call = Session::create(member, identity(seed), options, Seed::from_bytes(&mut { seed }), unix);
+        let call =
+            Session::create_with(member, identity(seed), options, Seed::from_bytes(&mut { seed }), unix);
         let mut host = block_on(call).map_err(|error| format!("no room: {error}"))?;
         let now = host.now();
         let invite = host.room_mut().invite(InviteOptions::default(), now);
@@ -104,8 +105,13 @@ impl<T: Transport> Play<T> {
             let seed = rand::random();
             let invite = play.invite.parse().map_err(|error| format!("the invite: {error}"))?;
             let member = play.middle.member((stage.members)());
-            let call =
-                Session::join(member, identity(seed), invite, Seed::from_bytes(&mut { seed }), play.unix);
+            let call = Session::join_with(
+                member,
+                identity(seed),
+                invite,
+                Seed::from_bytes(&mut { seed }),
+                play.unix,
+            );
             let call = block_on(call).map_err(|error| format!("cannot join: {error}"))?;
             play.add(call);
         }
@@ -261,7 +267,7 @@ fn not_allowed<T: Transport>(stage: &Stage<T>) -> Outcome {
     let other = RelayName::new("another.relay.example:1").map_err(|error| error.to_string())?;
     let options = RoomOptions::new(name("room"), [other]);
     let seed = rand::random();
-    let call = Session::create(
+    let call = Session::create_with(
         member,
         identity(seed),
         options,

@@ -3,6 +3,7 @@
 use std::{error::Error, fmt};
 
 use crate::{
+    NoRandomness,
     media::SealError,
     room::{CreateError, JoinError, ResumeError},
     transport::{RelayName, TransportError},
@@ -22,6 +23,8 @@ pub enum SessionError {
     Join(JoinError),
     /// There is no room to go on with.
     Resume(ResumeError),
+    /// The operating system has no randomness. Nothing was contacted.
+    Randomness(NoRandomness),
     /// The relay could not be used; another of the list may.
     Transport(TransportError),
 }
@@ -54,6 +57,12 @@ impl From<ResumeError> for SessionError {
     }
 }
 
+impl From<NoRandomness> for SessionError {
+    fn from(error: NoRandomness) -> Self {
+        Self::Randomness(error)
+    }
+}
+
 impl From<TransportError> for SessionError {
     fn from(error: TransportError) -> Self {
         Self::Transport(error)
@@ -68,6 +77,7 @@ impl fmt::Display for SessionError {
             Self::Create(error) => error.fmt(f),
             Self::Join(error) => error.fmt(f),
             Self::Resume(error) => error.fmt(f),
+            Self::Randomness(error) => error.fmt(f),
             Self::Transport(error) => error.fmt(f),
         }
     }
@@ -89,6 +99,7 @@ impl Error for SessionError {
             Self::Create(error) => Some(error),
             Self::Join(error) => Some(error),
             Self::Resume(error) => Some(error),
+            Self::Randomness(error) => Some(error),
             Self::Transport(error) => Some(error),
         }
     }

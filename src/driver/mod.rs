@@ -18,11 +18,11 @@ mod error;
 mod handle;
 mod media;
 pub mod policy;
+mod start;
 mod traffic;
 mod why;
 
 use std::{
-    borrow::Borrow,
     fmt,
     time::{Duration, Instant},
 };
@@ -38,40 +38,37 @@ pub use media::{Media, ReceivedPacket};
 
 use crate::{
     Seed,
-    group::Identity,
     id::{Epoch, MemberId},
     media::{Opener, Sealer, Stamp},
     report::{Excerpt, ModerationKey, Retention},
-    room::{ControlError, Ending, Event, Invite, Membership, ReportError, Room, RoomOptions, UnixTime},
-    transport::{Inbound, LocalTransport, RelayName, TransportError},
+    room::{CommandError, ControlError, Ending, Event, Invite, InviteOptions, KnockId, ReportError, Room},
+    transport::{Inbound, LocalTransport, TransportError},
 };
 
 /// One member's connection to a room: call [`next`](Self::next) in a loop.
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use sottovoce::{
-///     Seed,
 ///     driver::{Next, Session},
 ///     group::{Identity, Name},
-///     room::{Event, InviteOptions, RoomOptions, UnixTime},
+///     room::{Event, InviteOptions, RoomOptions},
 ///     transport::{block_on, loopback::Hub},
 /// };
-/// # fn seed(n: u8) -> [u8; 32] { [n; 32] }
-/// # let unix = UnixTime::from(std::time::SystemTime::now());
+///
 /// let hub = Hub::new("loopback".parse()?);
 /// let options = RoomOptions::new(Name::new("tea")?, ["loopback".parse()?]);
-/// let hedy = Identity::from_seed(seed(1), Name::new("Hedy")?);
-/// let mut host = block_on(Session::create(hub.client(), hedy, options, Seed::from_bytes(&mut seed(2)), unix))?;
-/// let now = host.now();
-/// let link = host.room_mut().invite(InviteOptions::default(), now)?.to_string();
+/// let hedy = Identity::generate(Name::new("Hedy")?)?;
+/// let mut host = block_on(Session::create(hub.client(), hedy, options))?;
+/// let link = host.invite(InviteOptions::default())?.to_string();
 ///
-/// let ada = Identity::from_seed(seed(3), Name::new("Ada")?);
-/// let mut guest = block_on(Session::join(hub.client(), ada, link.parse()?, Seed::from_bytes(&mut seed(4)), unix))?;
+/// let ada = Identity::generate(Name::new("Ada")?)?;
+/// let mut guest = block_on(Session::join(hub.client(), ada, link.parse()?))?;
 /// loop {
-///     let soon = host.now() + std::time::Duration::from_millis(10);
+///     let soon = host.now() + Duration::from_millis(10);
 ///     if let Next::Event(Event::Knocked { knock, .. }) = block_on(host.next(soon))? {
-///         let now = host.now();
-///         host.room_mut().admit(knock, now)?;
+///         host.admit(knock)?;
 ///     }
 ///     if let Next::Event(Event::Joined { .. }) = block_on(guest.next(guest.now()))? {
 ///         break;
@@ -110,70 +107,6 @@ pub enum Next {
 }
 
 impl<T: LocalTransport> Session<T> {
-    /// Makes a room and connects to it.
-    ///
-    /// `seed` is fresh ([`Seed::generate`]); `unix` is the time now. An identity that is lent can
-    /// be used for another attempt when this one fails.
-    ///
-    /// # Errors
-    /// [`SessionError::RelayNotAllowed`] before anything is contacted; see [`SessionError`] for the
-    /// rest.
-    pub async fn create(
-        mut transport: T,
-        identity: impl Borrow<Identity>,
-        options: RoomOptions,
-        seed: Seed,
-        unix: UnixTime,
-    ) -> Result<Self, SessionError> {
-        check_relays(&transport, &options.relays)?;
-        let clocks = Clocks::of(&transport, unix);
-        let room = Room::create(identity, options, seed, clocks.now, unix)?;
-        transport.connect(room.handle()).await?;
-        Ok(Self::new(transport, room, clocks))
-    }
-
-    /// Connects to a room and knocks. [`next`](Self::next) says when there is an answer.
-    ///
-    /// `seed` and `unix` are as for [`create`](Self::create).
-    ///
-    /// # Errors
-    /// As [`create`](Self::create).
-    pub async fn join(
-        mut transport: T,
-        identity: impl Borrow<Identity>,
-        invite: Invite,
-        seed: Seed,
-        unix: UnixTime,
-    ) -> Result<Self, SessionError> {
-        // All that can be checked here is checked before anybody is contacted.
-        check_relays(&transport, invite.relays())?;
-        let clocks = Clocks::of(&transport, unix);
-        let room = Room::join(identity, invite, seed, clocks.now, unix)?;
-        transport.connect(room.handle()).await?;
-        Ok(Self::new(transport, room, clocks))
-    }
-
-    /// Connects to a room that we were in before a restart, and comes in again: [`Event::Returned`]
-    /// says when.
-    ///
-    /// `seed` and `unix` are as for [`create`](Self::create).
-    ///
-    /// # Errors
-    /// As [`create`](Self::create).
-    pub async fn resume(
-        mut transport: T,
-        identity: impl Borrow<Identity>,
-        membership: &Membership,
-        seed: Seed,
-        unix: UnixTime,
-    ) -> Result<Self, SessionError> {
-        let clocks = Clocks::of(&transport, unix);
-        let room = Room::resume(identity, membership, seed, clocks.now, unix)?;
-        check_relays(&transport, room.relays())?;
-        transport.connect(room.handle()).await?;
-        Ok(Self::new(transport, room, clocks))
-    }
-
     /// Does what is due, and waits for what comes next, at most until `until`.
     ///
     /// Cancelling the future loses nothing. After [`Event::Over`] it goes on receiving, and opens
@@ -313,6 +246,22 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
         &mut self.room
     }
 
+    /// [`Room::invite`] at the present time: a link for others.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn invite(&mut self, options: InviteOptions) -> Result<Invite, CommandError> {
+        self.room.invite(options, self.transport.now())
+    }
+
+    /// [`Room::admit`] at the present time: lets a newcomer in.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn admit(&mut self, knock: KnockId) -> Result<(), CommandError> {
+        self.room.admit(knock, self.transport.now())
+    }
+
     /// How much of what is heard from now on is kept for a report; the last minute until this is
     /// called. What was kept is gone.
     pub fn keep(&mut self, keep: Retention) {
@@ -408,13 +357,6 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
 impl<T, M> fmt::Debug for Session<T, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Session({:?})", self.room.status())
-    }
-}
-
-fn check_relays(transport: &impl LocalTransport, allowed: &[RelayName]) -> Result<(), SessionError> {
-    match transport.relays().into_iter().find(|relay| !allowed.contains(relay)) {
-        Some(relay) => Err(SessionError::RelayNotAllowed(relay.clone())),
-        None => Ok(()),
     }
 }
 

@@ -7,9 +7,9 @@ use std::{
 
 use super::*;
 use crate::{
-    group::Name,
-    room::{InviteOptions, JoinError},
-    transport::{RoomHandle, Transport, block_on, tcp_udp},
+    group::{Identity, Name},
+    room::{InviteOptions, JoinError, RoomOptions, UnixTime},
+    transport::{RelayName, RoomHandle, Transport, block_on, tcp_udp},
 };
 
 /// A transport that must not be touched.
@@ -54,13 +54,19 @@ fn a_relay_that_is_not_on_the_list_is_not_contacted() {
     let options = RoomOptions::new(Name::new("room").unwrap(), [relay("good:1"), relay("better:1")]);
     let bad = || Untouchable(relay("good:2"));
     let refused = SessionError::RelayNotAllowed(relay("good:2"));
-    let host =
-        block_on(Session::create(bad(), identity(1), options.clone(), Seed::from_bytes(&mut [1; 32]), unix));
+    let host = block_on(Session::create_with(
+        bad(),
+        identity(1),
+        options.clone(),
+        Seed::from_bytes(&mut [1; 32]),
+        unix,
+    ));
     assert_eq!(host.unwrap_err(), refused);
     let mut room =
         Room::create(identity(1), options, Seed::from_bytes(&mut [1; 32]), Instant::now(), unix).unwrap();
     let invite = room.invite(InviteOptions::default(), Instant::now()).unwrap();
-    let guest = block_on(Session::join(bad(), identity(2), invite, Seed::from_bytes(&mut [2; 32]), unix));
+    let guest =
+        block_on(Session::join_with(bad(), identity(2), invite, Seed::from_bytes(&mut [2; 32]), unix));
     assert_eq!(guest.unwrap_err(), refused);
 }
 #[test]
@@ -75,6 +81,7 @@ fn what_can_be_known_here_is_said_before_anybody_is_contacted() {
     let invite = room.invite(InviteOptions::lasting(Duration::from_secs(60)), Instant::now()).unwrap();
     let late = UnixTime::from(SystemTime::now() + Duration::from_secs(120));
     let client = tcp_udp::TcpUdpClient::new(nobody);
-    let guest = block_on(Session::join(client, identity(2), invite, Seed::from_bytes(&mut [2; 32]), late));
+    let guest =
+        block_on(Session::join_with(client, identity(2), invite, Seed::from_bytes(&mut [2; 32]), late));
     assert_eq!(guest.unwrap_err(), SessionError::Join(JoinError::Expired));
 }

@@ -10,7 +10,7 @@ use std::{fmt, str::FromStr};
 
 use super::{codec::Malformed, signing::SigningKey};
 use crate::{
-    Seed,
+    NoRandomness, Seed,
     id::{IdentityKey, MemberId},
     keys::derive::sha256,
 };
@@ -27,6 +27,14 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Makes a new identity with randomness of the operating system.
+    ///
+    /// # Errors
+    /// [`NoRandomness`] if the operating system has none.
+    pub fn generate(name: Name) -> Result<Self, NoRandomness> {
+        Ok(Self::new(Seed::generate()?, name))
+    }
+
     /// Makes the identity of a seed of 32 secret random bytes. The caller wipes its own copy of
     /// them.
     pub fn from_seed(mut seed: [u8; 32], name: Name) -> Self {

@@ -8,6 +8,17 @@
 //!
 //! These are derivations and ciphers alone. [`Schedule`](crate::Schedule) calls them as time
 //! passes, and gives the keys to [`Sealer`](crate::Sealer) and [`Opener`](crate::Opener).
+//!
+//! ```
+//! use sottovoce::keys::{EpochSecret, Suite};
+//!
+//! // What an MLS group of your own exports for an epoch; too short is an error. It is wiped on drop.
+//! let secret = EpochSecret::new(vec![7; 32])?;
+//! assert!(EpochSecret::new(vec![7; 8]).is_err());
+//! assert_eq!(Suite::from_id(Suite::Aes128Gcm.id()), Some(Suite::Aes128Gcm));
+//! # drop(secret);
+//! # Ok::<(), sottovoce::keys::SecretTooShort>(())
+//! ```
 
 pub(crate) mod aead;
 pub(crate) mod derive;

@@ -9,6 +9,60 @@
 //! [`Sealer`] and [`Opener`] belong to the audio thread: no lock, no allocation, no clock.
 //! [`Schedule`] makes their keys on the control thread, memory included, so that taking a new key
 //! costs the audio thread a pointer swap. It is told the time.
+//!
+//! With an MLS group of your own this is all that you need:
+//!
+//! ```
+//! use std::time::Instant;
+//!
+//! use sottovoce::{
+//!     Authenticity, Epoch, EpochSecret, EpochStart, Leaf, MemberId, Opener, PacketSize, Rekey, Schedule,
+//!     Sealer, Speaker, Stamp, Suite,
+//!     media::{HEADROOM, TAILROOM},
+//! };
+//!
+//! let speakers = [0, 1].map(|n| Speaker { leaf: Leaf(n), member: MemberId::from_bytes([n as u8; 32]) });
+//! let schedule = |own_leaf, seed| -> Result<Schedule, Box<dyn std::error::Error>> {
+//!     let start = EpochStart {
+//!         secret: EpochSecret::new(vec![7; 32])?, // exported by the group
+//!         group_id: b"room",
+//!         epoch: Epoch(1),
+//!         authenticator: &[9; 32], // MLS's epoch authenticator
+//!         suite: Suite::default(),
+//!         authenticity: Authenticity::Signed,
+//!         packet_size: PacketSize::default(),
+//!         own_leaf,
+//!         speakers: &speakers,
+//!         removed: &[],
+//!         seed, // fresh and secret
+//!     };
+//!     Ok(Schedule::start(start, Instant::now())?)
+//! };
+//! let (mut ada, mut ben) = (schedule(Leaf(0), &[1; 32])?, schedule(Leaf(1), &[2; 32])?);
+//! // Each member tells the others its speaker key, in an MLS message.
+//! ben.handle_speaker(Leaf(0), ada.speaker_key().ok_or("no speaker")?)?;
+//!
+//! let (mut sealer, mut opener) = (Sealer::new(), Opener::new());
+//! while let Some(rekey) = ada.poll_rekey() {
+//!     if let Rekey::Seal(rekey) = rekey {
+//!         sealer.install(rekey)?;
+//!     }
+//! }
+//! while let Some(rekey) = ben.poll_rekey() {
+//!     if let Rekey::Open(rekey) = rekey {
+//!         opener.install(rekey);
+//!     }
+//! }
+//!
+//! // An Opus packet in a buffer with room around it, sealed in place.
+//! let opus = [0xfc, 0xff, 0xfe];
+//! let mut buffer = [0; HEADROOM + 240 + TAILROOM];
+//! buffer[HEADROOM..HEADROOM + opus.len()].copy_from_slice(&opus);
+//! let sealed = sealer.seal(&mut buffer, opus.len(), Stamp::default())?;
+//! let opened = opener.open(sealed)?;
+//! assert_eq!(opened.member, speakers[0].member);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod early;
 mod error;

@@ -346,7 +346,7 @@ mod tests {
             buffer[HEADROOM..HEADROOM + packet.len()].copy_from_slice(&packet);
             let stamp = Stamp {
                 captured: CaptureTime(case.number("captured")),
-                level: Level(case.number("level") as u8),
+                level: Level::from_byte(case.number("level") as u8),
                 notes: notes(case.number("notes") as u8),
             };
             let sealed = sealer.seal(&mut buffer, packet.len(), stamp).unwrap();

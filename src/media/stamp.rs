@@ -130,10 +130,39 @@ impl Notes {
 
 const MUTED: u8 = 0x80;
 
-/// Loudness and voice activity in one byte, as in RFC 6464 section 3: the high bit says voice, the
-/// rest is the level below overload, in dB (0 loudest, 127 silence).
+/// Loudness and voice activity of a packet, in the one byte of RFC 6464 section 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Level(pub u8);
+pub struct Level(u8);
+
+impl Level {
+    /// So many decibels below overload, from 0, the loudest, to 127, silence; more counts as 127.
+    pub const fn new(below_overload: u8, is_voice: bool) -> Self {
+        let below = if below_overload < VOICE { below_overload } else { VOICE - 1 };
+        Self(if is_voice { below | VOICE } else { below })
+    }
+
+    /// Takes the byte of RFC 6464: the high bit says voice, the rest are decibels below overload.
+    pub const fn from_byte(byte: u8) -> Self {
+        Self(byte)
+    }
+
+    /// The byte of RFC 6464.
+    pub const fn to_byte(self) -> u8 {
+        self.0
+    }
+
+    /// Decibels below overload: 0 loudest, 127 silence.
+    pub const fn below_overload(self) -> u8 {
+        self.0 & !VOICE
+    }
+
+    /// Whether the sender says that somebody speaks.
+    pub const fn is_voice(self) -> bool {
+        self.0 & VOICE != 0
+    }
+}
+
+const VOICE: u8 = 0x80;
 
 /// Silence without voice.
 impl Default for Level {

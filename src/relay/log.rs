@@ -4,6 +4,27 @@
 //! "sottovoce relay log 1\n"
 //! record: microseconds u64 | lane u8 | connection u16 | length u32 | bytes      little-endian
 //! ```
+//!
+//! ```
+//! use std::fs::File;
+//!
+//! use sottovoce::{
+//!     relay::{Relay, RelayOptions, log},
+//!     transport::{RoomHandle, Transport, block_on, tcp_udp::TcpUdpClient},
+//! };
+//!
+//! let path = std::env::temp_dir().join(format!("relay-{}.log", std::process::id()));
+//! let options = RelayOptions { log: Some(log::Writer::new(File::create(&path)?)?), ..RelayOptions::default() };
+//! let relay = Relay::start(([127, 0, 0, 1], 0).into(), options)?;
+//! let mut member = TcpUdpClient::new(relay.name());
+//! block_on(member.connect(RoomHandle::from_bytes([1; 16])))?;
+//! relay.stop()?;
+//!
+//! let first = log::Reader::new(File::open(&path)?)?.next().ok_or("an empty log")??;
+//! assert_eq!(first.lane, log::Lane::Hello);
+//! # std::fs::remove_file(path)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::{
     error::Error,

@@ -128,7 +128,8 @@ fn said(room: &str, epoch: u64, who: u8, steps: u32, count: u32) -> Part {
             ]);
             buffer[HEADROOM] = 0x78;
             buffer[HEADROOM + 1..HEADROOM + 33].copy_from_slice(&said);
-            let stamp = Stamp { captured: CaptureTime(captured), level: Level(9), ..Stamp::default() };
+            let stamp =
+                Stamp { captured: CaptureTime(captured), level: Level::from_byte(9), ..Stamp::default() };
             captured += 20;
             let opened = opener.open(sealer.seal(&mut buffer, 33, stamp).unwrap()).unwrap();
             let evidence = opened.evidence.unwrap();

@@ -12,6 +12,23 @@
 //! A report holds the packets of one speaker as they were signed, and what binds the speaker's key
 //! to an identity. No key of the room is in it, so it opens nothing else.
 //!
+//! ```
+//! # #[cfg(feature = "room")] {
+//! use std::time::SystemTime;
+//!
+//! use sottovoce::report::{ModerationSecret, Rejected};
+//!
+//! // The moderators' key pair; the application ships `key`, for `Session::report`.
+//! let secret = ModerationSecret::from_seed(rand::random())?;
+//! let key = secret.key();
+//! // A file that arrived now either proves who spoke, or is rejected with a reason.
+//! let rejected = secret.open(b"not a report", SystemTime::now().into(), &[]).err();
+//! assert_eq!(rejected, Some(Rejected::NotAReport));
+//! # drop(key);
+//! # }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # For whoever runs moderation
 //!
 //! 1. Make a key pair: 32 random bytes are a [`ModerationSecret`]. Keep it off any server, with

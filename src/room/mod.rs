@@ -10,6 +10,40 @@
 //! No clock, no socket, no task: time and randomness are arguments, and everything that is to
 //! happen outside is polled. After every call, poll until there is nothing more.
 //!
+//! ```
+//! use std::time::{Duration, Instant, SystemTime};
+//!
+//! use sottovoce::{
+//!     Seed,
+//!     group::{Identity, Name},
+//!     room::{Admission, InviteOptions, Room, RoomOptions},
+//! };
+//!
+//! let (mut now, unix) = (Instant::now(), SystemTime::now().into());
+//! let mut options = RoomOptions::new(Name::new("Evening room")?, ["relay.example:4433".parse()?]);
+//! options.admission = Admission::Open;
+//! let ada = Identity::generate(Name::new("Ada")?)?;
+//! let mut ada = Room::create(ada, options, Seed::generate()?, now, unix)?;
+//! let invite = ada.invite(InviteOptions::default(), now)?;
+//! let ben = Identity::generate(Name::new("Ben")?)?;
+//! let mut ben = Room::join(ben, invite, Seed::generate()?, now, unix)?;
+//!
+//! // Here a relay carries the bytes. Whatever one room sends, the other takes.
+//! while ben.roster().len() < 2 {
+//!     now += Duration::from_millis(50);
+//!     while let Some(message) = ada.poll_transmit() {
+//!         ben.handle_control(&message, now)?;
+//!     }
+//!     while let Some(message) = ben.poll_transmit() {
+//!         ada.handle_control(&message, now)?;
+//!     }
+//!     ada.handle_timeout(now);
+//!     ben.handle_timeout(now);
+//! }
+//! assert_eq!(ada.code(), ben.code()); // what both read to each other
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! Rights come from the law (`spec/law.md`): statements signed by people of rank. The MLS tree
 //! follows the law; whoever puts commits in order, the *keeper*, grants nothing.
 //!

@@ -48,7 +48,7 @@ pub use snapshot::Snapshot;
 /// let identity = match store.identity()? {
 ///     Some(identity) => identity,
 ///     None => {
-///         let identity = Identity::from_seed(rand::random(), Name::new("Ada")?);
+///         let identity = Identity::generate(Name::new("Ada")?)?;
 ///         store.put_identity(&identity)?;
 ///         identity
 ///     }
@@ -56,7 +56,7 @@ pub use snapshot::Snapshot;
 /// // In a room: `store.keep(call.room())` on every event. After a restart, for each room:
 /// for room in store.rooms()? {
 ///     if let Some(membership) = store.membership(room)? {
-///         // Session::resume(transport, identity, &membership, ..)
+///         // Session::resume(transport, &identity, &membership)
 ///     }
 /// }
 /// # Ok(()) }

@@ -4,6 +4,20 @@
 //! The only file that names the crate. Its callbacks touch only their end of a ring, and a cell for
 //! the first error. A device that is gone says so to `poll_error`; `reopen` goes on with the device
 //! that is the system's default then.
+//!
+//! ```no_run
+//! use sottovoce::voice::{Sender, SenderOptions, devices::Microphone};
+//!
+//! let mut microphone = Microphone::open()?;
+//! let mut options = SenderOptions::default();
+//! (options.rate, options.channels) = (microphone.rate(), microphone.channels());
+//! let mut sender = Sender::new(options)?;
+//! let mut pcm = [0.0; 960];
+//! // On every turn of the media thread's loop:
+//! let samples = microphone.captured.read(&mut pcm);
+//! sender.capture(&pcm[..samples])?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::{
     fmt,

@@ -32,23 +32,9 @@ impl Meter {
             self.hang = self.hang.saturating_sub(1);
         }
         let below = (-level).round().clamp(0.0, 127.0) as u8;
-        Level(if self.hang > 0 { below | VOICE } else { below })
+        Level::new(below, self.hang > 0)
     }
 }
-
-impl Level {
-    /// Decibels below overload: 0 loudest, 127 silence.
-    pub const fn below_overload(self) -> u8 {
-        self.0 & !VOICE
-    }
-
-    /// Whether the sender says that somebody speaks.
-    pub const fn is_voice(self) -> bool {
-        self.0 & VOICE != 0
-    }
-}
-
-const VOICE: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {

@@ -9,6 +9,27 @@
 //! [`Sender`] and [`Receiver`] live on the media thread, beside sealer and opener. Like those they
 //! take no lock and read no clock, and allocate nothing once they are made. The audio device's own
 //! callback touches only the ends of a lock-free ring, [`Capture`] and [`Playback`].
+//!
+//! ```
+//! use std::time::{Duration, Instant};
+//!
+//! use sottovoce::voice::{Receiver, ReceiverOptions, Sender, SenderOptions};
+//!
+//! let now = Instant::now();
+//! let mut sender = Sender::new(SenderOptions::default())?;
+//! sender.set_live(true, now, 1_800_000_000_000); // milliseconds since 1970
+//! sender.capture(&[0.0; 4_800])?; // 100 ms of the microphone
+//! let tick = sender.poll_timeout().ok_or("not live")?;
+//! let packet = sender.next_packet(tick).ok_or("a packet leaves on every tick")?;
+//! assert!(!packet.opus.is_empty()); // for `Session::speak`, with `packet.stamp`
+//! assert_eq!(sender.poll_timeout(), Some(tick + Duration::from_millis(40)));
+//!
+//! let mut receiver = Receiver::new(ReceiverOptions::default(), now)?;
+//! let mut loudspeaker = [1.0; 480];
+//! receiver.render(now, &mut loudspeaker);
+//! assert_eq!(loudspeaker, [0.0; 480]); // nobody has spoken
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod channels;
 mod converter;

@@ -321,7 +321,7 @@ impl Receiver {
         let stopped = |stream: &Stream| now - stream.last_packet > SILENT;
         let against = |stream: &Stream| (stopped(stream), stream.gain == 0.0, standing(stream, now));
         let (index, least) = self.streams.iter().enumerate().max_by_key(|(_, stream)| against(stream))?;
-        let (level, notes) = says.unwrap_or((Level(UNKNOWN_LEVEL), Notes::default()));
+        let (level, notes) = says.unwrap_or((Level::from_byte(UNKNOWN_LEVEL), Notes::default()));
         let new = handicap(level.below_overload(), level.is_voice(), notes.muted, false);
         (stopped(least) || new + MARGIN < standing(least, now)).then_some(index)
     }

@@ -178,7 +178,7 @@ impl Stream {
             Some(says) => (self.level, self.notes) = says,
             // Whoever was too soft to be decoded any more is tried again from time to time.
             None if self.measured.is_none_or(|measured| now - measured > MEASURE_AGAIN) => {
-                self.level = Level(UNKNOWN_LEVEL);
+                self.level = Level::from_byte(UNKNOWN_LEVEL);
             }
             None => {}
         }

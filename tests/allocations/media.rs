@@ -37,7 +37,7 @@ fn the_counter_counts_what_it_should() {
 
 const STAMP: Stamp = Stamp {
     captured: CaptureTime::UNKNOWN,
-    level: Level(2),
+    level: Level::from_byte(2),
     notes: Notes { muted: false, loss: Loss::Unknown },
 };
 
@@ -357,10 +357,10 @@ fn the_media_handle_of_a_session_never_touches_the_allocator() {
     (options.default_role, options.admission) = (Role::Speaker, Admission::Open);
     let identity = |n: u8| Identity::from_seed([n; 32], Name::new("member").unwrap());
     let seed = |n| Seed::from_bytes(&mut [n; 32]);
-    let mut host = block_on(Session::create(hub.client(), identity(1), options, seed(1), unix)).unwrap();
+    let mut host = block_on(Session::create_with(hub.client(), identity(1), options, seed(1), unix)).unwrap();
     let now = host.now();
     let link = host.room_mut().invite(InviteOptions::default(), now).unwrap();
-    let guest = block_on(Session::join(hub.client(), identity(2), link, seed(2), unix)).unwrap();
+    let guest = block_on(Session::join_with(hub.client(), identity(2), link, seed(2), unix)).unwrap();
     let ((mut host, mut mouth), (mut guest, mut ear)) = (host.split(), guest.split());
     let (start, mut heard, mut sent) = (Instant::now(), 0, 0);
     while heard < 200 {

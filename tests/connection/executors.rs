@@ -35,8 +35,8 @@ async fn person(
     heard: Heard,
 ) {
     let mut call = match invite {
-        None => Call::create(by(list.clone()), identity(n), room(list), seed(), unix()).unwrap(),
-        Some(invite) => Call::join(by(list), identity(n), invite, seed(), unix()).unwrap(),
+        None => Call::create_with(by(list.clone()), identity(n), room(list), seed(), unix()).unwrap(),
+        Some(invite) => Call::join_with(by(list), identity(n), invite, seed(), unix()).unwrap(),
     };
     // A wait that is given up is on time, whatever the relay does.
     let start = Instant::now();

@@ -176,8 +176,8 @@ pub fn two<A: Connector + 'static, B: Connector + 'static>(
     ada: A,
     ben: B,
 ) -> [Person; 2] {
-    let ada = Person::of(Call::create(ada, identity(1), room(relays.to_vec()), seed(), unix()).unwrap());
-    let ben = Person::of(Call::join(ben, identity(2), ada.invite(), seed(), unix()).unwrap());
+    let ada = Person::of(Call::create_with(ada, identity(1), room(relays.to_vec()), seed(), unix()).unwrap());
+    let ben = Person::of(Call::join_with(ben, identity(2), ada.invite(), seed(), unix()).unwrap());
     let start = Instant::now();
     for person in [&ada, &ben] {
         person.hears(start, 10 * SECOND);

@@ -80,7 +80,8 @@ fn the_next_relay_of_the_list_is_taken_if_the_first_is_dead_or_says_nothing() {
         let list = [first, relay.name()];
         let start = Instant::now();
         let options = room(list.clone());
-        let ada = Person::of(Call::create(by(list.clone()), identity(1), options, seed(), unix()).unwrap());
+        let ada =
+            Person::of(Call::create_with(by(list.clone()), identity(1), options, seed(), unix()).unwrap());
         ada.until("not in", 10 * SECOND, |seen| seen.state() == Some(&State::In));
         let took = start.elapsed();
         println!("in after {took:?}");
@@ -158,7 +159,7 @@ fn who_missed_a_commit_is_back_with_a_new_leaf() {
     thread::sleep(READD);
     way.is_down(true);
     let invite = ada.invite();
-    let cem = Person::of(Call::join(by([relay.name()]), identity(3), invite, seed(), unix()).unwrap());
+    let cem = Person::of(Call::join_with(by([relay.name()]), identity(3), invite, seed(), unix()).unwrap());
     cem.until("not in", 10 * SECOND, |seen| seen.state() == Some(&State::In));
     thread::sleep(3 * SECOND);
     way.is_down(false);
@@ -181,7 +182,7 @@ fn a_process_that_was_killed_is_heard_two_seconds_after_it_began_again() {
     let membership = seen.membership.unwrap();
     thread::sleep(SECOND);
     let start = Instant::now();
-    let ben = Person::of(Call::resume(by(list), identity(2), &membership, seed(), unix()).unwrap());
+    let ben = Person::of(Call::resume_with(by(list), identity(2), &membership, seed(), unix()).unwrap());
     for person in [&ada, &ben] {
         let took = person.hears(start, 10 * SECOND);
         println!("heard again after {took:?}");

@@ -27,14 +27,14 @@ fn run(world: &Shared, call: &mut Call<Shared>, lasts: Duration) -> Vec<(Instant
 }
 
 fn host(world: &Shared) -> Call<Shared> {
-    Call::create(world.clone(), identity(1), room(world.list()), seed(), unix()).unwrap()
+    Call::create_with(world.clone(), identity(1), room(world.list()), seed(), unix()).unwrap()
 }
 
 /// Somebody who is on the way into the room of `host`.
 fn guest(world: &Shared, host: &mut Call<Shared>) -> Call<Shared> {
     let now = host.now();
     let invite = host.room_mut().invite(InviteOptions::default(), now).unwrap();
-    Call::join(world.clone(), identity(2), invite, seed(), unix()).unwrap()
+    Call::join_with(world.clone(), identity(2), invite, seed(), unix()).unwrap()
 }
 
 /// How long after `since` it was in.

@@ -97,7 +97,7 @@ fn sealed_room(relay: &RelayName, lasts: Duration) {
     let identity = |n: usize| Identity::from_seed([n as u8 + 1; 32], Name::new(NAMES[n]).unwrap());
     let mut options = RoomOptions::new(Name::new(ROOM_NAME).unwrap(), [relay.clone()]);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let host = Session::create(
+    let host = Session::create_with(
         TcpUdpClient::new(relay.clone()),
         identity(0),
         options,
@@ -110,8 +110,13 @@ fn sealed_room(relay: &RelayName, lasts: Duration) {
     let guests = [1, 2].map(|n| {
         let (relay, invite) = (relay.clone(), invite.to_string().parse().unwrap());
         thread::spawn(move || {
-            let call =
-                Session::join(TcpUdpClient::new(relay), identity(n), invite, Seed::generate().unwrap(), unix);
+            let call = Session::join_with(
+                TcpUdpClient::new(relay),
+                identity(n),
+                invite,
+                Seed::generate().unwrap(),
+                unix,
+            );
             take_part(block_on(call).unwrap(), n == 1, until)
         })
     });

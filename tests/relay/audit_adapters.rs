@@ -78,14 +78,14 @@ fn sealed_room<T: Transport + 'static>(relays: Vec<RelayName>, member: impl Fn()
     let identity = |n: usize| Identity::from_seed([n as u8 + 1; 32], Name::new(NAMES[n]).unwrap());
     let mut options = RoomOptions::new(Name::new(ROOM_NAME).unwrap(), relays);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let host = Session::create(member(), identity(0), options, Seed::generate().unwrap(), unix);
+    let host = Session::create_with(member(), identity(0), options, Seed::generate().unwrap(), unix);
     let mut host = block_on(host).unwrap();
     let now = host.now();
     let invite: Invite = host.room_mut().invite(InviteOptions::default(), now).unwrap();
     let guests = [1, 2].map(|n| {
         let (transport, invite) = (member(), invite.to_string().parse().unwrap());
         thread::spawn(move || {
-            let call = Session::join(transport, identity(n), invite, Seed::generate().unwrap(), unix);
+            let call = Session::join_with(transport, identity(n), invite, Seed::generate().unwrap(), unix);
             take_part(block_on(call).unwrap(), n == 1, until)
         })
     });

@@ -50,7 +50,7 @@ impl Desk {
     fn check(&self, arguments: &[&str]) -> Result<Outcome, Outcome> {
         let key = self.path("secret");
         let all = [&["check", "--key", &key], arguments].concat();
-        run(all.iter().map(Into::into), UnixTime(BEGAN.0 + 30))
+        run(all.iter().map(Into::into), UnixTime::from_secs(BEGAN.as_secs() + 30))
     }
 }
 
@@ -302,7 +302,8 @@ fn a_second_version_under_one_number_is_not_heard_and_convicts_whoever_made_it()
     table.speak(ADA, &speech[48_000 * 4..48_000 * 7], |_, _| vec![]);
 
     let key = moderator().key();
-    let open = |file: Vec<u8>| moderator().open(&file, UnixTime(BEGAN.0 + 60), &[]).unwrap();
+    let open =
+        |file: Vec<u8>| moderator().open(&file, UnixTime::from_secs(BEGAN.as_secs() + 60), &[]).unwrap();
     let (of_ben, of_cem): (Report, Report) =
         (open(table.report(BEN, ADA, 20, &key).unwrap()), open(table.report(CEM, ADA, 20, &key).unwrap()));
     let comparison = of_ben.compare(&of_cem).unwrap();
@@ -332,7 +333,7 @@ fn the_program_says_why_not_and_writes_nothing_then() {
         assert!(refused.status == status && refused.text.contains(why), "{refused:?} is not {why:?}");
         assert!(!Path::new(&wav).exists(), "a WAV was written all the same");
     };
-    let [late, early] = [BEGAN.0 + 1_600, BEGAN.0 - 1_000].map(|seconds| seconds.to_string());
+    let [late, early] = [BEGAN.as_secs() + 1_600, BEGAN.as_secs() - 1_000].map(|seconds| seconds.to_string());
     refuse(&["--received-at", &late, &file], 1, "proves nothing: expired");
     refuse(&["--received-at", "9999-12-31T23:59:59Z", &file], 1, "proves nothing: expired");
     refuse(&["--received-at", &early, &file], 1, "after it arrived");
@@ -352,7 +353,7 @@ fn the_program_says_why_not_and_writes_nothing_then() {
     refuse(&["--at-least", "-1", &file], 2, "does not take");
     refuse(&["--received-at", "2026-13-01T00:00:00Z", &file], 2, "does not take");
     assert!(desk.check(&["--at-least", "6", &file]).is_ok());
-    let outcome = desk.check(&["--received-at", &BEGAN.0.to_string(), &file]).unwrap();
+    let outcome = desk.check(&["--received-at", &BEGAN.as_secs().to_string(), &file]).unwrap();
     let arrived = outcome.text.lines().find_map(|line| line.strip_prefix("arrived     ")).unwrap();
     let arrived = arrived.split(';').next().unwrap().replace(' ', "T").replace(".000TUTC", "Z");
     assert_eq!(desk.check(&["--received-at", &arrived, &file]).unwrap().text, outcome.text, "{arrived}");
@@ -393,7 +394,10 @@ fn a_report_under_a_newer_announcement_is_worth_more_time() {
     let file = table.report(BEN, ADA, 10, &moderator().key()).unwrap();
     let report = moderator().open(&file, table.unix(), &[]).unwrap();
     let until = report.proves_until().unwrap();
-    assert!(until.0 >= BEGAN.0 + 300 + 1_500, "the announcement after five minutes counts, not the first");
+    assert!(
+        until.as_secs() >= BEGAN.as_secs() + 300 + 1_500,
+        "the announcement after five minutes counts, not the first"
+    );
     let gaps: Vec<Gap> = report.gaps();
     assert_eq!(gaps, [], "and it is no gap");
 }

@@ -80,11 +80,12 @@ fn two() -> [Member; 2] {
     let mut options = RoomOptions::new(Name::new("call").unwrap(), ["hub".parse().unwrap()]);
     (options.default_role, options.admission) = (Role::Speaker, Admission::Open);
     let seed = |n| Seed::from_bytes(&mut [n; 32]);
-    let host = Session::create(hub.client(), identity(1, "host"), options, seed(1), unix);
+    let host = Session::create_with(hub.client(), identity(1, "host"), options, seed(1), unix);
     let mut host = Member::of(block_on(host).unwrap());
     let now = host.session.now();
     let link = host.session.room_mut().invite(InviteOptions::default(), now).unwrap();
-    let guest = block_on(Session::join(hub.client(), identity(2, "guest"), link, seed(2), unix)).unwrap();
+    let guest =
+        block_on(Session::join_with(hub.client(), identity(2, "guest"), link, seed(2), unix)).unwrap();
     // Before any key has come, so that all of them cross over.
     let mut guest = Member::of(guest);
     assert_eq!(guest.audio(), Err(SpeakError::Seal(SealError::Silent(SilenceReason::NotYet))));

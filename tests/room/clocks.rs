@@ -28,7 +28,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 /// The hour is real, since MLS looks at it.
 fn noon() -> u64 {
-    UnixTime::from(SystemTime::now()).0 / 3_600 * 3_600
+    UnixTime::from(SystemTime::now()).as_secs() / 3_600 * 3_600
 }
 
 struct Device {
@@ -82,7 +82,7 @@ impl World {
 
     /// The time of day by a clock that is `ahead` seconds ahead.
     fn unix(&self, ahead: i64) -> UnixTime {
-        UnixTime((noon() + (self.now - self.began).as_secs()).saturating_add_signed(ahead))
+        UnixTime::from_secs((noon() + (self.now - self.began).as_secs()).saturating_add_signed(ahead))
     }
 
     fn id(&self, n: usize) -> MemberId {
@@ -283,7 +283,8 @@ fn a_newcomer_whose_clock_is_in_1970_is_told_and_so_is_the_door() {
     let mut world = World::new(2, &[]);
     let now = world.now;
     let invite = world.devices[0].room.invite(InviteOptions::default(), now).unwrap().to_string();
-    world.add(Room::join(identity(2), invite.parse().unwrap(), seed(2), now, UnixTime(3)).unwrap());
+    world
+        .add(Room::join(identity(2), invite.parse().unwrap(), seed(2), now, UnixTime::from_secs(3)).unwrap());
     world.run(20 * SECOND);
     let refused = Ending::Refused(RefuseReason::Clock);
     assert_eq!(world.devices[2].events.last(), Some(&Event::Over(refused)));
@@ -348,16 +349,16 @@ impl Transport for Sleeper {
 fn the_driver_compares_both_clocks_before_a_packet_is_sealed() {
     let relay: RelayName = "hub".parse().unwrap();
     let hub = Hub::new(relay.clone());
-    let unix = UnixTime(noon());
+    let unix = UnixTime::from_secs(noon());
     let mut options = RoomOptions::new(Name::new("call").unwrap(), [relay]);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let mut host = block_on(Session::create(hub.client(), identity(0), options, seed(0), unix)).unwrap();
+    let mut host = block_on(Session::create_with(hub.client(), identity(0), options, seed(0), unix)).unwrap();
     let now = host.now();
     let link = host.room_mut().invite(InviteOptions::default(), now).unwrap().to_string();
     let (inner, slept) = (hub.client(), Arc::new(Mutex::new(Duration::ZERO)));
     let guest = Sleeper { began: (inner.now(), SystemTime::now()), inner, slept: slept.clone() };
     let mut guest =
-        block_on(Session::join(guest, identity(1), link.parse().unwrap(), seed(1), unix)).unwrap();
+        block_on(Session::join_with(guest, identity(1), link.parse().unwrap(), seed(1), unix)).unwrap();
     let (mut opus, stamp) = ([0x55; 60], Stamp::default());
     opus[0] = 0xf8;
     while guest.speak(&opus, stamp).is_err() {
@@ -383,7 +384,7 @@ fn what_an_attempt_that_fails_was_lent_is_there_for_the_next() {
     let mut world = world;
     let link = world.devices[0].room.invite(InviteOptions::lasting(MINUTE), now).unwrap();
     let guest = identity(1);
-    let late = UnixTime(unix.0 + 120);
+    let late = UnixTime::from_secs(unix.as_secs() + 120);
     assert!(Room::join(&guest, link.copy(), seed(1), now, late).is_err(), "it has expired by then");
     let room = Room::join(&guest, link.copy(), seed(1), now, unix).unwrap();
     assert_eq!(room.id(), guest.id());

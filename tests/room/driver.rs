@@ -73,7 +73,7 @@ fn a_call_is_heard_until_the_ban_and_closed_at_the_end() {
 
     let host = thread::spawn(move || {
         let options = RoomOptions::new(Name::new("call").unwrap(), [relay]);
-        let mut call = block_on(Session::create(
+        let mut call = block_on(Session::create_with(
             host_end,
             identity(1, "host"),
             options,
@@ -118,9 +118,14 @@ fn a_call_is_heard_until_the_ban_and_closed_at_the_end() {
 
     let member = move |end: LoopbackClient, n: u8, link: mpsc::Receiver<String>, lingers: Duration| {
         let invite = link.recv().unwrap().parse().unwrap();
-        let call =
-            block_on(Session::join(end, identity(n, "member"), invite, Seed::from_bytes(&mut [n; 32]), unix))
-                .unwrap();
+        let call = block_on(Session::join_with(
+            end,
+            identity(n, "member"),
+            invite,
+            Seed::from_bytes(&mut [n; 32]),
+            unix,
+        ))
+        .unwrap();
         let (heard, mut call) = listen(call, lingers);
         let key = ModerationSecret::from_seed([9; 32]).unwrap().key();
         let report = call.report(identity(1, "host").id(), 6 * TALK, &key);

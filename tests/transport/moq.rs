@@ -431,7 +431,7 @@ fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
     let identity = |n: u8| Identity::from_seed([n; 32], Name::new("somebody").unwrap());
     let mut options = RoomOptions::new(Name::new("a room on two nodes").unwrap(), [a.name(), c.name()]);
     (options.admission, options.default_role) = (Admission::Open, Role::Speaker);
-    let host = Session::create(
+    let host = Session::create_with(
         MoqClient::new(a.name()).unwrap(),
         identity(1),
         options,
@@ -468,7 +468,7 @@ fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
     };
     let guest = MoqClient::new(c.name()).unwrap();
     let joins = thread::spawn(move || {
-        let call = Session::join(
+        let call = Session::join_with(
             guest,
             identity(2),
             invite.to_string().parse().unwrap(),

@@ -241,7 +241,7 @@ fn a_timeout_around_next_is_on_time() {
             let ada = Identity::from_seed(rand::random(), Name::new("Ada").unwrap());
             let unix = UnixTime::from(std::time::SystemTime::now());
             let client = TcpUdpClient::new(relay.name());
-            let created = Session::create(client, ada, options, Seed::generate().unwrap(), unix).await;
+            let created = Session::create_with(client, ada, options, Seed::generate().unwrap(), unix).await;
             let mut session = created.unwrap();
             let until = session.now() + LONG;
             // Whatever a new room has to tell comes first.

@@ -176,12 +176,14 @@ fn describe(text: &mut String, path: &Path, report: &Report, received: UnixTime)
     line("", hex(report.member().as_bytes()));
     line("room", report.room().to_string());
     line("", hex(report.room_id()));
-    line("captured", format!("{}, by the speaker's clock", stamp(report.captured().0)));
+    line("captured", format!("{}, by the speaker's clock", stamp(report.captured().as_millis())));
     let until = match report.proves_until() {
-        Some(until) => format!("; until {} it proves something", stamp(until.0.saturating_mul(1_000))),
+        Some(until) => {
+            format!("; until {} it proves something", stamp(until.as_secs().saturating_mul(1_000)))
+        }
         None => "; it proves something for ever".to_owned(),
     };
-    line("arrived", stamp(received.0.saturating_mul(1_000)) + &until);
+    line("arrived", stamp(received.as_secs().saturating_mul(1_000)) + &until);
     let packets = report.packets().count();
     line(
         "audio",
@@ -312,7 +314,7 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 /// Seconds since 1970, or `YYYY-MM-DDThh:mm:ssZ`.
 fn time(text: &str) -> Option<UnixTime> {
     if let Ok(seconds) = text.parse() {
-        return Some(UnixTime(seconds));
+        return Some(UnixTime::from_secs(seconds));
     }
     let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
     let numbers = |text: &str, separator: char| -> Option<[u64; 3]> {
@@ -324,7 +326,9 @@ fn time(text: &str) -> Option<UnixTime> {
     let seconds = hour * 3_600 + minute * 60 + second;
     // The day is found by counting: 3 million steps at most, and nothing to get wrong.
     (0..).map(|days| (days, date_of(days))).take_while(|(_, date)| date[0] <= year).find_map(
-        |(days, date)| (sound && date == [year, month, day]).then_some(UnixTime(days * 86_400 + seconds)),
+        |(days, date)| {
+            (sound && date == [year, month, day]).then_some(UnixTime::from_secs(days * 86_400 + seconds))
+        },
     )
 }
 

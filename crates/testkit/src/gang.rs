@@ -300,7 +300,7 @@ impl<'a> Gang<'a> {
     pub fn switch_on(&mut self, peer: Peer, membership: &Membership, clock_off: i64) {
         let identity = self.net.identity_of(peer);
         let (seed, now, unix) = (self.net.bytes(), self.net.now, self.net.unix_now());
-        let unix = sottovoce::room::UnixTime(unix.0.saturating_add_signed(clock_off));
+        let unix = sottovoce::room::UnixTime::from_secs(unix.as_secs().saturating_add_signed(clock_off));
         let room = Room::resume(identity, membership, Seed::from_bytes(&mut { seed }), now, unix)
             .expect("what it stored is its own");
         self.book.borrow_mut().note_restart(peer, now);

@@ -82,7 +82,7 @@ fn look_at(outcome: Result<Report, Rejected>) {
 }
 
 fn open(file: &[u8]) -> Result<Report, Rejected> {
-    let outcome = moderator().open(file, UnixTime(NOW), &[]);
+    let outcome = moderator().open(file, UnixTime::from_secs(NOW), &[]);
     assert!(file.len() <= MAX_FILE || outcome.is_err());
     outcome
 }

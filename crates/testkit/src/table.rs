@@ -94,7 +94,7 @@ impl Table {
 
     /// The time by everybody's clock.
     pub fn unix(&self) -> UnixTime {
-        UnixTime(BEGAN.0 + (self.now - self.began).as_secs())
+        UnixTime::from_secs(BEGAN.as_secs() + (self.now - self.began).as_secs())
     }
 
     pub fn pass(&mut self, time: Duration) {
@@ -139,12 +139,12 @@ impl Table {
 
     /// Seals a packet of `from`, as its device does.
     pub fn seal(&mut self, from: usize, opus: &[u8]) -> Vec<u8> {
-        let now_ms = BEGAN.0 * 1_000 + (self.now - self.began).as_millis() as u64;
+        let now_ms = BEGAN.as_secs() * 1_000 + (self.now - self.began).as_millis() as u64;
         self.captured_ms = now_ms.max(self.captured_ms + 1);
-        let captured = CaptureTime(self.captured_ms);
+        let captured = CaptureTime::from_millis(self.captured_ms);
         let mut buffer = [0; HEADROOM + PacketSize::MAX as usize + TAILROOM];
         buffer[HEADROOM..HEADROOM + opus.len()].copy_from_slice(opus);
-        let stamp = Stamp { captured, level: Level(20), ..Stamp::default() };
+        let stamp = Stamp { captured, level: Level::from_byte(20), ..Stamp::default() };
         self.members[from].sealer.seal(&mut buffer, opus.len(), stamp).unwrap().to_vec()
     }
 

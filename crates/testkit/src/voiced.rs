@@ -48,7 +48,11 @@ fn play(stage: &mut Stage, mut data: &[u8]) {
             6 => captured.wrapping_sub(200) & 0xffff_ffff_ffff,
             _ => u64::from(*what) << 40,
         };
-        let stamp = Stamp { captured: CaptureTime(captured), level: Level(*what), ..Stamp::default() };
+        let stamp = Stamp {
+            captured: CaptureTime::from_millis(captured),
+            level: Level::from_byte(*what),
+            ..Stamp::default()
+        };
         let mut buffer = [0; HEADROOM + 1_000 + TAILROOM];
         buffer[HEADROOM..HEADROOM + len].copy_from_slice(packet);
         if let Ok(sealed) = stage.member(1).sealer.seal(&mut buffer, len, Stamp::default()) {

@@ -1,6 +1,10 @@
 //! A session over a [`Link`], and what the application is told of both.
 
-use std::{borrow::Borrow, fmt, time::Instant};
+use std::{
+    borrow::Borrow,
+    fmt,
+    time::{Instant, SystemTime},
+};
 
 use super::{Connector, Link, Next, Reason, State, Why};
 use crate::{
@@ -11,7 +15,9 @@ use crate::{
     group::Identity,
     media::Stamp,
     random::Generator,
-    room::{Event, Invite, Membership, Room, RoomOptions, Status, UnixTime},
+    room::{
+        CommandError, Event, Invite, InviteOptions, KnockId, Membership, Room, RoomOptions, Status, UnixTime,
+    },
     transport::RelayName,
 };
 
@@ -19,17 +25,15 @@ use crate::{
 ///
 /// ```
 /// use sottovoce::{
-///     Seed,
 ///     driver::policy::{Call, Next, State},
 ///     group::{Identity, Name},
-///     room::{RoomOptions, UnixTime},
+///     room::RoomOptions,
 ///     transport::{RelayName, block_on, loopback::Hub},
 /// };
-/// # let unix = UnixTime::from(std::time::SystemTime::now());
 /// let hub = Hub::new("loopback".parse()?);
 /// let options = RoomOptions::new(Name::new("tea")?, ["loopback".parse()?]);
-/// let ada = Identity::from_seed([1; 32], Name::new("Ada")?);
-/// let mut call = Call::create(move |_: &RelayName| Some(hub.client()), ada, options, Seed::generate()?, unix)?;
+/// let ada = Identity::generate(Name::new("Ada")?)?;
+/// let mut call = Call::create(move |_: &RelayName| Some(hub.client()), ada, options)?;
 /// assert_eq!(call.state(), &State::Connecting);
 /// let until = call.now() + std::time::Duration::from_secs(10);
 /// assert_eq!(block_on(call.next(until)), Next::State(State::In));
@@ -51,11 +55,43 @@ pub struct Call<C: Connector, M = Media> {
 impl<C: Connector> Call<C> {
     /// Makes a room. Nobody is contacted before [`next`](Self::next) is called.
     ///
-    /// `seed`, `unix` and `identity` are as for [`Session::create`].
+    /// # Errors
+    /// [`SessionError::Create`], [`SessionError::NoTransport`], [`SessionError::RelayNotAllowed`],
+    /// [`SessionError::Randomness`].
+    pub fn create(
+        connector: C,
+        identity: impl Borrow<Identity>,
+        options: RoomOptions,
+    ) -> Result<Self, SessionError> {
+        Self::create_with(connector, identity, options, Seed::generate()?, time_of_day())
+    }
+
+    /// Knocks at a room once there is a connection.
     ///
     /// # Errors
-    /// [`SessionError::Create`], [`SessionError::NoTransport`], [`SessionError::RelayNotAllowed`].
-    pub fn create(
+    /// As [`create`](Self::create), with [`SessionError::Join`] for [`SessionError::Create`].
+    pub fn join(connector: C, identity: impl Borrow<Identity>, invite: Invite) -> Result<Self, SessionError> {
+        Self::join_with(connector, identity, invite, Seed::generate()?, time_of_day())
+    }
+
+    /// Comes back, once there is a connection, into a room that we were in before a restart.
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), with [`SessionError::Resume`] for [`SessionError::Create`].
+    pub fn resume(
+        connector: C,
+        identity: impl Borrow<Identity>,
+        membership: &Membership,
+    ) -> Result<Self, SessionError> {
+        Self::resume_with(connector, identity, membership, Seed::generate()?, time_of_day())
+    }
+
+    /// [`create`](Self::create) with randomness and time of the caller's, as
+    /// [`Session::create_with`].
+    ///
+    /// # Errors
+    /// As [`create`](Self::create), without [`SessionError::Randomness`].
+    pub fn create_with(
         connector: C,
         identity: impl Borrow<Identity>,
         options: RoomOptions,
@@ -68,11 +104,11 @@ impl<C: Connector> Call<C> {
         Ok(Self::new(link, room, clocks))
     }
 
-    /// Knocks at a room once there is a connection.
+    /// [`join`](Self::join) with randomness and time of the caller's.
     ///
     /// # Errors
-    /// [`SessionError::Join`], [`SessionError::NoTransport`], [`SessionError::RelayNotAllowed`].
-    pub fn join(
+    /// As [`join`](Self::join), without [`SessionError::Randomness`].
+    pub fn join_with(
         connector: C,
         identity: impl Borrow<Identity>,
         invite: Invite,
@@ -85,11 +121,11 @@ impl<C: Connector> Call<C> {
         Ok(Self::new(link, room, clocks))
     }
 
-    /// Comes back, once there is a connection, into a room that we were in before a restart.
+    /// [`resume`](Self::resume) with randomness and time of the caller's.
     ///
     /// # Errors
-    /// [`SessionError::Resume`], [`SessionError::NoTransport`], [`SessionError::RelayNotAllowed`].
-    pub fn resume(
+    /// As [`resume`](Self::resume), without [`SessionError::Randomness`].
+    pub fn resume_with(
         connector: C,
         identity: impl Borrow<Identity>,
         membership: &Membership,
@@ -202,6 +238,22 @@ impl<C: Connector, M: Plane> Call<C, M> {
         self.session.room_mut()
     }
 
+    /// As [`Session::invite`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn invite(&mut self, options: InviteOptions) -> Result<Invite, CommandError> {
+        self.session.invite(options)
+    }
+
+    /// As [`Session::admit`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn admit(&mut self, knock: KnockId) -> Result<(), CommandError> {
+        self.session.admit(knock)
+    }
+
     /// The session, for its counts.
     pub fn session(&self) -> &Session<Link<C>, M> {
         &self.session
@@ -271,6 +323,10 @@ impl<C: Connector, M> fmt::Debug for Call<C, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Call").field("state", &self.state).finish_non_exhaustive()
     }
+}
+
+fn time_of_day() -> UnixTime {
+    UnixTime::from(SystemTime::now())
 }
 
 /// A link over these relays, and the seed of the room, drawn from the same.

@@ -6,6 +6,21 @@
 //!       member -> datagram -> rooms -> QUIC datagrams, and the UDP socket of the media lane
 //! other threads -> Hub: packets to copy, numbers of members with something new -> this thread
 //! ```
+//!
+//! ```
+//! use sottovoce::relay::{Relay, RelayOptions, quic::{Certificate, Listen}};
+//!
+//! let made = rcgen::generate_simple_self_signed(["relay.example".to_owned()])?;
+//! let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+//! let certificate = Certificate::from_pem(certificate.as_bytes(), key.as_bytes())?;
+//! let here = ([127, 0, 0, 1], 0).into();
+//! let quic = Some(Listen { address: here, certificate });
+//! let relay = Relay::start(here, RelayOptions { quic, ..RelayOptions::default() })?;
+//! // The name for invites: address and pin of the certificate.
+//! let name = relay.quic_name().ok_or("no QUIC")?.to_string();
+//! assert!(name.starts_with("quic:127.0.0.1:") && name.contains('#'));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod certificate;
 mod guest;

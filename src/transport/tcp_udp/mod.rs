@@ -5,6 +5,23 @@
 //! send_media   -> UDP                    -> relay -> UDP -> thread -> inbox -> receive
 //! ```
 //!
+//! ```
+//! use sottovoce::{
+//!     relay::{Relay, RelayOptions},
+//!     transport::{Inbound, RoomHandle, Transport, block_on, tcp_udp::TcpUdpClient},
+//! };
+//!
+//! let relay = Relay::start(([127, 0, 0, 1], 0).into(), RelayOptions::default())?;
+//! let room = RoomHandle::from_bytes([7; 16]);
+//! let (mut ada, mut ben) = (TcpUdpClient::new(relay.name()), TcpUdpClient::new(relay.name()));
+//! block_on(ada.connect(room))?;
+//! block_on(ben.connect(room))?;
+//! block_on(ada.send_control("sealed".into()))?;
+//! let soon = ben.now() + std::time::Duration::from_secs(10);
+//! assert_eq!(block_on(ben.receive(soon))?, Inbound::Control("sealed".into()));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! One thread for each connection owns the sockets and wakes whoever waits. Coming in, which a name
 //! look-up may hold up, has a thread as well for as long as it takes.
 

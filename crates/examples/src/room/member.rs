@@ -141,9 +141,8 @@ pub fn host(
 ) -> Result<Outcome, Box<dyn Error>> {
     let began = Instant::now();
     let (tap, traffic) = Tap::new(relay.clone());
-    let mut call = block_on(Session::create(tap, person.identity(), options, Seed::generate()?, unix()))?;
-    let now = call.now();
-    let invite = call.room_mut().invite(InviteOptions::default(), now)?;
+    let mut call = block_on(Session::create(tap, person.identity(), options))?;
+    let invite = call.invite(InviteOptions::default())?;
     let join = began.elapsed();
     news.send(News::Invite(invite.to_string()))?;
     let mut member = Member::new(call, traffic, person, join)?;
@@ -161,7 +160,7 @@ pub fn guest(
 ) -> Result<Outcome, Box<dyn Error>> {
     let began = Instant::now();
     let (tap, traffic) = Tap::new(relay.clone());
-    let mut call = block_on(Session::join(tap, person.identity(), invite, Seed::generate()?, unix()))?;
+    let mut call = block_on(Session::join(tap, person.identity(), invite))?;
     while !matches!(block_on(call.next(began + PATIENCE))?, Next::Event(Event::Joined { .. })) {
         if began.elapsed() > PATIENCE {
             return Err("nobody answered the knock".into());
@@ -278,7 +277,7 @@ impl Member {
         opus.truncate(length);
         // Frames follow each other without a gap, however late this thread comes round.
         let began = *self.began.get_or_insert_with(unix_ms);
-        let captured = CaptureTime(began + self.spoken.len() as u64 * u64::from(FRAME.millis()));
+        let captured = CaptureTime::from_millis(began + self.spoken.len() as u64 * u64::from(FRAME.millis()));
         let stamp = Stamp { captured, level: level(pcm), ..Stamp::default() };
         let (mut place, mut header) = (None, Vec::new());
         // Silent for now, the frame is lost, as on any network.
@@ -419,7 +418,7 @@ fn for_good(received: u64, opened: u64, refusals: &[(OpenError, u64)]) -> BTreeM
 fn level(pcm: &[i16]) -> Level {
     let power = pcm.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / pcm.len() as f64;
     let below = -10.0 * (power.max(1e-9) / 32_768f64.powi(2)).log10();
-    Level(below.clamp(0.0, 127.0) as u8)
+    Level::from_byte(below.clamp(0.0, 127.0) as u8)
 }
 
 fn unix() -> UnixTime {

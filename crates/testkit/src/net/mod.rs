@@ -141,7 +141,7 @@ impl Net {
             began: now,
             // The hour is real, since MLS looks at it; the rest of the time is not, or a seed would
             // not be all.
-            unix: UnixTime(UnixTime::from(std::time::SystemTime::now()).0 / 3_600 * 3_600),
+            unix: UnixTime::from_secs(UnixTime::from(std::time::SystemTime::now()).as_secs() / 3_600 * 3_600),
             rng: StdRng::seed_from_u64(seed),
             arrivals: BTreeMap::new(),
             order: HashMap::new(),
@@ -185,7 +185,7 @@ impl Net {
     }
 
     pub fn unix_now(&self) -> UnixTime {
-        UnixTime(self.unix.0 + (self.now - self.began).as_secs())
+        UnixTime::from_secs(self.unix.as_secs() + (self.now - self.began).as_secs())
     }
 
     /// Calls a command of a room and carries out what follows from it.

@@ -286,7 +286,7 @@ pub fn seal_with(sealer: &mut Sealer, packet: &[u8]) -> Result<Vec<u8>, SealErro
 /// The stamp of every packet here, each of which follows the one before.
 pub const STAMP: Stamp = Stamp {
     captured: CaptureTime::UNKNOWN,
-    level: Level(0x93),
+    level: Level::from_byte(0x93),
     notes: Notes { muted: false, loss: Loss::Below3 },
 };
 
