@@ -62,9 +62,10 @@ impl Subscriber for Collector {
     fn exit(&self, _: &Id) {}
 }
 
-type Member = Call<Box<dyn FnMut(&RelayName) -> Option<TcpUdpClient> + Send>>;
+type Closure = Box<dyn FnMut(&RelayName) -> Option<TcpUdpClient> + Send>;
+type Member = Call<Closure>;
 
-fn connector() -> Box<dyn FnMut(&RelayName) -> Option<TcpUdpClient> + Send> {
+fn connector() -> Closure {
     Box::new(|relay| Some(TcpUdpClient::new(relay.clone())))
 }
 

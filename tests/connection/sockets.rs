@@ -166,7 +166,8 @@ fn who_missed_a_commit_is_back_with_a_new_leaf() {
     let back = Instant::now();
     let took = ben.hears(back, 20 * SECOND);
     println!("heard again after {took:?}");
-    // Mostly 0.3 s. A commit that comes while the connection changes may wait for what it lacks (C1).
+    // Mostly 0.3 s. A commit that comes while the connection changes may wait for what it lacks
+    // (C1).
     assert!(took < 2 * BACK, "{took:?}");
     assert!(ben.seen().epoch > epoch);
     ben.until("not in", 2 * SECOND, |seen| seen.people == 3 && seen.state() == Some(&State::In));
