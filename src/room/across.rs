@@ -14,6 +14,7 @@ use super::{
     shown,
 };
 use crate::{
+    id::MemberId,
     mls::{Candidate, Purpose, Sealed, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent},
@@ -169,6 +170,16 @@ impl Seat {
             self.showing.note_open(reference, one_use);
             let key_exchange = self.group.key_exchange();
             let _ = send_show(out, key_exchange, &group_id, &target.door_key, reference, content);
+        }
+    }
+
+    /// Another keeps our epoch. If we asked that one for a place elsewhere it is here now (R3).
+    pub(super) fn find_keeper(&mut self, out: &mut Outbox, keeper: Option<MemberId>, now: Instant) {
+        let Some(member) = keeper else { return };
+        out.tell(Event::Keeper { member });
+        if self.returning.as_ref().is_some_and(|returning| returning.asks(member)) {
+            self.returning = None;
+            self.outlive_petitions(out, now);
         }
     }
 

@@ -264,9 +264,6 @@ impl Seat {
         if self.group.roster().len() == 1 {
             self.liveness.prove(now);
         }
-        if changed && let Some(member) = keeper {
-            out.tell(Event::Keeper { member });
-        }
         match (&mut self.keeper, keeper == Some(out.id())) {
             (None, true) => {
                 let door = SealingSecret::derive(self.group.key_exchange(), &out.rng.seed())?;
@@ -281,6 +278,7 @@ impl Seat {
             (_, false) => self.keeper = None,
         }
         if changed {
+            self.find_keeper(out, keeper, now);
             self.beat = now;
             self.keeper_door = None;
             self.door_said_at = None;

@@ -78,6 +78,22 @@ impl Keeper {
         }
     }
 
+    /// What waits, in a few words.
+    #[cfg(feature = "testkit")]
+    pub(super) fn story(&self, now: Instant) -> String {
+        let full = |candidate: &&Candidate| {
+            self.added.is_full(&candidate.id, now) || self.added_lately.is_full(&candidate.id, now)
+        };
+        format!(
+            "{} wait, of them {} were added lately; {} commits in 30 s, the last {:?} ago; batch in {:?}",
+            self.waiting.len(),
+            self.waiting.iter().filter(full).count(),
+            self.commits.count(&(), now),
+            self.committed_at.map(|at| now.saturating_duration_since(at)),
+            self.batch_at.map(|at| at.saturating_duration_since(now)),
+        )
+    }
+
     /// Queues a KeyPackage; a newer one of its identity takes the place of an older one.
     pub(super) fn enqueue(&mut self, candidate: Candidate) {
         if let Some(older) = self.waiting.iter_mut().find(|other| other.id == candidate.id) {

@@ -211,10 +211,13 @@ impl Seat {
     /// Takes the keeping over, if it is our turn.
     pub(super) fn tend_takeover(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
         let due = self.turns.takeover_at(&self.view(memory, now));
-        if self.keeps() || !self.takes_part(now) || out.idles() || due.is_none_or(|due| due > now) {
+        if self.keeps() || !self.takes_part(now) || due.is_none_or(|due| due > now) {
             return;
         }
         self.turns.note_tried(now);
+        if out.idles() {
+            return;
+        }
         let view = self.view(memory, now);
         let known = view.known();
         let removes: Vec<Leaf> = self

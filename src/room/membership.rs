@@ -39,6 +39,7 @@ pub(super) struct Record {
     pub(super) lane: LaneKey,
     pub(super) relays: Vec<RelayName>,
     pub(super) admission: Admission,
+    pub(super) stamped: (u64, u64),
     pub(super) memory: Memory,
 }
 
@@ -71,6 +72,8 @@ impl Membership {
             .bytes(out.identity.public())
             .bytes(out.lane.bytes())
             .u8(u8::from(out.admission == Admission::Open))
+            .u64(out.stamped().0)
+            .u64(out.stamped().1)
             .u8(out.relays.len() as u8);
         let bytes = out.relays.iter().fold(bytes, |bytes, relay| bytes.vec8(relay.as_str().as_bytes()));
         let bytes = bytes.vec16(&memory.store.known().terms().encode()).vec32(&memory.store.encode());
@@ -104,6 +107,7 @@ impl Membership {
         let own = IdentityKey::from_bytes(reader.array()?);
         let lane = LaneKey::new(reader.chunk()?);
         let admission = if reader.flag()? { Admission::Open } else { Admission::Ask };
+        let stamped = (reader.u64()?, reader.u64()?);
         let count = usize::from(reader.u8()?);
         if count == 0 || count > MAX_RELAYS {
             return Err(Malformed);
@@ -138,7 +142,7 @@ impl Membership {
             memory.doors = Some(doors);
         }
         reader.finish()?;
-        Ok((own, Record { lane, relays, admission, memory }))
+        Ok((own, Record { lane, relays, admission, stamped, memory }))
     }
 }
 
@@ -161,5 +165,5 @@ impl fmt::Display for MembershipError {
 
 impl std::error::Error for MembershipError {}
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const MAX_TERMS: usize = 512;

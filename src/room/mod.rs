@@ -318,6 +318,7 @@ impl Room {
             Clock { began: now, unix },
         );
         out.admission = record.admission;
+        out.restore_stamp(record.stamped);
         let mut memory = record.memory;
         memory.was_stored = true;
         let absent = Absent::new(memory, now);

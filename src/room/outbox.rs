@@ -49,7 +49,11 @@ pub(super) struct Outbox {
     /// The same, as the application was told.
     told_silence: Option<SilenceReason>,
     is_heard: bool,
+    /// What was stamped last, when, by the clock that timers go by, and what the time of day was
+    /// then.
     stamped_ms: u64,
+    stamped_at: Option<Instant>,
+    clock_ms: u64,
     /// The times that our own KeyPackages said, so that nobody else's device is thought to be
     /// behind one.
     pub(super) petitions: super::bounded::Recent<u64, 1_024>,
@@ -90,6 +94,8 @@ impl Outbox {
             told_silence: None,
             is_heard: false,
             stamped_ms: 0,
+            stamped_at: None,
+            clock_ms: 0,
             petitions: Default::default(),
             newest_made_ms: 0,
             #[cfg(feature = "testkit")]
@@ -119,10 +125,35 @@ impl Outbox {
     }
 
     /// The time in milliseconds, never the same twice, so that what is said later is known to be
-    /// later.
+    /// later. Where the clock was set back it goes on from what was said last as time passes, or
+    /// others would take what is said for held back (T2).
     pub(super) fn stamp_ms(&mut self, now: Instant) -> u64 {
-        self.stamped_ms = self.clock.unix_ms(now).max(self.stamped_ms + 1);
+        let unix_ms = self.clock.unix_ms(now);
+        let passed = match self.stamped_at {
+            Some(at) => u64::try_from(now.saturating_duration_since(at).as_millis()).unwrap_or(u64::MAX),
+            None => self.off_ms(unix_ms),
+        };
+        self.stamped_ms = unix_ms.max(self.stamped_ms.saturating_add(passed.max(1)));
+        (self.stamped_at, self.clock_ms) = (Some(now), unix_ms);
         self.stamped_ms
+    }
+
+    /// How much time has passed since the stamp before a restart, by what the clock has gained: to
+    /// others nothing else tells this member from one whose words are held back (T2). After a long
+    /// time they have forgotten by how much it was ahead.
+    const fn off_ms(&self, unix_ms: u64) -> u64 {
+        let passed = unix_ms.saturating_sub(self.clock_ms);
+        if passed >= LEAD_IS_FORGOTTEN_MS && unix_ms > self.stamped_ms { 0 } else { passed }
+    }
+
+    /// What was stamped last, and what the clock said then, to be stored.
+    pub(super) const fn stamped(&self) -> (u64, u64) {
+        (self.stamped_ms, self.clock_ms)
+    }
+
+    /// Goes on from what was stamped before a restart, and from what the clock said then.
+    pub(super) const fn restore_stamp(&mut self, (stamped_ms, clock_ms): (u64, u64)) {
+        (self.stamped_ms, self.clock_ms) = (stamped_ms, clock_ms);
     }
 
     /// Notes the time that a KeyPackage of ours says.
@@ -229,6 +260,9 @@ pub(super) fn own_key(out: &Outbox) -> IdentityKey {
     IdentityKey::from_bytes(*out.identity.public())
 }
 
+/// Nobody has a leaf for so long without a word (P3), and with it goes what others know of its
+/// clock.
+const LEAD_IS_FORGOTTEN_MS: u64 = 900_000;
 const AGAIN: Duration = Duration::from_secs(2);
 const AGAIN_SPREAD_MS: u32 = 1_000;
 

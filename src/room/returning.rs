@@ -64,6 +64,22 @@ impl Returning {
         }
     }
 
+    /// Whom it asks, and whom it may ask, in a few words.
+    #[cfg(feature = "testkit")]
+    pub(super) fn story(&self, now: Instant) -> String {
+        let target = |target: &Target| (target.key.id(), now.saturating_duration_since(target.heard_at));
+        let asking = self.asking.as_ref().map(|asking| (asking.target, now - asking.since));
+        let ignoring = self.ignoring.iter().map(|(id, until)| (*id, until.saturating_duration_since(now)));
+        format!(
+            "asks {asking:?} in {:?} of {:?}, passes over {:?}, since {:?}, slow {}",
+            self.ask_at.saturating_duration_since(now),
+            self.targets.iter().map(target).collect::<Vec<_>>(),
+            ignoring.collect::<Vec<_>>(),
+            now.saturating_duration_since(self.began),
+            self.is_slow,
+        )
+    }
+
     /// A keeper of another branch, or of an epoch that we lack, was heard.
     pub(super) fn hear(&mut self, target: Target) {
         self.targets
@@ -101,6 +117,11 @@ impl Returning {
         if !self.is_slow {
             self.ask_at = self.ask_at.min(now);
         }
+    }
+
+    /// Whether this keeper is asked at the moment.
+    pub(super) fn asks(&self, keeper: MemberId) -> bool {
+        self.asking.as_ref().is_some_and(|asking| asking.target == keeper)
     }
 
     /// Whether anybody can be asked.
@@ -169,6 +190,10 @@ impl Returning {
             statements,
         };
         asking.petition.sent += 1;
+        if !self.is_slow && now < since + IN_VAIN {
+            // Another keeper has its turn as soon as this one was asked in vain.
+            self.ask_at = self.ask_at.min(since + IN_VAIN);
+        }
         send_show(out, self.key_exchange, &group_id, &target.door_key, reference, content)
     }
 

@@ -177,6 +177,29 @@ impl Turns {
         since.into_iter().min().filter(|at| *at <= view.now)
     }
 
+    /// Whether the keeper counts as silent because it was asked in vain.
+    #[cfg(feature = "testkit")]
+    pub(super) fn asked_in_vain(&self, now: Instant) -> bool {
+        self.in_vain.is_some_and(|(_, until)| now < until)
+    }
+
+    /// From when the keeper counts as silent, by each cause, in a few words.
+    #[cfg(feature = "testkit")]
+    pub(super) fn story(&self, view: &View<'_>) -> String {
+        let ago = |at: Instant| format!("{:.2?} ago", view.now.saturating_duration_since(at));
+        format!(
+            "keeps since {}, word {}, idle {:?}, out {:?}, table {:?}, gone {:?}, in vain {:?}, out itself {:?}",
+            ago(self.since),
+            ago(self.word),
+            self.idle_since.map(ago),
+            view.out_since().map(ago),
+            self.table.map(|(_, lacks)| ago(lacks)),
+            self.gone_since.map(ago),
+            self.in_vain.map(|(since, _)| ago(since)),
+            view.keeper_out_since().map(ago),
+        )
+    }
+
     /// When [`silent_since`](Self::silent_since) may become true.
     pub(super) fn silent_at(&self, view: &View<'_>) -> Instant {
         let idle = self.idle_since.map(|at| at + IDLE_AFTER);

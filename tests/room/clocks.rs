@@ -304,6 +304,38 @@ fn a_newcomer_whose_clock_is_in_1970_is_told_and_so_is_the_door() {
     }));
 }
 
+#[test]
+fn t2_a_host_whose_clock_is_put_right_while_it_is_off_keeps_its_room_again() {
+    // Eight minutes ahead: what it says after a restart must count as later, and as just said.
+    let mut world = World::new(3, &[480]);
+    // The second time it is off for a minute, and comes back to a branch of its own at first.
+    for (off, is_apart) in [(2 * SECOND, false), (MINUTE, true)] {
+        let membership = world.devices[0].room.membership().unwrap();
+        world.devices[0].asleep = true;
+        world.run(off);
+        let (now, unix) = (world.now, world.unix(0));
+        world.devices[0].room = Room::resume(identity(0), &membership, seed(9), now, unix).unwrap();
+        world.devices.iter_mut().for_each(|device| device.asleep = is_apart);
+        world.devices[0].asleep = false;
+        world.run(if is_apart { 12 * SECOND } else { 20 * SECOND });
+        for device in &mut world.devices {
+            device.asleep = false;
+            device.waiting.clear();
+        }
+        world.run(20 * SECOND);
+        for second in 0..60 {
+            world.run(SECOND);
+            let (host, packet) = (world.id(0), world.seal(0).unwrap());
+            for n in 1..3 {
+                assert_eq!(world.devices[n].room.keeper(), Some(host), "{n}, off {off:?}, {second} s");
+                assert!(world.opens(n, &packet), "{n} hears the host, off {off:?}, {second} s");
+                let packet = world.seal(n).unwrap();
+                assert!(world.opens(0, &packet), "the host hears {n}, off {off:?}, {second} s");
+            }
+        }
+    }
+}
+
 /// A device whose clock goes on while its `Instant` stands still.
 struct Sleeper {
     inner: LoopbackClient,

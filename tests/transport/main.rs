@@ -6,11 +6,16 @@ mod conformance;
 mod janus;
 #[cfg(feature = "janus")]
 mod janus_attacks;
+#[cfg(feature = "room")]
+mod lost;
 #[cfg(feature = "moq")]
 mod moq;
 #[cfg(feature = "quic")]
 mod networks;
+mod places;
 mod promises;
 #[cfg(feature = "rtpengine")]
 mod rtpengine;
+#[cfg(feature = "room")]
+mod sessions;
 mod waiting;

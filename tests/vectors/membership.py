@@ -34,7 +34,8 @@ def law_store(own, statements, anchor=u8(0), pins=(), numbers=(), proofs=(), fal
 
 
 def membership(own, store, admission=0, relays=("relay.example:443",), terms=TERMS, **more):
-    out = u8(more.get("version", 2)) + public(own) + LANE_KEY + u8(admission) + u8(len(relays))
+    out = u8(more.get("version", 3)) + public(own) + LANE_KEY + u8(admission)
+    out += u64(more.get("stamp", 0)) + u64(more.get("clock", 0)) + u8(len(relays))
     out += b"".join(v8(name.encode()) for name in relays) + v16(terms) + v32(store)
     out += numbered(more.get("times", ())) + numbered(more.get("keys", ())) + numbered(more.get("invites", ()))
     return out + more.get("door", u8(0))
@@ -55,7 +56,8 @@ def lines():
     invites = [fill("invite", 16) + u64(1_800_000_000) + u16(1) + fill("tag of the invite", 16)]
     counts = [fill("tag of another", 16) + u16(2)]
     door = u8(1) + fill("answer key", 32) + fill("door", 32) + numbered(counts)
-    whole = dict(relays=relays, admission=1, times=times, keys=[public(BOB)], invites=invites, door=door)
+    stamped = dict(stamp=T + 7, clock=T + 5)
+    whole = dict(relays=relays, admission=1, times=times, keys=[public(BOB)], invites=invites, door=door, **stamped)
     full = membership(MODERATOR, law_store(MODERATOR, statements, numbers=own), **whole)
     yield FORM.line("membership", dict(what="of_a_moderator", relays=relays, bytes=full))
 

@@ -63,6 +63,10 @@ impl Book {
                 member.heard.insert(*id, heard);
             }
         }
+        member.asked_in_vain = witness.asked_in_vain(now);
+        if self.is_traced {
+            member.keeper_story = witness.keeper_story(now);
+        }
         self.members.insert(peer, member);
         self.violations.extend(said.into_iter().map(|what| format!("{peer:?}: {what}")));
     }
@@ -121,7 +125,7 @@ impl Book {
         }
         let came: Vec<MemberId> = match member.committed.take() {
             Some((by, joined, left)) if member.branch.is_some() => {
-                self.look_at_commit(net, witness, member, (by, &joined, &left), &roster, keeper, said);
+                self.look_at_commit(net, peer, witness, member, (by, &joined, &left), &roster, keeper, said);
                 joined
             }
             _ => {
@@ -166,6 +170,7 @@ impl Book {
     fn look_at_commit(
         &mut self,
         net: &Net,
+        peer: Peer,
         witness: &Witness<'_>,
         member: &mut Member,
         (by, joined, left): (MemberId, &[MemberId], &[MemberId]),
@@ -197,15 +202,18 @@ impl Book {
                 said.push(format!("C7: a renewal of {} counts before the keeper says so", short(by)));
             }
         }
-        for _ in joined.iter().filter(|id| net.devices.iter().all(|device| device.room.id() != **id)) {
-            note(&mut member.strangers, now, MINUTE, |at| *at, now);
-        }
-        if member.strangers.len() > STRANGERS {
-            said.push(format!("D4: {} strangers came in within a minute", member.strangers.len()));
-            member.strangers.clear();
+        for id in joined.iter().filter(|id| net.devices.iter().all(|device| device.room.id() != **id)) {
+            // Each door lets in so many.
+            let door = witness.said_by(*id);
+            note(&mut member.strangers, (now, door), MINUTE, |(at, _)| *at, now);
+            let of_one = member.strangers.iter().filter(|(_, other)| *other == door).count();
+            if of_one > STRANGERS {
+                said.push(format!("D4: {of_one} strangers came in by one door within a minute"));
+                member.strangers.clear();
+            }
         }
         if keeper != member.keeper {
-            self.look_at_takeover(net, witness, member, by, said);
+            self.look_at_takeover(net, peer, witness, member, by, said);
         }
         let honest = |id: &MemberId| {
             let found = (0..net.devices.len()).find(|peer| net.id(Peer(*peer)) == *id);
@@ -224,7 +232,12 @@ impl Book {
         for id in roster {
             let (Some(made), Some(before)) = (witness.made_ms(*id), member.made_ms.get(id)) else { continue };
             let is_new = member.tree_ms.get(id) != Some(&made);
-            if is_new && made <= *before {
+            if is_new && *id != by {
+                // Its device may be another, with another clock (T1).
+                member.fastest.remove(id);
+            }
+            // A committer's own leaf is renewed, and comes by no KeyPackage.
+            if is_new && made <= *before && *id != by {
                 said.push(format!("C4: a KeyPackage of {} is used a second time", short(*id)));
             }
             if self.left.get(id).is_some_and(|left| made <= *left) && joined.contains(id) {
@@ -247,9 +260,11 @@ impl Book {
     }
 
     /// Another member keeps, by a commit.
+    #[allow(clippy::too_many_arguments, reason = "a commit, before and after")]
     fn look_at_takeover(
         &mut self,
         net: &Net,
+        peer: Peer,
         witness: &Witness<'_>,
         member: &mut Member,
         by: MemberId,
@@ -259,19 +274,22 @@ impl Book {
         note(&mut member.takeovers, (now, by), MINUTE, |(at, _)| *at, now);
         self.most.takeovers_a_minute = self.most.takeovers_a_minute.max(member.takeovers.len());
         let of_one = member.takeovers.iter().filter(|(_, other)| *other == by).count();
-        if member.takeovers.len() > TAKEOVERS || of_one > TAKEOVERS_OF_ONE {
+        let above = member.keeper.is_none_or(|before| witness.is_above(by, before));
+        // Its own waits for nobody else's (K4).
+        let counts = !above && by != net.id(peer);
+        if member.takeovers.len() > TAKEOVERS && counts || of_one > TAKEOVERS_OF_ONE {
             said.push(format!("K3: {} takeovers in a minute, {of_one} of one", member.takeovers.len()));
             member.takeovers.clear();
         }
         let Some(before) = member.keeper else { return };
-        let Some(peer) = (0..net.devices.len()).map(Peer).find(|peer| net.id(*peer) == before) else {
+        let Some(keeper) = (0..net.devices.len()).map(Peer).find(|peer| net.id(*peer) == before) else {
             return;
         };
-        let device = &net.devices[peer.0];
+        let device = &net.devices[keeper.0];
         let commits = member.commits.iter().filter(|(_, other)| *other == before).count();
         let keeps = device.room.keeper() == Some(before)
             && Witness::of(&device.room).branch() == member.branch
-            && !net.is_off(peer)
+            && !net.is_off(keeper)
             && !device.is_insider;
         let heard = member.heard.get(&before).is_some_and(|heard| *heard + 5 * A_SECOND > now);
         let outranks = witness.has_rank(by) && !witness.has_rank(before)
@@ -284,9 +302,13 @@ impl Book {
             && commits < COMMITS_OF_ONE / 2
             && witness.admits(before)
             && !witness.asks_elsewhere()
+            && !member.asked_in_vain
             && !self.left.contains_key(&before)
         {
             said.push(format!("K3: {} takes over from {}, who is heard", short(by), short(before)));
+            if self.is_traced {
+                eprintln!("{:.2?} a moment ago: {}", net.since_begin(), member.keeper_story);
+            }
         }
     }
 

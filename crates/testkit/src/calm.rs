@@ -7,7 +7,7 @@ use sottovoce::{MemberId, SilenceReason, group::Role, room::Status, testkit::Wit
 
 use crate::{
     gang::{Gang, HEALS_WITHIN, Report, SECOND, SLICE},
-    guard::short,
+    guard::{MINUTE, short},
     net::Peer,
     scenes::Scene,
 };
@@ -18,7 +18,7 @@ impl Gang<'_> {
         self.recover();
         let ranked: Vec<MemberId> = self.book.borrow().ranked_insiders.iter().copied().collect();
         for id in ranked {
-            let _ = self.net.with(self.host, |room, now| room.set_role(id, Role::Listener, now));
+            self.demote(id);
         }
         self.lift_what_insiders_said();
         let began = self.net.now;
@@ -52,6 +52,24 @@ impl Gang<'_> {
         }
         let after = count(self);
         (report.sent, report.silent) = (after.0 - before.0, after.1 - before.1);
+    }
+
+    /// The host ends the rank of an insider, and keeps none of its words (L17, L32).
+    fn demote(&mut self, id: MemberId) {
+        let _ = self.net.with(self.host, |room, now| room.set_role(id, Role::Listener, now));
+        self.note_fallen();
+    }
+
+    /// Whom an insider of rank has admitted is out when its rank ends.
+    pub fn note_fallen(&mut self) {
+        let law = Witness::of(&self.net.devices[self.host.0].room);
+        let known = self.honest.iter().map(|peer| &self.net.devices[peer.0].room);
+        let fallen = known.flat_map(|room| {
+            let before = Witness::of(room);
+            room.hears().filter(|member| before.admits(*member)).collect::<Vec<_>>()
+        });
+        let fallen: Vec<MemberId> = fallen.filter(|member| !law.admits(*member)).collect();
+        self.book.borrow_mut().put_out.extend(fallen);
     }
 
     /// The host takes back what an insider of rank did to honest members.
@@ -92,7 +110,9 @@ impl Gang<'_> {
             && now >= self.slow_until;
         for peer in self.honest.clone() {
             let device = &self.net.devices[peer.0];
-            let host_is_there = self.net.is_present(self.host) && self.honest.contains(&self.host);
+            let host_is_there = self.net.is_present(self.host)
+                && !self.net.is_off(self.host)
+                && self.honest.contains(&self.host);
             let removal = device.why_silent == Some(SilenceReason::AwaitingRemoval);
             let other = matches!(
                 device.why_silent,
@@ -103,15 +123,25 @@ impl Gang<'_> {
             let waits = (removal || other && host_is_there)
                 && device.room.status() == Status::Present
                 && calm
-                && !self.net.is_asleep(peer);
+                && !self.net.is_asleep(peer)
+                && !self.net.is_off(peer)
+                && self.net.speaks(peer);
+            // Who asks for its place waits until its keeper may add it once more (K7).
+            let asks = other && Witness::of(&device.room).asks_elsewhere();
+            let adds = if asks { MINUTE } else { Duration::ZERO };
             let sent = device.sent;
-            let (before, since) = self.silent_since.entry(peer).or_insert((sent, now));
-            if !waits || *before != sent {
+            let (before, since, asked) = self.silent_since.entry(peer).or_insert((sent, now, asks));
+            // It has just come back, and has not had the time to send.
+            let is_back = std::mem::replace(asked, asks) && !asks;
+            if !waits || is_back || *before != sent {
                 (*before, *since) = (sent, now);
-            } else if now > *since + bound {
+            } else if now > *since + bound + adds {
                 let (long, why) = (now - *since, device.why_silent);
                 let what = format!("K2: {peer:?} is kept silent for {long:?}: {why:?}");
                 (*before, *since) = (sent, now);
+                if self.book.borrow().is_traced {
+                    eprintln!("{:.2?} {}", self.net.since_begin(), self.describe(peer));
+                }
                 self.book.borrow_mut().violations.push(what);
             }
         }
@@ -120,9 +150,9 @@ impl Gang<'_> {
     pub fn describe(&self, peer: Peer) -> String {
         let device = &self.net.devices[peer.0];
         let room = &device.room;
-        let elsewhere = Witness::of(room).asks_elsewhere();
+        let story = Witness::of(room).story(self.net.now);
         format!(
-            "{peer:?} {} {:?} {:?} of {}, kept by {}, silent {:?}, asks elsewhere: {elsewhere}, {:?}, {:?}",
+            "{peer:?} {} {:?} {:?} of {}, kept by {}, silent {:?}, {story}, {:?}, {:?}",
             short(room.id()),
             room.status(),
             room.epoch(),

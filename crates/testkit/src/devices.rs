@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
-use sottovoce::{MemberId, room::Status};
+use sottovoce::{MemberId, room::Status, testkit::Witness};
 
 use crate::{
     gang::{BEST, Gang, SECOND, SLICE},
@@ -137,13 +137,19 @@ impl Gang<'_> {
             }
             Trouble::Twins => {
                 let Some(first) = self.follower() else { return };
+                let branch = |peer: Peer| Witness::of(&self.net.devices[peer.0].room).branch();
+                let (id, now_ms) = (self.net.id(first), 1_000 * self.net.unix_now().as_secs());
+                // A leaf from the future stays (D3, 10), and who asks for its place is the newer.
+                let gives_way = branch(first).is_some()
+                    && branch(first) == branch(self.host)
+                    && Witness::of(&self.net.devices[first.0].room).made_ms(id) < Some(now_ms);
                 let identity = self.net.identity_of(first);
                 let second = self.net.knock_as(identity, &self.link.clone());
                 self.net.speak(second, true);
                 self.net.speak(first, false);
                 self.honest.push(second);
                 self.pass_slices(30 * SECOND);
-                if self.net.room(first).status() != Status::Over {
+                if gives_way && self.net.room(first).status() != Status::Over {
                     let what = format!("P8: {first:?} goes on after 30 s on a second device");
                     self.book.borrow_mut().violations.push(what);
                 }
@@ -156,6 +162,8 @@ impl Gang<'_> {
                     self.switch_off(any);
                     self.off.remove(&any);
                     self.pass_slices(3 * SECOND);
+                    // It never knew of bans that came later.
+                    self.book.borrow_mut().members.entry(any).or_default().banned.clear();
                     self.switch_on(any, &old, 0);
                 }
                 self.pass_slices(20 * SECOND);
@@ -212,6 +220,8 @@ impl Gang<'_> {
             let what = format!("D4: {} of {people} are not in after {time:?}", out.len());
             self.book.borrow_mut().violations.push(what);
         }
+        // In the end they have to be heard, too.
+        guests.iter().for_each(|guest| self.net.speak(*guest, true));
         self.honest.extend(guests);
     }
 

@@ -121,11 +121,15 @@ pub struct Gang<'a> {
     pub tricks: u64,
     /// How often an insider has set out to keep.
     pub kept: u64,
+    /// The kind of flood that is played, and how many there were.
+    pub flood: Option<u64>,
+    pub floods: u64,
     /// How many people the host has banned who never came.
     pub strangers: u8,
     /// Until when messages of a slower relay arrive.
     pub slow_until: Instant,
-    pub silent_since: BTreeMap<Peer, (u64, Instant)>,
+    /// What each had sent when it fell silent, when that was, and whether it asks for its place.
+    pub silent_since: BTreeMap<Peer, (u64, Instant, bool)>,
 }
 
 impl<'a> Gang<'a> {
@@ -154,6 +158,10 @@ impl<'a> Gang<'a> {
             net.with(host, |room, now| room.set_role(id, Role::Moderator, now)).expect("the host may");
         }
         net.run_for(2 * SECOND);
+        for moderator in peers.iter().skip(1).take(2) {
+            // Nobody sits at its door and admits.
+            net.with(*moderator, |room, _| room.set_admission(Admission::Open)).expect("it has rank");
+        }
         book.borrow_mut().ranked.extend(peers.iter().take(3).map(|peer| net.id(*peer)));
         let mut insiders: Vec<Peer> = peers.iter().rev().take(plan.insiders).copied().collect();
         if !insiders.is_empty() && rng.random_range(0..3) == 0 {
@@ -187,6 +195,8 @@ impl<'a> Gang<'a> {
             read: 0,
             tricks: 0,
             kept: 0,
+            flood: None,
+            floods: 0,
             strangers: 0,
             slow_until,
             silent_since: BTreeMap::new(),
@@ -283,6 +293,9 @@ impl<'a> Gang<'a> {
             self.book.borrow_mut().banned_by_host.insert(id);
         }
         if done.is_ok() {
+            if by == self.host {
+                self.note_fallen();
+            }
             self.honest.retain(|peer| *peer != who);
             self.insiders.retain(|peer| *peer != who);
             self.net.devices[who.0].keeps_keys = true;

@@ -54,7 +54,8 @@ pub struct Member {
     pub epochs: VecDeque<Instant>,
     pub added: VecDeque<(Instant, MemberId)>,
     pub places_lost: VecDeque<Instant>,
-    pub sent: VecDeque<(Instant, usize)>,
+    /// When it sent how many bytes, and how many were in its tree.
+    pub sent: VecDeque<(Instant, usize, usize)>,
     pub beats: VecDeque<Instant>,
     /// What it said to everybody in MLS.
     pub sayings: VecDeque<Instant>,
@@ -72,7 +73,12 @@ pub struct Member {
     pub law: Option<[u8; 32]>,
     /// Since when the law that it knows lets somebody in the tree not be heard.
     pub restricted: HashMap<MemberId, Instant>,
-    pub strangers: VecDeque<Instant>,
+    /// Who came in that has no device here, when, and who said its role.
+    pub strangers: VecDeque<(Instant, Option<MemberId>)>,
+    /// It asked its keeper in vain for its place lately.
+    pub asked_in_vain: bool,
+    /// What it thought of its keeper, if that is told.
+    pub keeper_story: String,
     pub overfull: bool,
 }
 
@@ -117,8 +123,9 @@ pub struct Book {
     pub banned_by_host: BTreeSet<MemberId>,
     /// Everybody who left, and when, in Unix milliseconds.
     pub left: BTreeMap<MemberId, u64>,
-    /// Insiders who said that they leave, whether or not they did.
-    pub said_to_leave: BTreeSet<MemberId>,
+    /// Insiders who said that they leave, whether or not they did, and with which time at most, in
+    /// Unix milliseconds.
+    pub said_to_leave: BTreeMap<MemberId, u64>,
     /// Insiders of rank: what they sign is law until the host acts.
     pub ranked_insiders: BTreeSet<MemberId>,
     /// Who published a live speaker key, in which branch, and to whom that has come.
@@ -132,6 +139,7 @@ pub struct Book {
     pub members: HashMap<Peer, Member>,
     /// Whether each epoch that an honest member enters is told.
     pub is_traced: bool,
+    traced: usize,
     beats: HashMap<Bytes, u64>,
 }
 
@@ -146,12 +154,25 @@ pub struct Relay {
 pub type Hold = (Vec<Peer>, Peer, Option<Kind>, Option<Duration>);
 
 impl Book {
+    /// Says at once what was violated, if each epoch is told.
+    fn trace(&mut self, net: &Net) {
+        if self.is_traced {
+            for violation in &self.violations[self.traced..] {
+                eprintln!("{:.2?} VIOLATION {violation}", net.since_begin());
+            }
+        }
+        self.traced = self.violations.len();
+    }
+
     /// For how long a member may seal without a word of rank: six times as long if all of rank in
     /// its tree said that they leave (S4).
     fn may_be_unattended(&self, room: &Room) -> Duration {
         let witness = Witness::of(room);
         let mut ranked = room.hears().filter(|member| witness.has_rank(*member)).peekable();
-        let gone = |member| self.said_to_leave.contains(&member) || self.left.contains_key(&member);
+        let gone = |member| {
+            let left = self.said_to_leave.get(&member).max(self.left.get(&member));
+            left.is_some_and(|left| witness.made_ms(member).is_some_and(|made| made <= *left))
+        };
         if ranked.peek().is_some() && ranked.all(gone) { self.unattended * 6 } else { self.unattended }
     }
 }
@@ -164,6 +185,7 @@ impl Watcher for Guard {
         if !net.devices[peer.0].is_insider {
             self.0.borrow_mut().look(net, peer);
         }
+        self.0.borrow_mut().trace(net);
     }
 
     fn told(&mut self, net: &Net, peer: Peer, event: &Event) {
@@ -176,12 +198,11 @@ impl Watcher for Guard {
             Event::Joined { .. } => {
                 (member.rank_heard, member.committed) = (Some(net.now), None);
                 (member.joined, member.welcomed) = (true, Some(net.now));
-                // It counts the takeovers that it merged, and has merged none here.
-                member.takeovers.clear();
+                // What came before it could not read (T1).
+                member.fastest.clear();
             }
             Event::Returned { .. } => {
                 (member.committed, member.welcomed) = (None, Some(net.now));
-                member.takeovers.clear();
             }
             _ => {}
         }
@@ -195,8 +216,11 @@ impl Watcher for Guard {
         let book = &mut *self.0.borrow_mut();
         let kind = Witness::of(&device.room).kind(message);
         let member = book.members.entry(from).or_default();
-        note(&mut member.sent, (net.now, message.len()), MINUTE, |(at, _)| *at, net.now);
-        let bytes: usize = member.sent.iter().map(|(_, len)| len).sum();
+        let people = device.room.roster().len();
+        note(&mut member.sent, (net.now, message.len(), people), MINUTE, |(at, ..)| *at, net.now);
+        let bytes: usize = member.sent.iter().map(|(_, len, _)| len).sum();
+        // Welcomes grow with the room and its law.
+        let people = member.sent.iter().map(|(.., people)| *people).max().unwrap_or_default().max(12);
         if kind == Some(Kind::Mls) {
             note(&mut member.sayings, net.now, MINUTE, |at| *at, net.now);
             book.most.sayings_a_minute = book.most.sayings_a_minute.max(member.sayings.len());
@@ -207,8 +231,9 @@ impl Watcher for Guard {
             }
         }
         book.most.bytes_a_minute = book.most.bytes_a_minute.max(bytes);
-        if bytes > BYTES_A_MINUTE {
-            book.violations.push(format!("{from:?} sent {bytes} bytes in a minute"));
+        let law = Witness::of(&device.room).law_len().saturating_sub(LAW) * COMMITS_A_MINUTE;
+        if bytes > BYTES_A_MINUTE / 12 * people + law {
+            book.violations.push(format!("{from:?} sent {bytes} bytes in a minute, in a room of {people}"));
             member.sent.clear();
         }
         if kind == Some(Kind::Heartbeat) {
@@ -383,13 +408,18 @@ pub const HEARD_LATELY: Duration = Duration::from_secs(12);
 pub const EPOCHS_A_MINUTE: usize = 40;
 /// 18 in 30 s, and two takeovers (C6, K3).
 pub const COMMITS_OF_ONE: usize = 20;
-/// Six in 60 s, and those by which rank comes back.
-pub const TAKEOVERS: usize = 8;
-pub const TAKEOVERS_OF_ONE: usize = 3;
+/// Of those of whom no rank is above the keeper's, with all others before them (K3).
+pub const TAKEOVERS: usize = 6;
+/// Of one member, whatever its rank (K3).
+pub const TAKEOVERS_OF_ONE: usize = 2;
 /// Four of one identity in 60 s by one keeper (K7); another keeper may add it as often.
 pub const ADDS_OF_ONE: usize = 8;
-/// What an honest member says in a minute at most, in bytes.
-pub const BYTES_A_MINUTE: usize = 448 << 10;
+/// What an honest member says in a minute at most, in bytes, in a room of twelve with a law of so
+/// many bytes: [`COMMITS_A_MINUTE`] of 15 KiB each, with their Welcomes. The most seen is 460,800.
+pub const BYTES_A_MINUTE: usize = 510 << 10;
+pub const LAW: usize = 4 << 10;
+/// Seventeen in 30 s (K7), each with the law in a Welcome.
+pub const COMMITS_A_MINUTE: usize = 34;
 /// Beats and words of its own accord, and what others may ask of it.
 pub const SAYINGS_A_MINUTE: usize = 160;
 /// Six of its own accord, twelve for Calls (K5), and one for each commit.

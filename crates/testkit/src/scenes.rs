@@ -6,6 +6,7 @@ use bytes::Bytes;
 use rand::{RngExt, rngs::StdRng, seq::IndexedRandom};
 use sottovoce::{
     MemberId,
+    group::Role,
     testkit::{Claim, Forced, ForcedAdd, ForcedLaw, Insider, Kind},
 };
 
@@ -128,11 +129,15 @@ impl Gang<'_> {
             Scene::Succession => self.succession(),
             Scene::TwoInTurn => self.two_in_turn(),
             _ => {
+                // One kind of flood in each scene, one after the other.
+                self.flood = Some(self.plan.seed + self.floods);
+                self.floods += u64::from(scene == Scene::Floods);
                 let end = self.net.now + Duration::from_secs(self.rng.random_range(20..40));
                 while self.net.now < end {
                     self.trick(scene);
                     self.pass(SLICE);
                 }
+                self.flood = None;
             }
         }
     }
@@ -265,7 +270,10 @@ impl Gang<'_> {
             let there = sottovoce::testkit::Witness::of(&self.net.devices[to.0].room).branch();
             if there == Some(branch) && !self.net.is_off(to) && !self.net.is_asleep(to) {
                 for message in &messages {
-                    let _ = self.net.inject(to, message);
+                    let said = self.net.inject(to, message);
+                    if self.book.borrow().is_traced {
+                        eprintln!("{:.2?} {to:?} is told the key of {id}: {said:?}", self.net.since_begin());
+                    }
                 }
                 self.book.borrow_mut().published.insert((to, id, branch));
             }
@@ -293,7 +301,8 @@ impl Gang<'_> {
             0 => self.tell_all(by, |insider| insider.forged_leave(of)),
             1 => {
                 let own = self.net.id(by);
-                self.book.borrow_mut().said_to_leave.insert(own);
+                let until = 1_000 * (self.net.unix_now().as_secs() + 601);
+                self.book.borrow_mut().said_to_leave.insert(own, until);
                 self.tell_all(by, |insider| insider.leave_ahead(600_000));
             }
             2 => self.tell_all(by, |insider| insider.own_return(0)),
@@ -305,8 +314,8 @@ impl Gang<'_> {
         let mut by = self.some_insider();
         let invite: sottovoce::room::Invite = self.link.parse().expect("it was made by this room");
         // One kind for twenty seconds, so that what has no bound shows it.
-        let kind = (self.net.since_begin().as_secs() / 20 + self.plan.seed) % 11;
-        if kind == 8 && self.net.room(by).roster().len() > 3 * self.plan.members {
+        let kind = self.flood.unwrap_or_else(|| self.net.since_begin().as_secs() / 20 + self.plan.seed) % 11;
+        if kind == 8 && self.net.room(by).roster().len() > 7 * self.plan.members {
             return;
         }
         if kind == 1 && self.strangers < 24 && !self.off.contains_key(&self.host) {
@@ -318,7 +327,17 @@ impl Gang<'_> {
         }
         if kind == 5 {
             // Badges are for who has rank.
-            let ranked = self.book.borrow().ranked_insiders.clone();
+            let mut ranked = self.book.borrow().ranked_insiders.clone();
+            if ranked.is_empty() && self.flood.is_some() && self.plan.only.is_some() {
+                // The host gives rank to the wrong one.
+                let id = self.net.id(by);
+                if self.net.with(self.host, |room, now| room.set_role(id, Role::Moderator, now)).is_ok() {
+                    let book = &mut *self.book.borrow_mut();
+                    book.ranked.insert(id);
+                    book.ranked_insiders.insert(id);
+                    ranked.insert(id);
+                }
+            }
             by =
                 self.insiders.iter().copied().find(|peer| ranked.contains(&self.net.id(*peer))).unwrap_or(by);
         }

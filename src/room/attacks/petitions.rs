@@ -225,3 +225,37 @@ fn a_welcome_brings_the_live_set_in_order_and_names_a_keeper_that_is_there() {
         assert_eq!(entered.is_ok(), enters, "{what}: {entered:?}");
     }
 }
+
+#[test]
+fn r3_the_next_keeper_is_asked_as_soon_as_one_was_asked_in_vain_for_ten_seconds() {
+    let mut party = Party::new(3);
+    (0..4).for_each(|rebel| party.rebel(rebel));
+    party.restart(1);
+    party.rebels.retain(|rebel| *rebel != 1);
+    let mut asked: Vec<([u8; 32], Instant)> = Vec::new();
+    for step in 0..580 {
+        if step % 80 == 0 {
+            for liar in [2, 3] {
+                party.beat(liar, 77, [liar as u8; 32], vec![liar as u8; 32]);
+            }
+        }
+        let since = party.log.len();
+        party.pass(SECOND / 20);
+        let shows = party.log[since..].iter().filter_map(|(from, envelope)| match party.read(envelope) {
+            Some(Message::Show(show)) if *from == 1 => Some(show),
+            _ => None,
+        });
+        for show in shows {
+            if let Some(liar) = [2, 3].into_iter().find(|liar| show.is_at(&[*liar; 32]))
+                && asked.last().is_none_or(|(last, _)| *last != [liar; 32])
+            {
+                asked.push(([liar; 32], party.now));
+            }
+        }
+    }
+    assert_eq!(asked.len(), 3, "each has its turn");
+    for pair in asked.windows(2) {
+        let time = pair[1].1 - pair[0].1;
+        assert!(time <= 10 * SECOND + SECOND / 10, "{time:?} with one keeper");
+    }
+}

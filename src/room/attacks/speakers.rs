@@ -1,7 +1,7 @@
 //! What a member says of the speaker keys of others.
 
 use super::*;
-use crate::{group::announce::SpeakerKey, id::UnixTime};
+use crate::{group::announce::SpeakerKey, id::UnixTime, report::PublishedKey};
 
 #[test]
 fn a_long_promise_about_the_key_of_another_does_not_keep_its_publication_from_counting() {
@@ -29,6 +29,32 @@ fn a_long_promise_about_the_key_of_another_does_not_keep_its_publication_from_co
     party.pass(Duration::from_secs(1_900));
     let published = party.rooms[0].published_keys().any(|key| key.public() == public);
     assert!(published, "what was said can be denied");
+}
+
+#[test]
+fn a_key_whose_private_half_came_before_it_was_announced_is_not_heard() {
+    for early in [true, false] {
+        let mut party = Party::new(3);
+        let rebel = 3;
+        party.rebel(rebel);
+        let (now, id) = (party.now, party.id(2));
+        party.rooms[0].set_role(id, Role::Listener, now).unwrap();
+        party.deliver();
+        party.pass(5 * SECOND);
+        let seed = [77; 32];
+        if early {
+            party.send(rebel, &Message::Spent(vec![seed]));
+        }
+        let public = PublishedKey::from_bytes(seed).public();
+        let announced = UnixTime(party.rooms[0].out.clock.unix_ms(party.now) / 1_000);
+        let name = party.memory(rebel).store.known().terms().name.clone();
+        let group = &party.seat(rebel).group;
+        let (leaf, place) = (group.own_leaf(), group.place_of(group.own_leaf(), &name));
+        let key = SpeakerKey::new(public, announced, 1_800, &place, |text| group.sign_as_leaf(text));
+        party.say(rebel, &Saying::SpeakerKey(key));
+        let heard = party.rooms[0].out.reports.vouched.key_of(leaf);
+        assert_eq!(heard, (!early).then_some(public), "published early: {early}");
+    }
 }
 
 #[test]

@@ -96,3 +96,31 @@ fn a_keeper_that_loses_its_place_and_comes_back_has_made_the_commits_that_it_mad
     let made = party.epoch(1).unwrap().0 - epoch;
     assert!(made <= 2, "{made} commits in 3 s, after those of the last half minute");
 }
+
+#[test]
+fn a_keeper_that_comes_to_where_it_is_asked_for_a_place_is_not_asked_in_vain() {
+    let mut party = Party::new(3);
+    let (id, now) = (party.id(1), party.now);
+    party.rooms[0].set_role(id, Role::Moderator, now).unwrap();
+    party.deliver();
+    party.pass(10 * SECOND);
+    // The host is away, and says that it keeps a branch where nobody lets anybody in.
+    party.rebel(0);
+    party.pass(10 * SECOND);
+    assert_eq!(party.rooms[2].keeper(), Some(id));
+    for _ in 0..4 {
+        party.beat(0, 77, [7; 32], vec![9; 32]);
+        party.pass(4 * SECOND);
+    }
+    assert!(party.seat(1).returning.is_some(), "the moderator asks the host");
+    party.rebels.clear();
+    party.restart(0);
+    party.pass(4 * SECOND);
+    let host = party.id(0);
+    for second in 0..20 {
+        for who in 1..4 {
+            assert_eq!(party.rooms[who].keeper(), Some(host), "{who}, {second} s after it came back");
+        }
+        party.pass(SECOND);
+    }
+}

@@ -182,7 +182,9 @@ impl Insider<'_> {
         let mut adds: Vec<Candidate> = friend.into_iter().collect();
         // The newest KeyPackage of each owner is the one that it waits with.
         for package in self.loot.packages.iter().rev() {
+            let admitted = how % 4 == 3 || law.law().admits_tag(&law.law().tag_of(package.owner));
             if package.owner != self.room.out.id()
+                && admitted
                 && adds.iter().all(|added| added.id != package.owner)
                 && let Some(candidate) = vet(package)
             {

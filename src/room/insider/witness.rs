@@ -79,6 +79,26 @@ impl<'a> Witness<'a> {
         })
     }
 
+    /// Whether the rank of the one is above that of the other by the law that the member knows.
+    pub fn is_above(&self, one: MemberId, other: MemberId) -> bool {
+        self.0.memory().is_some_and(|memory| {
+            let law = memory.store.law();
+            law.rank_of_tag(&law.tag_of(one)) > law.rank_of_tag(&law.tag_of(other))
+        })
+    }
+
+    /// Whose word gives somebody its role, by the law that the member knows; `None` if it is the
+    /// table.
+    pub fn said_by(&self, member: MemberId) -> Option<MemberId> {
+        let law = self.0.memory()?.store.law();
+        Some(law.role_word(&law.tag_of(member))?.content().issuer.id())
+    }
+
+    /// How many bytes the law that the member knows takes in a Welcome.
+    pub fn law_len(&self) -> usize {
+        self.0.memory().map_or(0, |memory| memory.store.known().encode().len())
+    }
+
     /// Everybody of rank by the law that the member knows, with the host first.
     pub fn ranked(&self) -> Vec<MemberId> {
         let Some(memory) = self.0.memory() else { return Vec::new() };
@@ -110,6 +130,34 @@ impl<'a> Witness<'a> {
     /// Whether the member has a place and asks for one elsewhere.
     pub fn asks_elsewhere(&self) -> bool {
         self.0.seat().is_some_and(|seat| seat.returning.is_some())
+    }
+
+    /// What the member is about, in a few words: whom it asks for its place, and what waits while
+    /// it keeps.
+    pub fn story(&self, now: Instant) -> String {
+        let Some((memory, seat)) = self.0.memory().zip(self.0.seat()) else { return String::new() };
+        let keeps = seat.keeper.as_ref().map(|keeper| keeper.story(now));
+        let returns = seat.returning.as_ref().map(|returning| returning.story(now));
+        let law = memory.store.known();
+        format!(
+            "keeps {keeps:?}, returns {returns:?}, fault {:?}, takes part {}, law {} of {} bytes, epoch's law is {}",
+            seat.fault,
+            seat.takes_part(now),
+            law.ids().len(),
+            law.encode().len(),
+            if law.hash() == seat.epoch_law.hash() { "the same" } else { "another" },
+        )
+    }
+
+    /// Whether the member asked its keeper in vain for its place lately (K2).
+    pub fn asked_in_vain(&self, now: Instant) -> bool {
+        self.0.seat().is_some_and(|seat| seat.turns.asked_in_vain(now))
+    }
+
+    /// Why the member's keeper counts as silent, if it does, in a few words.
+    pub fn keeper_story(&self, now: Instant) -> String {
+        let Some((memory, seat)) = self.0.memory().zip(self.0.seat()) else { return String::new() };
+        seat.turns.story(&seat.view(memory, now))
     }
 
     /// Everything that the member wants to be called for, and in how long; what is due has no time

@@ -20,7 +20,7 @@ use crate::{
     keys::ed25519::is_strong,
     law::Terms,
     mls::{Group, LeafKey},
-    room::Violation,
+    room::{Violation, bounded::Recent},
 };
 
 /// The announcements of the present epoch, and of those that the last minutes were heard in.
@@ -34,6 +34,8 @@ pub(in crate::room) struct Vouched {
     known: BTreeMap<[u8; 32], Known>,
     /// The same, oldest first.
     known_since: VecDeque<[u8; 32]>,
+    /// Public keys whose private halves came before anybody announced them.
+    stray: Recent<[u8; 32], MAX_STRAY>,
 }
 
 /// What is known of a speaker key besides.
@@ -111,7 +113,10 @@ impl Vouched {
             return Err(if too_short { Violation::SpeakerKey } else { Violation::Clock });
         }
         // Under a key that another announced, the other decides when it is published.
-        if self.known.get(&key.public).is_some_and(|known| known.published || known.by != id) {
+        let known = self.known.get(&key.public);
+        if known.is_some_and(|known| known.published || known.by != id)
+            || known.is_none() && self.stray.contains(&key.public) && holds(Defence::Publication)
+        {
             return Err(Violation::SpeakerKey);
         }
         if let Some(entry) = present {
@@ -221,7 +226,10 @@ impl Vouched {
     /// Before its time the publication counts for nothing else: packets that were heard can still
     /// be reported.
     pub(in crate::room) fn publish(&mut self, public: &[u8; 32], unix: UnixTime) -> Publication {
-        let Some(known) = self.known.get_mut(public) else { return Publication::Unknown };
+        let Some(known) = self.known.get_mut(public) else {
+            self.stray.note(*public);
+            return Publication::Unknown;
+        };
         known.published = true;
         if !holds(Defence::Publication) || unix.0.saturating_add(TOLERANCE) >= known.until.0 {
             return Publication::Due;
@@ -250,5 +258,7 @@ impl Vouched {
 
 /// How long announcements outlive their epoch: the longest window of a recorder, and a minute.
 const KEPT_FOR: Duration = Duration::from_secs(360);
+/// So many seeds of nobody are remembered.
+const MAX_STRAY: usize = 1_024;
 /// Announcements that are kept; the oldest go first.
 const MAX_ENTRIES: usize = 8_192;

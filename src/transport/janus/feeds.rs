@@ -9,9 +9,9 @@ use std::{
 use serde_json::json;
 
 use super::{
-    janus::{PLUGIN, Room, SPEAKERS, Said},
     link::{Link, What, jsep},
     peer::{Brought, Peer},
+    videoroom::{PLUGIN, Room, SPEAKERS, Said},
 };
 
 /// Speakers by the number that Janus has for each.

@@ -13,12 +13,12 @@
 //! the thread wakes whoever waits.
 
 mod feeds;
-mod janus;
 mod link;
 mod name;
 mod peer;
 mod session;
 mod socket;
+mod videoroom;
 mod worker;
 
 use std::{

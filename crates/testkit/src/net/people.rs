@@ -86,6 +86,11 @@ impl Net {
         self.asleep.contains(&peer)
     }
 
+    /// Whether somebody speaks into a device.
+    pub fn speaks(&self, peer: Peer) -> bool {
+        self.devices[peer.0].speaks_at.is_some()
+    }
+
     pub fn is_off(&self, peer: Peer) -> bool {
         self.off.contains(&peer)
     }
@@ -101,6 +106,8 @@ impl Net {
         let device = &mut self.devices[peer.0];
         (device.room, device.sealer, device.opener) = (room, Sealer::new(), Opener::new());
         device.news = self.now;
+        // Nobody remembers how long its messages took, nor it how long others' did (T1).
+        self.shortest.retain(|(from, to), _| *from != peer && *to != peer);
         self.drain(peer);
     }
 }

@@ -15,9 +15,9 @@ use str0m::{
 
 use super::{
     feeds::Feeds,
-    janus::{NO_SUCH_ROOM, PLUGIN, ROOM_EXISTS, Room, Said},
     link::{Link, What, jsep},
     peer::{Brought, Peer},
+    videoroom::{NO_SUCH_ROOM, PLUGIN, ROOM_EXISTS, Room, Said},
 };
 use crate::transport::{RoomHandle, TransportError};
 
