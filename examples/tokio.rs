@@ -1,7 +1,7 @@
 //! Three people in one room, each with control in tokio and audio on a thread of its own.
 //!
 //! Ada, Ben and Cem talk through the reference relay for two seconds; the last line says what each
-//! has heard.
+//! has heard. Their calls stay connected by themselves (`docs/CONNECTION.md`).
 //!
 //! cargo run --release --example tokio
 
@@ -15,12 +15,15 @@ use std::{
 
 use sottovoce::{
     MemberId, Stamp,
-    driver::{MediaHandle, Session},
+    driver::{
+        MediaHandle,
+        policy::{Call, Connector, Next, State},
+    },
     group::{Identity, Name, Role},
     media::Level,
     relay::{Relay, RelayOptions},
     room::{Event, Invite, InviteOptions, RoomOptions},
-    transport::tcp_udp::TcpUdpClient,
+    transport::{RelayName, tcp_udp::TcpUdpClient},
 };
 use tokio::time::sleep;
 
@@ -49,22 +52,27 @@ fn audio(mut media: MediaHandle, hung_up: &Receiver<()>) -> Heard {
 }
 
 /// The control task: answers what happens in the room, until all have talked for a while.
-async fn control(session: Session<TcpUdpClient>) -> Result<Heard, Failed> {
-    let (mut session, media) = session.split();
+async fn control<C: Connector>(call: Call<C>) -> Result<Heard, Failed> {
+    let (mut call, media) = call.split();
     let (hang_up, hung_up) = channel();
     let audio = thread::spawn(move || audio(media, &hung_up));
     let mut over = Box::pin(sleep(Duration::from_secs(60)));
     let mut together = false;
     loop {
-        let until = session.now() + Duration::from_secs(3_600);
+        let until = call.now() + Duration::from_secs(3_600);
         tokio::select! {
-            event = session.next(until) => if let Some(Event::Knocked { knock, name, .. }) = event? {
-                println!("{name} knocks, come in");
-                session.admit(knock)?;
+            next = call.next(until) => match next {
+                Next::Event(Event::Knocked { knock, name, .. }) => {
+                    println!("{name} knocks, come in");
+                    call.admit(knock)?;
+                }
+                Next::State(State::Out { .. }) => break,
+                Next::State(state) => println!("{state}"),
+                _ => {}
             },
             () = &mut over => break,
         }
-        if !together && session.room().roster().len() == PEOPLE {
+        if !together && call.room().roster().len() == PEOPLE {
             together = true;
             over = Box::pin(sleep(TALK));
         }
@@ -73,23 +81,27 @@ async fn control(session: Session<TcpUdpClient>) -> Result<Heard, Failed> {
     audio.join().map_err(|_| "the audio thread panicked".into())
 }
 
-async fn guest(relay: TcpUdpClient, name: &str, invite: Invite) -> Result<Heard, Failed> {
+/// How to reach whichever relay of the room.
+fn connector() -> impl Connector<Transport = TcpUdpClient> {
+    |relay: &RelayName| Some(TcpUdpClient::new(relay.clone()))
+}
+
+async fn guest(name: &str, invite: Invite) -> Result<Heard, Failed> {
     let identity = Identity::generate(Name::new(name)?)?;
-    control(Session::join(relay, identity, invite).await?).await
+    control(Call::join(connector(), identity, invite)?).await
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failed> {
     let relay = Relay::start(([127, 0, 0, 1], 0).into(), RelayOptions::default())?;
-    let client = || TcpUdpClient::new(relay.name());
     let mut options = RoomOptions::new(Name::new("Evening room")?, [relay.name()]);
     options.default_role = Role::Speaker;
     let identity = Identity::generate(Name::new("Ada")?)?;
-    let mut ada = Session::create(client(), identity, options).await?;
+    let mut ada = Call::create(connector(), identity, options)?;
     let invite = ada.invite(InviteOptions::default())?;
 
     let people = ["Ada", "Ben", "Cem"];
-    let (ben, cem) = (guest(client(), people[1], invite.copy()), guest(client(), people[2], invite));
+    let (ben, cem) = (guest(people[1], invite.copy()), guest(people[2], invite));
     // All three on one thread, and none of them holds up another.
     let (ada, ben, cem) = tokio::try_join!(control(ada), ben, cem)?;
     let heard: Vec<_> = people

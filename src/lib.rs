@@ -35,6 +35,9 @@
     )
 )]
 
+#[macro_use]
+mod trace;
+
 #[cfg(feature = "room")]
 mod base41;
 #[cfg(any(feature = "room", feature = "quic", feature = "janus"))]

@@ -8,7 +8,8 @@
 //!
 //! Where there is no microphone or no loudspeaker, or without the feature `devices`, a WAV file
 //! stands in: `--play FILE` is said instead, `--record FILE` keeps what is heard. With `--keep DIR`
-//! it can be interrupted, and goes on with `talk back --keep DIR`. `--help` lists the rest.
+//! it can be interrupted, and goes on with `talk back --keep DIR`. A relay or a network that is
+//! gone for a while ends nothing (`docs/CONNECTION.md`). `--help` lists the rest.
 
 mod args;
 mod ends;
@@ -34,10 +35,13 @@ use signal_hook::{
 };
 use sottovoce::{
     SealError, codec,
-    driver::{Next, Session, SpeakError},
+    driver::{
+        SpeakError,
+        policy::{Call, Connector, Next, State},
+    },
     group::{Name, Role},
-    room::{Event, Invite, InviteOptions, Room, RoomOptions},
-    transport::{block_on, tcp_udp::TcpUdpClient},
+    room::{Event, InviteOptions, Room, RoomOptions},
+    transport::{RelayName, block_on, tcp_udp::TcpUdpClient},
     voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
 use sottovoce_examples::{resample, wav};
@@ -67,24 +71,20 @@ fn main() -> ExitCode {
 fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
     let mut kept = Kept::open(args.keep.as_deref())?;
     let identity = kept.identity(&args.name)?;
+    // Which relay of the room, and when again, is for the call to say.
+    let client = |relay: &RelayName| Some(TcpUdpClient::new(relay.clone()));
     let mut call = match &args.part {
         Part::Host(relay) => {
             let mut options = RoomOptions::new(Name::new("Talk")?, [relay.clone()]);
             options.default_role = Role::Speaker;
-            let client = TcpUdpClient::new(relay.clone());
-            let mut call = block_on(Session::create(client, identity, options))?;
+            let mut call = Call::create(client, identity, options)?;
             println!("{}", call.invite(InviteOptions::default())?);
             call
         }
-        Part::Join(invite) => {
-            let invite: Invite = invite.parse()?;
-            let relay = invite.relays().first().ok_or("the invite names no relay")?.clone();
-            block_on(Session::join(TcpUdpClient::new(relay), identity, invite))?
-        }
+        Part::Join(invite) => Call::join(client, identity, invite.parse()?)?,
         Part::Back => {
             let membership = kept.membership()?.ok_or("there is no room to go back to")?;
-            let relay = membership.relays().first().ok_or("the room names no relay")?.clone();
-            block_on(Session::resume(TcpUdpClient::new(relay), identity, &membership))?
+            Call::resume(client, identity, &membership)?
         }
     };
     kept.keep(call.room())?;
@@ -148,7 +148,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
                 show(&call, &listener);
             }
             let tick = speaker.as_ref().and_then(Sender::poll_timeout).unwrap_or(now + PACE);
-            match block_on(call.next(tick.min(now + PACE)))? {
+            match block_on(call.next(tick.min(now + PACE))) {
                 Next::Packet(heard) => {
                     if let Ok(packet) = Frame::try_from(&heard) {
                         // More talk than there are places: the loudest are heard.
@@ -157,7 +157,11 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
                 }
                 Next::Event(event) => {
                     kept.keep(call.room())?;
-                    if !handle(&mut call, &mut speaker, event)? {
+                    handle(&mut call, &mut speaker, event)?;
+                }
+                Next::State(state) => {
+                    println!("{state}");
+                    if matches!(state, State::Out { .. }) {
                         break;
                     }
                 }
@@ -177,20 +181,20 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
         // Somebody who was never in has nothing to leave.
         Part::Join(_) | Part::Back => drop(call.room_mut().leave()),
     }
-    Ok(block_on(call.close())?)
+    block_on(call.close());
+    Ok(())
 }
 
-/// Answers the room; `false` when it is over.
-fn handle(
-    call: &mut Session<TcpUdpClient>,
+/// Answers the room.
+fn handle<C: Connector>(
+    call: &mut Call<C>,
     speaker: &mut Option<Sender>,
     event: Event,
-) -> Result<bool, Box<dyn Error>> {
-    let now = call.now();
+) -> Result<(), Box<dyn Error>> {
     match event {
         Event::Knocked { knock, name, .. } => {
             println!("{name} comes in");
-            call.room_mut().admit(knock, now)?;
+            call.admit(knock)?;
         }
         Event::Changed { .. } | Event::Joined { .. } | Event::Returned { .. } => {
             // Both have the same code, or somebody is between them.
@@ -201,13 +205,9 @@ fn handle(
         }
         Event::Silent { reason } => println!("not sending: {reason}"),
         Event::Audible => println!("sending again"),
-        Event::Over(ending) => {
-            println!("over: {ending:?}");
-            return Ok(false);
-        }
         _ => {}
     }
-    Ok(true)
+    Ok(())
 }
 
 /// A sender of packets of the room's size, once the room is known.
@@ -226,7 +226,7 @@ fn sender(room: &Room, (rate, channels): (u32, u16)) -> Result<Option<Sender>, B
 }
 
 /// Packets leave while somebody else is there.
-fn set_live(call: &Session<TcpUdpClient>, speaker: &mut Option<Sender>) {
+fn set_live<C: Connector>(call: &Call<C>, speaker: &mut Option<Sender>) {
     if let Some(speaker) = speaker {
         speaker.set_live(call.room().roster().len() > 1, call.now(), unix_ms());
     }
@@ -258,7 +258,7 @@ impl Lost {
 }
 
 /// Who is heard, how loud, and how late.
-fn show(call: &Session<TcpUdpClient>, listener: &Receiver) {
+fn show<C: Connector>(call: &Call<C>, listener: &Receiver) {
     for talker in listener.talkers() {
         let name = call.room().roster().iter().find(|member| member.id == talker.member);
         println!(

@@ -144,7 +144,8 @@ impl<T: LocalTransport> Session<T, Apart> {
                 let mut receive = pin!(transport.receive(wake));
                 poll_fn(|context| {
                     media.waker.register(context.waker());
-                    match media.sealed.as_ref().map(Receiver::try_recv) {
+                    // By a unique reference, so that the future can move to another thread.
+                    match media.sealed.as_mut().map(|sealed| sealed.try_recv()) {
                         Some(Ok(packet)) => Poll::Ready(Err(packet)),
                         _ => receive.as_mut().poll(context).map(Ok),
                     }

@@ -15,6 +15,8 @@ use crate::{
 pub enum SessionError {
     /// A relay of the transport is not on the room's list. Nothing was contacted.
     RelayNotAllowed(RelayName),
+    /// There is no transport for any relay of the room's list. Nothing was contacted.
+    NoTransport,
     /// There is no room.
     Create(CreateError),
     /// There is no knock.
@@ -71,6 +73,7 @@ impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::RelayNotAllowed(relay) => write!(f, "the room does not allow the relay {relay}"),
+            Self::NoTransport => f.write_str("there is no transport for any relay of the room"),
             Self::Create(error) => error.fmt(f),
             Self::Join(error) => error.fmt(f),
             Self::Resume(error) => error.fmt(f),
@@ -92,7 +95,7 @@ impl fmt::Display for SpeakError {
 impl Error for SessionError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::RelayNotAllowed(_) => None,
+            Self::RelayNotAllowed(_) | Self::NoTransport => None,
             Self::Create(error) => Some(error),
             Self::Join(error) => Some(error),
             Self::Resume(error) => Some(error),

@@ -17,6 +17,7 @@ mod clocks;
 mod error;
 mod handle;
 mod media;
+pub mod policy;
 mod start;
 mod traffic;
 mod why;
@@ -203,6 +204,7 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
     /// # Errors
     /// As [`LocalTransport::connect`].
     pub async fn reconnect(&mut self) -> Result<(), TransportError> {
+        trace_event!(INFO, "the session connects again");
         self.transport.connect(self.room.handle()).await
     }
 

@@ -69,4 +69,25 @@ impl fmt::Display for Violation {
     }
 }
 
-impl std::error::Error for Violation {}
+impl std::error::Error for Violation {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Credential(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn the_source_of_a_violation_is_what_it_wraps() {
+        let inner = CredentialError::Forged;
+        assert_eq!(Violation::Credential(inner).source().unwrap().to_string(), inner.to_string());
+        assert!(Violation::TooMany.source().is_none());
+    }
+}

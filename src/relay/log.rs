@@ -91,6 +91,9 @@ impl Writer {
     fn attempt(&mut self, write: impl FnOnce(&mut BufWriter<Box<dyn Write + Send>>) -> io::Result<()>) {
         if self.failed.is_none() {
             self.failed = write(&mut self.out).err();
+            if let Some(_why) = &self.failed {
+                trace_event!(WARN, why = ?_why.kind(), "the relay's log cannot be written any more");
+            }
         }
     }
 }

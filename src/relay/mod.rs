@@ -102,6 +102,8 @@ impl Relay {
             relay.spawn("relay quic", move || quic.serve(&shared))?;
         }
         relay.spawn("relay media", move || media::serve(&shared))?;
+        trace_event!(INFO, "the relay listens");
+        trace_event!(DEBUG, %address, "the relay listens here");
         Ok(relay)
     }
 
@@ -166,6 +168,7 @@ impl Relay {
     /// # Errors
     /// As [`stop`](Self::stop).
     pub fn drain(mut self, patience: Duration) -> io::Result<Counts> {
+        trace_event!(INFO, members = self.shared.rooms().sizes().0, "the relay drains");
         self.shared.draining.store(true, Ordering::Relaxed);
         control::knock(self.address);
         self.wait_until_empty(patience);
@@ -199,6 +202,7 @@ impl Relay {
     fn halt(&mut self) -> io::Result<()> {
         self.shared.stopping.store(true, Ordering::Relaxed);
         if !self.threads.is_empty() {
+            trace_event!(INFO, "the relay stops");
             control::knock(self.address);
         }
         for thread in self.threads.drain(..) {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::{
     bounded::{OPENED, Rate},
     chain::follow,
+    connection::Connection,
     error::ControlError,
     heartbeats::open_beat,
     held::Held,
@@ -38,6 +39,7 @@ pub(super) struct Absent {
     /// When somebody of rank was heard last.
     pub(super) rank_heard: Instant,
     began: Instant,
+    is_connected: bool,
 }
 
 impl Absent {
@@ -66,6 +68,7 @@ impl Absent {
             spread: None,
             rank_heard,
             began: now,
+            is_connected: true,
         }
     }
 
@@ -95,9 +98,18 @@ impl Absent {
         Ok(())
     }
 
-    /// When this member founds a branch: somebody of rank after ten seconds in which no keeper was
-    /// heard, anybody else 30 to 60 s after the last chance.
-    pub(super) fn found_at(&mut self, out: &mut Outbox) -> Instant {
+    /// Founding is counted from when there was a connection.
+    pub(super) fn note_connection(&mut self, connection: Connection, now: Instant) {
+        self.is_connected = connection != Connection::Lost;
+        if self.is_connected {
+            self.began = now;
+            self.returning.ask_now(now);
+        }
+    }
+
+    /// When this member founds a branch, if it has a connection: somebody of rank after ten seconds
+    /// in which no keeper was heard, anybody else 30 to 60 s after the last chance.
+    pub(super) fn found_at(&mut self, out: &mut Outbox) -> Option<Instant> {
         let spread = *self
             .spread
             .get_or_insert_with(|| Duration::from_millis((u32::from_be_bytes(out.random()) % 30_000).into()));
@@ -108,7 +120,7 @@ impl Absent {
             (true, Some(_)) => FOUNDS,
             (false, _) => FOUNDS + spread,
         };
-        self.began + wait
+        self.is_connected.then(|| self.began + wait)
     }
 }
 

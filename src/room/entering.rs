@@ -111,6 +111,7 @@ impl Seat {
             accused: super::bounded::Rate::new(1, ACCUSED_FOR),
             accused_of: Default::default(),
             words: super::bounded::Rate::new(MAX_ANSWERS, ANSWERS_WITHIN),
+            connection: Default::default(),
         };
         let everybody: Vec<MemberId> = seat.group.roster().iter().map(|member| member.id).collect();
         let was_stored = std::mem::take(&mut memory.was_stored);
@@ -171,8 +172,7 @@ impl Seat {
             return Outcome::Ends(Ending::Removed { by: issuer, banned });
         }
         let returning = self.returning.take();
-        // A keeper may use any KeyPackage that we ever sent it: that one is ours, and no other
-        // device.
+        // A keeper may use any KeyPackage that we ever sent it: that is ours, and no other device.
         if let Some(made_ms) = replaced
             && !out.petitions.contains(&made_ms)
         {

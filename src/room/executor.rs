@@ -9,6 +9,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    connection::Connection,
     incoming::LACKS_FOR,
     memory::Memory,
     outbox::Outbox,
@@ -82,7 +83,7 @@ impl Seat {
     /// When there may be something to do.
     pub(super) fn poll_timeout(&self, memory: &Memory, now: Instant) -> Option<Instant> {
         let view = self.view(memory, now);
-        let stays = self.returning.is_none();
+        let stays = self.returning.is_none() && self.connection != Connection::Lost;
         let looks = self.due.keeping || self.due.silence || self.due.clocks;
         let times = [
             looks.then_some(now),

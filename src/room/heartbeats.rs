@@ -79,7 +79,7 @@ impl Seat {
                     // What waited may have led elsewhere: then the epoch is of a branch that is
                     // ours no more.
                     self.liveness.note_behind(beat.content().epoch.0, now);
-                    if lost {
+                    if lost || self.was_away() {
                         self.go_to(&beat, now);
                     }
                 }
@@ -120,6 +120,7 @@ impl Seat {
         if self.doubted_ms.is_some() && !self.keeps() {
             self.go_to(beat, now);
         }
+        self.note_connection();
         self.beat = self.beat.max(made);
         self.keeper_door = Some(beat.content().door_key.to_vec());
         self.hear_word(beat.content().key.id(), made);

@@ -219,6 +219,11 @@ impl Joining {
         })
     }
 
+    /// We are connected again: what was said before may be lost.
+    pub(super) fn knock_now(&mut self, now: Instant) {
+        self.knock_at = self.knock_at.min(now);
+    }
+
     /// Knocks, if it is time to.
     pub(super) fn handle_timeout(&mut self, out: &mut Outbox, now: Instant) -> Result<(), Failure> {
         self.doors.retain(|known| known.seen_at + DOOR_HOLDS > now);

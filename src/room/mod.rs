@@ -58,6 +58,7 @@
 //! | `messages` | what members write to each other, and raised hands |
 //! | `diagnose` | why nobody hears us, and why we hear nothing |
 //! | `clock`, `skew`, `sleep` | the time here and elsewhere |
+//! | `connected` | what a member without a connection leaves, and does when it is back |
 //! | `memory`, `membership`, `freshness`, `past` | what outlives a place in the tree |
 //!
 //! # The way of one control message
@@ -91,6 +92,8 @@ mod chain;
 mod clock;
 mod commands;
 mod commits;
+mod connected;
+mod connection;
 mod counts;
 mod diagnose;
 mod doors;
@@ -136,6 +139,7 @@ mod skew;
 mod sleep;
 mod speakers;
 mod target;
+mod told;
 mod turns;
 #[cfg(test)]
 mod vectors;
@@ -358,6 +362,7 @@ impl Room {
     pub fn handle_control(&mut self, message: &[u8], now: Instant) -> Result<(), ControlError> {
         let outcome = self.try_control(message, now);
         if let Err(error) = outcome {
+            trace_event!(DEBUG, why = %error, "a control message did nothing");
             self.refused.note(error);
         }
         outcome

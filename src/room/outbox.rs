@@ -125,6 +125,7 @@ impl Outbox {
     }
 
     pub(super) fn tell(&mut self, event: Event) {
+        trace_event!(INFO, kind = event.kind(), "room event");
         self.events.push_back(event);
     }
 

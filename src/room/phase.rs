@@ -184,7 +184,7 @@ impl Room {
         {
             return self.end(Ending::Broken(what));
         }
-        if absent.found_at(&mut self.out) > now {
+        if absent.found_at(&mut self.out).is_none_or(|at| at > now) {
             return;
         }
         let Phase::Returning(absent) = std::mem::replace(&mut self.phase, Phase::Over) else { return };

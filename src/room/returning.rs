@@ -112,6 +112,13 @@ impl Returning {
         }
     }
 
+    /// We are connected again: what was asked before may be lost. Who asks slowly goes on so.
+    pub(super) fn ask_now(&mut self, now: Instant) {
+        if !self.is_slow {
+            self.ask_at = self.ask_at.min(now);
+        }
+    }
+
     /// Whether this keeper is asked at the moment.
     pub(super) fn asks(&self, keeper: MemberId) -> bool {
         self.asking.as_ref().is_some_and(|asking| asking.target == keeper)

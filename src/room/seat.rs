@@ -14,6 +14,7 @@ use std::{
 use super::{
     bounded::{Rate, Recent},
     commits::Pending,
+    connection::Connection,
     error::ControlError,
     event::{Ending, Event},
     held::Held,
@@ -120,6 +121,9 @@ pub(super) struct Seat {
     pub(super) accused_of: Recent<(u64, MemberId), 64>,
     /// Heartbeats that we answered.
     pub(super) words: Rate<()>,
+    /// Whether there is a connection, and whether we were connected anew and have not heard our
+    /// keeper since.
+    pub(super) connection: Connection,
 }
 
 /// What has changed so that an agent has to be asked what it wants.
@@ -168,9 +172,10 @@ impl Seat {
 
     /// Whether we play our part in this epoch: we do not ask for a place elsewhere, or have done so
     /// in vain for ten seconds, whomever we asked. Otherwise whoever says that it keeps a branch
-    /// could stop us.
+    /// could stop us. Who has no connection plays none (R9).
     pub(super) fn takes_part(&self, now: Instant) -> bool {
-        self.returning.is_none() || self.in_vain_until.is_some_and(|until| now < until)
+        let stays = self.returning.is_none() || self.in_vain_until.is_some_and(|until| now < until);
+        stays && self.connection != Connection::Lost
     }
 
     /// Says something to everybody in this epoch. What cannot be sent is said again by who needs

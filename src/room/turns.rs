@@ -86,6 +86,11 @@ impl Turns {
         self.word = self.word.max(made);
     }
 
+    /// We are connected again: the keeper could not have been heard before.
+    pub(super) fn note_connected(&mut self, now: Instant) {
+        self.word = self.word.max(now);
+    }
+
     /// Notes whether our rank is above the keeper's by the law that we know.
     pub(super) fn note_above(&mut self, above: bool, now: Instant) {
         self.above_since = above.then(|| self.above_since.unwrap_or(now));

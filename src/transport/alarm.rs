@@ -16,14 +16,14 @@ use std::{
 
 /// A future that is ready once the time has come. Dropping it forgets the time.
 #[derive(Debug)]
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     at: Instant,
     /// Where the timer has it, once it was polled.
     key: Option<Key>,
 }
 
 impl Alarm {
-    pub(super) fn at(at: Instant) -> Self {
+    pub(crate) fn at(at: Instant) -> Self {
         Self { at, key: None }
     }
 }

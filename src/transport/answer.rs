@@ -84,7 +84,12 @@ pub(super) async fn elsewhere<T: Send + 'static>(
     let (teller, answer) = channel();
     let thread = thread::Builder::new().name(name.to_owned()).spawn(move || teller.tell(work()));
     thread.map_err(|_| TransportError::Exhausted)?;
-    answer.get().await.unwrap_or(Err(TransportError::Exhausted))
+    let outcome = answer.get().await.unwrap_or(Err(TransportError::Exhausted));
+    match &outcome {
+        Ok(_) => trace_event!(INFO, what = name, "connected"),
+        Err(_why) => trace_event!(INFO, what = name, why = %_why, "not connected"),
+    }
+    outcome
 }
 
 // Nothing panics while it holds the lock, and the state is valid after every statement.

@@ -29,6 +29,9 @@ pub(super) struct Line {
     outgoing: Mutex<Outgoing>,
     /// Packets that left, and their bytes.
     media_sent: [AtomicU64; 2],
+    /// The last sign of life of the relay, in milliseconds since the connection began.
+    began: Instant,
+    heard_ms: AtomicU64,
 }
 
 /// What is to leave.
@@ -62,7 +65,15 @@ pub(super) enum End {
 impl Line {
     pub(super) fn new(thread: Arc<mio::Waker>) -> Self {
         let (inbox, stalled) = (Inbox::default(), AtomicBool::new(false));
-        Self { thread, inbox, stalled, outgoing: Mutex::default(), media_sent: Default::default() }
+        Self {
+            thread,
+            inbox,
+            stalled,
+            outgoing: Mutex::default(),
+            media_sent: Default::default(),
+            began: Instant::now(),
+            heard_ms: AtomicU64::default(),
+        }
     }
 
     // ---- the application's side
@@ -144,6 +155,11 @@ impl Line {
         stats
     }
 
+    /// When the relay gave its last sign of life.
+    pub(super) fn heard(&self) -> Instant {
+        self.began + Duration::from_millis(self.heard_ms.load(Ordering::Relaxed))
+    }
+
     pub(super) fn finish(&self) {
         self.end(End::Finish);
     }
@@ -208,8 +224,17 @@ impl Line {
         (outgoing.control_path, outgoing.media_path) = (control, media);
     }
 
+    /// Something came from the relay.
+    pub(super) fn note_heard(&self, now: Instant) {
+        let since = now.saturating_duration_since(self.began).as_millis();
+        self.heard_ms.fetch_max(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Nothing more comes or goes.
     pub(super) fn hang_up(&self) {
+        if !self.inbox.is_closed() {
+            trace_event!(INFO, "a connection to a relay has ended");
+        }
         // Under the lock, so that whoever waits for room either sees it or is told.
         let mut outgoing = self.lock();
         let sender = outgoing.sender.take();

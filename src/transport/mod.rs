@@ -71,6 +71,8 @@ use std::{
 
 use bytes::Bytes;
 
+#[cfg(feature = "room")]
+pub(crate) use alarm::Alarm;
 pub(crate) use faults::Dice;
 pub use faults::{InvalidPercent, Percent};
 pub use split::Split;
@@ -146,6 +148,16 @@ pub trait Transport: Send {
     /// [`TransportError::Closed`].
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 
+    /// When the relay gave its last sign of life on this connection, by [`now`](Self::now):
+    /// whatever came from it, be it only the answer to a question of the adapter's own.
+    ///
+    /// An adapter that tells it asks once a second, and more often while it has no answer. `None`
+    /// in those that do not ask, and without a connection: only an error says there that the relay
+    /// is gone.
+    fn heard(&self) -> Option<Instant> {
+        None
+    }
+
     /// The time by which `until` is measured.
     ///
     /// Rooms and media never read a clock: time belongs to the edge, and the transport is the edge.
@@ -200,6 +212,11 @@ pub trait LocalTransport {
     /// As [`Transport::close`].
     fn close(&mut self) -> impl Future<Output = ()>;
 
+    /// As [`Transport::heard`].
+    fn heard(&self) -> Option<Instant> {
+        None
+    }
+
     /// As [`Transport::now`].
     fn now(&self) -> Instant {
         Instant::now()
@@ -234,6 +251,10 @@ impl<T: Transport> LocalTransport for T {
 
     fn close(&mut self) -> impl Future<Output = ()> {
         Transport::close(self)
+    }
+
+    fn heard(&self) -> Option<Instant> {
+        Transport::heard(self)
     }
 
     fn now(&self) -> Instant {

@@ -143,6 +143,13 @@ impl<C: Transport, M: Transport> Transport for Split<C, M> {
         self.media.close().await;
     }
 
+    /// Of the half that was silent for longer.
+    fn heard(&self) -> Option<Instant> {
+        let ago = self.control.heard().map(|at| self.control.now().saturating_duration_since(at));
+        let control = ago.map(|ago| self.media.now().checked_sub(ago).unwrap_or(self.media.now()));
+        [control, self.media.heard()].into_iter().flatten().min().filter(|_| self.open)
+    }
+
     fn now(&self) -> Instant {
         self.media.now()
     }

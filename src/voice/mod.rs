@@ -81,7 +81,14 @@ impl fmt::Display for VoiceError {
     }
 }
 
-impl std::error::Error for VoiceError {}
+impl std::error::Error for VoiceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Codec(error) => Some(error),
+            _ => None,
+        }
+    }
+}
 
 impl From<CodecError> for VoiceError {
     fn from(error: CodecError) -> Self {

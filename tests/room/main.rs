@@ -3,8 +3,10 @@
 mod apart;
 mod attacks;
 mod clocks;
+mod connection;
 mod diagnose;
 mod driver;
+mod errors;
 mod insiders;
 mod invite_corpus;
 mod key_exchange;

@@ -171,6 +171,7 @@ impl Rooms {
     pub(super) fn leave(&mut self, connection: Connection) {
         self.detach(connection);
         self.members.remove(&connection);
+        trace_event!(DEBUG, members = self.members.len(), "a member has left the relay");
     }
 
     /// Takes a member out of its room at once, and tells whether it still was there. Its closed
@@ -261,7 +262,11 @@ impl Rooms {
     /// Detaches members against their will.
     pub(super) fn cut(&mut self, connections: &[Connection]) {
         for connection in connections {
-            self.counts.cut += u64::from(self.detach(*connection));
+            let cut = self.detach(*connection);
+            self.counts.cut += u64::from(cut);
+            if cut {
+                trace_event!(INFO, "the relay cut a member off");
+            }
         }
     }
 

@@ -17,6 +17,13 @@ impl Missing {
         Self { ask_at: now + FIRST + SPREAD * (own.0 % 64), wait: FIRST }
     }
 
+    /// We are connected again: keys may have come while we were not. What is on its way comes
+    /// first.
+    pub(crate) fn ask_soon(&mut self, own: Leaf, now: Instant) {
+        self.ask_at = self.ask_at.min(now + SOON + SPREAD * (own.0 % 64));
+        self.wait = FIRST;
+    }
+
     /// Whether it is time to ask; if so, when we ask next is later.
     pub(super) fn is_due(&mut self, now: Instant) -> bool {
         let due = now >= self.ask_at;
@@ -34,6 +41,8 @@ impl Missing {
 
 /// How long a key takes at most that comes by itself.
 const FIRST: Duration = Duration::from_secs(3);
+/// The same after a connection was lost.
+const SOON: Duration = Duration::from_millis(200);
 const SPREAD: Duration = Duration::from_millis(15);
 /// Between two looks in an epoch that lasts.
 const LONGEST: Duration = Duration::from_secs(48);

@@ -152,6 +152,12 @@ impl Transport for LoopbackClient {
         self.shared.leave(self.id);
     }
 
+    /// A relay in the process is there for as long as there is a connection.
+    fn heard(&self) -> Option<Instant> {
+        let net = self.shared.lock();
+        net.room(self.id).map(|_| net.now())
+    }
+
     fn now(&self) -> Instant {
         self.shared.lock().now()
     }

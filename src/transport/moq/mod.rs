@@ -166,6 +166,10 @@ impl Transport for MoqClient {
             }
         }
     }
+
+    fn heard(&self) -> Option<Instant> {
+        self.connection.as_ref().map(|connection| connection.line.heard())
+    }
 }
 
 impl fmt::Debug for MoqClient {

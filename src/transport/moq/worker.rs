@@ -166,7 +166,9 @@ impl Worker {
             }
             let until = self.poll_timeout().unwrap_or(now + TICK).min(now + TICK);
             self.pipe.wait(until);
-            self.pipe.receive(&mut lock(&self.link).connection);
+            if self.pipe.receive(&mut lock(&self.link).connection) {
+                self.line.note_heard(Instant::now());
+            }
         };
         let now = Instant::now();
         let mut link = lock(&self.link);

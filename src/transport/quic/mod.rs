@@ -126,6 +126,10 @@ impl Transport for QuicClient {
             connection.close().await;
         }
     }
+
+    fn heard(&self) -> Option<Instant> {
+        self.connection.as_ref().map(|connection| connection.line.heard())
+    }
 }
 
 /// Has a relay take a token back.

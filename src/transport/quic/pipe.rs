@@ -59,9 +59,10 @@ impl Pipe {
         self.socket.wait(self.probe.due().map_or(until, |due| due.min(until)));
     }
 
-    /// Gives the connection what has come.
-    pub(in crate::transport) fn receive(&mut self, connection: &mut Connection) {
+    /// Gives the connection what has come, and says whether anything has.
+    pub(in crate::transport) fn receive(&mut self, connection: &mut Connection) -> bool {
         let now = Instant::now();
+        let mut heard = false;
         let Self { socket, endpoint, handle, transmit, .. } = self;
         for _ in 0..BATCHES {
             let more = socket.receive(|arrived| {
@@ -72,13 +73,15 @@ impl Pipe {
                 if let Some(DatagramEvent::ConnectionEvent(to, event)) = event
                     && to == *handle
                 {
+                    heard = true;
                     connection.handle_event(event);
                 }
             });
             if !more {
-                return;
+                break;
             }
         }
+        heard
     }
 
     /// Sends what the connection has to send.

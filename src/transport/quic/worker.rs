@@ -127,8 +127,11 @@ impl Worker {
             }
             let until = self.connection.poll_timeout().unwrap_or(now + TICK).min(now + TICK);
             self.pipe.wait(until);
-            self.pipe.receive(&mut self.connection);
+            let heard = self.pipe.receive(&mut self.connection);
             let now = Instant::now();
+            if heard {
+                self.line.note_heard(now);
+            }
             if self.connection.poll_timeout().is_some_and(|due| due <= now) {
                 self.connection.handle_timeout(now);
             }

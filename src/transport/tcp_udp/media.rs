@@ -69,16 +69,22 @@ impl Binding {
 
 /// How often the binding is renewed.
 pub(super) struct Pace {
-    /// Between two requests, answered or not.
+    /// Between two requests.
     interval: Duration,
+    /// Between two of which the first was not answered, if the way is no longer than a quarter of
+    /// that.
+    unanswered: Duration,
     /// No answer for so long means that the relay is gone, or its datagrams no longer come through.
     silence_timeout: Duration,
 }
 
 /// Keeps the way through any address translation open, and finds out within two seconds if it has
 /// moved.
-pub(super) const PACE: Pace =
-    Pace { interval: Duration::from_secs(1), silence_timeout: Duration::from_secs(35) };
+pub(super) const PACE: Pace = Pace {
+    interval: Duration::from_secs(1),
+    unanswered: Duration::from_millis(250),
+    silence_timeout: Duration::from_secs(35),
+};
 
 /// A binding that is renewed now and then. No sockets.
 pub(super) struct Keeper {
@@ -91,6 +97,8 @@ pub(super) struct Keeper {
     gauge: Gauge,
     /// A challenge was answered since the last request.
     proved: bool,
+    /// The last request repeats one that was not answered.
+    repeats: bool,
 }
 
 impl Keeper {
@@ -106,12 +114,17 @@ impl Keeper {
             unanswered: 0,
             gauge: Gauge::default(),
             proved: false,
+            repeats: false,
         }
     }
 
     /// When to call [`Keeper::poll`] next.
     pub(super) fn due(&self) -> Instant {
-        self.asked + self.pace.interval
+        if self.confirmed >= self.asked {
+            return self.asked + self.pace.interval;
+        }
+        let way = self.gauge.stats().map_or(self.pace.interval, |path| 4 * path.round_trip);
+        self.asked + way.clamp(self.pace.unanswered, self.pace.interval)
     }
 
     /// The request that is due, if one is.
@@ -119,7 +132,8 @@ impl Keeper {
         if now < self.due() {
             return None;
         }
-        self.unanswered += u64::from(self.confirmed < self.asked);
+        self.repeats = self.confirmed < self.asked;
+        self.unanswered += u64::from(self.repeats);
         self.gauge.count(self.requests, self.unanswered);
         self.requests += 1;
         (self.asked, self.proved) = (now, false);
@@ -130,7 +144,8 @@ impl Keeper {
     pub(super) fn handle(&mut self, datagram: &[u8], now: Instant) -> Option<Bytes> {
         match self.binding.handle(datagram)? {
             Answer::Bound => {
-                if self.confirmed < self.asked && !self.proved {
+                // Of a request that was repeated nobody knows which was answered.
+                if self.confirmed < self.asked && !self.proved && !self.repeats {
                     self.gauge.note(now.saturating_duration_since(self.asked));
                 }
                 self.confirmed = now;
@@ -180,17 +195,32 @@ mod tests {
     }
 
     #[test]
-    fn a_bound_lane_asks_each_second_whether_it_is_answered_or_not() {
+    fn a_bound_lane_asks_each_second_and_four_times_while_it_has_no_answer() {
         let (mut keeper, start) = keeper();
-        for second in 1..30 {
-            let due = start + second * PACE.interval;
+        let ms = Duration::from_millis;
+        let asks = |keeper: &mut Keeper, due: Instant| {
             assert_eq!(keeper.due(), due);
-            assert_eq!(keeper.poll(due - Duration::from_millis(1)), None);
+            assert_eq!(keeper.poll(due - ms(1)), None);
             assert_eq!(cookie(keeper.poll(due)), [0; 16]);
-            if second % 2 == 0 {
-                assert_eq!(keeper.handle(&wire::bound(TICKET), due), None);
-            }
+        };
+        // Nobody knows how long the way is.
+        asks(&mut keeper, start + ms(1_000));
+        asks(&mut keeper, start + ms(2_000));
+        asks(&mut keeper, start + ms(3_000));
+        assert_eq!(keeper.handle(&wire::bound(TICKET), start + ms(3_030)), None);
+        asks(&mut keeper, start + ms(4_000));
+        assert_eq!(keeper.handle(&wire::bound(TICKET), start + ms(4_030)), None);
+        for after in [0, 250, 500, 750] {
+            asks(&mut keeper, start + ms(5_000 + after));
         }
+        // The way is as long as it was.
+        assert_eq!(keeper.handle(&wire::bound(TICKET), start + ms(5_990)), None);
+        assert_eq!(keeper.gauge().stats().unwrap().round_trip, ms(30));
+        asks(&mut keeper, start + ms(6_750));
+        assert_eq!(keeper.handle(&wire::bound(TICKET), start + ms(7_350)), None);
+        asks(&mut keeper, start + ms(7_750));
+        // Four times 101 ms.
+        asks(&mut keeper, start + ms(8_155));
     }
 
     #[test]

@@ -119,6 +119,10 @@ impl Transport for TcpUdpClient {
             connection.close().await;
         }
     }
+
+    fn heard(&self) -> Option<Instant> {
+        self.connection.as_ref().map(|connection| connection.line.heard())
+    }
 }
 
 struct Connection {

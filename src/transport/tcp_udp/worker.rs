@@ -118,7 +118,7 @@ impl Worker {
             let _ = self.media.send(&request);
             self.line.measured(Gauge::default(), self.keeper.gauge());
         }
-        self.read_control()
+        self.read_control(now)
     }
 
     /// How long to wait for something to happen.
@@ -154,7 +154,7 @@ impl Worker {
     }
 
     /// Reads messages for as long as the application has room for them.
-    fn read_control(&mut self) -> Result<(), Lost> {
+    fn read_control(&mut self, now: Instant) -> Result<(), Lost> {
         let mut chunk = [0; CHUNK];
         for _ in 0..AT_ONCE {
             if let Some(held) = self.held.take() {
@@ -172,7 +172,10 @@ impl Worker {
             }
             match self.control.read(&mut chunk) {
                 Ok(0) => return Err(Lost),
-                Ok(length) => self.frames.push(chunk.get(..length).unwrap_or_default()),
+                Ok(length) => {
+                    self.line.note_heard(now);
+                    self.frames.push(chunk.get(..length).unwrap_or_default());
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.more_control = false,
                 Err(_) => return Err(Lost),
@@ -196,6 +199,7 @@ impl Worker {
                 // The relay's port may be closed for the moment; the control lane knows for good.
                 Err(_) => continue,
             };
+            self.line.note_heard(now);
             if datagram.starts_with(&wire::RESERVED) {
                 if let Some(answer) = self.keeper.handle(datagram, now) {
                     let _ = self.media.send(&answer);

@@ -1,0 +1,65 @@
+//! A session that stays connected: it goes through the relays of the room, waits between attempts,
+//! notices a relay that is silent, and comes back into the room (`docs/CONNECTION.md`).
+//!
+//! ```text
+//! app <─ State, Event, Packet ─ Call ─> Session ─> Link ─> the transport that carries the room
+//!                                │                  ├────> the old one, until there is a new one
+//!                                └─ connection lost ├────> attempts, in the order of the list
+//!                                   and back ─> Room└────> Connector, which makes transports
+//! ```
+//!
+//! It is a future like a session: it spawns nothing, names no runtime, and nothing happens while
+//! it is not polled.
+
+mod alone;
+mod attempts;
+mod call;
+mod link;
+mod messages;
+mod schedule;
+mod state;
+
+use std::{future::Future, time::Instant};
+
+pub use call::Call;
+pub use link::Link;
+pub use state::{Next, Reason, State, Why};
+
+use crate::transport::{Alarm, RelayName, Transport};
+
+/// Makes transports for the relays of a room. A closure is one.
+///
+/// ```
+/// use sottovoce::{driver::policy::Connector, transport::{RelayName, tcp_udp::TcpUdpClient}};
+///
+/// fn connector() -> impl Connector<Transport = TcpUdpClient> {
+///     |relay: &RelayName| Some(TcpUdpClient::new(relay.clone()))
+/// }
+/// # let _ = connector();
+/// ```
+pub trait Connector: Send {
+    /// What it makes.
+    type Transport: Transport + 'static;
+
+    /// A transport for the relay of this name, not connected yet; `None` if there is none, as for
+    /// the second relay of a [`Split`](crate::transport::Split). It contacts nobody.
+    fn client(&mut self, relay: &RelayName) -> Option<Self::Transport>;
+
+    /// Waits until that time, by the time of the transports. Where theirs is simulated this has to
+    /// be so too.
+    fn sleep(&self, until: Instant) -> impl Future<Output = ()> + Send + 'static {
+        Alarm::at(until)
+    }
+}
+
+impl<F, T> Connector for F
+where
+    F: FnMut(&RelayName) -> Option<T> + Send,
+    T: Transport + 'static,
+{
+    type Transport = T;
+
+    fn client(&mut self, relay: &RelayName) -> Option<T> {
+        self(relay)
+    }
+}
