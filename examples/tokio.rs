@@ -17,7 +17,7 @@ use sottovoce::{
     MemberId, Stamp,
     driver::{
         MediaHandle,
-        policy::{Call, Connector, Next, State},
+        policy::{Call, CallNext, Connector, State},
     },
     group::{Identity, Name, Role},
     media::Level,
@@ -62,12 +62,12 @@ async fn control<C: Connector>(call: Call<C>) -> Result<Heard, Failed> {
         let until = call.now() + Duration::from_secs(3_600);
         tokio::select! {
             next = call.next(until) => match next {
-                Next::Event(Event::Knocked { knock, name, .. }) => {
+                CallNext::Event(Event::Knocked { knock, name, .. }) => {
                     println!("{name} knocks, come in");
                     call.admit(knock)?;
                 }
-                Next::State(State::Out { .. }) => break,
-                Next::State(state) => println!("{state}"),
+                CallNext::State(State::Out { .. }) => break,
+                CallNext::State(state) => println!("{state}"),
                 _ => {}
             },
             () = &mut over => break,

@@ -10,7 +10,7 @@ use std::{
 
 use sottovoce::{
     MemberId, Seed, Stamp,
-    driver::policy::{Call, Next, State},
+    driver::policy::{Call, CallNext, State},
     group::{Identity, Name, Role},
     relay::{Relay, RelayOptions},
     room::{Admission, InviteOptions, RoomOptions, UnixTime},
@@ -74,7 +74,7 @@ fn until(people: &mut [&mut Member], what: &str, done: impl Fn(&[&mut Member]) -
     while !done(people) {
         assert!(start.elapsed() < Duration::from_secs(20), "{what}");
         for call in &mut *people {
-            while block_on(call.next(call.now())) != Next::Idle {}
+            while block_on(call.next(call.now())) != CallNext::Idle {}
             // Whether it is heard is not what is tried here.
             let _ = call.speak(&[0xfc, 0xff, 0xfe], Stamp::default());
         }

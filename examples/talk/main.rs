@@ -37,7 +37,7 @@ use sottovoce::{
     SealError, codec,
     driver::{
         SpeakError,
-        policy::{Call, Connector, Next, State},
+        policy::{Call, CallNext, Connector, State},
     },
     group::{Name, Role},
     room::{Event, InviteOptions, Room, RoomOptions},
@@ -149,23 +149,23 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
             }
             let tick = speaker.as_ref().and_then(Sender::poll_timeout).unwrap_or(now + PACE);
             match block_on(call.next(tick.min(now + PACE))) {
-                Next::Packet(heard) => {
+                CallNext::Packet(heard) => {
                     if let Ok(packet) = Frame::try_from(&heard) {
                         // More talk than there are places: the loudest are heard.
                         let _ = listener.hear(packet, call.now());
                     }
                 }
-                Next::Event(event) => {
+                CallNext::Event(event) => {
                     kept.keep(call.room())?;
                     handle(&mut call, &mut speaker, event)?;
                 }
-                Next::State(state) => {
+                CallNext::State(state) => {
                     println!("{state}");
                     if matches!(state, State::Out { .. }) {
                         break;
                     }
                 }
-                Next::Idle => {}
+                CallNext::Idle => {}
             }
         }
         Ok(())

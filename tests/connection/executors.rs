@@ -10,7 +10,7 @@ use sottovoce::{
     MemberId, Stamp,
     driver::{
         Apart, Session,
-        policy::{Call, Next, State},
+        policy::{Call, CallNext, State},
     },
     relay::{Relay, RelayOptions},
     report::ModerationKey,
@@ -40,8 +40,9 @@ async fn person(
     };
     // A wait that is given up is on time, whatever the relay does.
     let start = Instant::now();
-    let _ = timeout(SECOND / 10, async { while call.next(call.now() + 60 * SECOND).await != Next::Idle {} })
-        .await;
+    let _ =
+        timeout(SECOND / 10, async { while call.next(call.now() + 60 * SECOND).await != CallNext::Idle {} })
+            .await;
     assert!(start.elapsed() < SECOND);
     let (mut call, mut media) = call.split();
     thread::spawn(move || {
@@ -63,7 +64,7 @@ async fn person(
         }
         let until = call.now() + 3_600 * SECOND;
         tokio::select! {
-            next = call.next(until) => assert_ne!(next, Next::Idle),
+            next = call.next(until) => assert_ne!(next, CallNext::Idle),
             () = sleep(Duration::from_millis(10)) => ticks += 1,
         }
         assert!(ticks < 6_000);

@@ -12,7 +12,7 @@ use std::{
 
 use sottovoce::{
     Epoch, Seed, Stamp,
-    driver::policy::{Call, Connector, Next, State, Why},
+    driver::policy::{Call, CallNext, Connector, State, Why},
     group::{Identity, Name, Role},
     room::{Admission, Event, Invite, InviteOptions, Membership, Room, RoomOptions, UnixTime},
     transport::{RelayName, block_on, tcp_udp::TcpUdpClient},
@@ -58,12 +58,12 @@ pub struct Seen {
 }
 
 impl Seen {
-    pub fn note(&mut self, room: &Room, relay: Option<&RelayName>, next: Next) {
+    pub fn note(&mut self, room: &Room, relay: Option<&RelayName>, next: CallNext) {
         match next {
-            Next::State(state) => self.states.push((Instant::now(), state)),
-            Next::Event(event) => self.events.push(event),
-            Next::Packet(_) => self.heard.push(Instant::now()),
-            Next::Idle => return,
+            CallNext::State(state) => self.states.push((Instant::now(), state)),
+            CallNext::Event(event) => self.events.push(event),
+            CallNext::Packet(_) => self.heard.push(Instant::now()),
+            CallNext::Idle => return,
         }
         (self.people, self.epoch) = (room.roster().len(), room.epoch());
         self.relay = relay.cloned();
@@ -155,7 +155,7 @@ fn talk<C: Connector>(
     let mut tick = call.now();
     while !stop.load(Ordering::Relaxed) {
         let next = block_on(call.next(tick));
-        if next == Next::Idle {
+        if next == CallNext::Idle {
             // Why we are silent is not what is tried here.
             let _ = call.speak(&[0xfc, 0xff, 0xfe], Stamp::default());
             tick = call.now() + TICK;

@@ -14,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use sottovoce::{
-    driver::policy::{Call, Connector, Next},
+    driver::policy::{Call, CallNext, Connector},
     transport::{Inbound, RelayName, Transport, TransportError},
 };
 
@@ -75,7 +75,12 @@ impl Shared {
     }
 
     /// Lets time pass, and has everybody do what is due.
-    pub fn run(&self, calls: &mut [&mut Call<Shared>], lasts: Duration, mut each: impl FnMut(usize, Next)) {
+    pub fn run(
+        &self,
+        calls: &mut [&mut Call<Shared>],
+        lasts: Duration,
+        mut each: impl FnMut(usize, CallNext),
+    ) {
         let until = self.lock().now + lasts;
         while self.lock().now < until {
             self.lock().now += STEP;
@@ -84,7 +89,7 @@ impl Shared {
                     let now = call.now();
                     let mut next = pin!(call.next(now));
                     match next.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                        Poll::Ready(Next::Idle) | Poll::Pending => break,
+                        Poll::Ready(CallNext::Idle) | Poll::Pending => break,
                         Poll::Ready(next) => each(number, next),
                     }
                 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sottovoce::{
-    driver::policy::{Call, Next, Reason, State, Why},
+    driver::policy::{Call, CallNext, Reason, State, Why},
     room::{Audience, Event, InviteOptions, MessageKind},
     transport::TransportError,
 };
@@ -19,7 +19,7 @@ const MS: Duration = Duration::from_millis(1);
 fn run(world: &Shared, call: &mut Call<Shared>, lasts: Duration) -> Vec<(Instant, State)> {
     let mut states = Vec::new();
     world.run(&mut [call], lasts, |_, next| {
-        if let Next::State(state) = next {
+        if let CallNext::State(state) = next {
             states.push((world.lock().now, state));
         }
     });
@@ -142,7 +142,7 @@ fn what_is_said_without_a_connection_arrives_when_there_is_one() {
     let mut texts = Vec::new();
     let mut both = |host: &mut Call<Shared>, lasts| {
         world.run(&mut [host, &mut guest], lasts, |_, next| {
-            if let Next::Event(Event::Message(message)) = next {
+            if let CallNext::Event(Event::Message(message)) = next {
                 texts.push(message.text().unwrap().to_owned());
             }
         });
@@ -183,7 +183,7 @@ fn members_at_different_relays_find_each_other() {
     let mut took = None;
     let start = host.now();
     world.run(&mut [&mut host, &mut guest], 30 * SECOND, |number, next| {
-        if number == 1 && next == Next::State(State::In) {
+        if number == 1 && next == CallNext::State(State::In) {
             took = Some(world.lock().now - start);
         }
     });

@@ -6,7 +6,7 @@ use std::{
     time::{Instant, SystemTime},
 };
 
-use super::{Connector, Link, Next, Reason, State, Why};
+use super::{CallNext, Connector, Link, Reason, State, Why};
 use crate::{
     Seed,
     driver::{
@@ -25,7 +25,7 @@ use crate::{
 ///
 /// ```
 /// use sottovoce::{
-///     driver::policy::{Call, Next, State},
+///     driver::policy::{Call, CallNext, State},
 ///     group::{Identity, Name},
 ///     room::RoomOptions,
 ///     transport::{RelayName, block_on, loopback::Hub},
@@ -36,7 +36,7 @@ use crate::{
 /// let mut call = Call::create(move |_: &RelayName| Some(hub.client()), ada, options)?;
 /// assert_eq!(call.state(), &State::Connecting);
 /// let until = call.now() + std::time::Duration::from_secs(10);
-/// assert_eq!(block_on(call.next(until)), Next::State(State::In));
+/// assert_eq!(block_on(call.next(until)), CallNext::State(State::In));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -150,15 +150,15 @@ impl<C: Connector> Call<C> {
     ///
     /// Cancelling the future loses nothing. It has no error: what happens to a connection is a
     /// change of state.
-    pub async fn next(&mut self, until: Instant) -> Next {
+    pub async fn next(&mut self, until: Instant) -> CallNext {
         loop {
             if let Some(state) = self.changed() {
-                return Next::State(state);
+                return CallNext::State(state);
             }
             match self.session.next(until).await {
                 Ok(driver::Next::Event(event)) => return self.hand_on(event),
-                Ok(driver::Next::Packet(packet)) => return Next::Packet(packet),
-                Ok(driver::Next::Idle) => return self.changed().map_or(Next::Idle, Next::State),
+                Ok(driver::Next::Packet(packet)) => return CallNext::Packet(packet),
+                Ok(driver::Next::Idle) => return self.changed().map_or(CallNext::Idle, CallNext::State),
                 // The link has something to be looked at.
                 Err(_) => {}
             }
@@ -183,14 +183,14 @@ impl<C: Connector> Call<C> {
 
 impl<C: Connector> Call<C, Apart> {
     /// As [`next`](Call::next) of a call that has its media plane with itself, without packets.
-    pub async fn next(&mut self, until: Instant) -> Next {
+    pub async fn next(&mut self, until: Instant) -> CallNext {
         loop {
             if let Some(state) = self.changed() {
-                return Next::State(state);
+                return CallNext::State(state);
             }
             match self.session.next(until).await {
                 Ok(Some(event)) => return self.hand_on(event),
-                Ok(None) => return self.changed().map_or(Next::Idle, Next::State),
+                Ok(None) => return self.changed().map_or(CallNext::Idle, CallNext::State),
                 // The link has something to be looked at.
                 Err(_) => {}
             }
@@ -265,12 +265,12 @@ impl<C: Connector, M: Plane> Call<C, M> {
         &mut self.session
     }
 
-    fn hand_on(&mut self, event: Event) -> Next {
+    fn hand_on(&mut self, event: Event) -> CallNext {
         if let Event::Over(ending) = &event {
             self.over.get_or_insert_with(|| Reason::Room(ending.clone()));
             self.session.transport.stop();
         }
-        Next::Event(event)
+        CallNext::Event(event)
     }
 
     /// Tells the room of its connection, and the state if it is another.

@@ -23,7 +23,7 @@ use std::{future::Future, time::Instant};
 
 pub use call::Call;
 pub use link::Link;
-pub use state::{Next, Reason, State, Why};
+pub use state::{CallNext, Reason, State, Why};
 
 use crate::transport::{Alarm, RelayName, Transport};
 

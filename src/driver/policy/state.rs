@@ -61,7 +61,7 @@ pub enum Reason {
 
 /// The result of [`Call::next`](super::Call::next).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum CallNext {
     /// The state is another.
     State(State),
     /// Something to tell the user, or to answer.
