@@ -66,6 +66,28 @@ impl Membership {
         self.parse().map(|(_, record)| record.relays).unwrap_or_default()
     }
 
+    /// Whether a store that holds `stored` need not be written: it differs in nothing but the stamp,
+    /// which says the same lead over the clock and is at most ten minutes old (SPEC section 7, rule
+    /// T2).
+    pub(crate) fn is_kept_by(&self, stored: &[u8]) -> bool {
+        let own = self.0.bytes();
+        let after = STAMP_AT + 16;
+        if own.len() != stored.len() || own.len() < after {
+            return false;
+        }
+        let stamp = |bytes: &[u8]| {
+            let mut reader = Reader::new(&bytes[STAMP_AT..after]);
+            Some((reader.u64().ok()?, reader.u64().ok()?))
+        };
+        let (Some((stamp, clock)), Some((old_stamp, old_clock))) = (stamp(own), stamp(stored)) else {
+            return false;
+        };
+        let is_near = clock >= old_clock
+            && clock - old_clock < STAMP_HOLDS_MS
+            && (stamp.wrapping_sub(clock)).abs_diff(old_stamp.wrapping_sub(old_clock)) <= LEAD_APART_MS;
+        is_near && own[..STAMP_AT] == stored[..STAMP_AT] && own[after..] == stored[after..]
+    }
+
     pub(super) fn new(out: &Outbox, memory: &Memory) -> Self {
         let bytes = Writer::new()
             .u8(VERSION)
@@ -165,5 +187,11 @@ impl fmt::Display for MembershipError {
 
 impl std::error::Error for MembershipError {}
 
+/// Behind version, identity key, lane key and admission.
+const STAMP_AT: usize = 1 + 32 + 32 + 1;
+/// A stored stamp that is older is stored anew.
+const STAMP_HOLDS_MS: u64 = 600_000;
+/// Stamps lead the clock by a little more after many in one millisecond. A restart takes longer.
+const LEAD_APART_MS: u64 = 100;
 const VERSION: u8 = 3;
 const MAX_TERMS: usize = 512;

@@ -56,8 +56,8 @@ impl Snapshot {
         self.room
     }
 
-    /// Makes `store` agree with it: the membership is stored if it is another, and forgotten if the
-    /// room was over.
+    /// Makes `store` agree with it: the membership is stored if it is another
+    /// or its stamp is ten minutes old, and forgotten if the room was over.
     pub(super) fn write_to<S: super::Store + ?Sized>(&self, store: &mut S) -> Result<(), StoreError> {
         let name = RecordName::room(self.room);
         match &self.content {
@@ -66,7 +66,7 @@ impl Snapshot {
                     Err(StoreError::Damaged | StoreError::RolledBack) => None,
                     stored => stored?,
                 };
-                if stored.is_some_and(|stored| stored.bytes() == membership.as_bytes()) {
+                if stored.is_some_and(|stored| membership.is_kept_by(stored.bytes())) {
                     return Ok(());
                 }
                 store.put(&name, membership.as_bytes())
