@@ -223,6 +223,22 @@ pub enum Ending {
     Broken(String),
 }
 
+/// One line without a full stop.
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(reason) => write!(f, "we were refused: {reason}"),
+            Self::Removed { banned: true, .. } => f.write_str("we were banned"),
+            Self::Removed { banned: false, .. } => f.write_str("we were removed"),
+            Self::Closed => f.write_str("the host closed the room"),
+            Self::Left => f.write_str("we left"),
+            Self::TakenOver => f.write_str("another device of ours is in the room now"),
+            Self::Expired => f.write_str("the invite expired before anybody answered"),
+            Self::Broken(what) => write!(f, "a fault of the library: {what}"),
+        }
+    }
+}
+
 /// Names a knock that waits for an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]

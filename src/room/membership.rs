@@ -43,6 +43,28 @@ pub(super) struct Record {
     pub(super) memory: Memory,
 }
 
+/// The bytes of a membership: its stamp, what the clock said then, and the rest.
+struct Parts<'a> {
+    before: &'a [u8],
+    stamp_ms: u64,
+    clock_ms: u64,
+    after: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        let (before, rest) = bytes.split_at_checked(STAMP_AT)?;
+        let (stamp, rest) = rest.split_first_chunk()?;
+        let (clock, after) = rest.split_first_chunk()?;
+        Some(Self {
+            before,
+            stamp_ms: u64::from_be_bytes(*stamp),
+            clock_ms: u64::from_be_bytes(*clock),
+            after,
+        })
+    }
+}
+
 impl Membership {
     /// The bytes to store.
     pub fn as_bytes(&self) -> &[u8] {
@@ -66,26 +88,14 @@ impl Membership {
         self.parse().map(|(_, record)| record.relays).unwrap_or_default()
     }
 
-    /// Whether a store that holds `stored` need not be written: it differs in nothing but the stamp,
-    /// which says the same lead over the clock and is at most ten minutes old (SPEC section 7, rule
-    /// T2).
+    /// Whether a store that holds `stored` need not be written: only the stamp differs, which says
+    /// the same lead over the clock and is at most ten minutes old (SPEC section 7, rule T2).
     pub(crate) fn is_kept_by(&self, stored: &[u8]) -> bool {
-        let own = self.0.bytes();
-        let after = STAMP_AT + 16;
-        if own.len() != stored.len() || own.len() < after {
-            return false;
-        }
-        let stamp = |bytes: &[u8]| {
-            let mut reader = Reader::new(&bytes[STAMP_AT..after]);
-            Some((reader.u64().ok()?, reader.u64().ok()?))
-        };
-        let (Some((stamp, clock)), Some((old_stamp, old_clock))) = (stamp(own), stamp(stored)) else {
-            return false;
-        };
-        let is_near = clock >= old_clock
-            && clock - old_clock < STAMP_HOLDS_MS
-            && (stamp.wrapping_sub(clock)).abs_diff(old_stamp.wrapping_sub(old_clock)) <= LEAD_APART_MS;
-        is_near && own[..STAMP_AT] == stored[..STAMP_AT] && own[after..] == stored[after..]
+        let (Some(own), Some(old)) = (Parts::of(self.0.bytes()), Parts::of(stored)) else { return false };
+        let lead = |parts: &Parts<'_>| i128::from(parts.stamp_ms) - i128::from(parts.clock_ms);
+        (own.before, own.after) == (old.before, old.after)
+            && (old.clock_ms..old.clock_ms.saturating_add(STAMP_HOLDS_MS)).contains(&own.clock_ms)
+            && lead(&own).abs_diff(lead(&old)) <= LEAD_APART_MS
     }
 
     pub(super) fn new(out: &Outbox, memory: &Memory) -> Self {
@@ -192,6 +202,6 @@ const STAMP_AT: usize = 1 + 32 + 32 + 1;
 /// A stored stamp that is older is stored anew.
 const STAMP_HOLDS_MS: u64 = 600_000;
 /// Stamps lead the clock by a little more after many in one millisecond. A restart takes longer.
-const LEAD_APART_MS: u64 = 100;
+const LEAD_APART_MS: u128 = 100;
 const VERSION: u8 = 3;
 const MAX_TERMS: usize = 512;

@@ -139,6 +139,7 @@ mod skew;
 mod sleep;
 mod speakers;
 mod target;
+#[cfg(feature = "tracing")]
 mod told;
 mod turns;
 #[cfg(test)]

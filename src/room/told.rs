@@ -4,7 +4,6 @@ use super::{Ending, Event};
 
 impl Event {
     /// What kind of event it is.
-    #[cfg(feature = "tracing")]
     pub(crate) const fn kind(&self) -> &'static str {
         match self {
             Self::Slept { .. } => "slept",
@@ -43,7 +42,7 @@ impl Event {
 
 impl Ending {
     /// How the room ended, without whose doing it was.
-    pub(crate) const fn kind(&self) -> &'static str {
+    const fn kind(&self) -> &'static str {
         match self {
             Self::Refused(_) => "refused",
             Self::Removed { banned: false, .. } => "removed",

@@ -208,11 +208,11 @@ def our_host(s):
     s.see("both play ours", 10, lambda: min(p.played("Wirt"), q.played("Wirt")) > 50)
     w.put(w.standing(w.terms.invite_tag(*invite_fields(old)), 0))
     used, late = s.real("Used", "join", single), s.real("Rita", "join", old)
-    s.see("an invite of one use is used up", 20, lambda: used.said("UsedUp"))
-    s.see("a revoked invite lets nobody in", 20, lambda: late.said("Revoked"))
+    s.see("an invite of one use is used up", 20, lambda: used.said("the invite is used up"))
+    s.see("a revoked invite lets nobody in", 20, lambda: late.said("the invite was taken back"))
     moderator(s, w, p, invite)
     w.put(w.standing(w.tag(w.named("Quin").key), 0x81))
-    s.see("the real library obeys our ban", 8, lambda: q.said("banned: true"))
+    s.see("the real library obeys our ban", 8, lambda: q.said("we were banned"))
     hand_over(s, w, p, invite)
 
 

@@ -100,7 +100,7 @@ impl fmt::Display for State {
             Self::Connecting => f.write_str("connecting"),
             Self::In => f.write_str("in"),
             Self::Reconnecting { attempt, why, .. } => write!(f, "reconnecting, attempt {attempt}: {why}"),
-            Self::Out { reason: Reason::Room(ending) } => write!(f, "out: {}", ending.kind()),
+            Self::Out { reason: Reason::Room(ending) } => write!(f, "out: {ending}"),
             Self::Out { reason: Reason::GaveUp } => f.write_str("out: gave up"),
         }
     }
