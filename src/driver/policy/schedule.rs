@@ -122,7 +122,7 @@ mod tests {
         let firsts: Vec<Duration> = (1..=200).map(|seed| schedule(seed, 1).0.first()).collect();
         for tenth in 0..10 {
             let from = FIRST * tenth / 10;
-            let within = firsts.iter().filter(|first| (from..from + FIRST / 10).contains(first)).count();
+            let within = firsts.iter().filter(|first| (from..from + FIRST / 10).contains(*first)).count();
             assert!((5..=40).contains(&within), "{within} of 200 in {tenth}");
         }
     }
