@@ -1,8 +1,8 @@
 //! A stage room on virtual time: what an audience costs, how soon a join is heard and a ban makes
 //! deaf. Every listener is a real one.
 //!
-//! cargo run --release -p sottovoce-stage-sim --features stage --example stage -- --listeners 1000
-//! --minutes 2 --joins-per-s 5 --leaves-per-s 5 --json
+//! cargo run --release --example stage -- --listeners 1000 --minutes 2 --joins-per-s 5
+//! --leaves-per-s 5 --json
 //!
 //! Progress goes to standard error, one JSON object to standard output.
 
