@@ -215,6 +215,11 @@ impl Keeper {
         self.commits.count(&(), now) < MAX_COMMITS + spare
     }
 
+    /// What was planned could not be committed.
+    pub(super) fn put_off(&mut self, now: Instant) {
+        self.batch_at = Some(now + FAILED_APART);
+    }
+
     /// A commit of ours was merged.
     pub(super) fn note_commit(&mut self, now: Instant) {
         self.commits.note((), now);
@@ -306,6 +311,8 @@ const ANSWER: Duration = Duration::from_secs(1);
 /// Commits in [`COMMITS_WITHIN`], at most; removals of who is out have some more.
 const MAX_COMMITS: usize = 14;
 const URGENT_SPARE: usize = 3;
+/// A commit that failed is tried again so much later.
+const FAILED_APART: Duration = Duration::from_secs(1);
 /// After [`AT_ONCE`] commits come so far apart.
 const PACE: Duration = Duration::from_millis(2_500);
 const COMMITS_WITHIN: Duration = Duration::from_secs(30);
@@ -331,5 +338,16 @@ mod tests {
         assert!(!keeper.is_free(0, then) && keeper.is_free(URGENT_SPARE, then));
         assert!(keeper.is_free(0, now + COMMITS_WITHIN));
         assert!(Keeper::new(door(), std::iter::empty(), then).is_free(0, then));
+    }
+
+    #[test]
+    fn what_could_not_be_committed_is_not_due_again_at_once() {
+        let now = Instant::now();
+        let door = SealingSecret::derive(KeyExchange::X25519, &Seed::from_bytes(&mut [7; 32])).unwrap();
+        let mut keeper = Keeper::new(door, std::iter::empty(), now);
+        (keeper.batch_at, keeper.heartbeat_at) = (Some(now), now + 5 * FAILED_APART);
+        assert_eq!(keeper.poll_timeout(now, true, now), now);
+        keeper.put_off(now);
+        assert_eq!(keeper.poll_timeout(now, true, now), now + FAILED_APART);
     }
 }

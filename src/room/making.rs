@@ -42,6 +42,11 @@ impl Seat {
         if self.keeper.is_none() {
             return;
         }
+        if out.idles()
+            && let Some(keeper) = &mut self.keeper
+        {
+            keeper.put_off(now);
+        }
         for _ in 0..if out.idles() { 0 } else { MAX_COMMITS_AT_ONCE } {
             let differs = memory.store.known().hash() != self.epoch_law.hash();
             let now_ms = self.room_ms(out, now);
@@ -63,6 +68,10 @@ impl Seat {
             let shrinks = !adds.is_empty();
             let work = Work { removes: plan.removes, adds, renews: false };
             if self.commit(out, memory, work, now).is_err() && !shrinks {
+                // Nothing of it is done, so it is due still: it is tried again, but not at once.
+                if let Some(keeper) = &mut self.keeper {
+                    keeper.put_off(now);
+                }
                 break;
             }
         }
