@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Derives every value of the media plane's vectors again, by a second implementation, and counts.
 
-    python3 tests/vectors/check.py            exits with 1 if a value differs, or if cases are missing
+    python3 tests/vectors/check.py            exits with 1 if a value differs, or if cases are
+                                              missing
 
-A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, lists have commas between.
+A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, lists have
+commas between.
 """
 
 import sys

@@ -3,7 +3,8 @@
 spec/messages.md section 2 alone.
 
     python3 tests/vectors/control.py             derives every value of control.txt again
-    python3 tests/vectors/control.py --write     writes control.txt anew, for a change of these sections
+    python3 tests/vectors/control.py --write     writes control.txt anew, for a change of these
+                                                 sections
 
 Needs Python 3.9 and the package `cryptography`.
 """

@@ -1,4 +1,5 @@
-"""What a reader of the control lane refuses: the negative cases of `control.py` (spec/control.md 14.2 to 14.9)."""
+"""What a reader of the control lane refuses: the negative cases of `control.py` (spec/control.md
+14.2 to 14.9)."""
 
 from messages import (
     ANSWER_SEEDS,
@@ -41,7 +42,8 @@ def flip(data, at):
 
 
 def damaged(petition):
-    """What a reader refuses: `what` says which structure it is, `error` whether its form or its signature is wrong."""
+    """What a reader refuses: `what` says which structure it is, `error` whether its form or its
+    signature is wrong."""
 
     def bad(what, why, data, error="Malformed", **case):
         return line("refused", what=what, why=why, error=error, **case, data=data)

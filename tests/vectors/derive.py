@@ -1,7 +1,7 @@
 """The media plane's derivations written a second time, from RFC 9605, RFC 6716 and SPEC.md alone.
 
-`check.py` checks the vectors with them, `write.py` writes the vectors. Needs Python 3.9 and the package `cryptography`
-(AES-GCM, AES-CTR, Ed25519); hashes are the standard library's.
+`check.py` checks the vectors with them, `write.py` writes the vectors. Needs Python 3.9 and the
+package `cryptography` (AES-GCM, AES-CTR, Ed25519); hashes are the standard library's.
 """
 
 import hashlib
@@ -135,7 +135,8 @@ def assign_kids(key, step, leaves):
 
 
 def frame_key(suite, base_key, kid):
-    """(key, salt, content key) of one KID: the content key stands behind the salt in one HKDF output."""
+    """(key, salt, content key) of one KID: the content key stands behind the salt in one HKDF
+    output."""
     prk = extract(suite, base_key)
     key_label, salt_label = labels(suite, kid)
     block = expand(suite, prk, salt_label, 32)
@@ -166,7 +167,8 @@ def opus_duration(toc):
 
 
 def opus_parse(packet):
-    """(frames, count byte, bytes of lengths and frames, padding) by rules R1 to R7; ValueError if one is broken."""
+    """(frames, count byte, bytes of lengths and frames, padding) by rules R1 to R7; ValueError if
+    one is broken."""
     if not packet:
         raise ValueError("R1")
     code, rest, padding = packet[0] & 3, packet[1:], b""
@@ -221,7 +223,8 @@ def opus_parse(packet):
 
 
 def opus_pad(packet, size, fill):
-    """The same packet in `size` bytes, or None if it is larger. New padding goes behind what is there."""
+    """The same packet in `size` bytes, or None if it is larger. New padding goes behind what is
+    there."""
     frames, count, body, padding = opus_parse(packet)
     if size <= len(packet):
         return packet if size == len(packet) else None

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
-"""Ed25519 at its edges: the cases of ed25519.txt, computed from the definition of the curve (RFC 8032 section 5.1).
+"""Ed25519 at its edges: the cases of ed25519.txt, computed from the definition of the curve (RFC
+8032 section 5.1).
 
     python3 tests/vectors/ed25519.py          checks the file
-    python3 tests/vectors/ed25519.py --write  writes it anew, for a change of SPEC.md section 2.3; nothing else does
+    python3 tests/vectors/ed25519.py --write  writes it anew, for a change of SPEC.md section 2.3;
+                                              nothing else does
 
-No library: the field, the curve and the group law are written out here. The kinds of cases are those of
-"Taming the many EdDSAs" (Chalkias, Garillot, Nikolaenko, 2020), made anew from seeds that are named below.
+No library: the field, the curve and the group law are written out here. The kinds of cases are
+those of "Taming the many EdDSAs" (Chalkias, Garillot, Nikolaenko, 2020), made anew from seeds that
+are named below.
 """
 
 import hashlib
@@ -97,7 +100,8 @@ def holds(key, message, signature):
 
 
 def cofactored(key, message, signature):
-    """The other equation that RFC 8032 allows, with no check of encodings: what a case would pass elsewhere."""
+    """The other equation that RFC 8032 allows, with no check of encodings: what a case would pass
+    elsewhere."""
     r, s = signature[:32], int.from_bytes(signature[32:], "little")
     a, point = decode(key), decode(r)
     if a is None or point is None:

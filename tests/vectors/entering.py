@@ -2,7 +2,8 @@
 """What a newcomer makes of a Welcome a second time, from spec/room.md E4 to E8, LAW and MLS alone.
 
     python3 tests/vectors/entering.py             derives every value of entering.txt again
-    python3 tests/vectors/entering.py --write     writes entering.txt anew, for a change of these rules
+    python3 tests/vectors/entering.py --write     writes entering.txt anew, for a change of these
+                                                  rules
 
 Bob holds the KeyPackage of mls.txt (suite 1). Each case is a Welcome, the receipts that came for
 it, each in the form of an answer's content, and what the invite and the doors said: the office, and

@@ -2,7 +2,8 @@
 """Envelopes and fragments a second time, from spec/control.md section 14.1 alone.
 
     python3 tests/vectors/envelope.py             derives every value of envelope.txt again
-    python3 tests/vectors/envelope.py --write     writes envelope.txt anew, for a change of section 14.1
+    python3 tests/vectors/envelope.py --write     writes envelope.txt anew, for a change of section
+                                                  14.1
 
 Needs Python 3.9 and the package `cryptography`.
 """

@@ -2,7 +2,8 @@
 """The random generator of the library, computed a second time from SPEC.md section 9.
 
     python3 tests/vectors/generator.py          checks generator.txt
-    python3 tests/vectors/generator.py --write  writes it anew, for a change of section 9; nothing else does
+    python3 tests/vectors/generator.py --write  writes it anew, for a change of section 9; nothing
+                                                else does
 """
 
 import sys

@@ -1,4 +1,5 @@
-"""The host of the story in `mls.py`, and what a room adds to MLS (spec/mls.md M11, M12, M24, M28)."""
+"""The host of the story in `mls.py`, and what a room adds to MLS (spec/mls.md M11, M12, M24,
+M28)."""
 
 from derive import epoch_context, first_base_key
 from rfc9420 import Group, add, derive_secret, expand_with_label, extension, ratchet_tree, v

@@ -2,7 +2,8 @@
 """Invites a second time, from spec/control.md section 14.13 alone.
 
     python3 tests/vectors/invite.py             derives every value of invite.txt again
-    python3 tests/vectors/invite.py --write     writes invite.txt anew, for a change of section 14.13
+    python3 tests/vectors/invite.py --write     writes invite.txt anew, for a change of section
+                                                14.13
 
 Needs Python 3.9 and the package `cryptography`.
 """

@@ -4,8 +4,9 @@
     python3 tests/vectors/law.py             derives every value of law.txt again, and counts
     python3 tests/vectors/law.py --write     writes law.txt anew, then checks it
 
-A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, lists have commas. `moderators`
-and `entries` are lists of the encodings of spec/law.md. Needs Python 3.9 and the package `cryptography` (Ed25519).
+A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, lists have
+commas. `moderators` and `entries` are lists of the encodings of spec/law.md. Needs Python 3.9 and
+the package `cryptography` (Ed25519).
 """
 
 import functools

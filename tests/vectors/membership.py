@@ -2,7 +2,8 @@
 """Stored memberships a second time, from spec/control.md section 14.14 alone.
 
     python3 tests/vectors/membership.py             derives every value of membership.txt again
-    python3 tests/vectors/membership.py --write     writes membership.txt anew, for a change of section 14.14
+    python3 tests/vectors/membership.py --write     writes membership.txt anew, for a change of
+                                                    section 14.14
 
 Needs Python 3.9 and the package `cryptography`.
 """

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""What MLS carries for a room a second time, from spec/mls.md, spec/control.md 14.10 to 14.12 and RFC 9420 alone.
+"""What MLS carries for a room a second time, from spec/mls.md, spec/control.md 14.10 to 14.12 and
+RFC 9420 alone.
 
     python3 tests/vectors/mls.py             derives every value of mls.txt again
     python3 tests/vectors/mls.py --write     writes mls.txt anew, for a change of these pages
 
-A host founds a room, lets Bob in, says a Word, makes Carol a speaker by a commit, and says another Word. Everything that
-Bob receives is there, with his private keys, so another MLS stack can be Bob. After that come KeyPackages, Welcomes and
-commits that he refuses. No commit here adds a leaf: stacks compare the lifetime of an added leaf with their clock.
+A host founds a room, lets Bob in, says a Word, makes Carol a speaker by a commit, and says another
+Word. Everything that Bob receives is there, with his private keys, so another MLS stack can be Bob.
+After that come KeyPackages, Welcomes and commits that he refuses. No commit here adds a leaf:
+stacks compare the lifetime of an added leaf with their clock.
 """
 
 from host import COMPONENT, NEWCOMERS, Room, context_extensions, dictionary, exporter, update
@@ -128,7 +130,8 @@ def story(suite):
 
 
 def key_packages():
-    """What MLS refuses already. Leaves that only a room refuses are in the trees of the Welcomes below."""
+    """What MLS refuses already. Leaves that only a room refuses are in the trees of the Welcomes
+    below."""
     group_id = terms_of(1)["group_id"]
     of = lambda **change: Petition("bob", BOB, group_id=group_id, **change).message
     good = of()

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Codes that people compare, names at relays, tokens and other short derivations a second time, from SPEC.md alone.
+"""Codes that people compare, names at relays, tokens and other short derivations a second time,
+from SPEC.md alone.
 
     python3 tests/vectors/names.py             derives every value of names.txt again
     python3 tests/vectors/names.py --write     writes names.txt anew, for a change of these sections

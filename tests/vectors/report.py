@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Reports, written and verified a second time, from SPEC.md sections 5 and 12 alone.
 
-    python3 tests/vectors/report.py           verifies report_sample.txt, which the library made, and report.txt
-    python3 tests/vectors/report.py --write   writes report.txt anew: honest reports and the tricks of liars
+    python3 tests/vectors/report.py           verifies report_sample.txt, which the library made,
+                                              and report.txt
+    python3 tests/vectors/report.py --write   writes report.txt anew: honest reports and the tricks
+                                              of liars
 
-Both files say what a report proves, or the name of the first check that it fails; `cargo test` holds the library to
-the same. Needs Python 3.9 and the package `cryptography`.
+Both files say what a report proves, or the name of the first check that it fails; `cargo test`
+holds the library to the same. Needs Python 3.9 and the package `cryptography`.
 """
 
 import hashlib
@@ -286,7 +288,8 @@ def honest(who="a"):
 
 
 def branches(report):
-    """The second part moves to another branch of the room, in which its epoch has the number of the first."""
+    """The second part moves to another branch of the room, in which its epoch has the number of the
+    first."""
     part = report["parts"][1]
     part |= dict(epoch=4, epoch_context=fill("branch", 32))
     announce(report, part, fill("leaf a", 32))

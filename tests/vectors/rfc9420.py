@@ -1,4 +1,5 @@
-"""As much of MLS (RFC 9420) as makes the groups of the vectors: commits without a path, welcomes, messages.
+"""As much of MLS (RFC 9420) as makes the groups of the vectors: commits without a path, welcomes,
+messages.
 
 Both cipher suites of a room have SHA-256, AES-128-GCM and Ed25519; they differ in the KEM.
 """
@@ -180,7 +181,8 @@ class Group:
         return self.private_message(2, b"", proposal, v(self.signature(framed)), guard)
 
     def commit(self, aad, proposals, leaves, extensions, guard, tag=None, path=None):
-        """The commit, and the group in the next epoch. `leaves` and `extensions` are those after it."""
+        """The commit, and the group in the next epoch. `leaves` and `extensions` are those after
+        it."""
         content = v(b"".join(u8(1) + one for one in proposals)) + optional(path)
         framed = self.framed(COMMIT, aad, content)
         signature = self.signature(framed)
@@ -195,7 +197,8 @@ class Group:
         return self.private_message(COMMIT, aad, content, auth, guard), after
 
     def welcome(self, invited, extensions, coins, context=None):
-        """Section 12.4.3.1. `invited` has (KeyPackageRef, init key) of each; `coins` the coins of each."""
+        """Section 12.4.3.1. `invited` has (KeyPackageRef, init key) of each; `coins` the coins of
+        each."""
         info = (context or self.context()) + v(extensions) + v(self.confirmation_tag) + u32(self.own)
         info += v(sign_with_label(self.seed, b"GroupInfoTBS", info))
         key = expand_with_label(self.welcome_secret, b"key", b"", 16)

@@ -1,4 +1,5 @@
-"""What the scripts beside this one share: encodings, hashes, HKDF, Ed25519, HPKE (RFC 9180), and the files of vectors.
+"""What the scripts beside this one share: encodings, hashes, HKDF, Ed25519, HPKE (RFC 9180), and
+the files of vectors.
 
 Needs Python 3.9 and the package `cryptography`.
 """
@@ -160,7 +161,8 @@ def hpke_key(kem, secret, info):
 
 
 def hpke_seal(receiver, coins, info, aad, plaintext, kem=X25519()):
-    """(encapsulation, ciphertext). The coins are random otherwise: the private half of the ephemeral key pair."""
+    """(encapsulation, ciphertext). The coins are random otherwise: the private half of the
+    ephemeral key pair."""
     secret, enc = kem.encap(receiver, coins)
     key, nonce = hpke_key(kem, secret, info)
     return enc, gcm(key, nonce, plaintext, aad)
@@ -219,7 +221,8 @@ class Form:
 
 
 def main(doc, name, header, lines):
-    """Compares a file with what was derived now, line by line; with --write it writes the file first."""
+    """Compares a file with what was derived now, line by line; with --write it writes the file
+    first."""
     path, derived = HERE / name, [*header.splitlines(), *lines]
     if sys.argv[1:] == ["--write"]:
         path.write_text("\n".join(derived) + "\n", encoding="ascii")

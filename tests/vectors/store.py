@@ -4,8 +4,8 @@
     python3 tests/vectors/store.py             derives every value of store.txt again, and counts
     python3 tests/vectors/store.py --write     writes store.txt anew, then checks it
 
-A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, names of records and files are
-text. Needs Python 3.9 and the package `cryptography` (AES-GCM).
+A line is one case: a topic, then name=value pairs. Numbers are decimal, bytes are hex, names of
+records and files are text. Needs Python 3.9 and the package `cryptography` (AES-GCM).
 """
 
 import functools

@@ -1,7 +1,7 @@
 """X-Wing (draft-connolly-cfrg-xwing-kem-06), KEM 0x647A, with the coins of an encapsulation given.
 
-`cryptography` makes keys and decapsulates. It draws the coins of ML-KEM itself, so the encryption of FIPS 203
-(algorithms 13 to 17 for k = 3) is written out here.
+`cryptography` makes keys and decapsulates. It draws the coins of ML-KEM itself, so the encryption
+of FIPS 203 (algorithms 13 to 17 for k = 3) is written out here.
 """
 
 import hashlib
