@@ -66,8 +66,9 @@ mod wire;
 
 pub use self::{
     error::{AudienceError, HallError},
-    event::{HallSpeaker, ListenerEvent, Over, StageEvent},
+    event::{HallSpeaker, ListenerEvent, Over},
     lane::HallLane,
     listener::Listener,
     onstage::Stage,
 };
+pub use crate::room::audience::StageEvent;

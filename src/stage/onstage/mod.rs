@@ -14,11 +14,11 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    StageEvent,
     card::{Card, Programme},
     chain::Clock,
     envelope::{self, Use},
     error::{AudienceError, HallError},
-    event::StageEvent,
     lane::{HallKey, HallLane},
     porter::{Desk, Out, Porter},
     tuner::Tuner,

@@ -24,12 +24,12 @@ use self::{
     doors::Doors,
 };
 use super::{
+    StageEvent,
     card::Programme,
     chain::{Clock, GRACE},
     envelope::{self, Use},
     epoch::Base,
     error::AudienceError,
-    event::StageEvent,
     lane::{HallKey, HallLane},
     wire::{Beat, Down, Hall, Message, Shown, Turn},
 };
