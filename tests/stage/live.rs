@@ -17,10 +17,13 @@ use sottovoce::{
         hall::{Audience, AudienceNext, Silence},
     },
     group::{Identity, Name, Role},
-    relay::{Limits, Relay, RelayOptions},
+    relay::{Limits, Relay, RelayOptions, token::Issuer},
     room::{Event, Invite, InviteOptions, RefuseReason, RoomOptions},
     stage::{Over, StageEvent},
-    transport::{RelayName, Transport, block_on, loopback::Hub, tcp_udp::TcpUdpClient},
+    transport::{
+        Inbound, Part, RelayName, RoomHandle, Transport, TransportError, block_on, loopback::Hub,
+        tcp_udp::TcpUdpClient,
+    },
 };
 
 const TICK: Duration = Duration::from_millis(20);
@@ -272,4 +275,39 @@ fn a_hall_through_the_reference_relay_on_sockets() {
     let options = RelayOptions { limits: Limits { rooms: 256, ..Limits::default() }, ..Default::default() };
     let relay = Relay::start(([127, 0, 0, 1], 0).into(), options).unwrap();
     story(&Sockets(relay.name()), false);
+}
+
+#[test]
+fn who_has_a_token_to_hear_the_hall_cannot_send_to_it() {
+    let issuer = Issuer::from_seed([7; 32]);
+    let relay = Relay::start(
+        ([127, 0, 0, 1], 0).into(),
+        RelayOptions { issuer: Some(issuer.key()), ..Default::default() },
+    )
+    .unwrap();
+    let hall = RoomHandle::from_bytes([5; 16]);
+    let member = |part, serial| {
+        let token = issuer.mint_for(hall, part, [serial; 16], u64::MAX);
+        let mut client = TcpUdpClient::new(relay.name()).with_token(token);
+        // What it says of itself does not count.
+        client.set_part(Part::Both);
+        block_on(client.connect(hall)).unwrap();
+        client
+    };
+    let (mut stage, mut listener) = (member(Part::Both, 1), member(Part::Hears, 2));
+    let mut other = member(Part::Hears, 3);
+    for _ in 0..5 {
+        listener.send_media(b"noise").unwrap();
+        block_on(listener.send_control("noise".into())).unwrap();
+    }
+    thread::sleep(Duration::from_millis(200));
+    stage.send_media(b"sealed").unwrap();
+    for hears in [&mut listener, &mut other] {
+        let until = hears.now() + Duration::from_secs(5);
+        assert_eq!(block_on(hears.receive(until)), Ok(Inbound::Media("sealed".into())));
+    }
+    assert_eq!(block_on(stage.receive(stage.now() + Duration::from_millis(100))), Ok(Inbound::Idle));
+    assert_eq!(relay.counts().no_part, 5);
+    let mut stranger = TcpUdpClient::new(relay.name());
+    assert_eq!(block_on(stranger.connect(hall)), Err(TransportError::Refused));
 }

@@ -9,7 +9,7 @@ use super::{
     shares::{Cost, Lane},
 };
 use crate::{
-    lane::MAX_MEDIA,
+    lane::{MAX_MEDIA, Part},
     relay::{bucket, log::Connection},
     relay_protocol::wire::{self, Cookie, Datagram, Ticket},
 };
@@ -87,12 +87,17 @@ impl Rooms {
             self.counts.malformed += 1;
             return None;
         }
+        if sender.part == Part::Hears {
+            self.counts.no_part += 1;
+            return None;
+        }
         let room = sender.room;
         self.counts.media += 1;
         self.counts.media_bytes += length as u64;
         let room = self.rooms.get_mut(&room)?;
         for connection in room.members.iter().filter(|other| **other != from) {
-            let Some(other) = self.members.get_mut(connection) else { continue };
+            let other = self.members.get_mut(connection).filter(|other| other.part != Part::Says);
+            let Some(other) = other else { continue };
             let bound = other.ticket.is_none() || other.address.is_some();
             if bound && other.dice.roll(self.loss) {
                 self.counts.lost += 1;
@@ -263,7 +268,7 @@ mod tests {
             let ring = Arc::new(move |_| {
                 rung.fetch_add(1, Ordering::Relaxed);
             });
-            let joined = relay.rooms.join(ROOM, Way::Quic(ring), None, relay.now);
+            let joined = relay.rooms.join(ROOM, Way::Quic(ring), Part::Both, None, relay.now);
             joined.inspect(|(_, outbox)| assert_eq!(outbox.poll(), Some(wire::admitted()))).unwrap()
         });
         assert_eq!(rung.load(Ordering::Relaxed), 2, "once for each answer");

@@ -20,7 +20,7 @@ use super::{
     outbox::{self, Outbox},
 };
 use crate::{
-    lane::RoomHandle,
+    lane::{Part, RoomHandle},
     relay_protocol::{
         token::Serial,
         wire::{self, Cookie, Rejection, Ticket},
@@ -65,6 +65,7 @@ pub(super) struct Copies {
 
 struct Member {
     room: RoomHandle,
+    part: Part,
     /// None if it came by QUIC.
     ticket: Option<Ticket>,
     /// That of the token it came with.
@@ -107,6 +108,7 @@ impl Rooms {
         &mut self,
         room: RoomHandle,
         way: Way,
+        part: Part,
         serial: Option<Serial>,
         now: Instant,
     ) -> Result<(Connection, Arc<Outbox>), Rejection> {
@@ -128,6 +130,7 @@ impl Rooms {
         let outbox = Arc::new(Outbox::new(self.limits.queue, answer, bell));
         let member = Member {
             room,
+            part,
             ticket,
             serial,
             outbox: Arc::clone(&outbox),
@@ -290,8 +293,10 @@ impl Rooms {
         let cost = Cost::message(cost);
         let wait = sender.control.spend(room, Lane::Control, now, cost, least, bucket::CONTROL_BURST);
         let (mut copies, mut held_by) = (0, None);
-        for other in room.members.iter().filter(|other| **other != from) {
-            let Some(outbox) = self.members.get(other).map(|other| &other.outbox) else { continue };
+        let others = if sender.part == Part::Hears { &[][..] } else { room.members.as_slice() };
+        for other in others.iter().filter(|other| **other != from) {
+            let known = self.members.get(other).filter(|other| other.part != Part::Says);
+            let Some(outbox) = known.map(|other| &other.outbox) else { continue };
             copies += usize::from(outbox.push(from, frame.clone()));
             if held_by.is_none() && outbox.holds_up(from) {
                 held_by = Some(*other);
@@ -381,7 +386,7 @@ mod tests {
             room: RoomHandle,
             ticket: u8,
         ) -> Result<(Connection, Arc<Outbox>), Rejection> {
-            let joined = self.rooms.join(room, Way::Tcp(Ticket([ticket; 16])), None, self.now);
+            let joined = self.rooms.join(room, Way::Tcp(Ticket([ticket; 16])), Part::Both, None, self.now);
             joined.inspect(|(_, outbox)| {
                 assert_eq!(outbox.poll(), Some(wire::answer(Ok(Ticket([ticket; 16])))))
             })
@@ -566,7 +571,7 @@ mod tests {
         let [one, other] = [Serial([1; 16]), Serial([2; 16])];
         let join = |rooms: &mut Rooms, ticket, serial| {
             rooms
-                .join(ROOM, Way::Tcp(Ticket([ticket; 16])), Some(serial), relay.now)
+                .join(ROOM, Way::Tcp(Ticket([ticket; 16])), Part::Both, Some(serial), relay.now)
                 .map(|(_, outbox)| outbox)
         };
         let rooms = &mut relay.rooms;
@@ -588,6 +593,35 @@ mod tests {
         // All but the first are forgotten by then, and there is room again.
         assert!(rooms.revoke(Serial([8; 16]), 3_000, 2_000));
         assert_eq!(rooms.revoked.len(), 1);
+    }
+
+    #[test]
+    fn who_hears_is_not_heard_and_who_says_hears_nothing() {
+        let mut relay = Relay::new(Limits::default());
+        let join = |rooms: &mut Rooms, ticket, part| {
+            rooms.join(ROOM, Way::Tcp(Ticket([ticket; 16])), part, None, Instant::now()).unwrap()
+        };
+        let parts = [(1, Part::Both), (2, Part::Hears), (3, Part::Says)];
+        let members = parts.map(|(ticket, part)| join(&mut relay.rooms, ticket, part));
+        let [both, hears, says] = members.each_ref().map(|(number, _)| *number);
+        for (_, outbox) in &members {
+            assert!(outbox.poll().is_some(), "the answer");
+        }
+        for (ticket, port) in [(1, 1_000), (2, 2_000), (3, 3_000)] {
+            assert!(relay.bound(port, ticket));
+        }
+        let mut said = |from, message: &[u8]| {
+            relay.rooms.handle_control(from, message, relay.now).unwrap();
+            let came = members.each_ref().map(|(_, outbox)| outbox.poll());
+            came.map(|frame| frame == wire::frame(message))
+        };
+        assert_eq!(said(both, b"stage"), [false, true, false]);
+        assert_eq!(said(hears, b"audience"), [false; 3]);
+        assert_eq!(said(says, b"knock"), [true, true, false]);
+        assert_eq!(relay.reached(1_000), [address(2_000)]);
+        assert!(relay.reached(2_000).is_empty());
+        assert_eq!(relay.reached(3_000), [address(1_000), address(2_000)]);
+        assert_eq!((relay.rooms.counts.no_part, relay.rooms.counts.media), (1, 2));
     }
 
     #[test]
