@@ -248,6 +248,11 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
     /// [`TransportError`] if something could not be sent any more.
     pub async fn close(mut self) -> Result<(), TransportError> {
         let flushed = self.flush().await;
+        if let Some(hall) = &mut self.hall {
+            let now = self.transport.now();
+            hall.end();
+            poll_fn(|context| hall.poll_end(now + HALL_CLOSES, now, context)).await;
+        }
         self.transport.close().await;
         flushed
     }
@@ -316,6 +321,9 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
                 continue;
             }
             self.forget_after(&event);
+            if let Some(hall) = &mut self.hall {
+                hall.note(&event, self.transport.now());
+            }
             return Some(event);
         }
     }
@@ -419,6 +427,8 @@ impl<T, M> fmt::Debug for Session<T, M> {
     }
 }
 
+/// How long lanes of a hall may take to say the last.
+const HALL_CLOSES: Duration = Duration::from_secs(2);
 /// How long the room draws from the same entropy.
 const STIR_EVERY: Duration = Duration::from_secs(60);
 

@@ -49,4 +49,16 @@ impl Hall {
     pub(super) fn move_to(&mut self, _: &RelayName, _: Instant) {
         match *self {}
     }
+
+    pub(super) fn note(&mut self, _: &Event, _: Instant) {
+        match *self {}
+    }
+
+    pub(super) fn end(&mut self) {
+        match *self {}
+    }
+
+    pub(super) fn poll_end(&mut self, _: Instant, _: Instant, _: &mut Context<'_>) -> Poll<()> {
+        match *self {}
+    }
 }

@@ -249,7 +249,14 @@ fn story<N: Net>(net: &N, patient: bool) {
     assert_eq!(host.hall_dropped().1, 0, "a message to the audience was lost");
 
     // The stage is gone, and nobody says so: whoever listens is told by itself.
-    if patient {
+    if !patient {
+        // Closed, and said so.
+        host.room_mut().close().unwrap();
+        let told = |_: &mut Session<_>, _: &[StageEvent]| stays.seen.lock().unwrap().over.is_some();
+        assert!(run(&mut host, &mut events, 5, told));
+        let seen = stays.seen.lock().unwrap();
+        assert_eq!(seen.over, Some(Over::PutOut(RefuseReason::Declined)));
+    } else {
         drop(host);
         let end = Instant::now() + Duration::from_secs(25);
         while Instant::now() < end && !stays.seen.lock().unwrap().unattended {

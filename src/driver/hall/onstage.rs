@@ -18,7 +18,7 @@ use crate::{
     group::Role,
     id::MemberId,
     media::Rekey,
-    room::{CommandError, Event, InviteOptions, KnockId, Room},
+    room::{CommandError, Ending, Event, InviteOptions, KnockId, Room},
     stage::{AudienceError, HallError, HallLane, Stage},
     transport::{Inbound, LocalTransport, Part, RelayName},
 };
@@ -123,6 +123,44 @@ impl Hall {
         Some(*knock)
     }
 
+    /// The room may be over for us; nobody beats any more then. If it is closed, whoever listens is
+    /// told.
+    pub(in crate::driver) fn note(&mut self, event: &Event, now: Instant) {
+        let Event::Over(ending) = event else { return };
+        if let Some(mut stage) = self.stage.take()
+            && *ending == Ending::Closed
+        {
+            stage.close();
+            while let Some((lane, message)) = stage.poll_transmit() {
+                self.lanes.send(lane, stage.handle(lane), message, now);
+            }
+        }
+        self.lanes.want([], now);
+    }
+
+    /// Ends the lanes after what is to be sent has left.
+    pub(in crate::driver) fn end(&mut self) {
+        self.stage = None;
+        self.lanes.end();
+    }
+
+    /// Ready when they have ended, or it is too late.
+    pub(in crate::driver) fn poll_end(
+        &mut self,
+        until: Instant,
+        now: Instant,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        while !self.lanes.is_over() {
+            match self.lanes.poll(until, now, context) {
+                Poll::Ready(Some(_)) => {}
+                Poll::Ready(None) => return Poll::Ready(()),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(())
+    }
+
     /// The room is carried by this relay now.
     pub(in crate::driver) fn move_to(&mut self, relay: &RelayName, now: Instant) {
         self.lanes.move_to(Some(relay), now);
@@ -173,6 +211,16 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
     /// How many lanes of the hall are connected or being connected.
     pub fn hall_connections(&self) -> usize {
         self.hall.as_ref().map_or(0, |hall| hall.lanes.len())
+    }
+
+    /// Removes a listener, whoever it listens by: it is deaf after half a second, and stays out
+    /// until it is let into the room. [`Room::ban`] keeps it out for good.
+    ///
+    /// # Errors
+    /// As [`Room::ban`].
+    pub fn remove_listener(&mut self, member: MemberId) -> Result<(), CommandError> {
+        let now = self.transport.now();
+        self.room.remove_from_hall(member, now)
     }
 
     /// Lets a listener of ours come up and speak: it is sent an invite for itself alone, and

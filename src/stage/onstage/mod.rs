@@ -266,6 +266,13 @@ impl Stage {
         porter.let_up(&tag, &invite.to_string(), &self.key, &mut self.out, &mut self.rng)
     }
 
+    /// Tells everybody who listens by us that the hall is over, once the room was closed.
+    pub fn close(&mut self) {
+        if let Some(porter) = &mut self.porter {
+            porter.close(&self.key, &mut self.out, &mut self.rng);
+        }
+    }
+
     /// The digits that are the same for everybody who hears this hall epoch.
     pub fn code(&self) -> Option<RoomCode> {
         Some(RoomCode::of_hall(&self.group_id, &self.tuner.present()?.authenticator))

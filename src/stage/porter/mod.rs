@@ -176,6 +176,13 @@ impl Porter {
         }
     }
 
+    /// Everybody goes: the room is closed.
+    pub(super) fn close(&mut self, key: &HallKey, out: &mut Out, rng: &mut Generator) {
+        for tag in self.cells.seats().map(|(_, seat)| seat.tag).collect::<Vec<_>>() {
+            self.put_out(&tag, RefuseReason::Declined, key, out, rng);
+        }
+    }
+
     fn put_out(
         &mut self,
         tag: &Tag,
