@@ -13,6 +13,8 @@ pub struct Options {
     pub input: PathBuf,
     /// Where the page goes.
     pub out: PathBuf,
+    /// Only the relay is measured, with so many receivers.
+    pub receivers: Option<usize>,
     /// One object on standard output instead of the table.
     pub json: bool,
 }
@@ -27,6 +29,7 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, 
         step: Duration::from_secs(5),
         input: PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/data/jfk.wav")),
         out: PathBuf::from("target/stage"),
+        receivers: None,
         json: false,
     };
     while let Some(name) = args.next() {
@@ -45,6 +48,10 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Option<Options>, 
                 let audience = value.parse().ok().filter(|audience| (8..=600).contains(audience));
                 options.audience = audience.ok_or_else(wrong)?;
             }
+            "--receivers" => {
+                let receivers = value.parse().ok().filter(|receivers| (1..=5_000).contains(receivers));
+                options.receivers = Some(receivers.ok_or_else(wrong)?);
+            }
             "--step" => {
                 let step = value.parse().ok().filter(|seconds| (2..=60).contains(seconds));
                 options.step = Duration::from_secs(step.ok_or_else(wrong)?);
@@ -61,6 +68,7 @@ pub const HELP: &str = "\
 A stage room on one machine: a relay on real sockets, a stage, an audience, real speech.
 
 usage: stage [--audience N] [--step S] [--input WAV] [--out DIR] [--json]
+       stage --receivers N
        stage --listeners N [--minutes T] [--joins-per-s J] [--leaves-per-s L] [--json]
 
   --audience N  how many listen in the end, 8 to 600; 200
@@ -69,6 +77,7 @@ usage: stage [--audience N] [--step S] [--input WAV] [--out DIR] [--json]
   --out DIR     where page, log and sounds go; target/stage
   --json        one JSON object instead of the table
 
+With --receivers the relay alone is measured, with sockets that only receive, beside bare sends.
 With --listeners it runs on virtual time and measures (docs/STAGE.md).
 The status is 1 if a promise was broken.
 ";

@@ -2,7 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Where the system tells what the first thread of that name uses.
+pub fn find(name: &str) -> Option<PathBuf> {
+    let mut tasks = fs::read_dir("/proc/self/task").ok()?.flatten();
+    let task = tasks
+        .find(|task| fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim() == name))?;
+    Some(task.path().join("schedstat"))
+}
+
+/// What a thread has used so far, by what [`find`] found.
+pub fn used(thread: &Path) -> Duration {
+    let spent = fs::read_to_string(thread).unwrap_or_default();
+    Duration::from_nanos(spent.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or_default())
+}
 
 /// CPU time of each thread that runs now, with its name.
 pub struct Threads(BTreeMap<u64, (String, Duration)>);
@@ -14,10 +29,8 @@ impl Threads {
         for entry in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
             let id = entry.file_name().to_str().and_then(|id| id.parse().ok());
             let name = fs::read_to_string(entry.path().join("comm"));
-            let spent = fs::read_to_string(entry.path().join("schedstat"));
-            let (Some(id), Ok(name), Ok(spent)) = (id, name, spent) else { continue };
-            let nanos = spent.split(' ').next().and_then(|nanos| nanos.parse().ok());
-            let spent = Duration::from_nanos(nanos.unwrap_or_default());
+            let spent = used(&entry.path().join("schedstat"));
+            let (Some(id), Ok(name)) = (id, name) else { continue };
             threads.insert(id, (name.trim().to_owned(), spent));
         }
         Self(threads)

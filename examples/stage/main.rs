@@ -19,6 +19,7 @@ mod hear;
 mod live;
 mod page;
 mod picture;
+mod receivers;
 mod report;
 mod sim;
 #[path = "../room/spectrogram.rs"]
@@ -49,6 +50,16 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(receivers) = options.receivers {
+        return match receivers::run(receivers) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("stage: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
     match live::run(&options) {
         Ok(report) if report.broken().is_empty() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,

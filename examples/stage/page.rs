@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use sottovoce_examples::base64;
 
-use crate::report::{Mark, Report, Row, Sound};
+use crate::report::{Mark, Report, Sound};
 use crate::spectrogram::draw;
 
 /// The whole page.
@@ -13,9 +13,9 @@ pub fn render(report: &Report) -> String {
     let mut page = String::from(HEAD);
     page += &headline(report);
     page += "<section><h2>Who heard what</h2><p>A line for each listener, in the order of coming; time, as \
-             far as somebody spoke, runs to the right. Blue: a packet that opened. White: one that was \
+             far as somebody spoke, runs to the right. Blue: a packet that opened. Yellow: one of the guest. White: one that was \
              missed. Red: one that came after the ban and did not open.</p><figure>";
-    page += &image("Who heard what", &heat(&report.rows), "heat");
+    page += &image("Who heard what", &heat(report), "heat");
     page += "</figure></section><section><h2>What was heard, and where</h2>";
     page += "<p>Time runs to the right, pitch upwards. Bright is loud.</p>";
     for sound in &report.sounds {
@@ -72,7 +72,8 @@ fn headline(report: &Report) -> String {
 }
 
 /// A line of pixels for each listener.
-fn heat(rows: &[Row]) -> Vec<u8> {
+fn heat(report: &Report) -> Vec<u8> {
+    let rows = &report.rows;
     let packets = rows.first().map_or(0, |row| row.heard.len());
     let tall = (400 / rows.len().max(1)).clamp(2, 12);
     let mut pixels = Vec::new();
@@ -86,6 +87,7 @@ fn heat(rows: &[Row]) -> Vec<u8> {
                 match () {
                     () if any(Mark::Missed) => 2,
                     () if any(Mark::Banned) && !any(Mark::Heard) => 3,
+                    () if any(Mark::Heard) && report.by_guest.get(from) == Some(&true) => 4,
                     () if any(Mark::Heard) => 1,
                     () => 0,
                 }
@@ -98,7 +100,8 @@ fn heat(rows: &[Row]) -> Vec<u8> {
     let mut encoder = png::Encoder::new(&mut file, WIDTH as u32, height);
     encoder.set_color(png::ColorType::Indexed);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_palette([[24, 24, 30], [86, 156, 214], [255, 255, 255], [190, 60, 30]].concat());
+    encoder
+        .set_palette([[24, 24, 30], [86, 156, 214], [255, 255, 255], [190, 60, 30], [229, 176, 72]].concat());
     let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels));
     written.expect("writing to memory cannot fail, and there is a pixel for each");
     file

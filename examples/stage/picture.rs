@@ -100,6 +100,7 @@ pub fn examine(told: &Told, speech: &[i16], dir: &Dir) -> Result<Report, Box<dyn
         growth: told.growth.iter().map(crate::report::Cost::clone).collect(),
         audience: told.audience.clone(),
         relay: relay(told, speech, &said, dir)?,
+        by_guest: said.iter().map(|said| said.from == told.guest).collect(),
         rows,
         sounds,
     })

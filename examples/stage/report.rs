@@ -40,6 +40,8 @@ pub struct Report {
     /// Time, who is seated, who has opened a packet just then.
     pub audience: Vec<(f64, usize, usize)>,
     pub relay: Relay,
+    /// Of each packet that was said, whether the guest said it.
+    pub by_guest: Vec<bool>,
     pub rows: Vec<Row>,
     pub sounds: Vec<Sound>,
 }

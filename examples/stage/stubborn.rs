@@ -1,5 +1,6 @@
 //! The transport of a listener that does not want to know: from a moment on no control message
-//! reaches it, so it never hears that it was put out, keeps its keys, and tries them on all packets.
+//! reaches it, so it never hears that it was put out, keeps its keys, and tries them on all
+//! packets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -174,8 +174,15 @@ impl Rooms {
             self.counts.unbound += 1;
             return None;
         };
-        let least = bucket::price(1, self.limits.media_rate);
-        if !member.media.afford(room, Lane::Media, now, Cost::datagram(length), least, bucket::MEDIA_BURST) {
+        let burst = bucket::MEDIA_BURST;
+        let affordable = if member.part == Part::Hears {
+            // Thousands say that they are there, and take nothing from who speaks.
+            member.media.afford_alone(now, bucket::price(1, HEARS_RATE), burst)
+        } else {
+            let least = bucket::price(1, self.limits.media_rate);
+            member.media.afford(room, Lane::Media, now, Cost::datagram(length), least, burst)
+        };
+        if !affordable {
             self.counts.over_rate += 1;
             return None;
         }
@@ -186,11 +193,17 @@ impl Rooms {
 
 const BIND_LEN: usize = 38;
 
+/// Datagrams a second of a member that only hears: binds.
+const HEARS_RATE: u32 = 10;
+
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
     };
 
     use super::{
@@ -201,6 +214,37 @@ mod tests {
         *,
     };
     use crate::relay::Limits;
+
+    #[test]
+    fn thousands_who_say_that_they_hear_take_nothing_from_who_speaks() {
+        let limits = Limits { connections: 2_001, members: 2_001, ..Limits::default() };
+        let mut relay = Relay::new(limits);
+        relay.join(ROOM, 1).unwrap();
+        assert!(relay.bound(1_000, 1));
+        let mut hears = Vec::new();
+        for number in 0..2_000u16 {
+            let mut ticket = [9; 16];
+            ticket[..2].copy_from_slice(&number.to_be_bytes());
+            let ticket = Ticket(ticket);
+            relay.rooms.join(ROOM, Way::Tcp(ticket), Part::Hears, None, relay.now).unwrap();
+            hears.push((2_000 + number, ticket));
+        }
+        // A second of 25 packets, while each of the others asks to be bound.
+        for chunk in hears.chunks(80) {
+            for (port, ticket) in chunk {
+                relay.datagram(*port, &wire::bind(*ticket, Cookie::NONE));
+            }
+            relay.now += Duration::from_millis(40);
+            relay.reached(1_000);
+        }
+        assert_eq!((relay.rooms.counts.media, relay.rooms.counts.over_rate), (25, 0));
+        // Who asks all the time is not answered all the time.
+        let (port, ticket) = hears[0];
+        for _ in 0..100 {
+            relay.datagram(port, &wire::bind(ticket, Cookie::NONE));
+        }
+        assert!(relay.rooms.counts.over_rate > 80, "{}", relay.rooms.counts.over_rate);
+    }
 
     #[test]
     fn who_hears_is_not_heard_and_who_says_hears_nothing() {

@@ -291,7 +291,11 @@ impl Rooms {
         let cost = outbox::cost(&frame);
         let least = bucket::price(cost, self.limits.control_rate);
         let cost = Cost::message(cost);
-        let wait = sender.control.spend(room, Lane::Control, now, cost, least, bucket::CONTROL_BURST);
+        let burst = bucket::CONTROL_BURST;
+        let wait = match sender.part {
+            Part::Hears => sender.control.spend_alone(now, least, burst),
+            _ => sender.control.spend(room, Lane::Control, now, cost, least, burst),
+        };
         let (mut copies, mut held_by) = (0, None);
         let others = if sender.part == Part::Hears { &[][..] } else { room.members.as_slice() };
         for other in others.iter().filter(|other| **other != from) {
@@ -400,7 +404,7 @@ mod tests {
 
         pub(super) fn copies(&mut self, source: u16, bytes: &[u8]) -> (Verdict, Copies) {
             let mut to = Copies::default();
-            self.cookies += 1;
+            self.cookies = self.cookies.wrapping_add(1);
             let cookie = Cookie([self.cookies; 16]);
             let verdict =
                 self.rooms.handle_datagram(address(source), bytes, self.now, || Some(cookie), &mut to);
