@@ -143,7 +143,7 @@ impl Theirs {
                 AudienceNext::Packet(packet) => {
                     heard.got.push(Got { at: audience.now(), from: packet.member, opus: packet.packet });
                     // Twice a second.
-                    if self.opened.fetch_add(1, Ordering::Relaxed) % 12 == 0 {
+                    if self.opened.fetch_add(1, Ordering::Relaxed).is_multiple_of(12) {
                         let code = audience.code().map(|code| code.to_string());
                         *self.code.lock().unwrap_or_else(PoisonError::into_inner) = code;
                     }

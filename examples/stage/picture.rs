@@ -117,13 +117,12 @@ fn frame(opus: &[u8]) -> Option<Frame<'_>> {
         (0..=2, frames) => frames,
         (_, [count, rest @ ..]) => {
             let (mut rest, mut padding) = (rest, 0);
-            while count & 0x40 != 0 {
+            let mut more = count & 0x40 != 0;
+            while more {
                 let (length, after) = rest.split_first()?;
                 rest = after;
                 padding += usize::from(*length).min(254);
-                if *length < 255 {
-                    break;
-                }
+                more = *length == 255;
             }
             rest.get(..rest.len().checked_sub(padding)?)?
         }
