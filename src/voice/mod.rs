@@ -44,6 +44,7 @@ mod receiver;
 mod sender;
 mod stream;
 mod stretch;
+mod talker;
 
 use std::fmt;
 
@@ -52,7 +53,7 @@ pub use self::{
     handover::{Capture, Captured, Playback, Played, capture, playback},
     receiver::{Frame, NotHeard, Receiver, ReceiverOptions, Totals},
     sender::{Packet, Sender, SenderOptions, SenderStats},
-    stream::{StreamStats, Talker},
+    talker::{StreamStats, Talker},
 };
 use crate::codec::CodecError;
 

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    BLOCK, VoiceError, check_format,
+    BLOCK, Talker, VoiceError, check_format,
     converter::Converter,
     limiter::Limiter,
     ranking::{Bar, handicap},
-    stream::{Arrival, Stream, Talker, UNKNOWN_LEVEL},
+    stream::{Arrival, Stream, UNKNOWN_LEVEL},
 };
 #[cfg(feature = "room")]
 use crate::{driver, media::MalformedOpus};
