@@ -39,12 +39,14 @@ mod handover;
 mod jitter;
 mod level;
 mod limiter;
+mod mix;
 mod ranking;
 mod receiver;
 mod sender;
 mod stream;
 mod stretch;
 mod talker;
+mod tuning;
 
 use std::fmt;
 
@@ -54,6 +56,7 @@ pub use self::{
     receiver::{Frame, NotHeard, Receiver, ReceiverOptions, Totals},
     sender::{Packet, Sender, SenderOptions, SenderStats},
     talker::{StreamStats, Talker},
+    tuning::{Tuning, TuningError},
 };
 use crate::codec::CodecError;
 

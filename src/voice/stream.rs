@@ -12,6 +12,7 @@ use super::{
     jitter::{Anchor, Buffer, NotKept},
     level::Meter,
     stretch,
+    tuning::Tuning,
 };
 use crate::{
     codec::{Decoder, MAX_SAMPLES},
@@ -37,6 +38,10 @@ pub(super) struct Stream {
     pub(super) stats: StreamStats,
     /// The share of this speaker in the mix, 0 or 1 but for the block in which it changes.
     pub(super) gain: f32,
+    /// How the listener wants to hear this speaker,
+    pub(super) tuning: Tuning,
+    /// and what samples are multiplied by on each side, on the way there.
+    sides: [f32; 2],
     buffer: Buffer,
     decoder: Decoder,
     /// Capture time of the next sample to be made; `None` while nothing is played.
@@ -93,6 +98,8 @@ impl Stream {
             last_packet: 0,
             stats: StreamStats::default(),
             gain: 0.0,
+            tuning: Tuning::default(),
+            sides: [1.0; 2],
             buffer: Buffer::new(PACKETS),
             decoder: Decoder::new()?,
             next: None,
@@ -122,7 +129,7 @@ impl Stream {
         (self.stats, self.gain, self.loss) = (StreamStats::default(), 0.0, 0.0);
         self.pcm.fill(0);
         (self.taken, self.len, self.last) = (0, 0, 0);
-        self.member = member;
+        (self.member, self.tuning) = (member, Tuning::default());
     }
 
     /// Takes a packet that comes now.
@@ -185,6 +192,20 @@ impl Stream {
         back.fill(0);
         self.taken += there.len();
         !front.is_empty()
+    }
+
+    /// The gains of both sides at the beginning and the end of the next block, in which the share
+    /// of this speaker goes from `before` to `after`.
+    pub(super) fn fade(&mut self, sides: bool, before: f32, after: f32) -> ([f32; 2], [f32; 2]) {
+        // Whoever turns itself silent fades out from where it was, and begins where it is to be.
+        let wanted = if after == 0.0 { self.sides } else { self.tuning.gains(sides) };
+        let from = if before == 0.0 { wanted } else { self.sides };
+        let step = |from: f32, to: f32| from + (to - from).clamp(-STEP, STEP);
+        self.sides = std::array::from_fn(|side| match (from.get(side), wanted.get(side)) {
+            (Some(from), Some(wanted)) => step(*from, *wanted),
+            _ => 0.0,
+        });
+        (from.map(|gain| gain * before), self.sides.map(|gain| gain * after))
     }
 
     /// Lets time pass without decoding, for somebody who is not heard.
@@ -505,6 +526,8 @@ const MEASURE_AGAIN: i64 = 96_000;
 pub(super) const UNKNOWN_LEVEL: u8 = 0x80 | 40;
 /// 120 ms without a packet: what is made up has faded away by then.
 const GIVE_UP: i64 = 5_760;
+/// By how much a gain changes in a block at most: by 1 in 20 ms.
+const STEP: f32 = 0.25;
 /// 5 ms over which a step between two sounds is evened out.
 const DECLICK: usize = 240;
 /// 1.5 ms too early: soon the next packet will not be there in time.
