@@ -12,8 +12,8 @@ impl Limiter {
         Self { gain: 1.0 }
     }
 
-    /// How the gain goes in a block with such a peak. Whoever has two sides applies it to both, or a
-    /// loud one would move the others.
+    /// How the gain goes in a block with such a peak. Of two sides it applies to both, or a loud
+    /// one would move the others.
     pub(super) fn follow(&mut self, peak: f32) -> Slope {
         let wanted = if peak * self.gain > CEILING { CEILING / peak } else { (self.gain * RECOVER).min(1.0) };
         // A loud block must not wait for its own gain; a gain that grows may still not lift the

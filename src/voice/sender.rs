@@ -82,6 +82,8 @@ pub struct Sender {
     /// The most samples that came at a time of late, and before that.
     blocks: [usize; 2],
     owed: Owed,
+    /// How loud the newest frame is.
+    level: Level,
     stats: SenderStats,
     sealed: Box<[u8; SEALED]>,
 }
@@ -186,6 +188,7 @@ impl Sender {
             backlog: (usize::MAX, 0),
             blocks: [0; 2],
             owed: Owed::Nothing,
+            level: Level::default(),
             stats: SenderStats::default(),
             sealed: Box::new([0; SEALED]),
         })
@@ -202,6 +205,7 @@ impl Sender {
         self.spare.extend(self.ready.drain(..));
         self.backlog = (usize::MAX, 0);
         self.owed = Owed::Nothing;
+        self.level = Level::default();
         // Capture times never go back: a wall clock that was set back in the pause is behind its
         // own packets.
         let unix_ms = unix_ms.max(self.earliest);
@@ -216,6 +220,12 @@ impl Sender {
     /// Switches the microphone off or on. Packets go on as before; whoever hears them is told.
     pub fn set_muted(&mut self, muted: bool) {
         self.muted = muted;
+    }
+
+    /// How loud we are and whether we speak, as everybody is told: of the newest frame, so that it
+    /// follows the microphone by a frame. Silence while we are muted or not live.
+    pub fn level(&self) -> Level {
+        self.level
     }
 
     /// Says how much we lose of what we hear, which travels in our packets: what
@@ -440,6 +450,7 @@ impl Sender {
         }
         let Some(mut place) = self.spare.pop() else { return Ok(()) };
         place.level = level;
+        self.level = level;
         place.muted = self.muted;
         match self.encoder.encode(&self.pcm, &mut place.bytes) {
             Ok(len) => {

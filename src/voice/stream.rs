@@ -173,6 +173,13 @@ impl Stream {
         if self.notes.muted || now - self.last_packet > LEVEL_HOLDS { Level::default() } else { self.level }
     }
 
+    /// How loud an interface shows it: silence sooner than the ranking has it, and where nobody
+    /// knows.
+    fn shown(&self, now: i64) -> Level {
+        let of = if self.says_level { Some(self.last_packet) } else { self.measured };
+        if of.is_some_and(|of| now - of <= SHOWN_FOR) { self.level(now) } else { Level::default() }
+    }
+
     /// What its packets say besides, unless the last one is too old.
     pub(super) fn notes(&self, now: i64) -> Option<Notes> {
         (self.member.is_some() && now - self.last_packet <= NOTES_HOLD).then_some(self.notes)
@@ -239,7 +246,7 @@ impl Stream {
         let waits = u64::try_from(self.buffer.target() + self.patience()).unwrap_or(0);
         Some(Talker {
             member: self.member?,
-            level: self.level(now),
+            level: self.shown(now),
             notes: self.notes,
             mixed: self.gain > 0.0 && now - self.last_packet <= LEVEL_HOLDS,
             waits: Duration::from_micros(waits * 1_000 / 48),
@@ -516,8 +523,10 @@ const SAME: i64 = 96;
 const PAUSE: i64 = 19_200;
 /// 1 s: what is caught up with by stretching takes five times as long.
 const TOO_LATE: i64 = 48_000;
-/// 500 ms: a level that is older says nothing.
+/// 500 ms: a level that is older says nothing, for what came before may have waited as long.
 const LEVEL_HOLDS: i64 = 24_000;
+/// 200 ms: whoever stopped is shown as silent from then on. Three packets of 60 ms may be missing.
+const SHOWN_FOR: i64 = 9_600;
 /// 5 s: what somebody reports of its losses is taken for so long.
 const NOTES_HOLD: i64 = 240_000;
 /// 2 s after which a level that was measured is measured again.

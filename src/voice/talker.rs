@@ -39,8 +39,9 @@ pub struct Talker {
     /// Who it is.
     pub member: MemberId,
     /// How loud it says it is, and whether it speaks. In rooms whose packets do not say it: how
-    /// loud it is heard to be. Silence while the member is muted, and from half a second after its
-    /// last packet on.
+    /// loud it is heard to be, and silence while it is not decoded. Silence while the member is
+    /// muted, and from 200 ms after its last packet on. Speech is shown within 300 ms of its
+    /// beginning and of its end, on a network that takes up to 50 ms.
     pub level: Level,
     /// What else it says.
     pub notes: Notes,

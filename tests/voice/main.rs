@@ -3,6 +3,7 @@
 mod corpus;
 mod devices;
 mod endpoint;
+mod listening;
 mod members;
 mod network;
 mod traffic;
