@@ -6,4 +6,5 @@ mod endpoint;
 mod listening;
 mod members;
 mod network;
+mod protection;
 mod traffic;
