@@ -40,6 +40,8 @@ mod jitter;
 mod level;
 mod limiter;
 mod mix;
+#[cfg(feature = "processing")]
+mod processing;
 mod ranking;
 mod receiver;
 mod sender;
@@ -50,6 +52,8 @@ mod tuning;
 
 use std::fmt;
 
+#[cfg(feature = "processing")]
+pub use self::processing::{Noise, Processing, ProcessingOptions};
 pub use self::{
     channels::Channels,
     handover::{Capture, Captured, Playback, Played, capture, playback},

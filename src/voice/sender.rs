@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "processing")]
+use super::Processing;
 use super::{VoiceError, channels::Channels, check_format, converter::Converter, level::Meter, stretch};
 use crate::{
     codec::{Encoder, FrameLength, MAX_SAMPLES},
@@ -58,6 +60,8 @@ pub struct Sender {
     rate: usize,
     voice: Channels,
     converter: Converter,
+    #[cfg(feature = "processing")]
+    processing: Option<Box<Processing>>,
     meter: Meter,
     /// Samples at 48 kHz that are not a frame yet.
     pending: VecDeque<i16>,
@@ -172,6 +176,8 @@ impl Sender {
             rate: options.rate as usize,
             voice: Channels::new(options.channels, options.rate),
             converter: Converter::new(options.rate, 48_000)?,
+            #[cfg(feature = "processing")]
+            processing: None,
             meter: Meter::new(),
             pending: VecDeque::with_capacity(2 * MAX_SAMPLES),
             ready: VecDeque::with_capacity(READY / options.frame.samples()),
@@ -234,6 +240,26 @@ impl Sender {
         self.report = loss;
     }
 
+    /// Cleans what the microphone hears from now on, or takes it as it is.
+    #[cfg(feature = "processing")]
+    pub fn process(&mut self, processing: Option<Processing>) {
+        self.processing = processing.map(Box::new);
+    }
+
+    /// Takes what the loudspeaker plays, in the format that [`Processing`] was made for, so that
+    /// the microphone's echo of it can be taken out. Give it when it is handed to the device, so
+    /// before its echo is captured. Without a processing, or while it is not live, it does nothing.
+    ///
+    /// # Errors
+    /// [`VoiceError::Ragged`]; no sample was taken then.
+    #[cfg(feature = "processing")]
+    pub fn handle_played(&mut self, pcm: &[f32]) -> Result<(), VoiceError> {
+        match &mut self.processing {
+            Some(processing) if self.live.is_some() => processing.handle_played(pcm),
+            _ => Ok(()),
+        }
+    }
+
     /// Takes what receivers report of their loss, and protects what is sent accordingly: at once
     /// against more, against less after ten seconds.
     pub fn handle_report(&mut self, loss: Loss, now: Instant) {
@@ -272,19 +298,34 @@ impl Sender {
                     0.0
                 }
             }));
-            let wanted = if self.muted { 0.0 } else { 1.0 };
-            self.gain += (wanted - self.gain).clamp(-FADE, FADE);
-            let pending = &mut self.pending;
-            self.converter.push(voice * self.gain, |converted| {
-                for sample in converted.iter().take(pending.capacity() - pending.len()) {
-                    pending.push_back((sample * 32_767.0).clamp(-32_768.0, 32_767.0) as i16);
-                }
-            });
+            self.take(voice);
             if self.pending.len() >= self.frame.samples() + self.wanted() {
                 self.encode()?;
             }
         }
         Ok(())
+    }
+
+    /// Puts one sample of the voice behind those that wait, at 48 kHz.
+    fn take(&mut self, voice: f32) {
+        let wanted = if self.muted { 0.0 } else { 1.0 };
+        let Self { converter, pending, gain, .. } = self;
+        #[cfg(feature = "processing")]
+        let processing = &mut self.processing;
+        let mut wait = |sample: f32| {
+            *gain += (wanted - *gain).clamp(-FADE, FADE);
+            if pending.len() < pending.capacity() {
+                pending.push_back((sample * *gain * 32_767.0).clamp(-32_768.0, 32_767.0) as i16);
+            }
+        };
+        converter.push(voice, |converted| {
+            #[cfg(feature = "processing")]
+            if let Some(processing) = processing {
+                processing.clean(converted, &mut wait);
+                return;
+            }
+            converted.iter().for_each(|sample| wait(*sample));
+        });
     }
 
     /// When the next packet leaves, while it is live.

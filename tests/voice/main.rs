@@ -6,5 +6,7 @@ mod endpoint;
 mod listening;
 mod members;
 mod network;
+#[cfg(feature = "processing")]
+mod processing;
 mod protection;
 mod traffic;
