@@ -13,9 +13,10 @@ talk back --keep DIR          goes on in the room that it was in when it ended
   --play FILE       a WAV file is said, instead of what the microphone hears
   --record FILE     what is heard goes into a WAV file, instead of to the loudspeaker
   --keep DIR        who we are and the room that we are in are kept there, sealed, and the room is not left at the end
+  --plain           prints lines, though there is a whole terminal to draw on
   --seconds N       ends after so long (default: when it is interrupted, or the room is over)
 
-While people talk, these can be typed, one a line:
+While people talk, these can be typed, one a line; in a terminal with a / in front, and anything else is said to all:
 
 ";
 
@@ -26,6 +27,7 @@ pub struct Args {
     pub play: Option<PathBuf>,
     pub record: Option<PathBuf>,
     pub keep: Option<PathBuf>,
+    pub plain: bool,
     pub seconds: Option<u64>,
 }
 
@@ -51,8 +53,12 @@ impl Args {
             _ => return Err("say host RELAY, join INVITE, or back --keep DIR".to_owned()),
         };
         let name = "Somebody".to_owned();
-        let mut args = Self { part, name, play: None, record: None, keep: None, seconds: None };
+        let mut args = Self { part, name, play: None, record: None, keep: None, plain: false, seconds: None };
         while let Some(option) = arguments.next() {
+            if option == "--plain" {
+                args.plain = true;
+                continue;
+            }
             let value = arguments.next().ok_or_else(|| format!("{option} needs a value"))?;
             match option.as_str() {
                 "--name" => args.name = value,
