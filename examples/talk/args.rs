@@ -1,7 +1,11 @@
 //! The command line of `talk`.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
+use lexopt::{
+    Parser, ValueExt,
+    prelude::{Long, Short, Value},
+};
 use sottovoce::transport::RelayName;
 
 pub const USAGE: &str = "\
@@ -40,37 +44,49 @@ pub enum Part {
 
 impl Args {
     /// `None` if only help is wanted; else what is wrong.
-    pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut arguments = arguments;
-        let part = match arguments.next().as_deref() {
-            Some("--help" | "-h") => return Ok(None),
-            Some("host") => {
-                let relay = arguments.next().ok_or("host needs a relay")?;
-                Part::Host(relay.parse().map_err(|why| format!("{relay}: {why}"))?)
-            }
-            Some("join") => Part::Join(arguments.next().ok_or("join needs an invite")?),
-            Some("back") => Part::Back,
-            _ => return Err("say host RELAY, join INVITE, or back --keep DIR".to_owned()),
+    pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
+        Self::read(&mut Parser::from_args(arguments)).map_err(|why| why.to_string())
+    }
+
+    fn read(parser: &mut Parser) -> Result<Option<Self>, lexopt::Error> {
+        let mut part = None;
+        let mut args = Self {
+            part: Part::Back,
+            name: "Somebody".to_owned(),
+            play: None,
+            record: None,
+            keep: None,
+            plain: false,
+            seconds: None,
         };
-        let name = "Somebody".to_owned();
-        let mut args = Self { part, name, play: None, record: None, keep: None, plain: false, seconds: None };
-        while let Some(option) = arguments.next() {
-            if option == "--plain" {
-                args.plain = true;
-                continue;
-            }
-            let value = arguments.next().ok_or_else(|| format!("{option} needs a value"))?;
-            match option.as_str() {
-                "--name" => args.name = value,
-                "--play" => args.play = Some(value.into()),
-                "--record" => args.record = Some(value.into()),
-                "--keep" => args.keep = Some(value.into()),
-                "--seconds" => {
-                    args.seconds = Some(value.parse().map_err(|_| format!("{value} is no number"))?)
-                }
-                _ => return Err(format!("{option} is not known")),
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Short('h') | Long("help") => return Ok(None),
+                Long("name") => args.name = parser.value()?.string()?,
+                Long("play") => args.play = Some(parser.value()?.into()),
+                Long("record") => args.record = Some(parser.value()?.into()),
+                Long("keep") => args.keep = Some(parser.value()?.into()),
+                Long("plain") => args.plain = true,
+                Long("seconds") => args.seconds = Some(parser.value()?.parse()?),
+                Value(word) if part.is_none() => part = Some(Part::read(&word.string()?, parser)?),
+                other => return Err(other.unexpected()),
             }
         }
+        args.part = part.ok_or("say host RELAY, join INVITE, or back --keep DIR")?;
         Ok(Some(args))
+    }
+}
+
+impl Part {
+    fn read(word: &str, parser: &mut Parser) -> Result<Self, lexopt::Error> {
+        match word {
+            "host" => {
+                let relay = parser.value().map_err(|_| "host needs a relay")?.string()?;
+                Ok(Self::Host(relay.parse().map_err(|why| format!("{relay}: {why}"))?))
+            }
+            "join" => Ok(Self::Join(parser.value().map_err(|_| "join needs an invite")?.string()?)),
+            "back" => Ok(Self::Back),
+            _ => Err("say host RELAY, join INVITE, or back --keep DIR".into()),
+        }
     }
 }

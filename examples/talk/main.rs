@@ -51,7 +51,7 @@ use sottovoce_examples::{resample, wav};
 use typed::{Desk, Typed};
 
 fn main() -> ExitCode {
-    let args = match Args::parse(std::env::args().skip(1)) {
+    let args = match Args::parse(std::env::args_os().skip(1)) {
         Ok(Some(args)) => args,
         Ok(None) => {
             print!("{}{}", args::USAGE, typed::COMMANDS);
