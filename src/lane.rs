@@ -3,6 +3,18 @@
 
 use std::{error::Error, fmt, str::FromStr, sync::Arc};
 
+/// What a member is to do in a room, as it tells the relay (SPEC section 8.2.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// It gets what others send, and others get what it sends.
+    #[default]
+    Both,
+    /// It gets what others send; what it sends is dropped.
+    Hears,
+    /// Nothing is sent to it.
+    Says,
+}
+
 /// The name of a relay as it stands in a room's allow-list: `host:port`, a URL, or any opaque name.
 ///
 /// 1 to 128 printable ASCII characters without spaces. Two names are the same relay only if they

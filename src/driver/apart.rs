@@ -93,7 +93,7 @@ impl<T: LocalTransport> Session<T> {
             outdated: 0,
         };
         let Self { transport, room, media, keep, recording, unsent, .. } = self;
-        let Self { control_dropped, last_dropped, stirred, clocks, .. } = self;
+        let Self { control_dropped, last_dropped, stirred, clocks, hall, .. } = self;
         let Media { parts, .. } = media;
         let handle = MediaHandle {
             parts,
@@ -117,6 +117,7 @@ impl<T: LocalTransport> Session<T> {
             last_dropped,
             stirred,
             clocks,
+            hall,
         };
         (session, handle)
     }
@@ -134,19 +135,24 @@ impl<T: LocalTransport> Session<T, Apart> {
         loop {
             self.flush().await?;
             self.media.settle();
-            if let Some(event) = self.room.poll_event() {
-                self.forget_after(&event);
+            if let Some(event) = self.poll_event() {
                 return Ok(Some(event));
             }
-            let wake = self.room.poll_timeout().map_or(until, |at| at.min(until));
-            let Self { transport, media, .. } = self;
+            let wake = self.due(until);
+            let Self { transport, media, hall, .. } = self;
+            let now = transport.now();
             let came = {
                 let mut receive = pin!(transport.receive(wake));
                 poll_fn(|context| {
                     media.waker.register(context.waker());
                     // By a unique reference, so that the future can move to another thread.
-                    match media.sealed.as_mut().map(|sealed| sealed.try_recv()) {
-                        Some(Ok(packet)) => Poll::Ready(Err(packet)),
+                    if let Some(Ok(packet)) = media.sealed.as_mut().map(|sealed| sealed.try_recv()) {
+                        return Poll::Ready(Err(packet));
+                    }
+                    match hall.as_mut().map(|hall| hall.poll(now, context)) {
+                        Some(Poll::Ready(packet)) => {
+                            Poll::Ready(Ok(Ok(packet.map_or(Inbound::Idle, Inbound::Media))))
+                        }
                         _ => receive.as_mut().poll(context).map(Ok),
                     }
                 })
@@ -156,8 +162,12 @@ impl<T: LocalTransport> Session<T, Apart> {
                 Err(packet) if packet.obeyed < self.media.sealer_changed => self.media.outdated += 1,
                 Err(packet) => {
                     let packet = packet.bytes.get(..packet.len).unwrap_or_default();
-                    // A connection that is lost is told by the next receive, after what had come.
-                    let _ = self.transport.send_media(packet);
+                    match self.hall.as_ref().filter(|hall| hall.carries()) {
+                        Some(hall) => hall.send_media(packet),
+                        // A connection that is lost is told by the next receive, after what had
+                        // come.
+                        None => drop(self.transport.send_media(packet)),
+                    }
                 }
                 Ok(inbound) => match inbound? {
                     Inbound::Control(message) => self.handle_control(&message),

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt};
 
+#[cfg(feature = "stage")]
+use crate::stage::HallError;
 use crate::{
     NoRandomness,
     media::SealError,
@@ -27,6 +29,9 @@ pub enum SessionError {
     Randomness(NoRandomness),
     /// The relay could not be used; another of the list may.
     Transport(TransportError),
+    /// There is no hall.
+    #[cfg(feature = "stage")]
+    Hall(HallError),
 }
 
 /// Why a packet was not sent.
@@ -69,6 +74,13 @@ impl From<TransportError> for SessionError {
     }
 }
 
+#[cfg(feature = "stage")]
+impl From<HallError> for SessionError {
+    fn from(error: HallError) -> Self {
+        Self::Hall(error)
+    }
+}
+
 impl fmt::Display for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -79,6 +91,8 @@ impl fmt::Display for SessionError {
             Self::Resume(error) => error.fmt(f),
             Self::Randomness(error) => error.fmt(f),
             Self::Transport(error) => error.fmt(f),
+            #[cfg(feature = "stage")]
+            Self::Hall(error) => error.fmt(f),
         }
     }
 }
@@ -101,6 +115,8 @@ impl Error for SessionError {
             Self::Resume(error) => Some(error),
             Self::Randomness(error) => Some(error),
             Self::Transport(error) => Some(error),
+            #[cfg(feature = "stage")]
+            Self::Hall(error) => Some(error),
         }
     }
 }

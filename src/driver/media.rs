@@ -121,7 +121,7 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             sealer: Sealer::new(),
             opener: Opener::new(),

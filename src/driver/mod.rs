@@ -15,8 +15,12 @@
 mod apart;
 mod clocks;
 mod error;
+#[cfg(feature = "stage")]
+pub mod hall;
 mod handle;
 mod media;
+#[cfg(not(feature = "stage"))]
+mod no_hall;
 pub mod policy;
 mod start;
 mod traffic;
@@ -24,6 +28,9 @@ mod why;
 
 use std::{
     fmt,
+    future::poll_fn,
+    pin::pin,
+    task::Poll,
     time::{Duration, Instant},
 };
 
@@ -32,9 +39,13 @@ use bytes::Bytes;
 pub use apart::Apart;
 use clocks::Clocks;
 pub use error::{SessionError, SpeakError};
+#[cfg(feature = "stage")]
+use hall::Hall;
 pub use handle::MediaHandle;
 use media::Plane;
 pub use media::{Media, ReceivedPacket};
+#[cfg(not(feature = "stage"))]
+use no_hall::Hall;
 
 use crate::{
     Seed,
@@ -93,6 +104,8 @@ pub struct Session<T, M = Media> {
     /// When fresh entropy was last mixed into the room, and in which epoch.
     stirred: Option<(Instant, Option<Epoch>)>,
     clocks: Clocks,
+    /// The audience, in a stage room.
+    hall: Option<Box<Hall>>,
 }
 
 /// The result of [`Session::next`].
@@ -117,15 +130,14 @@ impl<T: LocalTransport> Session<T> {
     pub async fn next(&mut self, until: Instant) -> Result<Next, TransportError> {
         loop {
             self.flush().await?;
-            if let Some(event) = self.room.poll_event() {
-                self.forget_after(&event);
+            if let Some(event) = self.poll_event() {
                 return Ok(Next::Event(event));
             }
             if let Some(heard) = self.media.heard.pop_front() {
                 return Ok(Next::Packet(heard));
             }
-            let wake = self.room.poll_timeout().map_or(until, |at| at.min(until));
-            match self.transport.receive(wake).await? {
+            let wake = self.due(until);
+            match self.wait(wake).await? {
                 Inbound::Control(message) => self.handle_control(&message),
                 Inbound::Media(packet) => self.media.arrived(&packet, self.transport.now()),
                 Inbound::Idle if self.transport.now() >= until => return Ok(Next::Idle),
@@ -144,7 +156,26 @@ impl<T: LocalTransport> Session<T> {
         let now = self.transport.now();
         let mut buffer = media::EMPTY;
         let packet = self.media.parts.seal(&mut buffer, opus, stamp, Some(now))?;
-        self.transport.send_media(packet).map_err(SpeakError::Transport)
+        match self.hall.as_ref().filter(|hall| hall.carries()) {
+            Some(hall) => hall.send_media(packet),
+            None => self.transport.send_media(packet).map_err(SpeakError::Transport)?,
+        }
+        Ok(())
+    }
+
+    /// Waits for the room's transport, or for the hall; whatever the hall has that is not a packet
+    /// is done, and the next tick does the rest.
+    async fn wait(&mut self, until: Instant) -> Result<Inbound, TransportError> {
+        let Self { transport, hall: Some(hall), .. } = self else {
+            return self.transport.receive(until).await;
+        };
+        let now = transport.now();
+        let mut receive = pin!(transport.receive(until));
+        poll_fn(|context| match hall.poll(now, context) {
+            Poll::Ready(packet) => Poll::Ready(Ok(packet.map_or(Inbound::Idle, Inbound::Media))),
+            Poll::Pending => receive.as_mut().poll(context),
+        })
+        .await
     }
 
     /// Makes a report of what a member said in the `last` time, five seconds at least, for a
@@ -194,6 +225,7 @@ impl<T: LocalTransport> Session<T> {
             last_dropped: None,
             stirred: None,
             clocks,
+            hall: None,
         }
     }
 }
@@ -216,6 +248,11 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
     /// [`TransportError`] if something could not be sent any more.
     pub async fn close(mut self) -> Result<(), TransportError> {
         let flushed = self.flush().await;
+        if let Some(hall) = &mut self.hall {
+            let now = self.transport.now();
+            hall.end();
+            poll_fn(|context| hall.poll_end(now + HALL_CLOSES, now, context)).await;
+        }
         self.transport.close().await;
         flushed
     }
@@ -275,6 +312,28 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
         (self.control_dropped, self.last_dropped)
     }
 
+    /// The next thing to tell the user. Whom we let up is let in without asking.
+    fn poll_event(&mut self) -> Option<Event> {
+        loop {
+            let event = self.room.poll_event().or_else(|| self.hall.as_mut()?.poll_event())?;
+            let expected = self.hall.as_mut().and_then(|hall| hall.expected(&event));
+            if expected.is_some_and(|knock| self.room.admit(knock, self.transport.now()).is_ok()) {
+                continue;
+            }
+            self.forget_after(&event);
+            if let Some(hall) = &mut self.hall {
+                hall.note(&event, self.transport.now());
+            }
+            return Some(event);
+        }
+    }
+
+    /// When there is something to do, at most `until`.
+    fn due(&self, until: Instant) -> Instant {
+        let hall = self.hall.as_ref().and_then(|hall| hall.poll_timeout());
+        [self.room.poll_timeout(), hall].into_iter().flatten().fold(until, Instant::min)
+    }
+
     async fn flush(&mut self) -> Result<(), TransportError> {
         self.tick();
         loop {
@@ -318,11 +377,19 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
             self.room.handle_timeout(now);
         }
         let mut changed = false;
-        while let Some(rekey) = self.room.poll_rekey() {
-            self.media.install(rekey);
+        let Self { room, media, hall, .. } = self;
+        let mut install = |rekey| {
+            media.install(rekey);
             changed = true;
+        };
+        if let Some(hall) = hall {
+            hall.tick(room, now, &mut install);
+        }
+        while let Some(rekey) = room.poll_rekey() {
+            install(rekey);
         }
         if !self.recording
+            && self.hall.is_none()
             && !self.keep.window.is_zero()
             && let Some(recorder) = self.room.recorder(self.keep, now)
         {
@@ -360,6 +427,8 @@ impl<T, M> fmt::Debug for Session<T, M> {
     }
 }
 
+/// How long lanes of a hall may take to say the last.
+const HALL_CLOSES: Duration = Duration::from_secs(2);
 /// How long the room draws from the same entropy.
 const STIR_EVERY: Duration = Duration::from_secs(60);
 

@@ -20,7 +20,7 @@ use super::{
     timed_out,
 };
 use crate::{
-    lane::RoomHandle,
+    lane::{Part, RoomHandle},
     relay_protocol::{
         token::{Revocation, Token},
         wire::{self, FrameTooLong, Frames, Hello, Rejection, Ticket},
@@ -134,12 +134,12 @@ fn read_hello(mut stream: &TcpStream, patience: Duration) -> Hello {
 fn handle_hello(hello: Hello, stream: &Arc<TcpStream>, shared: &Arc<Shared>) {
     let refusal = match hello {
         // Without random numbers there are no tickets, so there is no place.
-        Hello::Room(room, token) => match random()
+        Hello::Room(room, token, part) => match random()
             .ok_or(Rejection::Connections)
-            .and_then(|ticket| join(room, token.as_ref(), Way::Tcp(Ticket(ticket)), shared))
+            .and_then(|ticket| join(room, token.as_ref(), part, Way::Tcp(Ticket(ticket)), shared))
         {
             Ok((connection, outbox)) => {
-                shared.record(Lane::Hello, connection, &wire::hello(room, token.as_ref()));
+                shared.record(Lane::Hello, connection, &wire::hello(room, token.as_ref(), part));
                 serve_member(stream, connection, &outbox, shared);
                 shared.rooms().leave(connection);
                 return;
@@ -164,19 +164,23 @@ fn handle_hello(hello: Hello, stream: &Arc<TcpStream>, shared: &Arc<Shared>) {
     let _ = stream.as_ref().write_all(&wire::answer(Err(refusal)));
 }
 
-/// Finds a place for a member, if it may have one.
+/// Finds a place for a member, if it may have one. Its part is that of its token, if it needs one.
 pub(super) fn join(
     room: RoomHandle,
     token: Option<&Token>,
+    part: Part,
     way: Way,
     shared: &Shared,
 ) -> Result<(Connection, Arc<Outbox>), Rejection> {
-    let serial = match (shared.issuer, token) {
-        (None, _) => None,
-        (Some(issuer), Some(token)) if issuer.verify(token, room, unix_now()) => Some(token.serial()),
-        (Some(_), _) => return Err(Rejection::Token),
+    let (serial, part) = match (shared.issuer, token) {
+        (None, _) => (None, part),
+        (Some(issuer), Some(token)) => {
+            let part = issuer.part_of(token, room, unix_now()).ok_or(Rejection::Token)?;
+            (Some(token.serial()), part)
+        }
+        (Some(_), None) => return Err(Rejection::Token),
     };
-    shared.rooms().join(room, way, serial, Instant::now())
+    shared.rooms().join(room, way, part, serial, Instant::now())
 }
 
 /// Takes a token back, if its issuer says so.

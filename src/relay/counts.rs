@@ -38,6 +38,8 @@ pub struct Counts {
     pub malformed: u64,
     /// Datagrams above a member's rate, or above its share of what its room may send.
     pub over_rate: u64,
+    /// Datagrams of members whose part is only to hear.
+    pub no_part: u64,
     /// Records that came after the log could no longer be written, and are not in it.
     pub log_lost: u64,
     /// Members cut off: too slow, silent for too long, or with a control message that is too long.

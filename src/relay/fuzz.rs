@@ -15,7 +15,7 @@ use super::{
     rooms::{Copies, Rooms, Way, datagrams::Verdict},
 };
 use crate::{
-    lane::{MAX_CONTROL, MAX_MEDIA, RoomHandle},
+    lane::{MAX_CONTROL, MAX_MEDIA, Part, RoomHandle},
     relay_protocol::wire::{self, Cookie, FrameTooLong, Frames, Hello, Ticket},
     transport::Percent,
 };
@@ -50,10 +50,10 @@ fn stream(data: &[u8], now: Instant) {
                     assert!(opening.len() < wanted && wanted <= wire::OPENING_LEN);
                     continue;
                 }
-                Hello::Room(room, token) => {
-                    let length = wire::hello(room, token.as_ref()).len();
+                Hello::Room(room, token, part) => {
+                    let length = wire::hello(room, token.as_ref(), part).len();
                     bytes = opening.split_off(length);
-                    let joined = rooms.join(room, Way::Tcp(Ticket([1; 16])), None, now);
+                    let joined = rooms.join(room, Way::Tcp(Ticket([1; 16])), part, None, now);
                     member = joined.ok().map(|(number, _)| number);
                     assert!(member.is_some(), "an empty relay has a place");
                 }
@@ -84,8 +84,13 @@ fn datagrams(data: &[u8], now: Instant) {
     let rooms_of: [u8; 4] = [1, 1, 1, 2];
     let mut rooms = Rooms::new(Limits::default(), Percent::ZERO, 0, now);
     for (ticket, room) in (0..).zip(rooms_of) {
-        let joined =
-            rooms.join(RoomHandle::from_bytes([room; 16]), Way::Tcp(Ticket([ticket; 16])), None, now);
+        let joined = rooms.join(
+            RoomHandle::from_bytes([room; 16]),
+            Way::Tcp(Ticket([ticket; 16])),
+            Part::Both,
+            None,
+            now,
+        );
         assert!(joined.is_ok());
     }
     let (mut rest, mut to, mut cookies) = (data, Copies::default(), 0u8);

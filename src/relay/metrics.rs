@@ -32,6 +32,7 @@ pub(super) fn text(counts: &Counts, members: usize, rooms: usize, log_failed: bo
         ("unbound", counts.unbound),
         ("malformed", counts.malformed),
         ("over_rate", counts.over_rate),
+        ("no_part", counts.no_part),
         ("on_purpose", counts.lost),
     ];
     let refused = [

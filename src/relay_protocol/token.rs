@@ -16,7 +16,7 @@ use zeroize::Zeroize;
 use crate::{
     hex::{self, Hex},
     keys::{ed25519, secret::Secret},
-    lane::RoomHandle,
+    lane::{Part, RoomHandle},
 };
 
 /// What a backend mints tokens with. Its seed is wiped on drop.
@@ -56,7 +56,13 @@ impl Issuer {
     /// `serial` is 16 fresh random bytes. It is what the relay sees and what a revocation names, so
     /// it must not be derived from an account.
     pub fn mint(&self, handle: RoomHandle, serial: [u8; 16], expiry: u64) -> Token {
-        let signature = self.sign(&join_message(handle, &serial, expiry));
+        self.mint_for(handle, Part::Both, serial, expiry)
+    }
+
+    /// [`mint`](Self::mint) for a part in the room. In a stage room the audience is given
+    /// [`Part::Hears`] for the lane of the hall (`spec/stage.md`, H18).
+    pub fn mint_for(&self, handle: RoomHandle, part: Part, serial: [u8; 16], expiry: u64) -> Token {
+        let signature = self.sign(&part_message(part, handle, &serial, expiry));
         Token(Claims { serial, expiry, signature })
     }
 
@@ -85,8 +91,14 @@ impl IssuerKey {
 
     /// Whether `token` lets into the room of `handle` at `now`, in seconds since 1970-01-01 UTC.
     pub fn verify(&self, token: &Token, handle: RoomHandle, now: u64) -> bool {
+        self.part_of(token, handle, now).is_some()
+    }
+
+    /// For which part `token` lets into the room of `handle` at `now`; `None` if it does not.
+    pub fn part_of(&self, token: &Token, handle: RoomHandle, now: u64) -> Option<Part> {
         let Claims { serial, expiry, signature } = &token.0;
-        now < *expiry && self.signed(&join_message(handle, serial, *expiry), signature)
+        let signed = |part: &Part| self.signed(&part_message(*part, handle, serial, *expiry), signature);
+        [Part::Both, Part::Hears, Part::Says].into_iter().filter(|_| now < *expiry).find(signed)
     }
 
     /// Whether the issuer takes that token back.
@@ -227,8 +239,13 @@ impl fmt::Debug for Revocation {
     }
 }
 
-fn join_message(handle: RoomHandle, serial: &[u8; 16], expiry: u64) -> Vec<u8> {
-    [b"sottovoce 1 join", &handle.as_bytes()[..], serial, &expiry.to_be_bytes()].concat()
+fn part_message(part: Part, handle: RoomHandle, serial: &[u8; 16], expiry: u64) -> Vec<u8> {
+    let label = match part {
+        Part::Both => &b"sottovoce 1 join"[..],
+        Part::Hears => b"sottovoce 1 hear",
+        Part::Says => b"sottovoce 1 say",
+    };
+    [label, &handle.as_bytes()[..], serial, &expiry.to_be_bytes()].concat()
 }
 
 fn revoke_message(serial: &[u8; 16], expiry: u64) -> Vec<u8> {
@@ -253,6 +270,17 @@ mod tests {
         assert!(!issuer.key().verify(&token, ROOM, 1_000));
         assert!(!issuer.key().verify(&token, RoomHandle::from_bytes([2; 16]), 999));
         assert!(!other.key().verify(&token, ROOM, 999));
+    }
+
+    #[test]
+    fn a_token_tells_the_stage_from_the_audience() {
+        let issuer = Issuer::from_seed([1; 32]);
+        for part in [Part::Both, Part::Hears, Part::Says] {
+            let token = issuer.mint_for(ROOM, part, [3; 16], 1_000);
+            assert_eq!(issuer.key().part_of(&token, ROOM, 999), Some(part));
+            assert_eq!(issuer.key().part_of(&token, ROOM, 1_000), None);
+            assert_eq!(issuer.key().part_of(&token, RoomHandle::from_bytes([2; 16]), 999), None);
+        }
     }
 
     #[test]

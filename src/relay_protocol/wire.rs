@@ -3,6 +3,7 @@
 //! ```text
 //! TCP  member > relay   "svrelay" 1 | handle 16
 //!      member > relay   "svrelay" 2 | handle 16 | token 88
+//!      member > relay   "svrelay" 4 | handle 16 | part u8
 //!      issuer > relay   "svrelay" 3 | revocation 88
 //!      relay > member   "svrelay" version | status | ticket 16, if the status is 0
 //!      both ways        length u16 | message, and so on
@@ -16,7 +17,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::token::{ORDER_LEN, Revocation, Token};
-use crate::lane::{MAX_CONTROL, RoomHandle};
+use crate::lane::{MAX_CONTROL, Part, RoomHandle};
 
 /// Names a member to the relay's UDP socket. Made by the relay, known to the two of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,13 +51,15 @@ impl Rejection {
     }
 }
 
-/// The first bytes of a member, with its token if it has one.
-pub(crate) fn hello(handle: RoomHandle, token: Option<&Token>) -> Bytes {
-    match token {
-        None => [&GREETING, &handle.as_bytes()[..]].concat().into(),
-        Some(token) => {
-            [MAGIC.as_slice(), &[WITH_TOKEN], handle.as_bytes(), &token.to_bytes()].concat().into()
-        }
+/// The first bytes of a member, with its token if it has one. The part of who has a token is that
+/// of the token.
+pub(crate) fn hello(handle: RoomHandle, token: Option<&Token>, part: Part) -> Bytes {
+    let handle = handle.as_bytes();
+    match (token, part) {
+        (Some(token), _) => [MAGIC.as_slice(), &[WITH_TOKEN], handle, &token.to_bytes()].concat().into(),
+        (None, Part::Both) => [&GREETING, &handle[..]].concat().into(),
+        (None, Part::Hears) => [MAGIC.as_slice(), &[WITH_PART], handle, &[HEARS]].concat().into(),
+        (None, Part::Says) => [MAGIC.as_slice(), &[WITH_PART], handle, &[SAYS]].concat().into(),
     }
 }
 
@@ -70,8 +73,8 @@ pub(crate) fn revoke(revocation: &Revocation) -> Bytes {
 pub(crate) enum Hello {
     /// More bytes are needed, so that there are this many.
     Partial(usize),
-    /// A member that asks for this room, with or without a token.
-    Room(RoomHandle, Option<Token>),
+    /// A member that asks for this room, with or without a token, for this part.
+    Room(RoomHandle, Option<Token>, Part),
     /// An issuer that takes a token back.
     Revoke(Revocation),
     /// Our protocol in another version.
@@ -89,15 +92,28 @@ pub(crate) fn parse_hello(bytes: &[u8]) -> Hello {
     let whole = match rest.split_first() {
         None => return Hello::Partial(HELLO_LEN),
         Some((&VERSION, handle)) => {
-            (handle.first_chunk().map(|handle| Hello::Room(RoomHandle::from_bytes(*handle), None)), HELLO_LEN)
+            let room = handle.first_chunk().map(|handle| RoomHandle::from_bytes(*handle));
+            (room.map(|room| Hello::Room(room, None, Part::Both)), HELLO_LEN)
         }
         Some((&WITH_TOKEN, rest)) => {
             let parts =
                 rest.split_first_chunk().and_then(|(handle, token)| Some((handle, token.first_chunk()?)));
             let room = parts.map(|(handle, token)| {
-                Hello::Room(RoomHandle::from_bytes(*handle), Some(Token::from_bytes(*token)))
+                Hello::Room(RoomHandle::from_bytes(*handle), Some(Token::from_bytes(*token)), Part::Both)
             });
             (room, OPENING_LEN)
+        }
+        Some((&WITH_PART, rest)) => {
+            let parts = rest.split_first_chunk().and_then(|(handle, part)| Some((handle, part.first()?)));
+            let room = parts.map(|(handle, part)| {
+                let part = match *part {
+                    HEARS => Part::Hears,
+                    SAYS => Part::Says,
+                    _ => return Hello::OtherVersion,
+                };
+                Hello::Room(RoomHandle::from_bytes(*handle), None, part)
+            });
+            (room, HELLO_LEN + 1)
         }
         Some((&REVOKE, order)) => {
             let order = order.first_chunk().map(|order| Hello::Revoke(Revocation::from_bytes(*order)));
@@ -275,6 +291,9 @@ const MAGIC: [u8; 7] = *b"svrelay";
 const VERSION: u8 = 1;
 const WITH_TOKEN: u8 = 2;
 const REVOKE: u8 = 3;
+const WITH_PART: u8 = 4;
+const HEARS: u8 = 1;
+const SAYS: u8 = 2;
 const GREETING: [u8; 8] = [b's', b'v', b'r', b'e', b'l', b'a', b'y', VERSION];
 const HELLO_LEN: usize = 24;
 /// The longest that a connection may begin with before it is answered.
@@ -308,12 +327,17 @@ mod tests {
     #[test]
     fn the_bytes_are_those_of_the_specification() {
         let tens = |digit: &str| digit.repeat(32);
-        assert_eq!(hex(&hello(HANDLE, None)), format!("737672656c617901{}", tens("1")));
+        assert_eq!(hex(&hello(HANDLE, None, Part::Both)), format!("737672656c617901{}", tens("1")));
         let token = Token::from_bytes([0x44; ORDER_LEN]);
         let revocation = Revocation::from_bytes([0x44; ORDER_LEN]);
         let order = "44".repeat(ORDER_LEN);
-        assert_eq!(hex(&hello(HANDLE, Some(&token))), format!("737672656c617902{}{order}", tens("1")));
+        assert_eq!(
+            hex(&hello(HANDLE, Some(&token), Part::Both)),
+            format!("737672656c617902{}{order}", tens("1"))
+        );
         assert_eq!(hex(&revoke(&revocation)), format!("737672656c617903{order}"));
+        assert_eq!(hex(&hello(HANDLE, None, Part::Hears)), format!("737672656c617904{}01", tens("1")));
+        assert_eq!(hex(&hello(HANDLE, None, Part::Says)), format!("737672656c617904{}02", tens("1")));
         assert_eq!(hex(&revoked()), "737672656c61790106");
         assert_eq!(hex(&answer(Ok(TICKET))), format!("737672656c61790100{}", tens("2")));
         assert_eq!(hex(&answer(Err(Rejection::Members))), "737672656c61790104");
@@ -330,8 +354,10 @@ mod tests {
         let token = Token::from_bytes([0x44; ORDER_LEN]);
         let revocation = Revocation::from_bytes([0x55; ORDER_LEN]);
         for (bytes, meaning) in [
-            (hello(HANDLE, None), Hello::Room(HANDLE, None)),
-            (hello(HANDLE, Some(&token)), Hello::Room(HANDLE, Some(token))),
+            (hello(HANDLE, None, Part::Both), Hello::Room(HANDLE, None, Part::Both)),
+            (hello(HANDLE, Some(&token), Part::Both), Hello::Room(HANDLE, Some(token), Part::Both)),
+            (hello(HANDLE, None, Part::Hears), Hello::Room(HANDLE, None, Part::Hears)),
+            (hello(HANDLE, None, Part::Says), Hello::Room(HANDLE, None, Part::Says)),
             (revoke(&revocation), Hello::Revoke(revocation)),
         ] {
             assert!(bytes.len() <= OPENING_LEN);
@@ -345,7 +371,8 @@ mod tests {
         }
         assert!(parse_hello(b"G") == Hello::Garbage);
         assert!(parse_hello(b"svrelax\x01") == Hello::Garbage);
-        assert!(parse_hello(b"svrelay\x04") == Hello::OtherVersion);
+        assert!(parse_hello(b"svrelay\x05") == Hello::OtherVersion);
+        assert!(parse_hello(b"svrelay\x040123456789abcdef\x03") == Hello::OtherVersion);
     }
 
     #[test]

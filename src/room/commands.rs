@@ -237,6 +237,16 @@ impl Room {
         self.act(Act::Remove { who }, now)
     }
 
+    /// Removes somebody who only listens. It is out until it is let into the room.
+    ///
+    /// # Errors
+    /// As [`ban`](Self::ban).
+    #[cfg(feature = "stage")]
+    pub(crate) fn remove_from_hall(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
+        let who = self.tag_of_anybody(member)?;
+        self.act(Act::Remove { who }, now)
+    }
+
     /// Removes an identity and keeps it out of every branch. It need never have been in the room.
     ///
     /// # Errors

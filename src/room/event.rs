@@ -14,6 +14,9 @@ use crate::{
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Event {
+    /// Something happened in the audience of a stage room: of a session that has a hall.
+    #[cfg(feature = "stage")]
+    Hall(super::audience::StageEvent),
     /// The device slept, or its clock was set forward: nothing is sent before the room was heard
     /// again.
     Slept {

@@ -86,6 +86,8 @@ mod across;
 mod acting;
 #[cfg(test)]
 mod attacks;
+#[cfg(feature = "stage")]
+pub(crate) mod audience;
 mod authors;
 mod bounded;
 mod chain;

@@ -8,6 +8,8 @@
 //!
 //! Whoever is on the stage has a [`Stage`] beside its [`Room`](crate::room::Room); whoever listens
 //! has a [`Listener`]. Both are state machines: bytes and time in, bytes, keys and events out.
+//! [`driver::hall`](crate::driver::hall) connects them: a session with a hall on the stage, an
+//! [`Audience`](crate::driver::hall::Audience) for a listener.
 //!
 //! ```
 //! use std::time::{Instant, SystemTime};
@@ -66,8 +68,9 @@ mod wire;
 
 pub use self::{
     error::{AudienceError, HallError},
-    event::{HallSpeaker, ListenerEvent, Over, StageEvent},
+    event::{HallSpeaker, ListenerEvent, Over},
     lane::HallLane,
     listener::Listener,
     onstage::Stage,
 };
+pub use crate::room::audience::StageEvent;

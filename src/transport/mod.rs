@@ -79,7 +79,7 @@ pub use split::Split;
 #[cfg(feature = "net")]
 pub use stats::{ConnectionStats, Count, LaneStats, PathStats};
 
-pub use crate::lane::{InvalidRelayName, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle};
+pub use crate::lane::{InvalidRelayName, MAX_CONTROL, MAX_MEDIA, Part, RelayName, RoomHandle};
 
 /// Carries one member's control messages and sealed packets to the other members of a room.
 ///
@@ -99,6 +99,12 @@ pub trait Transport: Send {
     /// adapter must not contact anybody (name look-ups included) before then. The answer never
     /// changes. A transport that wraps another one hands on the other's.
     fn relays(&self) -> Vec<&RelayName>;
+
+    /// What this member is to do in the rooms that it connects to from now on: both, until this is
+    /// called. An adapter whose relay knows no parts does without, and so does this one.
+    fn set_part(&mut self, part: Part) {
+        let _ = part;
+    }
 
     /// Opens the connection into the room that the relay knows as `handle`.
     ///

@@ -309,7 +309,7 @@ fn garbage_in_datagrams_and_on_streams_disturbs_nobody() {
 fn another_version_is_told_which_one_this_is_and_another_protocol_does_not_get_that_far() {
     let relay = start(Limits::default());
     let mut raw = Raw::connect(relay.quic_address().unwrap());
-    raw.write(b"svrelay\x04");
+    raw.write(b"svrelay\x05");
     assert_eq!(raw.read(100), b"svrelay\x01\x01");
     let mut web = Raw::start(relay.quic_address().unwrap(), b"h3");
     web.drive_until(|raw| raw.connected);

@@ -176,7 +176,7 @@ fn garbage_is_hung_up_on_without_a_word() {
 fn another_version_is_told_which_one_this_is() {
     let relay = start(Limits::default());
     let mut stream = connect(&relay);
-    stream.write_all(b"svrelay\x04").unwrap();
+    stream.write_all(b"svrelay\x05").unwrap();
     assert_eq!(read_to_end(&stream), b"svrelay\x01\x01");
 }
 

@@ -4,6 +4,7 @@
 mod crowds;
 mod failures;
 mod hearing;
+mod live;
 mod seized;
 
 use std::time::Duration;

@@ -147,6 +147,16 @@ impl<C: Connector> Call<C> {
         Self { session, state: State::Connecting, told: None, was_in: false, out_of_place: None, over: None }
     }
 
+    /// Makes the room a stage room, as [`Session::with_hall`] does. The hall goes with the room
+    /// from relay to relay.
+    ///
+    /// # Errors
+    /// As there.
+    #[cfg(feature = "stage")]
+    pub fn with_hall(self, connector: impl Connector + 'static) -> Result<Self, SessionError> {
+        Ok(Self { session: self.session.with_hall(connector)?, ..self })
+    }
+
     /// Does what is due, and waits for what comes next, at most until `until`.
     ///
     /// Cancelling the future loses nothing. It has no error: what happens to a connection is a
@@ -277,11 +287,16 @@ impl<C: Connector, M: Plane> Call<C, M> {
     /// Tells the room of its connection, and the state if it is another.
     fn changed(&mut self) -> Option<State> {
         let now = self.session.now();
-        let Session { transport, room, .. } = &mut self.session;
+        let Session { transport, room, hall, .. } = &mut self.session;
         let connection = transport.lost().is_none().then(|| transport.connections());
         if std::mem::replace(&mut self.told, connection) != connection {
             match connection {
-                Some(_) => room.handle_connected(now),
+                Some(_) => {
+                    room.handle_connected(now);
+                    if let Some((hall, relay)) = hall.as_mut().zip(transport.relay()) {
+                        hall.move_to(relay, now);
+                    }
+                }
                 None => room.handle_disconnected(now),
             }
         }

@@ -26,6 +26,8 @@ pub use link::Link;
 pub use state::{CallNext, Reason, State, Why};
 
 use crate::transport::{Alarm, RelayName, Transport};
+#[cfg(feature = "stage")]
+use crate::transport::{Part, RoomHandle};
 
 /// Makes transports for the relays of a room. A closure is one.
 ///
@@ -44,6 +46,15 @@ pub trait Connector: Send {
     /// A transport for the relay of this name, not connected yet; `None` if there is none, as for
     /// the second relay of a [`Split`](crate::transport::Split). It contacts nobody.
     fn client(&mut self, relay: &RelayName) -> Option<Self::Transport>;
+
+    /// A transport for a lane of a stage room at that relay, not connected yet. Whoever has tokens
+    /// gives it the one for this handle and this part; [`client`](Self::client) unless this is
+    /// implemented.
+    #[cfg(feature = "stage")]
+    fn lane(&mut self, relay: &RelayName, handle: RoomHandle, part: Part) -> Option<Self::Transport> {
+        let _ = (handle, part);
+        self.client(relay)
+    }
 
     /// Waits until that time, by the time of the transports. Where theirs is simulated this has to
     /// be so too.

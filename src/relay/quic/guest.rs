@@ -377,12 +377,12 @@ impl Guest {
                 return self.end(now, NO_HELLO);
             }
             Hello::OtherVersion => Rejection::Version,
-            Hello::Room(room, token) => {
+            Hello::Room(room, token, part) => {
                 let ring = Arc::clone(hub);
                 let way = Way::Quic(Arc::new(move |number| ring.ring(number)));
-                match control::join(room, token.as_ref(), way, shared) {
+                match control::join(room, token.as_ref(), part, way, shared) {
                     Ok((number, outbox)) => {
-                        let hello = wire::hello(room, token.as_ref());
+                        let hello = wire::hello(room, token.as_ref(), part);
                         shared.record(Lane::Hello, number, &hello);
                         self.admit(number, outbox, shared);
                         let rest = opening.get(hello.len()..).unwrap_or_default();

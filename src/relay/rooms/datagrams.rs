@@ -9,7 +9,7 @@ use super::{
     shares::{Cost, Lane},
 };
 use crate::{
-    lane::MAX_MEDIA,
+    lane::{MAX_MEDIA, Part},
     relay::{bucket, log::Connection},
     relay_protocol::wire::{self, Cookie, Datagram, Ticket},
 };
@@ -87,12 +87,17 @@ impl Rooms {
             self.counts.malformed += 1;
             return None;
         }
+        if sender.part == Part::Hears {
+            self.counts.no_part += 1;
+            return None;
+        }
         let room = sender.room;
         self.counts.media += 1;
         self.counts.media_bytes += length as u64;
         let room = self.rooms.get_mut(&room)?;
         for connection in room.members.iter().filter(|other| **other != from) {
-            let Some(other) = self.members.get_mut(connection) else { continue };
+            let other = self.members.get_mut(connection).filter(|other| other.part != Part::Says);
+            let Some(other) = other else { continue };
             let bound = other.ticket.is_none() || other.address.is_some();
             if bound && other.dice.roll(self.loss) {
                 self.counts.lost += 1;
@@ -169,8 +174,15 @@ impl Rooms {
             self.counts.unbound += 1;
             return None;
         };
-        let least = bucket::price(1, self.limits.media_rate);
-        if !member.media.afford(room, Lane::Media, now, Cost::datagram(length), least, bucket::MEDIA_BURST) {
+        let burst = bucket::MEDIA_BURST;
+        let affordable = if member.part == Part::Hears {
+            // Thousands say that they are there, and take nothing from who speaks.
+            member.media.afford_alone(now, bucket::price(1, HEARS_RATE), burst)
+        } else {
+            let least = bucket::price(1, self.limits.media_rate);
+            member.media.afford(room, Lane::Media, now, Cost::datagram(length), least, burst)
+        };
+        if !affordable {
             self.counts.over_rate += 1;
             return None;
         }
@@ -181,11 +193,17 @@ impl Rooms {
 
 const BIND_LEN: usize = 38;
 
+/// Datagrams a second of a member that only hears: binds.
+const HEARS_RATE: u32 = 10;
+
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
+    use std::{
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
     };
 
     use super::{
@@ -196,6 +214,66 @@ mod tests {
         *,
     };
     use crate::relay::Limits;
+
+    #[test]
+    fn thousands_who_say_that_they_hear_take_nothing_from_who_speaks() {
+        let limits = Limits { connections: 2_001, members: 2_001, ..Limits::default() };
+        let mut relay = Relay::new(limits);
+        relay.join(ROOM, 1).unwrap();
+        assert!(relay.bound(1_000, 1));
+        let mut hears = Vec::new();
+        for number in 0..2_000u16 {
+            let mut ticket = [9; 16];
+            ticket[..2].copy_from_slice(&number.to_be_bytes());
+            let ticket = Ticket(ticket);
+            relay.rooms.join(ROOM, Way::Tcp(ticket), Part::Hears, None, relay.now).unwrap();
+            hears.push((2_000 + number, ticket));
+        }
+        // A second of 25 packets, while each of the others asks to be bound.
+        for chunk in hears.chunks(80) {
+            for (port, ticket) in chunk {
+                relay.datagram(*port, &wire::bind(*ticket, Cookie::NONE));
+            }
+            relay.now += Duration::from_millis(40);
+            relay.reached(1_000);
+        }
+        assert_eq!((relay.rooms.counts.media, relay.rooms.counts.over_rate), (25, 0));
+        // Who asks all the time is not answered all the time.
+        let (port, ticket) = hears[0];
+        for _ in 0..100 {
+            relay.datagram(port, &wire::bind(ticket, Cookie::NONE));
+        }
+        assert!(relay.rooms.counts.over_rate > 80, "{}", relay.rooms.counts.over_rate);
+    }
+
+    #[test]
+    fn who_hears_is_not_heard_and_who_says_hears_nothing() {
+        let mut relay = Relay::new(Limits::default());
+        let join = |rooms: &mut Rooms, ticket, part| {
+            rooms.join(ROOM, Way::Tcp(Ticket([ticket; 16])), part, None, Instant::now()).unwrap()
+        };
+        let parts = [(1, Part::Both), (2, Part::Hears), (3, Part::Says)];
+        let members = parts.map(|(ticket, part)| join(&mut relay.rooms, ticket, part));
+        let [both, hears, says] = members.each_ref().map(|(number, _)| *number);
+        for (_, outbox) in &members {
+            assert!(outbox.poll().is_some(), "the answer");
+        }
+        for (ticket, port) in [(1, 1_000), (2, 2_000), (3, 3_000)] {
+            assert!(relay.bound(port, ticket));
+        }
+        let mut said = |from, message: &[u8]| {
+            relay.rooms.handle_control(from, message, relay.now).unwrap();
+            let came = members.each_ref().map(|(_, outbox)| outbox.poll());
+            came.map(|frame| frame == wire::frame(message))
+        };
+        assert_eq!(said(both, b"stage"), [false, true, false]);
+        assert_eq!(said(hears, b"audience"), [false; 3]);
+        assert_eq!(said(says, b"knock"), [true, true, false]);
+        assert_eq!(relay.reached(1_000), [address(2_000)]);
+        assert!(relay.reached(2_000).is_empty());
+        assert_eq!(relay.reached(3_000), [address(1_000), address(2_000)]);
+        assert_eq!((relay.rooms.counts.no_part, relay.rooms.counts.media), (1, 2));
+    }
 
     #[test]
     fn an_address_is_bound_only_with_a_ticket_and_its_own_cookie() {
@@ -263,7 +341,7 @@ mod tests {
             let ring = Arc::new(move |_| {
                 rung.fetch_add(1, Ordering::Relaxed);
             });
-            let joined = relay.rooms.join(ROOM, Way::Quic(ring), None, relay.now);
+            let joined = relay.rooms.join(ROOM, Way::Quic(ring), Part::Both, None, relay.now);
             joined.inspect(|(_, outbox)| assert_eq!(outbox.poll(), Some(wire::admitted()))).unwrap()
         });
         assert_eq!(rung.load(Ordering::Relaxed), 2, "once for each answer");

@@ -20,7 +20,7 @@ use super::{
     outbox::{self, Outbox},
 };
 use crate::{
-    lane::RoomHandle,
+    lane::{Part, RoomHandle},
     relay_protocol::{
         token::Serial,
         wire::{self, Cookie, Rejection, Ticket},
@@ -65,6 +65,7 @@ pub(super) struct Copies {
 
 struct Member {
     room: RoomHandle,
+    part: Part,
     /// None if it came by QUIC.
     ticket: Option<Ticket>,
     /// That of the token it came with.
@@ -107,6 +108,7 @@ impl Rooms {
         &mut self,
         room: RoomHandle,
         way: Way,
+        part: Part,
         serial: Option<Serial>,
         now: Instant,
     ) -> Result<(Connection, Arc<Outbox>), Rejection> {
@@ -128,6 +130,7 @@ impl Rooms {
         let outbox = Arc::new(Outbox::new(self.limits.queue, answer, bell));
         let member = Member {
             room,
+            part,
             ticket,
             serial,
             outbox: Arc::clone(&outbox),
@@ -288,10 +291,16 @@ impl Rooms {
         let cost = outbox::cost(&frame);
         let least = bucket::price(cost, self.limits.control_rate);
         let cost = Cost::message(cost);
-        let wait = sender.control.spend(room, Lane::Control, now, cost, least, bucket::CONTROL_BURST);
+        let burst = bucket::CONTROL_BURST;
+        let wait = match sender.part {
+            Part::Hears => sender.control.spend_alone(now, least, burst),
+            _ => sender.control.spend(room, Lane::Control, now, cost, least, burst),
+        };
         let (mut copies, mut held_by) = (0, None);
-        for other in room.members.iter().filter(|other| **other != from) {
-            let Some(outbox) = self.members.get(other).map(|other| &other.outbox) else { continue };
+        let others = if sender.part == Part::Hears { &[][..] } else { room.members.as_slice() };
+        for other in others.iter().filter(|other| **other != from) {
+            let known = self.members.get(other).filter(|other| other.part != Part::Says);
+            let Some(outbox) = known.map(|other| &other.outbox) else { continue };
             copies += usize::from(outbox.push(from, frame.clone()));
             if held_by.is_none() && outbox.holds_up(from) {
                 held_by = Some(*other);
@@ -381,7 +390,7 @@ mod tests {
             room: RoomHandle,
             ticket: u8,
         ) -> Result<(Connection, Arc<Outbox>), Rejection> {
-            let joined = self.rooms.join(room, Way::Tcp(Ticket([ticket; 16])), None, self.now);
+            let joined = self.rooms.join(room, Way::Tcp(Ticket([ticket; 16])), Part::Both, None, self.now);
             joined.inspect(|(_, outbox)| {
                 assert_eq!(outbox.poll(), Some(wire::answer(Ok(Ticket([ticket; 16])))))
             })
@@ -395,7 +404,7 @@ mod tests {
 
         pub(super) fn copies(&mut self, source: u16, bytes: &[u8]) -> (Verdict, Copies) {
             let mut to = Copies::default();
-            self.cookies += 1;
+            self.cookies = self.cookies.wrapping_add(1);
             let cookie = Cookie([self.cookies; 16]);
             let verdict =
                 self.rooms.handle_datagram(address(source), bytes, self.now, || Some(cookie), &mut to);
@@ -566,7 +575,7 @@ mod tests {
         let [one, other] = [Serial([1; 16]), Serial([2; 16])];
         let join = |rooms: &mut Rooms, ticket, serial| {
             rooms
-                .join(ROOM, Way::Tcp(Ticket([ticket; 16])), Some(serial), relay.now)
+                .join(ROOM, Way::Tcp(Ticket([ticket; 16])), Part::Both, Some(serial), relay.now)
                 .map(|(_, outbox)| outbox)
         };
         let rooms = &mut relay.rooms;

@@ -16,6 +16,7 @@ use std::{
 };
 
 use super::{Limits, Member};
+use crate::lane::Part;
 use crate::relay::{
     bucket::{self, Bucket},
     log::Connection,
@@ -106,6 +107,9 @@ impl Shares {
                 let mut busy = 0;
                 for member in &room.members {
                     let Some(member) = members.get_mut(member) else { continue };
+                    if member.part == Part::Hears {
+                        continue;
+                    }
                     let account = member.account(lane);
                     account.counted = !account.bucket.debt(now).is_zero();
                     busy += u32::from(account.counted);
@@ -187,6 +191,16 @@ impl Room {
 impl Account {
     pub(super) fn new(now: Instant) -> Self {
         Self { bucket: Bucket::new(now), counted: false }
+    }
+
+    /// Spends what is the member's own and no share of its room: it sends nothing to others.
+    pub(super) fn afford_alone(&mut self, now: Instant, price: Duration, burst: Duration) -> bool {
+        self.bucket.afford(now, price, burst)
+    }
+
+    /// The same in any case, and how long the member is to wait.
+    pub(super) fn spend_alone(&mut self, now: Instant, price: Duration, burst: Duration) -> Duration {
+        self.bucket.spend(now, price, burst)
     }
 
     /// Spends in any case, and tells how long the member is to wait. `least` is the price at the

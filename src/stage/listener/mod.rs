@@ -36,7 +36,7 @@ use super::{
 use crate::{
     Seed,
     group::{Identity, RoomCode},
-    id::{Epoch, UnixTime},
+    id::{Epoch, MemberId, UnixTime},
     keys::secret::Secret,
     media::{OpenRekey, Rekey},
     random::Generator,
@@ -217,6 +217,11 @@ impl Listener {
             let _ = self.ask(Asked::Leave, now);
             self.end(Over::Left);
         }
+    }
+
+    /// Our fingerprint.
+    pub fn id(&self) -> MemberId {
+        self.identity.id()
     }
 
     /// How many listen, as far as porters said.

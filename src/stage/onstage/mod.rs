@@ -14,11 +14,11 @@ use std::{
 use bytes::Bytes;
 
 use super::{
+    StageEvent,
     card::{Card, Programme},
     chain::Clock,
     envelope::{self, Use},
     error::{AudienceError, HallError},
-    event::StageEvent,
     lane::{HallKey, HallLane},
     porter::{Desk, Out, Porter},
     tuner::Tuner,
@@ -264,6 +264,13 @@ impl Stage {
         let porter = self.porter.as_mut().ok_or(AudienceError::NoRank)?;
         let tag = self.desk.law().tag_of(member);
         porter.let_up(&tag, &invite.to_string(), &self.key, &mut self.out, &mut self.rng)
+    }
+
+    /// Tells everybody who listens by us that the hall is over, once the room was closed.
+    pub fn close(&mut self) {
+        if let Some(porter) = &mut self.porter {
+            porter.close(&self.key, &mut self.out, &mut self.rng);
+        }
     }
 
     /// The digits that are the same for everybody who hears this hall epoch.

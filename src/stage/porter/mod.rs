@@ -24,12 +24,12 @@ use self::{
     doors::Doors,
 };
 use super::{
+    StageEvent,
     card::Programme,
     chain::{Clock, GRACE},
     envelope::{self, Use},
     epoch::Base,
     error::AudienceError,
-    event::StageEvent,
     lane::{HallKey, HallLane},
     wire::{Beat, Down, Hall, Message, Shown, Turn},
 };
@@ -173,6 +173,13 @@ impl Porter {
             .collect();
         for (tag, reason) in gone {
             self.put_out(&tag, reason, key, out, rng);
+        }
+    }
+
+    /// Everybody goes: the room is closed.
+    pub(super) fn close(&mut self, key: &HallKey, out: &mut Out, rng: &mut Generator) {
+        for tag in self.cells.seats().map(|(_, seat)| seat.tag).collect::<Vec<_>>() {
+            self.put_out(&tag, RefuseReason::Declined, key, out, rng);
         }
     }
 

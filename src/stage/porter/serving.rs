@@ -11,10 +11,10 @@ use crate::{
     mls::{Purpose, SealingKey},
     random::Generator,
     stage::{
+        StageEvent,
         chain::{Chain, Clock},
         envelope::Use,
         error::AudienceError,
-        event::StageEvent,
         lane::{HallKey, HallLane},
         wire::{Admitted, AnswerContent, Asked, Down, Message, Sealed, Up, UpContent},
     },

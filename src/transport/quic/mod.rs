@@ -28,7 +28,7 @@ use bytes::Bytes;
 
 pub use super::certificate::Pin;
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError,
+    Inbound, MAX_CONTROL, MAX_MEDIA, Part, RelayName, RoomHandle, Transport, TransportError,
     answer::{self, Answer},
     attempts, block_on, check_length,
     line::Line,
@@ -64,6 +64,7 @@ use worker::{Purpose, Worker};
 pub struct QuicClient {
     relay: RelayName,
     token: Option<Token>,
+    part: Part,
     connection: Option<Connection>,
 }
 
@@ -74,7 +75,7 @@ impl QuicClient {
     /// [`InvalidQuicName`] if it is not the name of a relay reached by QUIC.
     pub fn new(relay: RelayName) -> Result<Self, InvalidQuicName> {
         Address::parse(&relay)?;
-        Ok(Self { relay, token: None, connection: None })
+        Ok(Self { relay, token: None, part: Part::Both, connection: None })
     }
 
     /// The same with a token, which a relay that asks for tokens lets in (SPEC section 8.2.7).
@@ -97,9 +98,13 @@ impl Transport for QuicClient {
         vec![&self.relay]
     }
 
+    fn set_part(&mut self, part: Part) {
+        self.part = part;
+    }
+
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
         self.connection = None;
-        let hello = wire::hello(handle, self.token.as_ref());
+        let hello = wire::hello(handle, self.token.as_ref(), self.part);
         let relay = self.relay.clone();
         let open = move || Connection::open(&relay, &hello, Purpose::Join);
         self.connection = Some(answer::elsewhere("quic connect", open).await?);

@@ -40,7 +40,7 @@ use bytes::Bytes;
 use mio::net::UdpSocket;
 
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError,
+    Inbound, MAX_CONTROL, MAX_MEDIA, Part, RelayName, RoomHandle, Transport, TransportError,
     answer::{self, Answer},
     attempts, check_length,
     line::Line,
@@ -61,13 +61,14 @@ use worker::Worker;
 pub struct TcpUdpClient {
     relay: RelayName,
     token: Option<Token>,
+    part: Part,
     connection: Option<Connection>,
 }
 
 impl TcpUdpClient {
     /// A client of the relay with this name, which must be `host:port`. Not yet connected.
     pub fn new(relay: RelayName) -> Self {
-        Self { relay, token: None, connection: None }
+        Self { relay, token: None, part: Part::Both, connection: None }
     }
 
     /// The same with a token, which a relay that asks for tokens lets in (SPEC section 8.2.7).
@@ -90,9 +91,13 @@ impl Transport for TcpUdpClient {
         vec![&self.relay]
     }
 
+    fn set_part(&mut self, part: Part) {
+        self.part = part;
+    }
+
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
         self.connection = None;
-        let (relay, hello) = (self.relay.clone(), wire::hello(handle, self.token.as_ref()));
+        let (relay, hello) = (self.relay.clone(), wire::hello(handle, self.token.as_ref(), self.part));
         let open = answer::elsewhere("relay connect", move || Connection::open(&relay, &hello));
         self.connection = Some(open.await?);
         Ok(())

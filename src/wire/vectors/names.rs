@@ -7,7 +7,7 @@ use crate::{
     KeyId,
     group::{PairCode, RoomCode},
     keys::{frame::StepSecret, secret::Secret, vectors::cases},
-    lane::RoomHandle,
+    lane::{Part, RoomHandle},
     relay::token::{Issuer, Revocation, Token},
     relay_protocol::wire::{
         Cookie, Datagram, Hello, Rejection, Ticket, answer, bind, bound, challenge, frame, hello,
@@ -53,8 +53,8 @@ fn tokens_and_the_bytes_of_a_relay() {
     let ticket = Ticket(bytes("bound")[6..].try_into().unwrap());
     let cookie = Cookie(bytes("bind")[22..].try_into().unwrap());
     let made: [(&str, Bytes); 14] = [
-        ("hello", hello(handle, None)),
-        ("hello_with_a_token", hello(handle, Some(&minted))),
+        ("hello", hello(handle, None, Part::Both)),
+        ("hello_with_a_token", hello(handle, Some(&minted), Part::Both)),
         ("revocation", revoke(&order)),
         ("welcome", answer(Ok(ticket))),
         ("answer_1", answer(Err(Rejection::Version))),
@@ -71,7 +71,7 @@ fn tokens_and_the_bytes_of_a_relay() {
     for (what, made) in made {
         assert_eq!(made, bytes(what), "{what}");
     }
-    assert!(matches!(parse_hello(&bytes("hello")), Hello::Room(named, None) if named == handle));
+    assert!(matches!(parse_hello(&bytes("hello")), Hello::Room(named, None, Part::Both) if named == handle));
     assert!(matches!(parse_answer(&bytes("welcome")), Some(Ok(Ticket(read))) if read == ticket.0));
     for what in ["bind", "challenge", "bound"] {
         assert!(Datagram::parse(&bytes(what)) != Datagram::Malformed, "{what}");

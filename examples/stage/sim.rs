@@ -1,19 +1,11 @@
 //! A stage room on virtual time: what an audience costs, how soon a join is heard and a ban makes
 //! deaf. Every listener is a real one.
-//!
-//! cargo run --release --example stage -- --listeners 1000 --minutes 2 --joins-per-s 5
-//! --leaves-per-s 5 --json
-//!
-//! Progress goes to standard error, one JSON object to standard output.
 
 use std::{collections::HashMap, time::Duration};
 
 use rand::RngExt;
-use sottovoce_measure::alloc::{Counting, live_bytes};
+use sottovoce_measure::alloc::live_bytes;
 use sottovoce_stage_sim::{Report, Setup, World, percentile};
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 struct Plan {
     listeners: usize,
@@ -32,12 +24,13 @@ struct Banned {
     at: Duration,
 }
 
-fn main() {
-    let plan = match plan(std::env::args().skip(1)) {
+/// Does what `args` ask for, and returns the status to exit with.
+pub fn main(args: impl Iterator<Item = String>) -> u8 {
+    let plan = match plan(args) {
         Ok(plan) => plan,
         Err(wrong) => {
             eprintln!("stage: {wrong}");
-            std::process::exit(2);
+            return 2;
         }
     };
     let report = run(&plan);
@@ -46,9 +39,7 @@ fn main() {
     } else {
         table(&report);
     }
-    if !report.violations.is_empty() {
-        std::process::exit(1);
-    }
+    u8::from(!report.violations.is_empty())
 }
 
 fn plan(args: impl Iterator<Item = String>) -> Result<Plan, String> {

@@ -1,0 +1,183 @@
+//! Somebody in the audience, on a thread of its own.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sottovoce::MemberId;
+use sottovoce::driver::hall::{Audience, AudienceNext};
+use sottovoce::group::Identity;
+use sottovoce::room::Invite;
+use sottovoce::stage::ListenerEvent;
+use sottovoce::transport::{RelayName, block_on};
+
+use crate::stubborn::{Counted, Lines};
+
+/// A packet that opened.
+pub struct Got {
+    pub at: Instant,
+    pub from: MemberId,
+    pub opus: Bytes,
+}
+
+/// What a listener has to show in the end.
+pub struct Heard {
+    pub name: String,
+    pub id: MemberId,
+    pub joined: Instant,
+    pub got: Vec<Got>,
+    /// What the application was told last of why there is silence, when it was over.
+    pub end: String,
+    pub violations: u32,
+    /// Control messages that did nothing, and such that found no way out.
+    pub dropped: (u64, u64),
+}
+
+/// What a listener is asked to do.
+pub enum Ask {
+    Hand,
+    Page(u32),
+}
+
+/// A listener from outside.
+pub struct Ear {
+    pub id: MemberId,
+    pub asks: Sender<Ask>,
+    pub lines: Arc<Lines>,
+    /// Packets that opened so far.
+    pub opened: Arc<AtomicU32>,
+    /// How many people the page had that was asked for.
+    pub page: Arc<AtomicU32>,
+    pub code: Arc<Mutex<Option<String>>>,
+    /// It was told that the stage is gone.
+    pub unattended: Arc<AtomicBool>,
+    /// Once it is let up: by what, and who it is.
+    pub up: Arc<Mutex<Option<(Invite, Identity)>>>,
+    thread: JoinHandle<Result<Heard, String>>,
+}
+
+impl Ear {
+    /// Comes in with `link`, and listens until `stop`, or until it is let up.
+    pub fn new(
+        name: String,
+        identity: Identity,
+        relay: RelayName,
+        link: &str,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<Self, Box<dyn Error>> {
+        let (asks, inbox) = channel();
+        let (lines, opened, page) = (Arc::<Lines>::default(), Arc::default(), Arc::default());
+        let (id, invite) = (identity.id(), link.parse::<Invite>()?);
+        let code: Arc<Mutex<Option<String>>> = Arc::default();
+        let up: Arc<Mutex<Option<(Invite, Identity)>>> = Arc::default();
+        let unattended: Arc<AtomicBool> = Arc::default();
+        let theirs = Theirs {
+            name,
+            identity,
+            lines: Arc::clone(&lines),
+            opened: Arc::clone(&opened),
+            page: Arc::clone(&page),
+            code: Arc::clone(&code),
+            up: Arc::clone(&up),
+            unattended: Arc::clone(&unattended),
+            stop: Arc::clone(stop),
+        };
+        let thread = thread::Builder::new().name("listener".to_owned()).stack_size(STACK);
+        let thread = thread.spawn(move || theirs.listen(relay, invite, &inbox))?;
+        Ok(Self { id, asks, lines, opened, page, code, unattended, up, thread })
+    }
+
+    pub fn has_heard(&self) -> bool {
+        self.opened.load(Ordering::Relaxed) > 0
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    pub fn end(self) -> Result<Heard, Box<dyn Error>> {
+        Ok(self.thread.join().map_err(|_| "a listener panicked")??)
+    }
+}
+
+struct Theirs {
+    name: String,
+    identity: Identity,
+    lines: Arc<Lines>,
+    opened: Arc<AtomicU32>,
+    page: Arc<AtomicU32>,
+    code: Arc<Mutex<Option<String>>>,
+    up: Arc<Mutex<Option<(Invite, Identity)>>>,
+    unattended: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Theirs {
+    fn listen(self, relay: RelayName, invite: Invite, asks: &Receiver<Ask>) -> Result<Heard, String> {
+        let lines = Arc::clone(&self.lines);
+        let connector =
+            move |name: &RelayName| (*name == relay).then(|| Counted::new(name.clone(), Arc::clone(&lines)));
+        let mut audience =
+            Audience::join(connector, &self.identity, invite).map_err(|error| error.to_string())?;
+        let mut heard = Heard {
+            name: self.name,
+            id: self.identity.id(),
+            joined: audience.now(),
+            got: Vec::new(),
+            end: String::new(),
+            violations: 0,
+            dropped: (0, 0),
+        };
+        while !self.stop.load(Ordering::Relaxed) {
+            match asks.try_recv() {
+                Ok(Ask::Hand) => audience.set_hand(true).map_err(|error| error.to_string())?,
+                Ok(Ask::Page(number)) => audience.ask_page(number).map_err(|error| error.to_string())?,
+                Err(_) => {}
+            }
+            let until = audience.now() + PATIENCE;
+            match block_on(audience.next(until)) {
+                AudienceNext::Packet(packet) => {
+                    heard.got.push(Got { at: audience.now(), from: packet.member, opus: packet.packet });
+                    // Twice a second.
+                    if self.opened.fetch_add(1, Ordering::Relaxed).is_multiple_of(12) {
+                        let code = audience.code().map(|code| code.to_string());
+                        *self.code.lock().unwrap_or_else(PoisonError::into_inner) = code;
+                    }
+                }
+                AudienceNext::Event(ListenerEvent::Up(invite)) => {
+                    heard.end = "let up".to_owned();
+                    block_on(audience.leave());
+                    *self.up.lock().unwrap_or_else(PoisonError::into_inner) = Some((*invite, self.identity));
+                    return Ok(heard);
+                }
+                AudienceNext::Event(ListenerEvent::Page { people, .. }) => {
+                    self.page.store(people.len() as u32, Ordering::Relaxed);
+                }
+                AudienceNext::Event(ListenerEvent::Over(over)) => {
+                    heard.end = format!("{over:?}");
+                    break;
+                }
+                AudienceNext::Event(ListenerEvent::Unattended) => {
+                    self.unattended.store(true, Ordering::Relaxed);
+                }
+                AudienceNext::Event(_) | AudienceNext::Idle => {}
+            }
+        }
+        if heard.end.is_empty() {
+            heard.end = audience.silence().map_or("it hears".to_owned(), |silence| silence.to_string());
+        }
+        heard.violations = audience.listener().violations();
+        heard.dropped = audience.dropped();
+        block_on(audience.leave());
+        Ok(heard)
+    }
+}
+
+/// Threads here are many and hold little.
+const STACK: usize = 512 * 1024;
+/// How often somebody looks up to whom nothing is said.
+const PATIENCE: Duration = Duration::from_millis(250);
