@@ -278,7 +278,7 @@ impl Seat {
             (_, false) => self.keeper = None,
         }
         if changed {
-            self.find_keeper(out, keeper, now);
+            self.find_keeper(out, memory, keeper, now);
             self.beat = now;
             self.keeper_door = None;
             self.door_said_at = None;

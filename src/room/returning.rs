@@ -19,7 +19,7 @@ use crate::{
     defence::{Defence, holds},
     group::KeyExchange,
     id::{IdentityKey, MemberId},
-    law::{LiveSet, Store},
+    law::{Law, LiveSet, Store},
     mls::{Entry, EntryError, Failure},
     wire::{
         message::Message,
@@ -119,9 +119,17 @@ impl Returning {
         }
     }
 
-    /// Whether this keeper is asked at the moment.
-    pub(super) fn asks(&self, keeper: MemberId) -> bool {
-        self.asking.as_ref().is_some_and(|asking| asking.target == keeper)
+    /// Another keeps our own epoch: we forget that we asked that one in vain elsewhere, and ask
+    /// neither it nor keepers of less rank. Returns whether nobody is left to ask (R3).
+    pub(super) fn stay_with(&mut self, keeper: &IdentityKey, law: &Law) -> bool {
+        self.ignoring.retain(|(id, _)| *id != keeper.id());
+        let asked_it = self.asking.as_ref().is_some_and(|asking| asking.target == keeper.id());
+        let rank = law.rank_of(keeper);
+        let gone = |target: &mut Target| target.key == *keeper || law.rank_of(&target.key) < rank;
+        for target in self.targets.extract_if(.., gone) {
+            self.asking.take_if(|asking| asking.target == target.key.id());
+        }
+        asked_it || self.targets.is_empty()
     }
 
     /// Whether anybody can be asked.
