@@ -42,6 +42,8 @@ pub(super) struct Returning {
     /// A commit that is broken for us is why we return.
     pub(super) broken: Option<Broken>,
     is_slow: bool,
+    /// Whether our part in our own epoch rests while we ask (K9).
+    rests: bool,
 }
 
 struct Asking {
@@ -61,7 +63,18 @@ impl Returning {
             began: now,
             broken: None,
             is_slow: false,
+            rests: false,
         }
+    }
+
+    /// Our part in our own epoch rests until we are let in, or asked in vain.
+    pub(super) fn rest(&mut self) {
+        self.rests = true;
+    }
+
+    /// Whether our part in our own epoch rests while we ask.
+    pub(super) fn rests(&self) -> bool {
+        self.rests
     }
 
     /// Whom it asks, and whom it may ask, in a few words.
