@@ -250,7 +250,7 @@ impl<'a> Gang<'a> {
     /// Something that honest people do.
     fn live(&mut self) {
         let any = *self.honest.choose(&mut self.rng).expect("somebody is honest");
-        if self.off.contains_key(&any) || self.net.is_asleep(any) {
+        if self.net.is_off(any) || self.net.is_asleep(any) {
             return;
         }
         match self.rng.random_range(0..6) {
