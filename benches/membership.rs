@@ -73,10 +73,12 @@ fn main() -> Result<(), Failed> {
             let usual = if measuring { (3_000 / size).clamp(12, 100) } else { 1 };
             let rounds = wanted.unwrap_or(usual).max(1);
             eprintln!("{rounds} rounds of {size} members with {}", name(key_exchange));
-            results.push(measure(key_exchange, size, rounds)?);
+            let outcome = measure(key_exchange, size, rounds)?;
+            println!("{}", table(&outcome));
+            results.push(outcome);
         }
     }
-    println!("{}", table(&results));
+    println!("{FOOT}");
     println!("saved {}", output::save("membership.json", &json(&results))?.display());
     Ok(())
 }
@@ -248,49 +250,45 @@ fn sent(rounds: &Rounds, side: usize) -> Option<f64> {
 }
 
 /// A line for each part of each change, with the sizes behind the first.
-fn table(results: &[Outcome]) -> String {
-    let mut out = String::new();
-    for outcome in results {
-        out += &format!(
-            "\n{} members, {}\n{:<8}{:<18}{:>10}{:>10}{:>8}        {:>10}{:>8}{:>10}{:>10}\n",
-            outcome.size,
-            name(outcome.key_exchange),
-            "",
-            "",
-            "room",
-            "checking",
-            "x",
-            "openmls",
-            "x",
-            "sent",
-            "openmls",
-        );
-        for (change, rounds) in &outcome.changes {
-            for (index, (part, time)) in parts(*change).iter().enumerate() {
-                let Some(figures) = Figures::of(rounds, time) else { continue };
-                let verdict = if figures.passes() { "pass" } else { "FAIL" };
-                let [ours, checked, unchecked] = figures.spent.map(|ns| readable(ns as u64));
-                out += &format!(
-                    "{:<8}{part:<18}{ours:>10}{checked:>10}{:>8.3}  {verdict}  {unchecked:>10}{:>8.3}",
-                    if index == 0 { change.name() } else { "" },
-                    figures.ratio,
-                    figures.ratio_unchecked,
-                );
-                if *part == "committer" {
-                    let sent =
-                        |side| sent(rounds, side).map_or(String::from("-"), |bytes| format!("{bytes:.0}"));
-                    out += &format!("{:>10}{:>10}", sent(0), sent(2));
-                }
-                out.push('\n');
+fn table(outcome: &Outcome) -> String {
+    let mut out = format!(
+        "\n{} members, {}\n{:<8}{:<18}{:>10}{:>10}{:>8}        {:>10}{:>8}{:>10}{:>10}\n",
+        outcome.size,
+        name(outcome.key_exchange),
+        "",
+        "",
+        "room",
+        "checking",
+        "x",
+        "openmls",
+        "x",
+        "sent",
+        "openmls",
+    );
+    for (change, rounds) in &outcome.changes {
+        for (index, (part, time)) in parts(*change).iter().enumerate() {
+            let Some(figures) = Figures::of(rounds, time) else { continue };
+            let verdict = if figures.passes() { "pass" } else { "FAIL" };
+            let [ours, checked, unchecked] = figures.spent.map(|ns| readable(ns as u64));
+            out += &format!(
+                "{:<8}{part:<18}{ours:>10}{checked:>10}{:>8.3}  {verdict}  {unchecked:>10}{:>8.3}",
+                if index == 0 { change.name() } else { "" },
+                figures.ratio,
+                figures.ratio_unchecked,
+            );
+            if *part == "committer" {
+                let sent = |side| sent(rounds, side).map_or(String::from("-"), |bytes| format!("{bytes:.0}"));
+                out += &format!("{:>10}{:>10}", sent(0), sent(2));
             }
+            out.push('\n');
         }
-        let [room, bare] = outcome.heap;
-        out += &format!(
-            "heap    {room} bytes a room, {bare} a group with its storage; {} bytes of state as stored\n",
-            outcome.stored
-        );
     }
-    out + FOOT
+    let [room, bare] = outcome.heap;
+    out += &format!(
+        "heap    {room} bytes a room, {bare} a group with its storage; {} bytes of state as stored\n",
+        outcome.stored
+    );
+    out
 }
 
 const FOOT: &str = "

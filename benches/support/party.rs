@@ -6,7 +6,10 @@
 //! nothing queued, and not done yet > the next time that any room waits for > handle_timeout (timed)
 //! ```
 //!
-//! Nobody is told who commits: whoever stays and says most did.
+//! Nobody is told who commits: whoever stays and says most did. Before each change the room rests,
+//! so that a keeper commits at once, as in a room where people come and go; after four commits
+//! within 30 s it would wait. What others than host and subject say meanwhile are heartbeats, which
+//! they would say anyway: they are delivered, and not counted.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -35,10 +38,13 @@ pub struct Party {
     waiting: Vec<KnockId>,
     invite: String,
     now: Instant,
-    unix: UnixTime,
+    /// When the party began, on both clocks.
+    began: (Instant, UnixTime),
     next: Number,
     /// Whether the member that came last is muted.
     muted: bool,
+    /// Whom the present change is about.
+    subject: Number,
 }
 
 /// Counts the rooms that were ever made; 0 is the host.
@@ -85,9 +91,10 @@ impl Party {
             waiting: Vec::new(),
             invite,
             now,
-            unix,
+            began: (now, unix),
             next: 1,
             muted: false,
+            subject: 0,
         };
         party.members.insert(0, Member::new(host, true));
         party.call(0, |_, _| Ok(()))?;
@@ -111,7 +118,7 @@ impl Party {
 
     /// Somebody knocks, is let in, and hears the host.
     pub fn join(&mut self) -> Result<Cost, Failed> {
-        self.begin();
+        self.begin(self.next)?;
         let newcomer = self.knock()?;
         self.settle(self.members.len())?;
         self.hear_the_host(newcomer)?;
@@ -120,8 +127,8 @@ impl Party {
 
     /// The member that came last leaves.
     pub fn leave(&mut self) -> Result<Cost, Failed> {
-        self.begin();
         let last = self.last()?;
+        self.begin(last)?;
         self.call(last, |room, _| Ok(room.leave()?))?;
         self.members.remove(&last);
         self.settle(self.members.len())?;
@@ -130,8 +137,8 @@ impl Party {
 
     /// The host bans the member that came last.
     pub fn ban(&mut self) -> Result<Cost, Failed> {
-        self.begin();
         let last = self.last()?;
+        self.begin(last)?;
         let id = self.members.get(&last).ok_or("nobody to ban")?.room.id();
         self.call(0, |room, now| Ok(room.ban(id, now)?))?;
         self.deliver();
@@ -142,8 +149,8 @@ impl Party {
 
     /// The host mutes the member that came last, or ends that.
     pub fn mute(&mut self) -> Result<Cost, Failed> {
-        self.begin();
         let last = self.last()?;
+        self.begin(last)?;
         let id = self.members.get(&last).ok_or("nobody to mute")?.room.id();
         let before = self.host()?.room.epoch();
         self.muted = !self.muted;
@@ -166,13 +173,40 @@ impl Party {
         Ok(*self.members.keys().next_back().ok_or("the room is empty")?)
     }
 
-    fn begin(&mut self) {
-        // A heartbeat that falls together with a commit gets no echo in the epoch that it was sent
-        // in.
-        self.now += Duration::from_millis(7);
+    fn begin(&mut self, subject: Number) -> Result<(), Failed> {
+        let rested = self.now + REST;
+        self.deliver();
+        while self.due().is_some_and(|due| due < rested) {
+            self.pass(rested)?;
+            self.deliver();
+        }
+        self.now = rested;
+        self.subject = subject;
         for member in self.members.values_mut() {
             (member.spent, member.sent) = (Duration::ZERO, 0);
         }
+        Ok(())
+    }
+
+    /// When the next room has something to do.
+    fn due(&self) -> Option<Instant> {
+        self.members.values().filter_map(|member| member.room.poll_timeout()).min()
+    }
+
+    /// Lets time pass to what is due next, before `end`.
+    fn pass(&mut self, end: Instant) -> Result<(), Failed> {
+        let due = self.due().filter(|due| *due < end).ok_or("the room does not settle")?;
+        self.now = self.now.max(due);
+        let late = |(number, member): (&Number, &Member)| {
+            member.room.poll_timeout().is_some_and(|due| due <= self.now).then_some(*number)
+        };
+        for number in self.members.iter().filter_map(late).collect::<Vec<_>>() {
+            self.call(number, |room, now| {
+                room.handle_timeout(now);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     fn cost(&self, newcomer: Option<Number>) -> Result<Cost, Failed> {
@@ -195,8 +229,9 @@ impl Party {
         let number = self.next;
         self.next += 1;
         let (identity, invite) = (identity(number)?, self.invite.parse()?);
+        let unix = UnixTime::from_secs(self.began.1.as_secs() + (self.now - self.began.0).as_secs());
         let start = spent();
-        let room = Room::join(identity, invite, Seed::from_bytes(&mut seed(number, 1)), self.now, self.unix)?;
+        let room = Room::join(identity, invite, Seed::from_bytes(&mut seed(number, 1)), self.now, unix)?;
         let knocked = spent() - start;
         // Only the newest hears.
         for (number, member) in &mut self.members {
@@ -235,20 +270,7 @@ impl Party {
             if done {
                 return Ok(());
             }
-            let due = self.members.values().filter_map(|member| member.room.poll_timeout()).min();
-            self.now = self.now.max(due.filter(|due| *due < end).ok_or("the room does not settle")?);
-            let late: Vec<Number> = self
-                .members
-                .iter()
-                .filter(|(_, member)| member.room.poll_timeout().is_some_and(|due| due <= self.now))
-                .map(|(number, _)| *number)
-                .collect();
-            for number in late {
-                self.call(number, |room, now| {
-                    room.handle_timeout(now);
-                    Ok(())
-                })?;
-            }
+            self.pass(end)?;
         }
     }
 
@@ -258,12 +280,23 @@ impl Party {
             for number in others {
                 // What a room has no use for, such as the commit before a Welcome, costs its time
                 // too.
+                let before = self.spent_by(number);
                 let _ = self.call(number, |room, now| Ok(room.handle_control(&message, now)?));
+                if from != 0
+                    && from != self.subject
+                    && let Some(member) = self.members.get_mut(&number)
+                {
+                    member.spent = before;
+                }
             }
             for knock in std::mem::take(&mut self.waiting) {
                 let _ = self.call(0, |room, now| Ok(room.admit(knock, now)?));
             }
         }
+    }
+
+    fn spent_by(&self, number: Number) -> Duration {
+        self.members.get(&number).map(|member| member.spent).unwrap_or_default()
     }
 
     /// One call of a room and everything that it yields, timed.
@@ -343,5 +376,7 @@ const CROWD: u32 = 30;
 /// Bytes of Opus in a packet: 40 ms at 32 kb/s.
 const OPUS: usize = 160;
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+/// Between two changes: four commits in 30 s are not paced.
+const REST: Duration = Duration::from_secs(8);
 /// Virtual time after which a room that did not settle never will.
 const PATIENCE: Duration = Duration::from_secs(60);

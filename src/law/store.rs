@@ -121,7 +121,7 @@ impl Store {
         let before = self.known.clone();
         let mut work = Work { left: Self::MAX_CHECKS, seconds: Vec::new(), unlooked: Vec::new() };
         let (tables, standings) = split(statements, before.group_id());
-        let base = self.known.union(epoch_law.statements().cloned(), &self.pins);
+        let base = self.known.union_with(epoch_law, &self.pins);
         let tables = work.tables(&base, tables, self.proofs.len());
         let with_tables = base.union(tables.iter().cloned().map(GenuineStatement::Table), &self.pins);
         let laws = [with_tables.law(), epoch_law.law()];

@@ -20,8 +20,8 @@ pub(super) struct Reorder {
     /// Messages below this one were said before we came: they are waited for, but not missed.
     beginning: u64,
     held: BTreeMap<u64, Bytes>,
-    /// Bytes of what is held.
-    bytes: usize,
+    /// What is held costs, each message its bytes and [`OVERHEAD`].
+    cost: usize,
     /// Since when something is missing below what is held.
     since: Option<Instant>,
 }
@@ -41,20 +41,20 @@ impl Reorder {
         });
         // What is below has been handed on, or was given up.
         if number >= next && !self.held.contains_key(&number) {
-            self.bytes += message.len();
+            self.cost += message.len() + OVERHEAD;
             self.held.insert(number, message);
         }
         if !self.held.is_empty() && !self.held.contains_key(&next) {
             self.since.get_or_insert(now);
         }
-        if self.held.len() > HELD { Err(Lost) } else { Ok(()) }
+        if self.cost > HELD { Err(Lost) } else { Ok(()) }
     }
 
     /// Hands on the next message, if it is there.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Bytes> {
         let next = self.next?;
         let message = self.held.remove(&next)?;
-        self.bytes -= message.len();
+        self.cost = self.cost.saturating_sub(message.len() + OVERHEAD);
         self.next = next.checked_add(1);
         let waits = !self.held.is_empty() && self.next.is_some_and(|next| !self.held.contains_key(&next));
         self.since = waits.then_some(now);
@@ -66,9 +66,9 @@ impl Reorder {
         self.next
     }
 
-    /// Bytes of messages that wait for an earlier one.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// The bytes of messages that wait for an earlier one, and [`OVERHEAD`] for each.
+    pub(super) fn cost(&self) -> usize {
+        self.cost
     }
 
     /// Nothing more comes than what is before message `end`. Says whether something of it is lost.
@@ -125,8 +125,11 @@ impl Window {
 
 /// How long a message is waited for when later ones have come.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Messages of one member that wait for an earlier one.
-const HELD: usize = 64;
+/// The cost of messages of one member that wait for an earlier one: more than a member sends while
+/// others have patience, in a burst and at its rate. A relay may bring the newest first.
+const HELD: usize = 3 * 1024 * 1024;
+/// What a message costs beside its bytes.
+pub(super) const OVERHEAD: usize = 66;
 
 #[cfg(test)]
 mod tests {
@@ -196,10 +199,10 @@ mod tests {
         assert_eq!(order.finish(9), Ok(()));
         push(&mut order, 0, 0, now);
         push(&mut order, 2, 0, now);
-        assert_eq!((all(&mut order, now), order.bytes()), (vec![0], 1));
+        assert_eq!((all(&mut order, now), order.cost()), (vec![0], 1 + OVERHEAD));
         assert_eq!(order.finish(3), Err(Lost));
         push(&mut order, 1, 0, now);
-        assert_eq!((all(&mut order, now), order.bytes()), (vec![1, 2], 0));
+        assert_eq!((all(&mut order, now), order.cost()), (vec![1, 2], 0));
         assert_eq!((order.finish(3), order.finish(4)), (Ok(()), Err(Lost)));
         assert_eq!(order.pass_over(), Ok(()));
         // Before we came.
@@ -211,13 +214,29 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_that_comes_newest_first_is_put_into_order() {
+        let now = Instant::now();
+        // As many of 1 KiB as a member may send at once, and in the seconds in which it is waited.
+        let sent = (1 << 20) / (1_024 + OVERHEAD as u64) + 5 * (1 << 18) / (1_024 + OVERHEAD as u64);
+        let mut order = Reorder::default();
+        order.push(0, 0, Bytes::new(), now).unwrap();
+        for number in (2..sent).rev() {
+            order.push(number, 0, Bytes::from(vec![7; 1_024]), now).unwrap();
+        }
+        assert!(order.pop(now).is_some() && order.pop(now).is_none());
+        order.push(1, 0, Bytes::new(), now).unwrap();
+        assert_eq!(std::iter::from_fn(|| order.pop(now)).count() as u64, sent - 1);
+        assert_eq!(order.cost(), 0);
+    }
+
+    #[test]
     fn what_a_relay_invents_is_bounded() {
         let now = Instant::now();
         let mut order = Reorder::default();
         push(&mut order, 0, u64::MAX, now);
         assert_eq!(all(&mut order, now), [0]);
         let pushed = (0..).map(|number| order.push(u64::MAX - number, 0, Bytes::new(), now));
-        assert_eq!(pushed.take_while(Result::is_ok).count(), HELD);
+        assert_eq!(pushed.take_while(Result::is_ok).count(), HELD / OVERHEAD);
         let mut order = Reorder::default();
         order.push(u64::MAX, u64::MAX, Bytes::new(), now).unwrap();
         assert!(order.pop(now).is_some() && order.pop(now).is_none());

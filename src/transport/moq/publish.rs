@@ -8,7 +8,10 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use moq_net::{Error, Timestamp, broadcast, cache, group, origin, track};
 
-use super::place::{BACK, CONTROL, EXPIRY, KEPT, LATE, MEDIA, Place};
+use super::{
+    order::OVERHEAD,
+    place::{BACK, CONTROL, EXPIRY, KEPT, LATE, MEDIA, Place},
+};
 
 /// What this member says.
 pub(super) struct Voice {
@@ -109,4 +112,3 @@ const RECENT: Duration = Duration::from_secs(5);
 /// than its length.
 const BURST: f64 = 1024.0 * 1024.0;
 const RATE: f64 = 256.0 * 1024.0;
-const OVERHEAD: usize = 66;

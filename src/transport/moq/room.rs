@@ -141,7 +141,7 @@ impl Heard {
         there.get(path).is_some_and(|presence| presence.gone.is_none_or(recent))
     }
 
-    /// A member whose messages took `before` bytes takes `after` now.
+    /// A member whose messages cost `before` costs `after` now.
     fn note_held(&self, before: usize, after: usize) -> Result<(), Lost> {
         self.held.set((self.held.get() + after).saturating_sub(before));
         if self.held.get() > HELD { Err(Lost) } else { Ok(()) }
@@ -226,7 +226,7 @@ async fn hear_control(heard: Rc<Heard>, path: String) {
         heard.back_off(failures).await;
     }
     // It can only have become less.
-    let _ = heard.note_held(order.bytes(), 0);
+    let _ = heard.note_held(order.cost(), 0);
     heard.end(&path);
 }
 
@@ -251,9 +251,9 @@ async fn hear_messages(heard: &Heard, path: &str, order: &mut Reorder) -> Result
                 if let Some(frame) = read(heard, &mut group, BACK + MAX_CONTROL).await
                     && let Some((back, message)) = split(frame)
                 {
-                    let held = order.bytes();
+                    let held = order.cost();
                     order.push(number, number.saturating_sub(back.into()), message, heard.clock.now())?;
-                    heard.note_held(held, order.bytes())?;
+                    heard.note_held(held, order.cost())?;
                 }
             }
             Some(Ok(None)) => {
@@ -272,11 +272,12 @@ async fn hear_messages(heard: &Heard, path: &str, order: &mut Reorder) -> Result
 
 /// Hands on what is due.
 async fn deliver_all(heard: &Heard, order: &mut Reorder) -> Result<(), Lost> {
-    while let Some(message) = order.pop(heard.clock.now()) {
-        heard.note_held(message.len(), 0)?;
+    loop {
+        let held = order.cost();
+        let Some(message) = order.pop(heard.clock.now()) else { return Ok(()) };
+        heard.note_held(held, order.cost())?;
         heard.deliver(message).await;
     }
-    Ok(())
 }
 
 /// The number of messages that can still be had before this one, and this one.
@@ -362,8 +363,8 @@ async fn hear_packets(heard: &Heard, path: &str, window: &mut Window, failures: 
 /// What the others have said and was not read, in bytes. Above it the oldest is lost, and with it
 /// the connection.
 const HEARD: u64 = 8 * 1024 * 1024;
-/// Bytes of messages that wait for an earlier one of their member, of all members together.
-const HELD: usize = 4 * 1024 * 1024;
+/// The cost of messages that wait for an earlier one of their member, of all members together.
+const HELD: usize = 8 * 1024 * 1024;
 /// Members of a room, as a relay announces them.
 const MEMBERS: usize = 1_024;
 /// How long it is waited for somebody who is no longer announced.
