@@ -27,6 +27,7 @@ use sottovoce::{
 
 use crate::{
     alloc::live_bytes,
+    devices::Trouble,
     guard::{Book, Guard, Most},
     net::{Lane, Net, Peer, options},
     scenes::Scene,
@@ -141,8 +142,10 @@ impl<'a> Gang<'a> {
         let mut options = options("storm");
         options.admission = Admission::Open;
         options.default_role = Role::Speaker;
-        if plan.only.is_none() && !net.seed.is_multiple_of(3) {
-            // Half of a storm's time would go into the signatures of packets.
+        let many = plan.only == Some(Scene::Of(Trouble::LargeCrowd));
+        if many || plan.only.is_none() && !net.seed.is_multiple_of(3) {
+            // Half of a storm's time would go into the signatures of packets, and of a crowd's nearly
+            // all into those of announcements: of everybody in each epoch, for everybody.
             options.authenticity = Authenticity::Group;
         }
         options.unattended = Unattended::new(UNATTENDED.as_secs() as u16).expect("60 s or more");

@@ -105,7 +105,9 @@ impl Vouched {
         if !is_strong(member.key.as_bytes()) || !key.is_from(&leaf_key, &place) {
             return Err(Violation::SpeakerKey);
         }
-        let present = self.entries.iter_mut().find(|entry| entry.ended.is_none() && entry.leaf == leaf);
+        // Those of the present epoch came last.
+        let mut present = self.entries.iter_mut().rev().take_while(|entry| entry.ended.is_none());
+        let present = present.find(|entry| entry.leaf == leaf);
         if present.as_ref().is_some_and(|entry| entry.key.public != key.public) {
             return Err(Violation::SpeakerKey);
         }

@@ -311,7 +311,7 @@ impl Net {
                         self.devices[peer.0].control_errors.push(error);
                     }
                     if self.devices[peer.0].room.epoch() != before {
-                        self.check_agreement();
+                        self.check_agreement_of(peer);
                     }
                 }
                 Arrival::Media { packet, sealed, audience } => self.open(peer, &packet, sealed, &audience),
