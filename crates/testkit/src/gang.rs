@@ -144,8 +144,8 @@ impl<'a> Gang<'a> {
         options.default_role = Role::Speaker;
         let many = plan.only == Some(Scene::Of(Trouble::LargeCrowd));
         if many || plan.only.is_none() && !net.seed.is_multiple_of(3) {
-            // Half of a storm's time would go into the signatures of packets, and of a crowd's nearly
-            // all into those of announcements: of everybody in each epoch, for everybody.
+            // Half of a storm's time would go into the signatures of packets, and of a crowd's
+            // nearly all into those of announcements: of everybody in each epoch, for everybody.
             options.authenticity = Authenticity::Group;
         }
         options.unattended = Unattended::new(UNATTENDED.as_secs() as u16).expect("60 s or more");
