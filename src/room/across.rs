@@ -174,10 +174,18 @@ impl Seat {
     }
 
     /// Another keeps our epoch. If we asked that one for a place elsewhere it is here now (R3).
-    pub(super) fn find_keeper(&mut self, out: &mut Outbox, keeper: Option<MemberId>, now: Instant) {
+    pub(super) fn find_keeper(
+        &mut self,
+        out: &mut Outbox,
+        memory: &Memory,
+        keeper: Option<MemberId>,
+        now: Instant,
+    ) {
         let Some(member) = keeper else { return };
         out.tell(Event::Keeper { member });
-        if self.returning.as_ref().is_some_and(|returning| returning.asks(member)) {
+        let Some(key) = self.group.occupant(member).map(|keeper| keeper.key) else { return };
+        let law = memory.store.law();
+        if self.returning.as_mut().is_some_and(|returning| returning.stay_with(&key, law)) {
             self.returning = None;
             self.outlive_petitions(out, now);
         }

@@ -1,7 +1,7 @@
 //! Collections that never grow past a stated size, and rates.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -30,6 +30,34 @@ impl<T: PartialEq, const N: usize> Recent<T, N> {
 impl<T, const N: usize> Default for Recent<T, N> {
     fn default() -> Self {
         Self(VecDeque::new())
+    }
+}
+
+/// At least the newest `N` values, and at most `2 N`: when the newer half is full the older one
+/// goes.
+#[derive(Debug)]
+pub(super) struct Newest<T, const N: usize> {
+    newer: BTreeSet<T>,
+    older: BTreeSet<T>,
+}
+
+impl<T: Ord, const N: usize> Newest<T, N> {
+    /// Notes a value.
+    pub(super) fn note(&mut self, value: T) {
+        if self.newer.len() >= N && !self.newer.contains(&value) {
+            self.older = std::mem::take(&mut self.newer);
+        }
+        self.newer.insert(value);
+    }
+
+    pub(super) fn contains(&self, value: &T) -> bool {
+        self.newer.contains(value) || self.older.contains(value)
+    }
+}
+
+impl<T, const N: usize> Default for Newest<T, N> {
+    fn default() -> Self {
+        Self { newer: BTreeSet::new(), older: BTreeSet::new() }
     }
 }
 

@@ -278,7 +278,7 @@ impl Seat {
             (_, false) => self.keeper = None,
         }
         if changed {
-            self.find_keeper(out, keeper, now);
+            self.find_keeper(out, memory, keeper, now);
             self.beat = now;
             self.keeper_door = None;
             self.door_said_at = None;
@@ -311,16 +311,18 @@ impl Seat {
         self.turns.note_above(above, now);
         self.turns.note_table(self.epoch_law.law().table_id(), known.table_id(), now);
         self.turns.note_order(ahead);
-        self.restrict(memory);
+        self.restrict(memory, None);
     }
 
-    /// Silences for us whoever the law that we know puts out or mutes (rule L29: it acts at once).
-    pub(super) fn restrict(&mut self, memory: &Memory) {
+    /// Silences for us whoever the law that we know puts out or mutes (rule L29: it acts at once),
+    /// of all, or if it is that `leaf`.
+    pub(super) fn restrict(&mut self, memory: &Memory, leaf: Option<Leaf>) {
         if !holds(Defence::Restrict) {
             return;
         }
         let law = memory.store.law();
-        for member in self.group.roster() {
+        for member in self.group.roster().iter().filter(|member| leaf.is_none_or(|leaf| member.leaf == leaf))
+        {
             let (role, muted) = role_of(law, &member.key);
             if muted || !law.admits(&member.key) || !role.may_speak() {
                 self.schedule.mute(member.leaf);

@@ -9,7 +9,6 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    connection::Connection,
     incoming::LACKS_FOR,
     memory::Memory,
     outbox::Outbox,
@@ -83,24 +82,21 @@ impl Seat {
     /// When there may be something to do.
     pub(super) fn poll_timeout(&self, memory: &Memory, now: Instant) -> Option<Instant> {
         let view = self.view(memory, now);
-        let stays = self.returning.is_none() && self.connection != Connection::Lost;
+        let stays = self.takes_part(now);
         let looks = self.due.keeping || self.due.silence || self.due.clocks;
         let times = [
             looks.then_some(now),
             self.schedule.poll_timeout(),
             self.liveness.poll_timeout(&view),
             // A member that returns takes nothing over, renews nothing and puts nothing together.
-            self.takes_part(now)
-                .then(|| self.turns.takeover_at(&view))
-                .flatten()
-                .map(|at| self.turns.try_at(at)),
+            stays.then(|| self.turns.takeover_at(&view)).flatten().map(|at| self.turns.try_at(at)),
             self.keeper.as_ref().map(|keeper| keeper.poll_timeout(self.answered(now), stays, now)),
             self.returning.as_ref().map(Returning::poll_timeout),
             self.showing.poll_timeout(),
             Some(self.missing.poll_timeout()),
             memory.doors.as_ref().and_then(|doors| doors.poll_timeout()),
             memory.doors.as_ref().map(|_| self.door_at(now)),
-            self.takes_part(now).then_some(self.renew_at),
+            stays.then_some(self.renew_at),
             self.pending.iter().map(|pending| (pending.since + LACKS_FOR).max(now + A_MOMENT)).min(),
             self.asked.iter().map(|(_, _, at)| *at + IGNORED_AFTER).filter(|at| *at > now).min(),
             self.unsaid.iter().map(|(at, _)| *at).min(),

@@ -80,11 +80,18 @@ impl Seat {
                     // ours no more.
                     self.liveness.note_behind(beat.content().epoch.0, now);
                     if lost || self.was_away() {
-                        self.go_to(&beat, now);
+                        self.go_to(&beat, now).rest();
                     }
                 }
             }
-            Verdict::Wins => self.go_to(&beat, now),
+            Verdict::Wins => self.go_to(&beat, now).rest(),
+            Verdict::Lasts => {
+                let keeps = self.keeps();
+                let returning = self.go_to(&beat, now);
+                if !keeps {
+                    returning.rest();
+                }
+            }
             Verdict::Loses => {
                 if beat.content().known_law == memory.store.known().hash() {
                     self.showing.forget_across(by);
@@ -118,7 +125,7 @@ impl Seat {
         now: Instant,
     ) {
         if self.doubted_ms.is_some() && !self.keeps() {
-            self.go_to(beat, now);
+            self.go_to(beat, now).rest();
         }
         self.note_connection();
         self.beat = self.beat.max(made);
@@ -139,7 +146,7 @@ impl Seat {
     }
 
     /// Another branch wins, or ours has gone on without us: ask its keeper for our place.
-    fn go_to(&mut self, beat: &Genuine<Beat>, now: Instant) {
+    fn go_to(&mut self, beat: &Genuine<Beat>, now: Instant) -> &mut Returning {
         let key_exchange = self.group.key_exchange();
         let broken = self.broken.take();
         let own = self.group.own_leaf().0 % 64;
@@ -148,6 +155,7 @@ impl Seat {
             .get_or_insert_with(|| Returning::new(key_exchange, now + RETURN_SPREAD * own, now));
         returning.broken = returning.broken.or(broken);
         returning.hear(Target::of(beat, now));
+        returning
     }
 
     /// Somebody without a place waits for a heartbeat.

@@ -18,6 +18,9 @@ pub(super) enum Verdict {
     Behind { lost: bool },
     /// It is of a branch that wins over ours: return to its keeper.
     Wins,
+    /// It is of a branch that wins by the order alone, since it has lasted: the same, but a keeper
+    /// goes on meanwhile (K9).
+    Lasts,
     /// It is of a branch that gives way to ours: its keeper is shown what we know.
     Loses,
     /// It says nothing that matters.
@@ -70,7 +73,7 @@ pub(super) fn judge(
     }
     // Who has no more rank than a keeper that lives takes nobody from it in a hurry: it has to be
     // there for a while.
-    if first && rivals.has_lasted(by, view.now) { Verdict::Wins } else { Verdict::Loses }
+    if first && rivals.has_lasted(by, view.now) { Verdict::Lasts } else { Verdict::Loses }
 }
 
 /// Keepers of other branches without more rank than ours, and since when they have been heard

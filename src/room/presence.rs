@@ -1,7 +1,7 @@
 //! Who has been heard lately, and who is absent (SPEC section 7, rules P1 to P3).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -11,16 +11,25 @@ use crate::{id::MemberId, mls::Occupant};
 #[derive(Default)]
 pub(super) struct Presence {
     heard: BTreeMap<MemberId, Instant>,
+    /// Nobody was heard last before this, if somebody has been noted at all.
+    oldest: Option<Instant>,
     shown_absent: Vec<MemberId>,
 }
 
 impl Presence {
     /// Looks at the tree again: somebody new counts as heard at `now`.
     pub(super) fn enter(&mut self, roster: &[Occupant], added: &[MemberId], now: Instant) {
-        self.heard.retain(|id, _| roster.iter().any(|member| member.id == *id) && !added.contains(id));
+        let stay: BTreeSet<MemberId> = roster.iter().map(|member| member.id).collect();
+        self.heard.retain(|id, _| stay.contains(id) && !added.contains(id));
         for member in roster {
             self.heard.entry(member.id).or_insert(now);
         }
+        self.oldest = self.heard.values().min().copied();
+    }
+
+    /// Whether nobody at all is absent (P2), as far as that is known without asking for each.
+    pub(super) fn is_nobody_absent(&self, members: usize, beat: Instant) -> bool {
+        self.oldest.is_some_and(|heard| beat.saturating_duration_since(heard) <= absent_after(members))
     }
 
     /// A word of a member in our epoch that was made at `made`.

@@ -19,7 +19,7 @@ use crate::{
     defence::{Defence, holds},
     group::KeyExchange,
     id::{IdentityKey, MemberId},
-    law::{LiveSet, Store},
+    law::{Law, LiveSet, Store},
     mls::{Entry, EntryError, Failure},
     wire::{
         message::Message,
@@ -42,6 +42,8 @@ pub(super) struct Returning {
     /// A commit that is broken for us is why we return.
     pub(super) broken: Option<Broken>,
     is_slow: bool,
+    /// Whether our part in our own epoch rests while we ask (K9).
+    rests: bool,
 }
 
 struct Asking {
@@ -61,7 +63,18 @@ impl Returning {
             began: now,
             broken: None,
             is_slow: false,
+            rests: false,
         }
+    }
+
+    /// Our part in our own epoch rests until we are let in, or asked in vain.
+    pub(super) fn rest(&mut self) {
+        self.rests = true;
+    }
+
+    /// Whether our part in our own epoch rests while we ask.
+    pub(super) fn rests(&self) -> bool {
+        self.rests
     }
 
     /// Whom it asks, and whom it may ask, in a few words.
@@ -119,9 +132,17 @@ impl Returning {
         }
     }
 
-    /// Whether this keeper is asked at the moment.
-    pub(super) fn asks(&self, keeper: MemberId) -> bool {
-        self.asking.as_ref().is_some_and(|asking| asking.target == keeper)
+    /// Another keeps our own epoch: we forget that we asked that one in vain elsewhere, and ask
+    /// neither it nor keepers of less rank. Returns whether nobody is left to ask (R3).
+    pub(super) fn stay_with(&mut self, keeper: &IdentityKey, law: &Law) -> bool {
+        self.ignoring.retain(|(id, _)| *id != keeper.id());
+        let asked_it = self.asking.as_ref().is_some_and(|asking| asking.target == keeper.id());
+        let rank = law.rank_of(keeper);
+        let gone = |target: &mut Target| target.key == *keeper || law.rank_of(&target.key) < rank;
+        for target in self.targets.extract_if(.., gone) {
+            self.asking.take_if(|asking| asking.target == target.key.id());
+        }
+        asked_it || self.targets.is_empty()
     }
 
     /// Whether anybody can be asked.

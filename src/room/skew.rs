@@ -6,7 +6,7 @@
 //! ```
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -78,7 +78,8 @@ impl Skew {
 
     /// Forgets whoever is gone.
     pub(super) fn retain(&mut self, roster: &[Occupant]) {
-        self.leads.retain(|member, _| roster.iter().any(|other| other.id == *member));
+        let stay: BTreeSet<MemberId> = roster.iter().map(|member| member.id).collect();
+        self.leads.retain(|member, _| stay.contains(member));
     }
 }
 

@@ -219,8 +219,12 @@ impl Turns {
             None => Cow::Owned(Ahead::of(view)?),
         };
         let keeper = view.keeper().map(|keeper| keeper.id);
-        let before = ahead.before.iter().filter(|other| Some(**other) != keeper && !view.is_absent(**other));
-        let before = before.count() as u32;
+        let others = ahead.before.iter().filter(|other| Some(**other) != keeper);
+        let before = if view.is_nobody_absent() {
+            others.count()
+        } else {
+            others.filter(|other| !view.is_absent(**other)).count()
+        } as u32;
         let stagger = STAGGER * before.min(FIRST) + LATE_STAGGER * before.saturating_sub(FIRST);
         let due = match self.above_since {
             Some(above) => above + RANK_WAIT + RANK_STAGGER * before,

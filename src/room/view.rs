@@ -75,6 +75,11 @@ impl<'a> View<'a> {
         self.presence.is_absent(member, self.group.roster().len(), self.beat)
     }
 
+    /// Whether nobody at all is absent, as far as that is known without asking for each.
+    pub(super) fn is_nobody_absent(&self) -> bool {
+        self.presence.is_nobody_absent(self.group.roster().len(), self.beat)
+    }
+
     /// Since when somebody in the tree has been out by the law that we know.
     pub(super) fn out_since(&self) -> Option<Instant> {
         self.out_since

@@ -8,7 +8,7 @@ use sottovoce::{MemberId, group::Role, room::Status, testkit::Witness};
 use crate::{
     guard::{
         A_SECOND, ADDS_OF_ONE, Book, COMMITS_OF_ONE, EPOCHS_A_MINUTE, HALF_A_MINUTE, HEARD_LATELY, MAX_HELD,
-        MAX_PENDING, MAX_WAITING, MINUTE, Member, PLACES_LOST_A_MINUTE, STRANGERS, TAKEOVERS,
+        MAX_PENDING, MAX_WAITING, MINUTE, Member, PLACES_LOST_A_MINUTE, SLACK, STRANGERS, TAKEOVERS,
         TAKEOVERS_OF_ONE, note, short,
     },
     net::{Net, Peer},
@@ -58,10 +58,11 @@ impl Book {
             (member.branch, member.keeper, member.told) = (None, None, None);
             member.roster.clear();
         }
-        for id in &member.roster {
-            if let Some(heard) = witness.heard(*id) {
-                member.heard.insert(*id, heard);
-            }
+        // In large rooms this would cost more than the rooms do.
+        if member.roster.len() <= FEW || member.looked_at.is_none_or(|at| at + SLACK / 3 <= now) {
+            member.looked_at = Some(now);
+            let heard = member.roster.iter().filter_map(|id| Some((*id, witness.heard(*id)?)));
+            member.heard.extend(heard);
         }
         member.asked_in_vain = witness.asked_in_vain(now);
         if self.is_traced {
@@ -360,3 +361,6 @@ impl Book {
         *member = Member { rank_heard: Some(now), banned, ..Member::default() };
     }
 }
+
+/// In rooms of so many it is looked every time when each was heard last.
+const FEW: usize = 32;

@@ -27,6 +27,7 @@ use sottovoce::{
 
 use crate::{
     alloc::live_bytes,
+    devices::Trouble,
     guard::{Book, Guard, Most},
     net::{Lane, Net, Peer, options},
     scenes::Scene,
@@ -141,8 +142,10 @@ impl<'a> Gang<'a> {
         let mut options = options("storm");
         options.admission = Admission::Open;
         options.default_role = Role::Speaker;
-        if plan.only.is_none() && !net.seed.is_multiple_of(3) {
-            // Half of a storm's time would go into the signatures of packets.
+        let many = plan.only == Some(Scene::Of(Trouble::LargeCrowd));
+        if many || plan.only.is_none() && !net.seed.is_multiple_of(3) {
+            // Half of a storm's time would go into the signatures of packets, and of a crowd's
+            // nearly all into those of announcements: of everybody in each epoch, for everybody.
             options.authenticity = Authenticity::Group;
         }
         options.unattended = Unattended::new(UNATTENDED.as_secs() as u16).expect("60 s or more");
@@ -250,7 +253,7 @@ impl<'a> Gang<'a> {
     /// Something that honest people do.
     fn live(&mut self) {
         let any = *self.honest.choose(&mut self.rng).expect("somebody is honest");
-        if self.off.contains_key(&any) || self.net.is_asleep(any) {
+        if self.net.is_off(any) || self.net.is_asleep(any) {
             return;
         }
         match self.rng.random_range(0..6) {

@@ -34,8 +34,9 @@ pub struct Member {
     pub roster: Vec<MemberId>,
     /// Since when somebody in the tree is out by the law that the member knows.
     pub out_since: BTreeMap<MemberId, Instant>,
-    /// When the newest word of each was made.
+    /// When the newest word of each was made, and when that was looked at.
     pub heard: HashMap<MemberId, Instant>,
+    pub looked_at: Option<Instant>,
     /// The greatest time that a leaf of each said.
     pub made_ms: HashMap<MemberId, u64>,
     /// The times that the leaves of its tree say.

@@ -241,6 +241,10 @@ impl Gang<'_> {
         }
         self.pass_slices(30 * SECOND);
         let restart = self.net.room(target).membership();
+        // If it keeps, nobody else does before it has been silent for 8 s and the turns of those
+        // who are away are over (K2, K4).
+        let (keeper, people) = (self.net.room(target).keeper(), self.net.room(target).roster().len());
+        let next = if keeper == Some(self.net.id(target)) { 32 + 6 * people.min(12) } else { 0 };
         self.switch_off(target);
         self.pass_slices(2 * SECOND);
         self.off.remove(&target);
@@ -250,7 +254,7 @@ impl Gang<'_> {
         // Each insider that says that it keeps is asked for ten seconds (R3). With three the member
         // founds a branch within a minute (F2), and in ten seconds more the branches are one (B4).
         let asked = 40 * self.insiders.len();
-        let slices = 28 + if self.insiders.len() < 3 { asked } else { 280 };
+        let slices = 28 + next + if self.insiders.len() < 3 { asked } else { 280 };
         for turn in 0..slices {
             self.tricks += 1;
             if turn % 6 == 0 {

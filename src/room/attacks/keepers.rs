@@ -257,3 +257,27 @@ fn whom_the_known_law_mutes_is_not_heard_though_the_keeper_commits_nothing() {
     assert_eq!(party.epoch(other), epoch, "the keeper says nothing");
     assert_eq!(hear(&mut party), Err(OpenError::Muted));
 }
+
+#[test]
+fn k9_a_keeper_that_is_heard_lets_others_back_while_it_asks_who_comes_before_it_in_vain() {
+    let (mut party, rebel, keeper, victim) = a_room_without_rank();
+    let mut back = None;
+    for half in 0..60 {
+        if half == 8 {
+            party.restart(victim);
+        }
+        if half % 3 == 2 {
+            party.beat(rebel, 3, [7; 32], vec![9; 32]);
+        }
+        party.pass(SECOND / 2);
+        if half == 24 {
+            assert!(party.seat(keeper).returning.is_some(), "the other branch has lasted");
+        }
+        let branch = party.seat(keeper).group.branch();
+        if half > 8 && party.rooms[victim].present().is_ok_and(|(.., seat)| seat.group.branch() == branch) {
+            back.get_or_insert((half - 8) / 2);
+        }
+    }
+    // It asks the first in the order for ten seconds, and then the keeper.
+    assert!(back.is_some_and(|seconds| (10..13).contains(&seconds)), "back after {back:?} s");
+}

@@ -124,3 +124,39 @@ fn a_keeper_that_comes_to_where_it_is_asked_for_a_place_is_not_asked_in_vain() {
         party.pass(SECOND);
     }
 }
+
+#[test]
+fn a_host_that_was_asked_in_vain_elsewhere_keeps_the_room_that_it_comes_to() {
+    let mut party = Party::new(4);
+    for who in [1, 2] {
+        let (id, now) = (party.id(who), party.now);
+        party.rooms[0].set_role(id, Role::Moderator, now).unwrap();
+    }
+    party.deliver();
+    party.pass(10 * SECOND);
+    let order = party.order();
+    let (rebel, moderator) = (order[0], order[1]);
+    // The host is away. It and the first of the moderators say that they keep branches where nobody
+    // lets anybody in.
+    party.rebel(0);
+    party.rebel(rebel);
+    party.pass(15 * SECOND);
+    assert!(party.seat(moderator).keeps());
+    for second in 0..13 {
+        if second % 3 == 0 {
+            party.beat(0, 77, [7; 32], vec![9; 32]);
+            party.beat(rebel, 77, [8; 32], vec![9; 32]);
+        }
+        party.pass(SECOND);
+    }
+    let host = party.id(0);
+    let returning = party.seat(moderator).returning.as_ref();
+    assert!(returning.is_some_and(|returning| returning.asked_in_vain(host).is_some()));
+    party.rebels.retain(|rebel| *rebel != 0);
+    party.restart(0);
+    party.pass(4 * SECOND);
+    for second in 0..20 {
+        assert_eq!(party.rooms[moderator].keeper(), Some(host), "{second} s after it came back");
+        party.pass(SECOND);
+    }
+}

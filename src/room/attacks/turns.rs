@@ -103,3 +103,18 @@ fn a_keeper_without_rank_does_not_choose_beats_so_that_a_members_turn_never_come
     assert_eq!(before, Status::Present);
     assert!(stays, "who hears every beat was taken out as absent");
 }
+
+#[test]
+fn p1_members_that_are_absent_leave_no_heartbeat_without_an_answer() {
+    let mut party = Party::new(16);
+    let order = party.order();
+    // All but the last in the order came, and went without a word.
+    order[..15].iter().for_each(|who| party.rebel(*who));
+    party.pass(65 * SECOND);
+    assert!(party.seat(0).keeps() && party.rooms[0].roster().len() == 17, "they have their leaves still");
+    for second in 0..50 {
+        party.pass(SECOND);
+        let age = party.now - party.seat(0).liveness.proof();
+        assert!(age < 6 * SECOND, "no word for {age:?}, {second} s after the others were absent");
+    }
+}

@@ -136,7 +136,7 @@ impl Seat {
         match out.reports.vouched.hear(&self.group, memory.store.known().terms(), from, key, unix)? {
             Heard::Begins => {
                 self.schedule.handle_speaker(from, key.public).map_err(|_| Violation::NoRight)?;
-                self.restrict(memory);
+                self.restrict(memory, Some(from));
                 Ok(())
             }
             Heard::Continues => Ok(()),

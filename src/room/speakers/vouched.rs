@@ -20,7 +20,7 @@ use crate::{
     keys::ed25519::is_strong,
     law::Terms,
     mls::{Group, LeafKey},
-    room::{Violation, bounded::Recent},
+    room::{Violation, bounded::Newest},
 };
 
 /// The announcements of the present epoch, and of those that the last minutes were heard in.
@@ -34,8 +34,9 @@ pub(in crate::room) struct Vouched {
     known: BTreeMap<[u8; 32], Known>,
     /// The same, oldest first.
     known_since: VecDeque<[u8; 32]>,
-    /// Public keys whose private halves came before anybody announced them.
-    stray: Recent<[u8; 32], MAX_STRAY>,
+    /// Public keys whose private halves came before anybody announced them, each by its first eight
+    /// bytes: nobody finds a seed with those of another's key.
+    stray: Newest<u64, LEAST_STRAY>,
 }
 
 /// What is known of a speaker key besides.
@@ -104,7 +105,9 @@ impl Vouched {
         if !is_strong(member.key.as_bytes()) || !key.is_from(&leaf_key, &place) {
             return Err(Violation::SpeakerKey);
         }
-        let present = self.entries.iter_mut().find(|entry| entry.ended.is_none() && entry.leaf == leaf);
+        // Those of the present epoch came last.
+        let mut present = self.entries.iter_mut().rev().take_while(|entry| entry.ended.is_none());
+        let present = present.find(|entry| entry.leaf == leaf);
         if present.as_ref().is_some_and(|entry| entry.key.public != key.public) {
             return Err(Violation::SpeakerKey);
         }
@@ -115,7 +118,7 @@ impl Vouched {
         // Under a key that another announced, the other decides when it is published.
         let known = self.known.get(&key.public);
         if known.is_some_and(|known| known.published || known.by != id)
-            || known.is_none() && self.stray.contains(&key.public) && holds(Defence::Publication)
+            || known.is_none() && self.stray.contains(&beginning(&key.public)) && holds(Defence::Publication)
         {
             return Err(Violation::SpeakerKey);
         }
@@ -227,7 +230,7 @@ impl Vouched {
     /// be reported.
     pub(in crate::room) fn publish(&mut self, public: &[u8; 32], unix: UnixTime) -> Publication {
         let Some(known) = self.known.get_mut(public) else {
-            self.stray.note(*public);
+            self.stray.note(beginning(public));
             return Publication::Unknown;
         };
         known.published = true;
@@ -258,7 +261,37 @@ impl Vouched {
 
 /// How long announcements outlive their epoch: the longest window of a recorder, and a minute.
 const KEPT_FOR: Duration = Duration::from_secs(360);
-/// So many seeds of nobody are remembered.
-const MAX_STRAY: usize = 1_024;
+/// The first eight bytes of a public key.
+fn beginning(public: &[u8; 32]) -> u64 {
+    public.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
+}
+
+/// The newest seeds of nobody that are remembered at least: those of 256 s, at the 128 that are
+/// looked at in a second. At most twice as many are.
+const LEAST_STRAY: usize = 32_768;
 /// Announcements that are kept; the oldest go first.
 const MAX_ENTRIES: usize = 8_192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_32_768_seeds_of_nobody_are_remembered_and_no_more_than_65_536() {
+        let mut vouched = Vouched::default();
+        let key = |n: usize| {
+            let mut public = [1; 32];
+            public[..8].copy_from_slice(&(n as u64).to_le_bytes());
+            public
+        };
+        let mut publish = |n| vouched.publish(&key(n), UnixTime(0));
+        for n in 0..1_000 + 2 * LEAST_STRAY {
+            assert_eq!(publish(n), Publication::Unknown);
+        }
+        let is_stray = |n| vouched.stray.contains(&beginning(&key(n)));
+        assert!((1_000 + LEAST_STRAY..1_000 + 2 * LEAST_STRAY).all(is_stray));
+        let remembered = (0..1_000 + 2 * LEAST_STRAY).filter(|n| is_stray(*n)).count();
+        assert!(remembered <= 2 * LEAST_STRAY, "{remembered}");
+        assert!(!is_stray(0), "the oldest are forgotten");
+    }
+}

@@ -62,6 +62,8 @@ pub struct Device {
     /// When the newest control message that reached it was sent, by what it can know: it cannot
     /// know of anything later.
     pub news: Instant,
+    /// The times that the leaves of its tree say.
+    made_ms: HashMap<MemberId, u64>,
     speaks_at: Option<Instant>,
     /// When its room wants to be called again: nothing but a call changes that.
     due: Option<Instant>,
@@ -271,6 +273,7 @@ impl Net {
             is_insider: false,
             holds_its_tongue: false,
             news: self.now,
+            made_ms: HashMap::new(),
             speaks_at: None,
             due: None,
         });
@@ -308,7 +311,7 @@ impl Net {
                         self.devices[peer.0].control_errors.push(error);
                     }
                     if self.devices[peer.0].room.epoch() != before {
-                        self.check_agreement();
+                        self.check_agreement_of(peer);
                     }
                 }
                 Arrival::Media { packet, sealed, audience } => self.open(peer, &packet, sealed, &audience),
@@ -371,7 +374,15 @@ impl Net {
                 device.news = self.now;
                 self.shortest.retain(|(_, to), _| *to != peer);
             }
+            let entered = match &event {
+                Event::Changed { by, .. } => Some(Some(*by)),
+                Event::Joined { .. } | Event::Returned { .. } => Some(None),
+                _ => None,
+            };
             device.events.push(event);
+            if let Some(by) = entered {
+                self.note_tree(peer, by);
+            }
         }
         let device = &mut self.devices[peer.0];
         device.due = device.room.poll_timeout();

@@ -1,7 +1,6 @@
 //! The packets that devices send each other, and who may open them.
 
 use std::{
-    collections::HashMap,
     rc::Rc,
     time::{Duration, Instant},
 };
@@ -9,8 +8,10 @@ use std::{
 use bytes::Bytes;
 use rand::{Rng, RngExt};
 use sottovoce::{
-    MemberId, SealError, Stamp,
+    Epoch, MemberId, SealError, Stamp,
     media::{HEADROOM, TAILROOM},
+    testkit::Witness,
+    transport::RoomHandle,
 };
 
 use super::{Arrival, Net, Peer};
@@ -19,26 +20,35 @@ impl Net {
     /// Two rooms in one epoch agree on everything, and one of them is no better informed than
     /// another.
     pub fn check_agreement(&self) {
-        let mut by_epoch: HashMap<_, (usize, Vec<_>, String)> = HashMap::new();
-        for (peer, device) in self.devices.iter().enumerate() {
-            let Some(epoch) = device.room.epoch() else { continue };
-            let roster: Vec<_> = device
-                .room
-                .roster()
-                .iter()
-                .map(|member| (member.leaf, member.id, member.role, member.name.clone()))
-                .collect();
-            let code = device.room.code().unwrap().to_string();
-            if self.off.contains(&Peer(peer)) || device.is_insider {
-                continue;
-            }
-            let branch = self.forks.then(|| code.clone());
-            let handle = (device.room.handle(), epoch, branch);
-            let (other, their_roster, their_code) =
-                by_epoch.entry(handle).or_insert_with(|| (peer, roster.clone(), code.clone()));
-            assert_eq!(*their_roster, roster, "{other} and {peer} have different rosters in epoch {epoch:?}");
-            assert_eq!(*their_code, code, "{other} and {peer} have different codes in epoch {epoch:?}");
+        (0..self.devices.len()).for_each(|peer| self.check_agreement_of(Peer(peer)));
+    }
+
+    /// The same of one device and the first of the others that are where it is: they were looked at
+    /// when they came there.
+    pub(super) fn check_agreement_of(&self, peer: Peer) {
+        let Some(own) = self.place_of(peer) else { return };
+        let mut others = (0..self.devices.len()).map(Peer).filter(|other| *other != peer);
+        let Some(other) = others.find(|other| self.place_of(*other) == Some(own)) else { return };
+        let roster = |peer: Peer| -> Vec<_> {
+            let roster = self.devices[peer.0].room.roster();
+            roster.iter().map(|member| (member.leaf, member.id, member.role, member.name.clone())).collect()
+        };
+        let code = |peer: Peer| self.devices[peer.0].room.code().map(|code| code.to_string());
+        let (epoch, ..) = own;
+        assert_eq!(roster(other), roster(peer), "{other:?} and {peer:?} have different rosters in {epoch:?}");
+        assert_eq!(code(other), code(peer), "{other:?} and {peer:?} have different codes in {epoch:?}");
+    }
+
+    /// The epoch in which an honest device is that is on, its room and, where an epoch may have
+    /// several branches, its branch.
+    fn place_of(&self, peer: Peer) -> Option<(Epoch, RoomHandle, Option<[u8; 32]>)> {
+        let device = &self.devices[peer.0];
+        if self.off.contains(&peer) || device.is_insider {
+            return None;
         }
+        let epoch = device.room.epoch()?;
+        let branch = self.forks.then(|| Witness::of(&device.room).branch()).flatten();
+        Some((epoch, device.room.handle(), branch))
     }
 
     /// The packets of `from` that `to` opened and that were sealed at or after `since`.

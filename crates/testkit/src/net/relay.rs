@@ -1,6 +1,7 @@
 //! The relay: how long control messages take, which are lost, held back or played again.
 
 use std::{
+    collections::HashMap,
     ops::Range,
     time::{Duration, Instant},
 };
@@ -180,6 +181,23 @@ impl Net {
         *at = now;
         let news = &mut self.devices[to.0].news;
         *news = (sent + *least).max(*news);
+    }
+
+    /// Notes the leaves of a device's tree. Of whom a commit of `by` has added it has forgotten how
+    /// long messages took (T1).
+    pub(super) fn note_tree(&mut self, peer: Peer, by: Option<MemberId>) {
+        let device = &self.devices[peer.0];
+        let witness = sottovoce::testkit::Witness::of(&device.room);
+        let tree: HashMap<_, _> =
+            device.room.hears().filter_map(|member| Some((member, witness.made_ms(member)?))).collect();
+        for (member, made_ms) in &tree {
+            // A committer's own leaf is renewed, and was there.
+            if by.is_some_and(|by| *member != by) && device.made_ms.get(member) != Some(made_ms) {
+                let from = self.devices.iter().position(|device| device.room.id() == *member).map(Peer);
+                self.shortest.retain(|(other, to), _| Some(*other) != from || *to != peer);
+            }
+        }
+        self.devices[peer.0].made_ms = tree;
     }
 
     pub(super) fn post(&mut self, at: Instant, to: Peer, arrival: Arrival) {
