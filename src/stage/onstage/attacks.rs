@@ -10,6 +10,7 @@ use crate::{
     law::StatementId,
     room::{UnixTime, hall::Said},
     stage::{
+        HallLane,
         card::{Card, Programme},
         little::{Hall, identity},
         wire::{Here, MAX_BECAUSE, Say, Secrets},
@@ -141,7 +142,9 @@ fn h2_listeners_follow_when_the_clock_of_their_porter_is_moved() {
     let hall_ms = hall.stage.clock.unwrap().elapsed_ms(now) + 60_000;
     let here = Here { hall_ms, n: 0, listeners: 0, wants_turn: false };
     hall.stage.hear(said(&Say::Here(here)), now);
+    hall.sent.clear();
     hall.pass(Duration::from_millis(100));
+    assert!(hall.sent.iter().any(|(lane, _)| *lane == HallLane::Hall), "it beats at once");
     hall.listeners[1].leave(hall.now);
     hall.pass(Duration::from_secs(12));
     assert_eq!(hall.listeners[0].code(), hall.stage.code());
