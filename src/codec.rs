@@ -26,6 +26,9 @@ use crate::media::{Authenticity, OpusPacket, PacketSize, capacity};
 /// What Opus takes at least, and what more would not be heard of, in bits a second.
 const LEAST_BITS: u32 = 6_000;
 const MOST_BITS: u32 = 64_000;
+/// Of less loss than that, in percent, libopus makes no copies at the bitrate of a usual room, even
+/// if it is told to.
+const LEAST_COPIED: u8 = 7;
 
 /// Samples a second, per channel: what encoder and decoder take and give.
 pub const SAMPLE_RATE: u32 = 48_000;
@@ -114,14 +117,16 @@ impl Encoder {
     }
 
     /// Says how many packets of 100 get lost on the way to receivers. From 2 on each packet also
-    /// holds a coarse copy of the one before it, for [`Decoder::recover`]. The length of packets
-    /// stays what it is.
+    /// holds a coarse copy of the one before it, for [`Decoder::recover`], made of bits that its
+    /// own sound has otherwise: more of them the more is lost. The length of packets stays what it
+    /// is.
     ///
     /// # Errors
     /// [`CodecError::Codec`] if libopus fails.
     pub fn expect_loss(&mut self, percent: u8) -> Result<(), CodecError> {
         self.inner.set_inband_fec(percent >= 2).map_err(refused)?;
-        self.inner.set_packet_loss_perc(percent.min(100).into()).map_err(refused)
+        let percent = if percent >= 2 { percent.clamp(LEAST_COPIED, 100) } else { percent };
+        self.inner.set_packet_loss_perc(percent.into()).map_err(refused)
     }
 
     /// A checksum of the coder's state, which a decoder of the same packet must reach.
@@ -237,7 +242,7 @@ fn encoder(bitrate: i32) -> opus::Result<opus::Encoder> {
     encoder.set_vbr(false)?;
     encoder.set_dtx(false)?;
     encoder.set_inband_fec(true)?;
-    encoder.set_packet_loss_perc(5)?;
+    encoder.set_packet_loss_perc(LEAST_COPIED.into())?;
     Ok(encoder)
 }
 

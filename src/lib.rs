@@ -101,3 +101,7 @@ pub use random::{NoRandomness, Seed};
 #[cfg(all(doctest, feature = "room"))]
 #[doc = include_str!("../README.md")]
 pub struct ReadmeDoctests;
+
+#[cfg(all(doctest, feature = "voice"))]
+#[doc = include_str!("../docs/VOICE.md")]
+pub struct VoiceDoctests;

@@ -6,45 +6,60 @@
 //!
 //! Exit status: 0 nothing but sealed packets, 1 something readable, 2 unusable input.
 
-use std::{fs, io::Write, process::ExitCode};
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use lexopt::{
+    Parser, ValueExt,
+    prelude::{Long, Short, Value},
+};
 use sottovoce_audit::report;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
-        println!("{USAGE}");
-        return ExitCode::SUCCESS;
-    }
-    match run(&arguments) {
-        Ok(report) => {
-            // Whoever reads this may have gone away; the status stands.
-            let _ = writeln!(std::io::stdout(), "{report}");
-            if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    match asked(&mut Parser::from_env()).map_err(|why| why.to_string()) {
+        Ok(None) => {
+            println!("{USAGE}");
+            ExitCode::SUCCESS
         }
-        Err(message) => {
-            eprintln!("audit: {message}");
-            ExitCode::from(2)
-        }
+        Ok(Some((path, canaries))) => match run(&path, &canaries) {
+            Ok(report) => {
+                // Whoever reads this may have gone away; the status stands.
+                let _ = writeln!(std::io::stdout(), "{report}");
+                if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(1) }
+            }
+            Err(why) => refuse(&why),
+        },
+        Err(why) => refuse(&format!("{why}, see --help")),
     }
 }
 
-fn run(arguments: &[String]) -> Result<report::Report, String> {
+fn refuse(why: &str) -> ExitCode {
+    eprintln!("audit: {why}");
+    ExitCode::from(2)
+}
+
+/// The file and the canaries; `None` if only help is wanted.
+fn asked(parser: &mut Parser) -> Result<Option<(PathBuf, Vec<String>)>, lexopt::Error> {
     let (mut file, mut canaries) = (None, Vec::new());
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--canary" => canaries.push(arguments.next().ok_or("--canary needs a text")?.clone()),
-            option if option.starts_with("--") => {
-                return Err(format!("there is no option {option}, see --help"));
-            }
-            path if file.is_none() => file = Some(path),
-            _ => return Err("one file at a time, see --help".to_owned()),
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(None),
+            Long("canary") => canaries.push(parser.value()?.string()?),
+            Value(path) if file.is_none() => file = Some(path.into()),
+            Value(_) => return Err("one file at a time".into()),
+            other => return Err(other.unexpected()),
         }
     }
-    let path = file.ok_or("which file? see --help")?;
-    let bytes = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
-    report::audit(&bytes, &canaries).map_err(|error| format!("{path}: {error}"))
+    Ok(Some((file.ok_or("which file?")?, canaries)))
+}
+
+fn run(path: &Path, canaries: &[String]) -> Result<report::Report, String> {
+    let bytes = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    report::audit(&bytes, canaries).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 const USAGE: &str = "\

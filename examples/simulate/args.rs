@@ -1,5 +1,12 @@
 //! The command line of `simulate`.
 
+use std::ffi::OsString;
+
+use lexopt::{
+    Parser, ValueExt,
+    prelude::{Long, Short},
+};
+
 pub const USAGE: &str = "\
 simulate [options]
 
@@ -28,7 +35,7 @@ pub struct Args {
 
 impl Args {
     /// `None` if only help is wanted; else what is wrong.
-    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
+    pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
         let mut args = Self {
             seeds: 20,
             first: 1,
@@ -40,27 +47,26 @@ impl Args {
             without: None,
             scene: None,
         };
-        while let Some(option) = arguments.next() {
-            if let "--without" | "--scene" = option.as_str() {
-                let value = arguments.next().ok_or_else(|| format!("{option} needs a name"))?;
-                let place = if option == "--scene" { &mut args.scene } else { &mut args.without };
-                *place = Some(value);
-                continue;
-            }
-            let mut number = || -> Result<u64, String> {
-                let value = arguments.next().ok_or_else(|| format!("{option} needs a number"))?;
-                value.parse().map_err(|_| format!("{value} is no number"))
+        let mut parser = Parser::from_args(arguments);
+        let wrong = |why: lexopt::Error| why.to_string();
+        while let Some(argument) = parser.next().map_err(wrong)? {
+            let option = match argument {
+                Short('h') | Long("help") => return Ok(None),
+                Long(option) => option.to_owned(),
+                other => return Err(other.unexpected().to_string()),
             };
+            let mut number = || parser.value().and_then(|value| value.parse()).map_err(wrong);
             match option.as_str() {
-                "--help" | "-h" => return Ok(None),
-                "--json" => args.json = true,
-                "--seeds" => args.seeds = number()?,
-                "--first" | "--seed" => args.first = number()?,
-                "--members" => args.members = usize::try_from(number()?).unwrap_or(usize::MAX),
-                "--insiders" => args.insiders = usize::try_from(number()?).unwrap_or(usize::MAX),
-                "--minutes" => args.minutes = number()?,
-                "--bans" => args.bans = usize::try_from(number()?).unwrap_or(usize::MAX),
-                _ => return Err(format!("{option} is not known")),
+                "json" => args.json = true,
+                "seeds" => args.seeds = number()?,
+                "first" | "seed" => args.first = number()?,
+                "members" => args.members = usize::try_from(number()?).unwrap_or(usize::MAX),
+                "insiders" => args.insiders = usize::try_from(number()?).unwrap_or(usize::MAX),
+                "minutes" => args.minutes = number()?,
+                "bans" => args.bans = usize::try_from(number()?).unwrap_or(usize::MAX),
+                "without" => args.without = Some(parser.value().and_then(ValueExt::string).map_err(wrong)?),
+                "scene" => args.scene = Some(parser.value().and_then(ValueExt::string).map_err(wrong)?),
+                _ => return Err(format!("--{option} is not known")),
             }
         }
         if !(4..=64).contains(&args.members) {

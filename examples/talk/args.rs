@@ -1,7 +1,11 @@
 //! The command line of `talk`.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
+use lexopt::{
+    Parser, ValueExt,
+    prelude::{Long, Short, Value},
+};
 use sottovoce::transport::RelayName;
 
 pub const USAGE: &str = "\
@@ -13,9 +17,10 @@ talk back --keep DIR          goes on in the room that it was in when it ended
   --play FILE       a WAV file is said, instead of what the microphone hears
   --record FILE     what is heard goes into a WAV file, instead of to the loudspeaker
   --keep DIR        who we are and the room that we are in are kept there, sealed, and the room is not left at the end
+  --plain           prints lines, though there is a whole terminal to draw on
   --seconds N       ends after so long (default: when it is interrupted, or the room is over)
 
-While people talk, these can be typed, one a line:
+While people talk, these can be typed, one a line; in a terminal with a / in front, and anything else is said to all:
 
 ";
 
@@ -26,6 +31,7 @@ pub struct Args {
     pub play: Option<PathBuf>,
     pub record: Option<PathBuf>,
     pub keep: Option<PathBuf>,
+    pub plain: bool,
     pub seconds: Option<u64>,
 }
 
@@ -38,33 +44,49 @@ pub enum Part {
 
 impl Args {
     /// `None` if only help is wanted; else what is wrong.
-    pub fn parse(arguments: impl Iterator<Item = String>) -> Result<Option<Self>, String> {
-        let mut arguments = arguments;
-        let part = match arguments.next().as_deref() {
-            Some("--help" | "-h") => return Ok(None),
-            Some("host") => {
-                let relay = arguments.next().ok_or("host needs a relay")?;
-                Part::Host(relay.parse().map_err(|why| format!("{relay}: {why}"))?)
-            }
-            Some("join") => Part::Join(arguments.next().ok_or("join needs an invite")?),
-            Some("back") => Part::Back,
-            _ => return Err("say host RELAY, join INVITE, or back --keep DIR".to_owned()),
+    pub fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Self>, String> {
+        Self::read(&mut Parser::from_args(arguments)).map_err(|why| why.to_string())
+    }
+
+    fn read(parser: &mut Parser) -> Result<Option<Self>, lexopt::Error> {
+        let mut part = None;
+        let mut args = Self {
+            part: Part::Back,
+            name: "Somebody".to_owned(),
+            play: None,
+            record: None,
+            keep: None,
+            plain: false,
+            seconds: None,
         };
-        let name = "Somebody".to_owned();
-        let mut args = Self { part, name, play: None, record: None, keep: None, seconds: None };
-        while let Some(option) = arguments.next() {
-            let value = arguments.next().ok_or_else(|| format!("{option} needs a value"))?;
-            match option.as_str() {
-                "--name" => args.name = value,
-                "--play" => args.play = Some(value.into()),
-                "--record" => args.record = Some(value.into()),
-                "--keep" => args.keep = Some(value.into()),
-                "--seconds" => {
-                    args.seconds = Some(value.parse().map_err(|_| format!("{value} is no number"))?)
-                }
-                _ => return Err(format!("{option} is not known")),
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Short('h') | Long("help") => return Ok(None),
+                Long("name") => args.name = parser.value()?.string()?,
+                Long("play") => args.play = Some(parser.value()?.into()),
+                Long("record") => args.record = Some(parser.value()?.into()),
+                Long("keep") => args.keep = Some(parser.value()?.into()),
+                Long("plain") => args.plain = true,
+                Long("seconds") => args.seconds = Some(parser.value()?.parse()?),
+                Value(word) if part.is_none() => part = Some(Part::read(&word.string()?, parser)?),
+                other => return Err(other.unexpected()),
             }
         }
+        args.part = part.ok_or("say host RELAY, join INVITE, or back --keep DIR")?;
         Ok(Some(args))
+    }
+}
+
+impl Part {
+    fn read(word: &str, parser: &mut Parser) -> Result<Self, lexopt::Error> {
+        match word {
+            "host" => {
+                let relay = parser.value().map_err(|_| "host needs a relay")?.string()?;
+                Ok(Self::Host(relay.parse().map_err(|why| format!("{relay}: {why}"))?))
+            }
+            "join" => Ok(Self::Join(parser.value().map_err(|_| "join needs an invite")?.string()?)),
+            "back" => Ok(Self::Back),
+            _ => Err("say host RELAY, join INVITE, or back --keep DIR".into()),
+        }
     }
 }

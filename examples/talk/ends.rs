@@ -9,17 +9,14 @@ use std::{
 
 use sottovoce::voice::Receiver;
 #[cfg(feature = "devices")]
-use sottovoce::voice::{
-    ReceiverOptions,
-    devices::{Loudspeaker, Microphone},
-};
+use sottovoce::voice::devices::{DeviceError, Loudspeaker, Microphone};
 
 use crate::{after, resample, wav};
 
 /// A microphone, or a file that is said again and again at the pace of a microphone.
 pub enum Mouth {
     #[cfg(feature = "devices")]
-    Device(Microphone),
+    Device(Opened<Microphone>),
     File {
         samples: Vec<f32>,
         began: Option<Instant>,
@@ -30,12 +27,52 @@ pub enum Mouth {
 /// A loudspeaker, or a file.
 pub enum Ear {
     #[cfg(feature = "devices")]
-    Device(Loudspeaker),
+    Device(Opened<Loudspeaker>),
     File {
         recording: Option<wav::Writer>,
         began: Option<Instant>,
         made: u64,
     },
+}
+
+/// A device, and when to look for another one in its place.
+#[cfg(feature = "devices")]
+pub struct Opened<D> {
+    device: D,
+    again: Option<Instant>,
+}
+
+#[cfg(feature = "devices")]
+impl<D> Opened<D> {
+    fn new(device: D) -> Self {
+        Self { device, again: None }
+    }
+
+    /// If the device is gone, looks for the one that is the system's default, each second until
+    /// there is one, and says so. Returns whether there is another one now: it may have another
+    /// format.
+    fn check(
+        &mut self,
+        what: &str,
+        now: Instant,
+        say: &mut dyn FnMut(&str),
+        gone: fn(&mut D) -> Option<DeviceError>,
+        reopen: fn(&mut D) -> Result<(), DeviceError>,
+    ) -> bool {
+        if let Some(why) = gone(&mut self.device) {
+            say(&format!("{what}: {why}"));
+            self.again = Some(now);
+        }
+        if self.again.is_none_or(|at| at > now) {
+            return false;
+        }
+        let there = reopen(&mut self.device).is_ok();
+        self.again = (!there).then(|| now + Duration::from_secs(1));
+        if there {
+            say(&format!("{what}: there is one again"));
+        }
+        there
+    }
 }
 
 impl Mouth {
@@ -46,7 +83,7 @@ impl Mouth {
             return Ok(Self::File { samples, began: None, taken: 0 });
         }
         #[cfg(feature = "devices")]
-        return Ok(Self::Device(Microphone::open()?));
+        return Ok(Self::Device(Opened::new(Microphone::open()?)));
         #[cfg(not(feature = "devices"))]
         Err("built without devices: --play FILE stands in for the microphone".into())
     }
@@ -54,30 +91,27 @@ impl Mouth {
     pub fn format(&self) -> (u32, u16) {
         match self {
             #[cfg(feature = "devices")]
-            Self::Device(microphone) => (microphone.rate(), microphone.channels()),
+            Self::Device(microphone) => (microphone.device.rate(), microphone.device.channels()),
             Self::File { .. } => (RATE, 1),
         }
     }
 
-    /// If the device is gone, goes on with the one that is the system's default now, and says so:
-    /// it may have another format.
+    /// Whether there is another microphone in place of one that is gone.
     #[cfg(feature = "devices")]
-    pub fn check(&mut self) -> Result<bool, Box<dyn Error>> {
-        if let Self::Device(microphone) = self
-            && let Some(why) = microphone.poll_error()
-        {
-            eprintln!("talk: microphone: {why}");
-            microphone.reopen()?;
-            return Ok(true);
+    pub fn check(&mut self, now: Instant, say: &mut dyn FnMut(&str)) -> bool {
+        match self {
+            Self::Device(opened) => {
+                opened.check("microphone", now, say, Microphone::poll_error, Microphone::reopen)
+            }
+            Self::File { .. } => false,
         }
-        Ok(false)
     }
 
     /// What was recorded until now.
     pub fn read(&mut self, pcm: &mut [f32], now: Instant) -> usize {
         match self {
             #[cfg(feature = "devices")]
-            Self::Device(microphone) => {
+            Self::Device(Opened { device: microphone, .. }) => {
                 let whole =
                     pcm.len() / usize::from(microphone.channels()) * usize::from(microphone.channels());
                 microphone.captured.read(pcm.get_mut(..whole).unwrap_or_default())
@@ -102,7 +136,7 @@ impl Ear {
     pub fn open(record: Option<&Path>) -> Result<Self, Box<dyn Error>> {
         #[cfg(feature = "devices")]
         if record.is_none() {
-            return Ok(Self::Device(Loudspeaker::open()?));
+            return Ok(Self::Device(Opened::new(Loudspeaker::open()?)));
         }
         Ok(Self::File { recording: record.map(wav::Writer::create).transpose()?, began: None, made: 0 })
     }
@@ -110,16 +144,21 @@ impl Ear {
     pub fn format(&self) -> (u32, u16) {
         match self {
             #[cfg(feature = "devices")]
-            Self::Device(loudspeaker) => (loudspeaker.rate(), loudspeaker.channels()),
+            Self::Device(loudspeaker) => (loudspeaker.device.rate(), loudspeaker.device.channels()),
             Self::File { .. } => (RATE, 1),
         }
     }
 
-    /// Makes as much sound as is due.
-    pub fn feed(&mut self, listener: &mut Receiver, now: Instant) -> io::Result<()> {
+    /// Makes as much sound as is due, and shows it to `played`.
+    pub fn feed(
+        &mut self,
+        listener: &mut Receiver,
+        now: Instant,
+        played: &mut dyn FnMut(&[f32]),
+    ) -> io::Result<()> {
         match self {
             #[cfg(feature = "devices")]
-            Self::Device(loudspeaker) => {
+            Self::Device(Opened { device: loudspeaker, .. }) => {
                 let (rate, channels) = (loudspeaker.rate(), usize::from(loudspeaker.channels()));
                 let block = rate as usize / 200 * channels;
                 let mut pcm = vec![0.0; block];
@@ -130,6 +169,7 @@ impl Ear {
                 while loudspeaker.played.waiting() < enough {
                     let ahead = loudspeaker.played.waiting() / channels;
                     listener.render(after(now, ahead as u64, rate), &mut pcm);
+                    played(&pcm);
                     if loudspeaker.played.write(&pcm) < block {
                         break;
                     }
@@ -140,6 +180,7 @@ impl Ear {
                 while after(began, *made, RATE) <= now {
                     let mut pcm = [0.0; BLOCK as usize];
                     listener.render(after(began, *made, RATE), &mut pcm);
+                    played(&pcm);
                     *made += BLOCK;
                     if let Some(recording) = recording {
                         recording.append(&pcm.map(|sample| (sample * 32_767.0) as i16))?;
@@ -150,20 +191,15 @@ impl Ear {
         Ok(())
     }
 
-    /// Whether the device is still there; if it is not, goes on with the one that is the system's
-    /// default now.
+    /// Whether there is another loudspeaker in place of one that is gone.
     #[cfg(feature = "devices")]
-    pub fn check(&mut self, listener: &mut Receiver, now: Instant) -> Result<(), Box<dyn Error>> {
-        if let Self::Device(loudspeaker) = self
-            && let Some(why) = loudspeaker.poll_error()
-        {
-            eprintln!("talk: loudspeaker: {why}");
-            loudspeaker.reopen()?;
-            let mut options = ReceiverOptions::default();
-            (options.rate, options.channels) = (loudspeaker.rate(), loudspeaker.channels());
-            *listener = Receiver::new(options, now)?;
+    pub fn check(&mut self, now: Instant, say: &mut dyn FnMut(&str)) -> bool {
+        match self {
+            Self::Device(opened) => {
+                opened.check("loudspeaker", now, say, Loudspeaker::poll_error, Loudspeaker::reopen)
+            }
+            Self::File { .. } => false,
         }
-        Ok(())
     }
 
     /// Ends the recording, if there is one.

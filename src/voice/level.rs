@@ -6,8 +6,8 @@ use crate::media::Level;
 pub(super) struct Meter {
     /// Decibels below overload of the background.
     floor: f32,
-    /// Frames for which voice goes on being reported, so that a syllable's end does not flicker.
-    hang: u8,
+    /// Samples for which voice goes on being reported, so that a syllable's end does not flicker.
+    hang: usize,
 }
 
 impl Meter {
@@ -20,21 +20,26 @@ impl Meter {
         let power =
             pcm.iter().map(|sample| f32::from(*sample).powi(2)).sum::<f32>() / pcm.len().max(1) as f32;
         let level = 10.0 * (power / 32_768_f32.powi(2)).max(1e-13).log10();
-        // The floor falls at once and rises slowly: speech has pauses, noise has none.
+        // The floor falls at once and rises slowly, by 5 dB a second: speech has pauses, noise has
+        // none.
+        let frames = pcm.len() as f32 / 1_920.0;
         self.floor = if level < self.floor {
             level.max(-90.0)
         } else {
-            self.floor + 0.05 * (level - self.floor).min(4.0)
+            self.floor + frames.min(1.0) * 0.05 * (level - self.floor).min(4.0)
         };
         if level > self.floor + 9.0 && level > -55.0 {
-            self.hang = 5;
+            self.hang = HANG;
         } else {
-            self.hang = self.hang.saturating_sub(1);
+            self.hang = self.hang.saturating_sub(pcm.len());
         }
         let below = (-level).round().clamp(0.0, 127.0) as u8;
         Level::new(below, self.hang > 0)
     }
 }
+
+/// 120 ms. With a frame and the way to the listener the end of speech is shown within 300 ms.
+const HANG: usize = 5_760;
 
 #[cfg(test)]
 mod tests {
@@ -54,5 +59,16 @@ mod tests {
         assert_eq!(meter.measure(&[0; 960]).below_overload(), 127);
         assert_eq!(meter.measure(&[i16::MIN; 960]).below_overload(), 0);
         assert_eq!(meter.measure(&[]).below_overload(), 127);
+    }
+
+    #[test]
+    fn voice_ends_120_ms_after_it_whatever_the_frame() {
+        for frame in [960, 1_920, 2_880] {
+            let mut meter = Meter::new();
+            let buzz: Vec<i16> = (0..frame).map(|n| if n % 200 < 100 { 6_000 } else { -6_000 }).collect();
+            assert!(meter.measure(&buzz).is_voice());
+            let on = (0..20).take_while(|_| meter.measure(&vec![0; frame]).is_voice()).count();
+            assert!((60..120).contains(&(on * frame / 48)), "{frame}: {on}");
+        }
     }
 }

@@ -12,20 +12,37 @@ impl Limiter {
         Self { gain: 1.0 }
     }
 
-    /// Limits one block in place.
-    pub(super) fn apply(&mut self, block: &mut [f32; BLOCK]) {
-        let peak = block.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()));
+    /// How the gain goes in a block with such a peak. Of two sides it applies to both, or a loud
+    /// one would move the others.
+    pub(super) fn follow(&mut self, peak: f32) -> Slope {
         let wanted = if peak * self.gain > CEILING { CEILING / peak } else { (self.gain * RECOVER).min(1.0) };
         // A loud block must not wait for its own gain; a gain that grows may still not lift the
         // peak over the ceiling.
         let wanted = if peak * wanted > CEILING { CEILING / peak } else { wanted };
-        let start = self.gain;
+        Slope { from: std::mem::replace(&mut self.gain, wanted), to: wanted }
+    }
+}
+
+/// The gain in one block.
+#[derive(Clone, Copy)]
+pub(super) struct Slope {
+    from: f32,
+    to: f32,
+}
+
+impl Slope {
+    /// Limits the block in place.
+    pub(super) fn apply(self, block: &mut [f32; BLOCK]) {
         for (at, sample) in block.iter_mut().enumerate() {
             let share = (at as f32 / RAMP).min(1.0);
-            *sample = soft(*sample * (start + (wanted - start) * share));
+            *sample = soft(*sample * (self.from + (self.to - self.from) * share));
         }
-        self.gain = wanted;
     }
+}
+
+/// The highest sample of a block.
+pub(super) fn peak(block: &[f32; BLOCK]) -> f32 {
+    block.iter().fold(0.0_f32, |peak, sample| peak.max(sample.abs()))
 }
 
 /// Bends what is above the ceiling while the gain is still falling.
@@ -60,7 +77,7 @@ mod tests {
         let mut limiter = Limiter::new();
         for n in 0..20 {
             let mut block = tone(n, 0.89);
-            limiter.apply(&mut block);
+            limiter.follow(peak(&block)).apply(&mut block);
             assert_eq!(block, tone(n, 0.89));
         }
     }
@@ -71,7 +88,7 @@ mod tests {
         let mut out: Vec<f32> = Vec::new();
         for n in 0..400 {
             let mut block = tone(n, if (20..60).contains(&n) { 10.0 } else { 0.5 });
-            limiter.apply(&mut block);
+            limiter.follow(peak(&block)).apply(&mut block);
             out.extend(block);
         }
         assert!(out.iter().all(|sample| sample.abs() <= 1.0));

@@ -39,20 +39,28 @@ mod handover;
 mod jitter;
 mod level;
 mod limiter;
+mod mix;
+#[cfg(feature = "processing")]
+mod processing;
 mod ranking;
 mod receiver;
 mod sender;
 mod stream;
 mod stretch;
+mod talker;
+mod tuning;
 
 use std::fmt;
 
+#[cfg(feature = "processing")]
+pub use self::processing::{Noise, Processing, ProcessingOptions};
 pub use self::{
     channels::Channels,
     handover::{Capture, Captured, Playback, Played, capture, playback},
     receiver::{Frame, NotHeard, Receiver, ReceiverOptions, Totals},
     sender::{Packet, Sender, SenderOptions, SenderStats},
-    stream::{StreamStats, Talker},
+    talker::{StreamStats, Talker},
+    tuning::{Tuning, TuningError},
 };
 use crate::codec::CodecError;
 

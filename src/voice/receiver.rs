@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    BLOCK, VoiceError, check_format,
-    converter::Converter,
-    limiter::Limiter,
+    BLOCK, Talker, VoiceError, check_format,
+    mix::Mix,
     ranking::{Bar, handicap},
-    stream::{Arrival, Stream, Talker, UNKNOWN_LEVEL},
+    stream::{Arrival, Stream, UNKNOWN_LEVEL},
+    tuning::{Tuning, TuningError, Tunings},
 };
 #[cfg(feature = "room")]
 use crate::{driver, media::MalformedOpus};
@@ -22,7 +22,8 @@ use crate::{
 pub struct ReceiverOptions {
     /// Samples a second of the device that plays, 48,000 by default.
     pub rate: u32,
-    /// Channels of that device, all with the same sound; 1 by default.
+    /// Channels of that device; 1 by default. Of two or more the first is the left one and the
+    /// second the right one, see [`Tuning::with_pan`]; any others have what is between the two.
     pub channels: u16,
     /// Speakers whose packets are kept, 32 by default and 256 at most. Each takes about 100 kB.
     pub speakers: usize,
@@ -41,14 +42,41 @@ impl Default for ReceiverOptions {
 /// Owned by the media thread. No lock, no clock, and no allocation once it is made. Each speaker
 /// has a jitter buffer and a decoder, which stay through changes of epoch, so that nobody hears
 /// one.
+///
+/// How each member is heard is for the listener alone to say, with [`tune`](Self::tune), and nobody
+/// learns of it. It holds for the member, through silence, reconnections and other leaves.
+///
+/// ```
+/// use std::time::Instant;
+///
+/// use sottovoce::{MemberId, voice::{Receiver, ReceiverOptions, Tuning}};
+///
+/// let mut options = ReceiverOptions::default();
+/// options.channels = 2;
+/// let mut receiver = Receiver::new(options, Instant::now())?;
+/// let (ada, ben) = (MemberId::from_bytes([1; 32]), MemberId::from_bytes([2; 32]));
+/// receiver.tune(ada, Tuning::default().with_volume(2.0)?.with_pan(-0.5)?)?; // louder, on the left
+/// receiver.tune(ben, receiver.tuning(ben).with_mute(true))?; // not at all
+/// receiver.set_deafened(true); // nobody at all
+///
+/// // A device of another format needs another receiver, which takes over what was set.
+/// let mut next = Receiver::new(ReceiverOptions::default(), Instant::now())?;
+/// for (member, tuning) in receiver.tunings() {
+///     next.tune(member, tuning)?;
+/// }
+/// next.set_deafened(receiver.is_deafened());
+/// assert_eq!(next.tuning(ada).volume(), 2.0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Receiver {
     streams: Vec<Stream>,
     timelines: Vec<Timeline>,
     handicaps: Vec<u32>,
     loudest: usize,
     origin: Instant,
-    limiter: Limiter,
-    converter: Converter,
+    mix: Mix,
+    tunings: Tunings,
+    deafened: bool,
     channels: usize,
     rate: u32,
     /// The latest moment that we were told of.
@@ -57,9 +85,6 @@ pub struct Receiver {
     blocks: [i64; 2],
     /// How long before it is heard sound is made, as we were told.
     lead: i64,
-    /// Sound for the device that was made and not taken yet.
-    ready: Vec<f32>,
-    taken: usize,
     /// Packets expected and lost of those whose place was given to somebody else.
     past: (u64, u64),
     /// The same of everybody, now and up to five seconds ago.
@@ -128,24 +153,20 @@ impl Receiver {
         check_format(options.rate, options.channels)?;
         let speakers = options.speakers.clamp(1, MAX_SPEAKERS);
         let streams: Vec<_> = (0..speakers).map(|_| Stream::new()).collect::<Result<_, _>>()?;
-        let channels = usize::from(options.channels);
-        // A block at the highest rate, and as much again that waits in the converter.
-        let most = 2 * 4 * BLOCK * channels;
         Ok(Self {
             timelines: vec![Timeline::default(); streams.len()],
             handicaps: Vec::with_capacity(streams.len()),
             loudest: options.loudest.min(speakers),
             streams,
             origin: now,
-            limiter: Limiter::new(),
-            converter: Converter::new(48_000, options.rate)?,
-            channels,
+            mix: Mix::new(options.rate, options.channels)?,
+            tunings: Tunings::new(),
+            deafened: false,
+            channels: options.channels.into(),
             rate: options.rate,
             clock: 0,
             blocks: [BLOCK as i64; 2],
             lead: 0,
-            ready: Vec::with_capacity(most),
-            taken: 0,
             past: (0, 0),
             marks: [(0, 0, 0); 2],
         })
@@ -202,19 +223,11 @@ impl Receiver {
         self.streams.iter_mut().for_each(|stream| stream.lead = lead);
         let mut rest = out;
         while !rest.is_empty() {
-            let there = self.ready.get(self.taken..).unwrap_or_default();
-            let len = there.len().min(rest.len());
-            let (front, back) = rest.split_at_mut(len);
-            front.copy_from_slice(there.get(..len).unwrap_or_default());
-            self.taken += len;
-            now += self.at_48k(len);
-            rest = back;
-            if self.taken == self.ready.len() {
-                self.ready.clear();
-                self.taken = 0;
-                if !rest.is_empty() {
-                    self.mix(now);
-                }
+            let taken = self.mix.take(rest);
+            rest = rest.get_mut(taken..).unwrap_or_default();
+            now += self.at_48k(taken);
+            if !rest.is_empty() {
+                self.mix(now);
             }
         }
         self.mark(now);
@@ -246,7 +259,47 @@ impl Receiver {
         Totals { expected, lost }
     }
 
-    /// Forgets a member at once, for example when it was removed.
+    /// Says how a member is heard from now on, whether it was ever heard or not, until it is said
+    /// again. [`Tuning::default`] forgets what was said.
+    ///
+    /// Volume and pan change within 20 ms for each step of 1, without a click. Who is muted, or has
+    /// a volume of 0, fades out within 5 ms, is not decoded, and takes no place among the loudest;
+    /// its packets are still put in order, so that it is heard again from the next of them that is
+    /// due.
+    ///
+    /// # Errors
+    /// [`TuningError::Full`]; the member is heard as before then.
+    pub fn tune(&mut self, member: MemberId, tuning: Tuning) -> Result<(), TuningError> {
+        self.tunings.set(member, tuning)?;
+        let streams = self.streams.iter_mut().filter(|stream| stream.member == Some(member));
+        streams.for_each(|stream| stream.tuning = tuning);
+        Ok(())
+    }
+
+    /// How a member is heard.
+    pub fn tuning(&self, member: MemberId) -> Tuning {
+        self.tunings.of(member)
+    }
+
+    /// Everybody who is not heard as it comes, in no order: to store, or for another listener.
+    pub fn tunings(&self) -> impl Iterator<Item = (MemberId, Tuning)> + '_ {
+        self.tunings.iter()
+    }
+
+    /// Hears nobody, or everybody as before. As for one who is muted, nothing is decoded meanwhile,
+    /// and packets go on being put in order. They count neither as heard nor as lost, so
+    /// [`loss`](Self::loss) is unknown after five seconds.
+    pub fn set_deafened(&mut self, deafened: bool) {
+        self.deafened = deafened;
+    }
+
+    /// Whether nobody is heard.
+    pub fn is_deafened(&self) -> bool {
+        self.deafened
+    }
+
+    /// Forgets a member at once, for example when it was removed; not its tuning, for it may come
+    /// back.
     pub fn forget(&mut self, member: MemberId) {
         for stream in self.streams.iter_mut().filter(|stream| stream.member == Some(member)) {
             let (expected, lost) = stream.expected_and_lost();
@@ -260,10 +313,10 @@ impl Receiver {
         self.clock = self.clock.max(now);
         let clock = self.clock;
         let mut bar = self.rank();
-        let mut sum = [0.0; BLOCK];
         let mut own = [0; BLOCK];
         for stream in self.streams.iter_mut().filter(|stream| stream.member.is_some()) {
-            let heard = bar.passes(standing(stream, clock));
+            let wanted = !self.deafened && !stream.tuning.is_silent();
+            let heard = wanted && bar.passes(standing(stream, clock));
             let before = stream.gain;
             if !heard && before == 0.0 {
                 stream.skip(now);
@@ -273,29 +326,20 @@ impl Receiver {
                 stream.wake();
             }
             let after = if heard { 1.0 } else { 0.0 };
+            let gains = stream.fade(self.mix.has_sides(), before, after);
             if stream.render(now, &mut own) {
-                for (at, (sum, sample)) in sum.iter_mut().zip(own).enumerate() {
-                    let gain = before + (after - before) * (at + 1) as f32 / BLOCK as f32;
-                    *sum += f32::from(sample) / 32_768.0 * gain;
-                }
+                self.mix.add(&own, gains.0, gains.1);
             }
             stream.gain = after;
         }
-        self.limiter.apply(&mut sum);
-        let Self { converter, ready, channels, .. } = self;
-        for sample in sum {
-            converter.push(sample, |converted| {
-                for sample in converted {
-                    ready.extend(std::iter::repeat_n(*sample, *channels));
-                }
-            });
-        }
+        self.mix.finish();
     }
 
-    /// Who is loud enough to be heard.
+    /// Who is loud enough to be heard. Whoever is not wanted takes no place.
     fn rank(&mut self) -> Bar {
         self.handicaps.clear();
-        let there = self.streams.iter().filter(|stream| stream.member.is_some());
+        let there =
+            self.streams.iter().filter(|stream| stream.member.is_some() && !stream.tuning.is_silent());
         self.handicaps.extend(there.map(|stream| standing(stream, self.clock)));
         Bar::of(&mut self.handicaps, self.loudest)
     }
@@ -306,23 +350,25 @@ impl Receiver {
             return Some(own);
         }
         let free = self.streams.iter().position(|stream| stream.member.is_none());
-        let index = free.or_else(|| self.least_deserving(says, now))?;
+        let index = free.or_else(|| self.least_deserving(member, says, now))?;
         let stream = self.streams.get_mut(index)?;
         let (expected, lost) = stream.expected_and_lost();
         self.past = (self.past.0 + expected, self.past.1 + lost);
         stream.assign(Some(member));
+        stream.tuning = self.tunings.of(member);
         *self.timelines.get_mut(index)? = Timeline::default();
         Some(index)
     }
 
     /// The place of somebody who stopped, else of the softest, if whoever comes is louder by
     /// enough. Rather of somebody who is not heard just now.
-    fn least_deserving(&self, says: Option<(Level, Notes)>, now: i64) -> Option<usize> {
+    fn least_deserving(&self, member: MemberId, says: Option<(Level, Notes)>, now: i64) -> Option<usize> {
         let stopped = |stream: &Stream| now - stream.last_packet > SILENT;
         let against = |stream: &Stream| (stopped(stream), stream.gain == 0.0, standing(stream, now));
         let (index, least) = self.streams.iter().enumerate().max_by_key(|(_, stream)| against(stream))?;
         let (level, notes) = says.unwrap_or((Level::from_byte(UNKNOWN_LEVEL), Notes::default()));
-        let new = handicap(level.below_overload(), level.is_voice(), notes.muted, false);
+        let silent = notes.muted || self.tunings.of(member).is_silent();
+        let new = handicap(level.below_overload(), level.is_voice(), silent, false);
         (stopped(least) || new + MARGIN < standing(least, now)).then_some(index)
     }
 
@@ -352,7 +398,8 @@ impl Receiver {
 /// What speaks against hearing a stream.
 fn standing(stream: &Stream, now: i64) -> u32 {
     let level = stream.level(now);
-    handicap(level.below_overload(), level.is_voice(), stream.is_muted(), stream.gain > 0.0)
+    let silent = stream.is_muted() || stream.tuning.is_silent();
+    handicap(level.below_overload(), level.is_voice(), silent, stream.gain > 0.0)
 }
 
 /// Capture times made from the order of packets, for rooms whose packets carry none.

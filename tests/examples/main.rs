@@ -4,3 +4,4 @@
 mod recordings;
 #[cfg(all(feature = "room", feature = "voice"))]
 mod room;
+mod talk;

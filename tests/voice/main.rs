@@ -3,6 +3,10 @@
 mod corpus;
 mod devices;
 mod endpoint;
+mod listening;
 mod members;
 mod network;
+#[cfg(feature = "processing")]
+mod processing;
+mod protection;
 mod traffic;

@@ -5,6 +5,7 @@ pub mod resample;
 #[cfg(all(feature = "room", feature = "codec"))]
 pub mod room;
 pub mod search;
+pub mod talk;
 #[cfg(all(feature = "room", feature = "voice"))]
 pub mod verify_report;
 #[cfg(feature = "voice")]

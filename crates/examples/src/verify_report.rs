@@ -10,6 +10,10 @@ use std::{
     time::Duration,
 };
 
+use lexopt::{
+    Parser,
+    prelude::{Long, Short, Value},
+};
 use sottovoce::{
     MemberId,
     codec::{Decoder, MAX_SAMPLES, SAMPLE_RATE},
@@ -38,14 +42,29 @@ impl Outcome {
 
 /// Does what the command line says.
 pub fn run(arguments: impl Iterator<Item = OsString>, now: UnixTime) -> Result<Outcome, Outcome> {
-    let arguments: Option<Vec<String>> = arguments.map(|argument| argument.into_string().ok()).collect();
-    let arguments = arguments.ok_or_else(|| Outcome::usage("an argument is not text"))?;
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["keygen", secret, public] => keygen(Path::new(secret), Path::new(public)),
-        ["check", ref rest @ ..] => check(&Check::parse(rest, now)?),
-        ["--help" | "-h"] => Ok(Outcome { text: USAGE.to_owned(), status: 0 }),
+    let mut parser = Parser::from_args(arguments);
+    match parser.next().map_err(wrong)? {
+        Some(Value(word)) if word == "keygen" => {
+            let mut paths = Vec::new();
+            while let Some(argument) = parser.next().map_err(wrong)? {
+                match argument {
+                    Value(path) => paths.push(path),
+                    other => return Err(wrong(other.unexpected())),
+                }
+            }
+            match &paths[..] {
+                [secret, public] => keygen(Path::new(secret), Path::new(public)),
+                _ => Err(Outcome::usage("keygen needs two files")),
+            }
+        }
+        Some(Value(word)) if word == "check" => check(&Check::parse(&mut parser, now)?),
+        Some(Long("help") | Short('h')) => Ok(Outcome { text: USAGE.to_owned(), status: 0 }),
         _ => Err(Outcome::usage("say keygen or check")),
     }
+}
+
+fn wrong(why: lexopt::Error) -> Outcome {
+    Outcome::usage(why.to_string())
 }
 
 /// Makes a moderation key pair. Neither file may be there.
@@ -70,7 +89,7 @@ struct Check {
 }
 
 impl Check {
-    fn parse(arguments: &[&str], now: UnixTime) -> Result<Self, Outcome> {
+    fn parse(parser: &mut Parser, now: UnixTime) -> Result<Self, Outcome> {
         let mut key = None;
         let mut check = Self {
             key: PathBuf::new(),
@@ -82,34 +101,36 @@ impl Check {
             published: Vec::new(),
             wav: None,
         };
-        let mut arguments = arguments.iter();
-        while let Some(argument) = arguments.next() {
-            if !argument.starts_with("--") {
-                check.files.push(argument.into());
-                continue;
-            }
-            let value =
-                arguments.next().ok_or_else(|| Outcome::usage(format!("{argument} needs a value")))?;
-            let wrong = || Outcome::usage(format!("{argument} does not take {value:?}"));
-            match *argument {
-                "--key" => key = Some(PathBuf::from(value)),
-                "--received-at" => check.received = time(value).ok_or_else(wrong)?,
-                "--expect" => {
-                    let id = from_hex(value).and_then(|id| id.try_into().ok()).ok_or_else(wrong)?;
+        while let Some(argument) = parser.next().map_err(wrong)? {
+            let name = match argument {
+                Value(file) => {
+                    check.files.push(file.into());
+                    continue;
+                }
+                Long(name) => name.to_owned(),
+                other @ Short(_) => return Err(wrong(other.unexpected())),
+            };
+            let value = parser.value().map_err(wrong)?;
+            let text = value.to_str().unwrap_or_default();
+            let refused = || Outcome::usage(format!("--{name} does not take {value:?}"));
+            match name.as_str() {
+                "key" => key = Some(PathBuf::from(value)),
+                "received-at" => check.received = time(text).ok_or_else(refused)?,
+                "expect" => {
+                    let id = from_hex(text).and_then(|id| id.try_into().ok()).ok_or_else(refused)?;
                     check.speaker = Some(MemberId::from_bytes(id));
                 }
-                "--room" => check.room = Some(from_hex(value).ok_or_else(wrong)?),
-                "--at-least" => {
-                    let seconds = value.parse().ok().filter(|seconds| (0.0..=300.0).contains(seconds));
-                    check.at_least = Duration::from_secs_f64(seconds.ok_or_else(wrong)?);
+                "room" => check.room = Some(from_hex(text).ok_or_else(refused)?),
+                "at-least" => {
+                    let seconds = text.parse().ok().filter(|seconds| (0.0..=300.0).contains(seconds));
+                    check.at_least = Duration::from_secs_f64(seconds.ok_or_else(refused)?);
                 }
-                "--published" => {
-                    let keys =
-                        published(Path::new(value)).map_err(|why| Outcome::no(Path::new(value), why))?;
-                    check.published.extend(keys);
+                "published" => {
+                    let path = Path::new(&value);
+                    check.published.extend(published(path).map_err(|why| Outcome::no(path, why))?);
                 }
-                "--wav" => check.wav = Some(value.into()),
-                _ => return Err(Outcome::usage(format!("there is no option {argument}"))),
+                "wav" => check.wav = Some(value.into()),
+                _ => return Err(Outcome::usage(format!("there is no option --{name}"))),
             }
         }
         check.key = key.ok_or_else(|| Outcome::usage("--key is needed"))?;

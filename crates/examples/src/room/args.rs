@@ -5,6 +5,11 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use lexopt::{
+    Parser,
+    prelude::{Long, Short, Value},
+};
+
 /// The exit code for a command line that is wrong.
 pub const EXIT_USAGE: u8 = 2;
 /// The exit code for a run that failed, or whose input or output is no use.
@@ -61,23 +66,24 @@ impl Default for Options {
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut options = Options::default();
     let mut given = Vec::new();
-    let mut arguments = arguments.into_iter();
-    while let Some(argument) = arguments.next() {
-        let (name, attached) = split(&argument);
-        if name == "--help" || name == "-h" {
-            return Ok(Command::Help);
-        }
-        let known = TABLE.iter().find(|entry| entry.name == name);
-        let entry = known.ok_or_else(|| Error::Unknown(argument.to_string_lossy().into_owned()))?;
+    let mut parser = Parser::from_args(arguments);
+    while let Some(argument) = parser.next().map_err(|why| Error::Unknown(why.to_string()))? {
+        let name = match argument {
+            Short('h') | Long("help") => return Ok(Command::Help),
+            Long(name) => format!("--{name}"),
+            Short(name) => format!("-{name}"),
+            Value(value) => value.to_string_lossy().into_owned(),
+        };
+        let entry = TABLE.iter().find(|entry| entry.name == name).ok_or(Error::Unknown(name))?;
         if given.contains(&entry.name) {
             return Err(Error::Repeated(entry.name));
         }
         given.push(entry.name);
-        match (&entry.set, attached) {
-            (Set::Flag(set), None) => set(&mut options),
-            (Set::Flag(_), Some(_)) => return Err(Error::NoValueWanted(entry.name)),
-            (Set::Value(_, set), attached) => {
-                let value = attached.or_else(|| arguments.next()).ok_or(Error::NoValue(entry.name))?;
+        match &entry.set {
+            Set::Flag(set) if parser.optional_value().is_none() => set(&mut options),
+            Set::Flag(_) => return Err(Error::NoValueWanted(entry.name)),
+            Set::Value(_, set) => {
+                let value = parser.value().map_err(|_| Error::NoValue(entry.name))?;
                 set(&mut options, &value).map_err(|wanted| Error::Wrong {
                     name: entry.name,
                     value: value.to_string_lossy().into_owned(),
@@ -213,14 +219,6 @@ const TABLE: &[Entry] = &[
         meaning: "What decides which packets are lost (default: 1)",
     },
 ];
-
-/// `--name=value` as a name and a value, anything else as a name.
-fn split(argument: &OsStr) -> (String, Option<OsString>) {
-    match argument.to_str().and_then(|text| text.split_once('=')) {
-        Some((name, value)) => (name.to_owned(), Some(value.into())),
-        None => (argument.to_string_lossy().into_owned(), None),
-    }
-}
 
 fn path(value: &OsStr, wanted: &str) -> Result<PathBuf, String> {
     if value.is_empty() { Err(wanted.to_owned()) } else { Ok(PathBuf::from(value)) }

@@ -5,13 +5,17 @@
 //! next_packet(now)                       ready > sealer > network           on the tick, whatever was said
 //! ```
 
+mod frames;
+
 use std::{
     collections::VecDeque,
     fmt,
     time::{Duration, Instant},
 };
 
-use super::{VoiceError, channels::Channels, check_format, converter::Converter, level::Meter, stretch};
+#[cfg(feature = "processing")]
+use super::Processing;
+use super::{VoiceError, channels::Channels, check_format, converter::Converter, level::Meter};
 use crate::{
     codec::{Encoder, FrameLength, MAX_SAMPLES},
     id::CaptureTime,
@@ -58,6 +62,8 @@ pub struct Sender {
     rate: usize,
     voice: Channels,
     converter: Converter,
+    #[cfg(feature = "processing")]
+    processing: Option<Box<Processing>>,
     meter: Meter,
     /// Samples at 48 kHz that are not a frame yet.
     pending: VecDeque<i16>,
@@ -82,6 +88,8 @@ pub struct Sender {
     /// The most samples that came at a time of late, and before that.
     blocks: [usize; 2],
     owed: Owed,
+    /// How loud the newest frame is.
+    level: Level,
     stats: SenderStats,
     sealed: Box<[u8; SEALED]>,
 }
@@ -170,6 +178,8 @@ impl Sender {
             rate: options.rate as usize,
             voice: Channels::new(options.channels, options.rate),
             converter: Converter::new(options.rate, 48_000)?,
+            #[cfg(feature = "processing")]
+            processing: None,
             meter: Meter::new(),
             pending: VecDeque::with_capacity(2 * MAX_SAMPLES),
             ready: VecDeque::with_capacity(READY / options.frame.samples()),
@@ -186,6 +196,7 @@ impl Sender {
             backlog: (usize::MAX, 0),
             blocks: [0; 2],
             owed: Owed::Nothing,
+            level: Level::default(),
             stats: SenderStats::default(),
             sealed: Box::new([0; SEALED]),
         })
@@ -202,6 +213,7 @@ impl Sender {
         self.spare.extend(self.ready.drain(..));
         self.backlog = (usize::MAX, 0);
         self.owed = Owed::Nothing;
+        self.level = Level::default();
         // Capture times never go back: a wall clock that was set back in the pause is behind its
         // own packets.
         let unix_ms = unix_ms.max(self.earliest);
@@ -218,10 +230,36 @@ impl Sender {
         self.muted = muted;
     }
 
+    /// How loud we are and whether we speak, as everybody is told: of the newest frame, so that it
+    /// follows the microphone by a frame. Silence while we are muted or not live.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
     /// Says how much we lose of what we hear, which travels in our packets: what
     /// [`Receiver::loss`](super::Receiver::loss) says.
     pub fn report(&mut self, loss: Loss) {
         self.report = loss;
+    }
+
+    /// Cleans what the microphone hears from now on, or takes it as it is.
+    #[cfg(feature = "processing")]
+    pub fn process(&mut self, processing: Option<Processing>) {
+        self.processing = processing.map(Box::new);
+    }
+
+    /// Takes what the loudspeaker plays, in the format that [`Processing`] was made for, so that
+    /// the microphone's echo of it can be taken out. Give it when it is handed to the device, so
+    /// before its echo is captured. Without a processing, or while it is not live, it does nothing.
+    ///
+    /// # Errors
+    /// [`VoiceError::Ragged`]; no sample was taken then.
+    #[cfg(feature = "processing")]
+    pub fn handle_played(&mut self, pcm: &[f32]) -> Result<(), VoiceError> {
+        match &mut self.processing {
+            Some(processing) if self.live.is_some() => processing.handle_played(pcm),
+            _ => Ok(()),
+        }
     }
 
     /// Takes what receivers report of their loss, and protects what is sent accordingly: at once
@@ -262,19 +300,34 @@ impl Sender {
                     0.0
                 }
             }));
-            let wanted = if self.muted { 0.0 } else { 1.0 };
-            self.gain += (wanted - self.gain).clamp(-FADE, FADE);
-            let pending = &mut self.pending;
-            self.converter.push(voice * self.gain, |converted| {
-                for sample in converted.iter().take(pending.capacity() - pending.len()) {
-                    pending.push_back((sample * 32_767.0).clamp(-32_768.0, 32_767.0) as i16);
-                }
-            });
+            self.take(voice);
             if self.pending.len() >= self.frame.samples() + self.wanted() {
                 self.encode()?;
             }
         }
         Ok(())
+    }
+
+    /// Puts one sample of the voice behind those that wait, at 48 kHz.
+    fn take(&mut self, voice: f32) {
+        let wanted = if self.muted { 0.0 } else { 1.0 };
+        let Self { converter, pending, gain, .. } = self;
+        #[cfg(feature = "processing")]
+        let processing = &mut self.processing;
+        let mut wait = |sample: f32| {
+            *gain += (wanted - *gain).clamp(-FADE, FADE);
+            if pending.len() < pending.capacity() {
+                pending.push_back((sample * *gain * 32_767.0).clamp(-32_768.0, 32_767.0) as i16);
+            }
+        };
+        converter.push(voice, |converted| {
+            #[cfg(feature = "processing")]
+            if let Some(processing) = processing {
+                processing.clean(converted, &mut wait);
+                return;
+            }
+            converted.iter().for_each(|sample| wait(*sample));
+        });
     }
 
     /// When the next packet leaves, while it is live.
@@ -343,155 +396,6 @@ impl Sender {
         self.stats
     }
 
-    /// Samples besides a frame that are wanted to shorten it.
-    fn wanted(&self) -> usize {
-        if matches!(self.owed, Owed::Shorten(_)) { SHORTEN_FROM } else { 0 }
-    }
-
-    /// Encodes the next frame.
-    fn encode(&mut self) -> Result<(), VoiceError> {
-        let samples = self.frame.samples();
-        self.pcm.clear();
-        self.pcm.extend(self.pending.iter().take(samples + self.wanted()).copied());
-        let taken = match self.owed {
-            Owed::Nothing => samples,
-            Owed::Shorten(by) => self.shorten(samples, by),
-            Owed::Lengthen => self.lengthen(samples),
-        };
-        self.pending.drain(..taken.min(self.pending.len()));
-        self.keep()
-    }
-
-    /// Makes one frame of more samples than it has, by `by` at most, and returns of how many.
-    fn shorten(&mut self, samples: usize, by: usize) -> usize {
-        let most = by.min(self.pcm.len().saturating_sub(samples));
-        let Some(period) = stretch::period_up_to(&self.pcm, most).filter(|period| period.likeness > 0.5)
-        else {
-            self.pcm.truncate(samples);
-            return samples;
-        };
-        let taken = samples + period.samples();
-        self.pcm.truncate(taken);
-        let len = period.shorten(&mut self.pcm, taken);
-        self.pcm.truncate(len);
-        let left = by - period.samples();
-        self.owed = if left < SHORTEN_BY { Owed::Nothing } else { Owed::Shorten(left) };
-        self.stats.shortened += period.samples() as u64;
-        taken
-    }
-
-    /// Makes one frame of fewer samples than it has, and returns of how many.
-    fn lengthen(&mut self, samples: usize) -> usize {
-        // What is repeated must not reach into what is left away.
-        let most = samples.saturating_sub(stretch::FADE) / 2;
-        let Some(period) = stretch::period_up_to(&self.pcm, most).filter(|period| period.likeness > 0.5)
-        else {
-            return samples;
-        };
-        let fewer = samples.saturating_sub(period.samples());
-        if period.lengthen(&mut self.pcm, fewer) != samples {
-            return samples;
-        }
-        self.owed = Owed::Nothing;
-        self.stats.lengthened += period.samples() as u64;
-        fewer
-    }
-
-    /// Makes a frame of what there is, if that is half of one at least: the rest of it is late.
-    fn encode_early(&mut self) -> Result<bool, VoiceError> {
-        let samples = self.frame.samples();
-        let there = self.pending.len().min(samples);
-        if there < least_stretched(samples) {
-            return Ok(false);
-        }
-        self.pcm.clear();
-        self.pcm.extend(self.pending.iter().take(there).copied());
-        self.pcm.resize(2 * samples, 0);
-        let mut len = there;
-        while len < samples {
-            let Some(period) = self.pcm.get(..len).and_then(stretch::period) else { return Ok(false) };
-            let longer = period.lengthen(&mut self.pcm, len);
-            if longer == len {
-                return Ok(false);
-            }
-            len = longer;
-        }
-        // What became too much is still there for the next frame.
-        let surplus = (len - samples).min(there);
-        self.pcm.truncate(samples);
-        self.pending.drain(..there - surplus);
-        self.stats.lengthened += (samples - (there - surplus)) as u64;
-        self.keep()?;
-        Ok(true)
-    }
-
-    /// Encodes `pcm` and puts it behind what waits for its tick.
-    fn keep(&mut self) -> Result<(), VoiceError> {
-        if self.expected != self.protected {
-            self.encoder.expect_loss(self.expected.percent())?;
-            self.protected = self.expected;
-        }
-        let measured = self.meter.measure(&self.pcm);
-        let level = if self.muted { Level::default() } else { measured };
-        if self.spare.is_empty() {
-            // The media thread does not come to fetch them: what is oldest is worth least.
-            self.spare.extend(self.ready.pop_front());
-            self.stats.dropped += 1;
-        }
-        let Some(mut place) = self.spare.pop() else { return Ok(()) };
-        place.level = level;
-        place.muted = self.muted;
-        match self.encoder.encode(&self.pcm, &mut place.bytes) {
-            Ok(len) => {
-                place.len = len;
-                self.ready.push_back(place);
-                Ok(())
-            }
-            Err(error) => {
-                self.spare.push(place);
-                Err(error.into())
-            }
-        }
-    }
-
-    /// Makes a frame although the microphone has not given a whole one: of what there is, else of
-    /// silence.
-    fn fill(&mut self) {
-        if matches!(self.encode_early(), Ok(true)) {
-            return;
-        }
-        self.pcm.clear();
-        self.pcm.resize(self.frame.samples(), 0);
-        self.stats.filled += 1;
-        // Without a packet this tick is lost, and counted by whoever listens.
-        let _ = self.keep();
-    }
-
-    /// If for a while more waited than was ever needed, frames become shorter until it does not; if
-    /// it was hardly enough, one becomes longer.
-    fn watch_backlog(&mut self) {
-        let waits = self.pending.len() + self.ready.len().saturating_sub(1) * self.frame.samples();
-        let (least, ticks) = self.backlog;
-        self.backlog = (least.min(waits), ticks + 1);
-        if self.backlog.1 < WATCHED {
-            return;
-        }
-        let [most, before] = self.blocks;
-        // A block that comes after a tick instead of before it is missing there: what is left must
-        // still be enough to stretch.
-        let frame = self.frame.samples();
-        let block = (most.max(before) * 48_000).div_ceil(self.rate).min(frame);
-        let enough = ENOUGH + (least_stretched(frame) + block).saturating_sub(frame);
-        let least = self.backlog.0;
-        self.owed = match least.checked_sub(enough + ENOUGH) {
-            _ if least < enough => Owed::Lengthen,
-            Some(by) if by >= SHORTEN_BY => Owed::Shorten(by),
-            _ => Owed::Nothing,
-        };
-        self.blocks = [0, most];
-        self.backlog = (usize::MAX, 0);
-    }
-
     fn length(&self) -> Duration {
         Duration::from_millis(self.frame.millis().into())
     }
@@ -506,11 +410,6 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// The least that a frame is stretched from: half of it, and enough to find its period.
-fn least_stretched(frame: usize) -> usize {
-    (frame / 2).max(stretch::SHORTEST_SOUND)
-}
-
 /// Sound that waits for its tick at most: 640 ms, for devices that give so much at a time.
 const READY: usize = 30_720;
 /// A sealed packet and what the sealer needs around it.
@@ -519,10 +418,3 @@ const SEALED: usize = HEADROOM + PacketSize::MAX as usize + TAILROOM;
 const REPORT_HOLDS: Duration = Duration::from_secs(10);
 /// 5 ms at 48 kHz from full to off.
 const FADE: f32 = 1.0 / 240.0;
-/// Ticks after which the backlog is judged: 4 s of 40 ms.
-const WATCHED: u32 = 100;
-/// 5 ms may always wait, and up to twice as much.
-const ENOUGH: usize = 240;
-/// What a frame may be shortened by: 2.5 to 12.5 ms.
-const SHORTEN_BY: usize = 120;
-const SHORTEN_FROM: usize = 600;
