@@ -28,8 +28,9 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// The clock of whoever is told `elapsed` at `now`.
+    /// The clock of whoever is told `elapsed` at `now`: a year at most.
     pub(super) fn told(elapsed: Duration, now: Instant) -> Self {
+        let elapsed = elapsed.min(until(LONGEST));
         Self { began: now.checked_sub(elapsed).unwrap_or(now) }
     }
 
@@ -50,6 +51,11 @@ impl Clock {
     /// When a step begins.
     pub(super) fn boundary(&self, step: u32) -> Instant {
         self.began + until(step)
+    }
+
+    /// Whether a step is so near that what is of it is worth the work: six steps either way.
+    pub(super) fn is_near(&self, step: u32, now: Instant) -> bool {
+        step.abs_diff(self.step(now)) <= MOST_STEPS
     }
 
     /// Moves forward to what somebody else says, six steps at most. Returns whether it moved.
@@ -160,7 +166,7 @@ fn ratchet(key: &Secret) -> Secret {
 /// For how long the key of the step before is kept.
 pub(super) const GRACE: Duration = Duration::from_secs(2);
 /// How far one report moves the clock, in steps.
-const MOST_STEPS: u32 = 6;
+pub(super) const MOST_STEPS: u32 = 6;
 /// Steps of a year: what slept for longer joins anew.
 const LONGEST: u32 = 3_153_600;
 

@@ -47,6 +47,8 @@
 
 #[cfg(test)]
 mod attacks;
+#[cfg(test)]
+mod attacks_of_rank;
 mod card;
 mod chain;
 mod envelope;

@@ -197,6 +197,14 @@ impl Tuner {
     }
 }
 
+/// When an epoch is gone over to that is announced so many milliseconds before: whatever somebody
+/// says, no later than honest turns are.
+pub(super) fn switch_at(switch_ms: u16, now: Instant) -> Instant {
+    now + Duration::from_millis(switch_ms.into()).min(AHEAD)
+}
+
+/// How long before its switch a turn is announced, at most.
+pub(super) const AHEAD: Duration = Duration::from_secs(1);
 /// How long before its switch an epoch goes to the opener.
 pub(super) const EARLY: Duration = Duration::from_millis(350);
 /// How late after a switch a speaker may still seal under the epoch before.

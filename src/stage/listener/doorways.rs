@@ -30,7 +30,7 @@ pub(super) struct Doorways {
     before: (u64, Option<Instant>),
     doors: Vec<Known>,
     second: Option<Instant>,
-    checked: u32,
+    checked: [u32; 2],
 }
 
 /// A door, and what its porter said last.
@@ -66,7 +66,7 @@ impl Doorways {
             before: (invite.no, None),
             doors: Vec::new(),
             second: None,
-            checked: 0,
+            checked: [0; 2],
         }
     }
 
@@ -93,7 +93,7 @@ impl Doorways {
         if badge.office != office.0 || badge.no < least.max(self.least_no(now)) {
             return Err(AudienceError::Repeated);
         }
-        self.spend(now)?;
+        self.spend(Kind::Other, now)?;
         let (no, name) = (badge.no, door_name(&badge.answer_key));
         let door = shown.clone().verify(&self.group_id, &host).map_err(|_| AudienceError::Signature)?;
         if no > self.newest_no {
@@ -140,7 +140,7 @@ impl Doorways {
             return Err(AudienceError::Repeated);
         }
         let answer_key = known.answer_key();
-        self.spend(now)?;
+        self.spend(Kind::Beat, now)?;
         beat.verify(&answer_key, &self.group_id).map_err(|_| AudienceError::Signature)?;
         if let Some(known) = self.get_mut(&beat.porter) {
             known.beat = Some((beat, now));
@@ -150,7 +150,7 @@ impl Doorways {
 
     /// Follows hand-overs.
     pub(super) fn hear_chain(&mut self, tables: &Statements, now: Instant) -> Result<(), AudienceError> {
-        self.spend(now)?;
+        self.spend(Kind::Other, now)?;
         let before = self.chain.len();
         follow(&mut self.chain, (self.host, self.office), tables, &GroupId(self.group_id));
         if self.chain.len() > before {
@@ -160,18 +160,33 @@ impl Doorways {
         Ok(())
     }
 
-    /// What holders of invites send costs so many signature checks in a second, and no more.
-    fn spend(&mut self, now: Instant) -> Result<(), AudienceError> {
+    /// What holders of invites send costs so many signature checks in a second, and no more. Beats
+    /// have a count of their own, so that made up doors do not keep them away.
+    fn spend(&mut self, kind: Kind, now: Instant) -> Result<(), AudienceError> {
         if self.second.is_none_or(|second| now.saturating_duration_since(second) >= Duration::from_secs(1)) {
-            (self.second, self.checked) = (Some(now), 0);
+            (self.second, self.checked) = (Some(now), [0; 2]);
         }
-        self.checked += 1;
-        if self.checked > MAX_CHECKS { Err(AudienceError::Flood) } else { Ok(()) }
+        let [beats, others] = &mut self.checked;
+        let (checked, most) = match kind {
+            Kind::Beat => (beats, MAX_BEATS),
+            Kind::Other => (others, MAX_CHECKS),
+        };
+        *checked = checked.saturating_add(1);
+        if *checked > most { Err(AudienceError::Flood) } else { Ok(()) }
     }
+}
+
+/// What is checked.
+#[derive(Clone, Copy)]
+enum Kind {
+    Beat,
+    /// A door, a hand-over.
+    Other,
 }
 
 /// As many as a room has people of rank.
 const MAX_DOORS: usize = 17;
 const MAX_CHECKS: u32 = 24;
+const MAX_BEATS: u32 = 200;
 /// How long badges of the table before count.
 const BADGES_FOLLOW: Duration = Duration::from_secs(75);

@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{
     law::Terms,
-    media::Authenticity,
+    media::{Authenticity, OpenRekey},
     stage::{
         card::Programme,
-        chain::Clock,
+        chain::{Clock, GRACE},
         envelope::{self, Use},
         error::AudienceError,
         event::{ListenerEvent, Over},
@@ -58,6 +58,10 @@ impl Listener {
     pub(super) fn take_own(&mut self, bytes: &[u8], now: Instant) -> Result<(), AudienceError> {
         let down = self.place.as_ref().and_then(|place| place.pair.open(Use::Down, bytes));
         if let Some(content) = down {
+            let is_new = |place: &mut Box<Place>| bytes.first_chunk().is_some_and(|salt| place.is_new(salt));
+            if !self.place.as_mut().is_some_and(is_new) {
+                return Err(AudienceError::Repeated);
+            }
             let down = Down::decode(content.bytes()).map_err(|_| AudienceError::Malformed)?;
             return self.hear_down(down, now);
         }
@@ -130,13 +134,27 @@ impl Listener {
         // Never behind: what the porter said is at least as old as our question is not.
         let told = Duration::from_millis(admitted.hall_ms) + now.saturating_duration_since(asked_at);
         let mut clock = Clock::told(told, now);
+        if !clock.is_near(admitted.step, now) {
+            return Err(AudienceError::Malformed);
+        }
+        let moved = self.place.is_some();
+        let fresh = || Tuner::new(terms.suite, terms.packet_size, self.invite.group_id);
+        let newest = admitted.shown.0.last().map_or(0, |(base, _)| base.name.n);
         let (tuner, programmes) = match self.place.take() {
             Some(place) => {
+                // What the porter before made up, a clock or an epoch, does not come along.
+                let ahead = place.clock.elapsed(now) > clock.elapsed(now) + GRACE;
+                let made_up = newest > 0 && place.tuner.newest() > newest && !place.is_confirmed();
                 let (tuner, programmes, old) = place.into_tuner();
-                clock.catch_up(old.elapsed(now), now);
-                (tuner, programmes)
+                if ahead || made_up {
+                    self.rekeys.push_back(OpenRekey::close());
+                    (fresh(), programmes)
+                } else {
+                    clock.catch_up(old.elapsed(now), now);
+                    (tuner, programmes)
+                }
             }
-            None => (Tuner::new(terms.suite, terms.packet_size, self.invite.group_id), Vec::new()),
+            None => (fresh(), Vec::new()),
         };
         let renew_at = now + RENEW + random_within(RENEW, &mut self.rng);
         self.ticket = Some(admitted.ticket.clone());
@@ -157,6 +175,9 @@ impl Listener {
         let beats: Vec<_> = self.doors.iter().filter_map(|known| known.beat.clone()).collect();
         if let Some(place) = &mut self.place {
             beats.iter().for_each(|(beat, _)| place.hear_beat(beat, now));
+            if moved {
+                place.give_up(now);
+            }
         }
         self.take_early(now)
     }
@@ -164,11 +185,11 @@ impl Listener {
     pub(super) fn hear_down(&mut self, down: Down, now: Instant) -> Result<(), AudienceError> {
         let Some(place) = &mut self.place else { return Err(AudienceError::NotSeated) };
         match down {
-            Down::Keys { step, cell_key, shown } => place.take_keys(step, cell_key, shown, now),
+            Down::Keys { step, cell_key, shown } => return place.take_keys(step, cell_key, shown, now),
             Down::Fresh(sealed) => {
                 let (one_use, _) = place.one_use.take().ok_or(AudienceError::Repeated)?;
                 match open_answer(&one_use, sealed, &self.invite.group_id) {
-                    Some(AnswerContent::Fresh { step, key }) => {
+                    Some(AnswerContent::Fresh { step, key }) if place.clock.is_near(step, now) => {
                         place.pair.replace(step, key);
                         place.renew_at = now + RENEW + random_within(RENEW, &mut self.rng);
                     }

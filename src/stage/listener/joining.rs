@@ -39,6 +39,8 @@ pub(super) struct Asked {
     pub(super) porter: [u8; 16],
     one_use: SealingSecret,
     pub(super) at: Instant,
+    /// Answers that we have tried to open.
+    tried: u8,
 }
 
 impl Joining {
@@ -136,7 +138,7 @@ impl Joining {
         let to = SealingKey::from_bytes(invite.key_exchange, door.hpke())?;
         let aad = knock_aad(&invite.group_id, &door.name);
         let sealed = to.seal(Purpose::HallKnock, &content.encode(), &aad).ok()?;
-        self.asked = Some(Asked { porter: door.name, one_use, at: now });
+        self.asked = Some(Asked { porter: door.name, one_use, at: now, tried: 0 });
         Some(Message::Knock(Sealed { to: door.name, kem: sealed.kem_output, sealed: sealed.sealed }))
     }
 
@@ -146,7 +148,8 @@ impl Joining {
         answer: Sealed,
         group_id: &[u8; 32],
     ) -> Option<([u8; 16], Instant, AnswerContent)> {
-        let asked = self.asked.as_ref()?;
+        let asked = self.asked.as_mut().filter(|asked| asked.tried < MAX_TRIED)?;
+        asked.tried += 1;
         let content = open_answer(&asked.one_use, answer, group_id)?;
         let (porter, at) = (asked.porter, asked.at);
         if !matches!(content, AnswerContent::Waiting) {
@@ -187,6 +190,8 @@ pub(super) fn random_within(within: Duration, rng: &mut Generator) -> Duration {
 
 /// How long a one-use key lives.
 pub(super) const ONE_USE: Duration = Duration::from_secs(2);
+/// Answers to one knock that we try to open: a relay can make up any number.
+const MAX_TRIED: u8 = 16;
 const CALL_EVERY: Duration = Duration::from_secs(1);
 const GATHERING: Duration = Duration::from_millis(40);
 /// For how long others are asked before a porter that did not answer.

@@ -256,6 +256,7 @@ impl Listener {
         let unix_ms = self.unix(now);
         self.doors.handle_timeout(now);
         if let Some(place) = &mut self.place {
+            place.forget(|porter| self.doors.get(porter).is_some(), now);
             place.handle_timeout(now);
             while let Some(rekey) = place.tuner.poll_rekey() {
                 if let Rekey::Open(rekey) = rekey {
@@ -292,10 +293,11 @@ impl Listener {
         if self.asks_at(place) > now || self.joining.is_some() {
             return;
         }
-        let silent = self.porter_heard(place) + PORTER_SILENT <= now;
+        let lost = place.lost_at.is_some_and(|at| at <= now);
+        let silent = lost || self.porter_heard(place) + PORTER_SILENT <= now;
         if silent || place.lacks.asked >= ASKED_IN_VAIN {
             let within = if silent && place.lacks.epoch.is_none() { SPREAD } else { SPREAD_LACKING };
-            let not = Some(place.porter);
+            let not = Some(place.porter).filter(|_| !lost);
             self.joining = Some(Joining::new(not, within, &mut self.rng, now));
             return;
         }
@@ -310,6 +312,7 @@ impl Listener {
     /// When our porter is asked for what we lack, or left because it is silent.
     fn asks_at(&self, place: &Place) -> Instant {
         let silent = self.porter_heard(place) + PORTER_SILENT;
+        let silent = place.lost_at.map_or(silent, |at| at.min(silent));
         if self.joining.is_some() {
             return silent + FOREVER;
         }
@@ -394,6 +397,11 @@ impl Listener {
     /// The chain of our cell, for whoever plays a listener that lies.
     pub(super) fn cell_chain(&self) -> Option<super::chain::Chain> {
         self.place.as_ref().map(|place| place.copy_chain())
+    }
+
+    /// Our own chain, for whoever plays a porter that lies.
+    pub(super) fn pair_chain(&self) -> Option<super::chain::Chain> {
+        self.place.as_ref().map(|place| place.copy_pair())
     }
 
     /// Says this to our porter, true or not.

@@ -17,12 +17,12 @@ use crate::{
     id::Leaf,
     keys::speaker::Signer,
     law::{Rank, Tag},
-    media::{Rekey, SealRekey, rekey::SealChange},
+    media::{Rekey, STEP, SealRekey, rekey::SealChange},
     mls::SealingSecret,
     room::hall::{Facts, Said},
     stage::{
         card::{Card, voice_context},
-        chain::Clock,
+        chain::{Clock, GRACE, MOST_STEPS},
         porter::{self, Desk, Porter},
         wire::{MAX_BECAUSE, Say},
     },
@@ -46,9 +46,7 @@ impl Stage {
                 }
             }
             Say::Here(here) if rank != Rank::None => {
-                if let Some(clock) = &mut self.clock {
-                    clock.catch_up(Duration::from_millis(here.hall_ms), now);
-                }
+                self.catch_up(Duration::from_millis(here.hall_ms), now);
                 if here.n > self.newest.n && self.lacks_at.is_none_or(|at| at + BETWEEN_LACKS <= now) {
                     self.lacks_at = Some(now);
                     self.says.push_back(Say::Lacks.encode());
@@ -56,7 +54,7 @@ impl Stage {
                 self.porters.insert(said.from, Other { key: said.key, at: now, here });
                 self.porters.retain(|_, other| other.at + ALIVE > now);
             }
-            Say::Secrets(secrets) if rank != Rank::None => self.take_turn(secrets, now),
+            Say::Secrets(secrets) if rank != Rank::None => self.take_turn(secrets, said.key, now),
             Say::Here(_) | Say::Secrets(_) => {}
             Say::Lacks => self.somebody_lacks = true,
         }
@@ -77,11 +75,20 @@ impl Stage {
                 }
             }
             self.out_tags = out;
+            if self.heeded_law == Some(self.desk.known.hash()) {
+                self.unheeded.clear();
+                self.unheeded_since = None;
+            }
             if let Some(porter) = &mut self.porter {
                 porter.act_on_law(&self.desk, &self.key, &mut self.out, &mut self.rng);
             }
             self.pass_on_waiting(now);
         }
+        // Cards of those who have gone, and of whom somebody of rank made up, take nobody's place.
+        let on_stage = |leaf: &Leaf, card: &Card| {
+            facts.members.iter().any(|member| member.leaf == *leaf && member.key == *card.key.as_bytes())
+        };
+        self.cards.retain(|leaf, card| on_stage(leaf, card));
         let heard = facts.members.iter().filter(|member| member.role.may_speak() && !member.muted);
         self.heard = heard.map(|member| (member.leaf, member.key)).collect();
         let own = facts.members.iter().find(|member| member.is_self).map(|member| member.leaf);
@@ -121,6 +128,25 @@ impl Stage {
         self.card_at = Some(now);
     }
 
+    /// The hall clock goes forward to what somebody of rank says, by so much at a time. Our
+    /// listeners learn it at once: they go by our beats alone.
+    pub(super) fn catch_up(&mut self, told: Duration, now: Instant) {
+        let Some(clock) = &mut self.clock else { return };
+        let (since, moved) = &mut self.moved;
+        if since.is_none_or(|since| since + BETWEEN_MOVES <= now) {
+            (*since, *moved) = (Some(now), Duration::ZERO);
+        }
+        let elapsed = clock.elapsed(now);
+        let ahead = told.saturating_sub(elapsed).min((STEP * MOST_STEPS).saturating_sub(*moved));
+        clock.catch_up(elapsed + ahead, now);
+        let before = std::mem::replace(moved, *moved + ahead);
+        if before.as_secs() / GRACE.as_secs() != moved.as_secs() / GRACE.as_secs()
+            && let Some(porter) = &mut self.porter
+        {
+            porter.beat_at(now);
+        }
+    }
+
     /// Takes a change of keys of the room: its keys are of no use, its silences count.
     pub(super) fn pass(&mut self, rekey: Rekey) {
         match rekey {
@@ -147,4 +173,6 @@ pub(super) fn out_tags(desk: &Desk) -> BTreeSet<Tag> {
 
 /// How long a speaker key is used.
 const CARD_LASTS: Duration = Duration::from_secs(600);
-const MAX_CARDS: usize = 1_000;
+pub(super) const MAX_CARDS: usize = 1_000;
+/// Others move our clock by six steps in this time, at most.
+const BETWEEN_MOVES: Duration = Duration::from_secs(5);

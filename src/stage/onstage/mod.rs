@@ -1,6 +1,8 @@
 //! Somebody on the stage: what it seals and opens under, and, with rank, the porter that it is
 //! (`spec/stage.md`, sections 2 and 3).
 
+#[cfg(test)]
+mod attacks;
 mod hearing;
 mod turns;
 
@@ -71,7 +73,9 @@ pub struct Stage {
     somebody_lacks: bool,
     lacks_at: Option<Instant>,
     /// A turn that our porter may not pass on before it knows what its maker knew.
-    waiting: Option<(Box<Secrets>, Instant)>,
+    waiting: Option<(Box<Secrets>, Instant, Instant)>,
+    /// By how much others have moved our clock, and since when that is counted.
+    moved: (Option<Instant>, Duration),
     says: VecDeque<Secret>,
     out: Out,
     rekeys: VecDeque<Rekey>,
@@ -86,6 +90,7 @@ struct Newest {
     programme: Arc<Programme>,
     made: Option<Instant>,
     switch_at: Option<Instant>,
+    by: Option<IdentityKey>,
 }
 
 /// Another porter, as it was heard last.
@@ -138,6 +143,7 @@ impl Stage {
             somebody_lacks: false,
             lacks_at: None,
             waiting: None,
+            moved: (None, Duration::ZERO),
             says: VecDeque::new(),
             out: Out::default(),
             rekeys: VecDeque::new(),
@@ -295,6 +301,7 @@ impl Stage {
 
     fn tend(&mut self, now: Instant) {
         self.note_programme(now);
+        self.drop_waiting(now);
         if let Some((_, urgent)) = self.turn_due(now).filter(|(at, _)| *at <= now) {
             self.make_turn(urgent, now);
         }

@@ -5,16 +5,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{BETWEEN_LACKS, Newest, Other, Stage};
+use super::{BETWEEN_LACKS, Newest, Other, Stage, hearing::MAX_CARDS};
 use crate::{
     id::{IdentityKey, MemberId},
     keys::secret::Secret,
     law::{Rank, StatementId},
+    media::STEP,
     stage::{
         card::{Card, Programme},
-        chain::Clock,
+        chain::{Clock, GRACE},
         epoch::{Base, EpochName},
         porter::{self, Announced, Porter},
+        tuner::{AHEAD, switch_at},
         wire::{MAX_BECAUSE, Say, Secrets},
     },
 };
@@ -56,7 +58,11 @@ impl Stage {
         }
         let own = self.porter.as_ref().is_some_and(Porter::wants_turn);
         let wanted = own || self.alive(now).any(|(_, other)| other.here.wants_turn && other.at > made);
-        let programme = self.programme_since.map(|since| since + SETTLING);
+        // One that is announced is gone over to first, unless a card goes: who makes a new card
+        // each moment would put off the switch for ever.
+        let gone = self.programme_since.is_some() && self.card_goes(&self.programme());
+        let settled = self.newest.switch_at.filter(|_| !gone).unwrap_or(made);
+        let programme = self.programme_since.map(|since| (since + SETTLING).max(settled));
         let lacks = self.somebody_lacks.then(|| made + BETWEEN_LACKS);
         let leaves = wanted.then(|| made + BETWEEN_TURNS);
         [programme, lacks, leaves].into_iter().flatten().min().map(|at| (at, false))
@@ -65,9 +71,7 @@ impl Stage {
     pub(super) fn make_turn(&mut self, urgent: bool, now: Instant) {
         let Some(clock) = self.clock else { return };
         let programme = self.programme();
-        let gone = self.newest.programme.cards().iter().any(|card| {
-            !programme.cards().iter().any(|other| other.leaf == card.leaf && other.key == card.key)
-        });
+        let gone = self.card_goes(&programme);
         let pending = self.newest.switch_at.filter(|at| *at > now);
         let switch_at = match pending {
             _ if !urgent && !gone => now + AHEAD,
@@ -85,10 +89,18 @@ impl Stage {
             secret: porter::drawn(&mut self.rng),
             programme,
             law: self.desk.known.hash(),
-            because: self.unheeded.iter().map(|id| id.0).collect(),
+            because: self.unheeded.iter().map(|id| id.0).take(MAX_BECAUSE).collect(),
         };
         self.says.push_back(Say::Secrets(Box::new(copy(&secrets))).encode());
-        self.take_turn(Box::new(secrets), now);
+        let own = IdentityKey::from_bytes(*self.desk.identity.public());
+        self.take_turn(Box::new(secrets), own, now);
+    }
+
+    /// Whether somebody who may be heard in the newest epoch may not be by this programme.
+    fn card_goes(&self, programme: &Programme) -> bool {
+        self.newest.programme.cards().iter().any(|card| {
+            !programme.cards().iter().any(|other| other.leaf == card.leaf && other.key == card.key)
+        })
     }
 
     /// Two porters that think that they lead never make the same number.
@@ -99,21 +111,42 @@ impl Stage {
         at.map_or(0, |at| at as u64 + 1)
     }
 
-    pub(super) fn take_turn(&mut self, secrets: Box<Secrets>, now: Instant) {
+    /// Whether a turn of somebody is to take the place of all that we know of the hall, because
+    /// what we know is the word of somebody who leads after it, or has no rank any more.
+    fn starts_over(&self, secrets: &Secrets, by: &IdentityKey, now: Instant) -> bool {
+        let Some(before) = self.newest.by.filter(|before| before != by) else { return false };
+        let law = self.desk.law();
+        let far = |from: u64, to: u64| from >> 8 > (to >> 8).saturating_add(FAR);
+        let other = far(self.newest.n, secrets.n) || far(secrets.n, self.newest.n);
+        let early = self.clock.is_some_and(|clock| clock.step(now) > secrets.first.saturating_add(LONG_AGO));
+        let outranks =
+            law.rank_of(&before) == Rank::None || porter::order(law, by) < porter::order(law, &before);
+        (other || early) && outranks
+    }
+
+    pub(super) fn take_turn(&mut self, secrets: Box<Secrets>, by: IdentityKey, now: Instant) {
+        if secrets.n >> 8 > MAX_COUNT
+            || secrets.programme.verify(&self.newest.programme, &self.group_id).is_err()
+        {
+            return;
+        }
+        if self.starts_over(&secrets, &by, now) {
+            (self.newest, self.clock) = (Newest::default(), None);
+            self.tuner.clear();
+        }
         let far = secrets.n >> 8 > (self.newest.n >> 8).saturating_add(FAR) && self.newest.n > 0;
         if secrets.n <= self.newest.n || far {
             return;
         }
-        if secrets.programme.verify(&self.newest.programme, &self.group_id).is_err() {
-            return;
-        }
         let told = Duration::from_millis(secrets.hall_ms);
-        let clock = self.clock.get_or_insert(Clock::told(told, now));
-        clock.catch_up(told, now);
-        if secrets.first > clock.step(now) {
+        self.clock.get_or_insert(Clock::told(told, now));
+        self.catch_up(told, now);
+        // Nobody makes us work through the steps of years.
+        let step = self.clock.map_or(0, |clock| clock.step(now));
+        if secrets.first > step || secrets.first.saturating_add(LONG_AGO) < step {
             return;
         }
-        let switch_at = now + Duration::from_millis(secrets.switch_ms.into());
+        let switch_at = switch_at(secrets.switch_ms, now);
         let programme = Arc::new(secrets.programme.clone());
         let base = self.base_of(&secrets);
         let is_own = |card: &Card| self.cards.get(&card.leaf) == Some(card);
@@ -123,9 +156,12 @@ impl Stage {
             .filter(|(leaf, _)| programme.cards().iter().any(|card| card.leaf == *leaf && is_own(card)));
         let own = own.map(|(leaf, signer)| (*leaf, Arc::clone(signer)));
         self.tuner.announce(base, Arc::clone(&programme), own, switch_at);
-        self.newest = Newest { n: secrets.n, programme, made: Some(now), switch_at: Some(switch_at) };
+        self.newest =
+            Newest { n: secrets.n, programme, made: Some(now), switch_at: Some(switch_at), by: Some(by) };
         for card in secrets.programme.cards() {
-            self.cards.entry(card.leaf).or_insert_with(|| card.clone());
+            if self.cards.len() < MAX_CARDS {
+                self.cards.entry(card.leaf).or_insert_with(|| card.clone());
+            }
         }
         if secrets.law == self.desk.known.hash() {
             self.unheeded.clear();
@@ -136,27 +172,35 @@ impl Stage {
         self.heeded.drain(..self.heeded.len().saturating_sub(MAX_HEEDED));
         self.unheeded_since = self.unheeded_since.filter(|_| !self.unheeded.is_empty());
         self.somebody_lacks = false;
-        self.waiting = Some((secrets, switch_at));
+        self.waiting = self.porter.is_some().then_some((secrets, switch_at, now));
         self.pass_on_waiting(now);
         self.note_programme(now);
     }
 
     /// Gives a turn to our cells, once we know whom its maker knew to be out.
     pub(super) fn pass_on_waiting(&mut self, now: Instant) {
-        let Some((secrets, _)) = &self.waiting else { return };
+        let Some((secrets, ..)) = &self.waiting else { return };
         let known = &self.desk.known;
         let knows = secrets.law == known.hash()
             || secrets.because.iter().all(|id| known.get(&StatementId(*id)).is_some());
         if !knows {
             return;
         }
-        let Some((secrets, switch_at)) = self.waiting.take() else { return };
+        let Some((secrets, switch_at, _)) = self.waiting.take() else { return };
         let base = self.base_of(&secrets);
         let programme = Arc::new(secrets.programme);
         if let (Some(porter), Some(clock)) = (&mut self.porter, &self.clock) {
             let secret = &secrets.secret;
             let announced = Announced { base, secret, programme: &programme, switch_at };
             porter.turn(announced, (&self.key, clock), &mut self.out, &mut self.rng, now);
+        }
+    }
+
+    /// A hall secret waits no longer than a chain lives. Then we want another turn.
+    pub(super) fn drop_waiting(&mut self, now: Instant) {
+        if self.waiting.take_if(|(_, _, since)| *since + STEP + GRACE <= now).is_some() {
+            self.somebody_lacks = true;
+            self.says.push_back(Say::Lacks.encode());
         }
     }
 
@@ -184,8 +228,7 @@ fn copy(secrets: &Secrets) -> Secrets {
     }
 }
 
-/// How long before its switch a turn is announced, and one that makes somebody deaf.
-const AHEAD: Duration = Duration::from_secs(1);
+/// How long before its switch a turn is announced that makes somebody deaf.
 const AHEAD_OF_BAN: Duration = Duration::from_millis(330);
 /// A turn whose switch is nearer than this is not overtaken.
 const NEAR: Duration = Duration::from_millis(500);
@@ -202,3 +245,7 @@ pub(super) const SETTLED: Duration = Duration::from_secs(6);
 const MAX_HEEDED: usize = MAX_BECAUSE;
 /// How far one turn moves the count of turns.
 const FAR: u64 = 1_024;
+/// Counts that a hall never comes to.
+const MAX_COUNT: u64 = 1 << 48;
+/// Hall steps of an hour: an epoch that began earlier is made anew.
+const LONG_AGO: u32 = 360;

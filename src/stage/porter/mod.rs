@@ -91,10 +91,14 @@ pub(super) struct Porter {
     door_at: Instant,
     foyer_at: Option<Instant>,
     foyer_from: Instant,
+    /// Somebody wants the programme, which only the head shows there unasked.
+    wanted: bool,
     retire_at: Option<Instant>,
     step: u32,
     /// Whether this porter shows the programme to who comes in.
     pub(super) leads: bool,
+    /// Long answers of this second.
+    long: (Option<Instant>, u32),
 }
 
 /// A hall epoch that is announced, with its secret.
@@ -137,9 +141,11 @@ impl Porter {
             door_at: now,
             foyer_at: None,
             foyer_from: now,
+            wanted: false,
             retire_at: None,
             step: clock.step(now),
             leads: false,
+            long: (None, 0),
         }
     }
 
@@ -149,6 +155,11 @@ impl Porter {
 
     pub(super) fn listeners(&self) -> u32 {
         self.cells.len()
+    }
+
+    /// Says how late it is no later than this.
+    pub(super) fn beat_at(&mut self, at: Instant) {
+        self.beat_at = self.beat_at.min(at);
     }
 
     /// Whether a turn would take the hall from somebody who has gone.
@@ -312,7 +323,7 @@ impl Porter {
                 let beat_at = self.beat_at;
                 self.beat(HallLane::Foyer, key, clock, out, rng, now);
                 self.beat_at = beat_at;
-                if self.leads {
+                if std::mem::take(&mut self.wanted) || self.leads {
                     let programme = Message::Programme((*self.programme).clone());
                     self.send(HallLane::Foyer, &programme, key, out, rng);
                 }
@@ -418,10 +429,10 @@ impl Porter {
     }
 }
 
-/// Milliseconds from `now` to `at`, a minute at most.
+/// Milliseconds from `now` to `at`, which is no later than turns are announced.
 fn left_ms(at: Instant, now: Instant) -> u16 {
     let left = at.saturating_duration_since(now).as_millis();
-    u16::try_from(left).unwrap_or(u16::MAX).min(60_000)
+    u16::try_from(left).unwrap_or(u16::MAX)
 }
 
 /// Who of a room is of rank, the host first: the order in which porters lead.

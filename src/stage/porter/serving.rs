@@ -163,8 +163,16 @@ impl Porter {
                 self.cells.heal(place, step, fresh);
             }
             Asked::Page(number) => {
+                if !self.may_answer_long(now) {
+                    return Err(AudienceError::Flood);
+                }
                 let page = self.cells.page(number).ok_or(AudienceError::Malformed)?;
                 self.say(place, &Down::Page(page), key, out, rng);
+            }
+            // Whoever waits for it receives the foyer too: once there is enough for all.
+            Asked::Programme if !self.may_answer_long(now) => {
+                self.wanted = true;
+                self.foyer_at.get_or_insert(self.foyer_from.max(now));
             }
             Asked::Programme => {
                 let programme = Message::Programme((*self.programme).clone());
@@ -173,6 +181,16 @@ impl Porter {
         }
         let _ = clock;
         Ok(())
+    }
+
+    /// Whether there is room for one more long answer in this second: anybody can ask for them.
+    fn may_answer_long(&mut self, now: Instant) -> bool {
+        let (since, count) = &mut self.long;
+        if since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1)) {
+            (*since, *count) = (Some(now), 0);
+        }
+        *count = count.saturating_add(1);
+        *count <= MAX_LONG
     }
 
     #[allow(clippy::too_many_arguments, reason = "the parts of one answer")]
@@ -207,3 +225,5 @@ impl Porter {
 
 /// How far apart the dear answers to one listener are.
 const BETWEEN_ANSWERS: Duration = Duration::from_millis(900);
+/// Pages and programmes that a porter sends to single listeners in a second.
+const MAX_LONG: u32 = 16;

@@ -14,7 +14,7 @@ use crate::{
 pub(in crate::stage) struct Beat {
     /// The name of its door.
     pub(in crate::stage) porter: [u8; 16],
-    /// By the porter's clock, in Unix milliseconds; it never says the same time twice.
+    /// By the porter's hall clock, in milliseconds; it never says the same time twice.
     pub(in crate::stage) time_ms: u64,
     /// For how long there has been a hall.
     pub(in crate::stage) hall_ms: u64,

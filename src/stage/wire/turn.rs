@@ -75,6 +75,11 @@ impl Bundle {
         Self { step, salt, slots: slots.collect(), turn }
     }
 
+    /// Never the same twice.
+    pub(in crate::stage) fn salt(&self) -> &[u8; 32] {
+        &self.salt
+    }
+
     /// The fresh chain, if there is one for `slot` and it opens under its chain.
     pub(in crate::stage) fn open(&self, slot: u8, pair: &Secret) -> Option<Secret> {
         let mine = self.slots.iter().find(|other| other.slot == slot)?;

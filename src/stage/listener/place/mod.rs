@@ -1,11 +1,15 @@
 //! A place in the hall: the chains of a listener, and the epochs that it hears (`spec/stage.md`,
 //! H4 to H7).
 
+mod named;
+
 use std::{
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use self::named::Named;
 use crate::{
     group::Name,
     id::MemberId,
@@ -15,10 +19,10 @@ use crate::{
         card::Programme,
         chain::{Chain, Clock, GRACE},
         envelope::{Use, open_bare},
-        epoch::{Base, EpochName},
+        epoch::Base,
         error::AudienceError,
         tuner::Tuner,
-        wire::{Admitted, Asked, Beat, Bundle, Shown, Turn},
+        wire::{Admitted, Asked, Bundle, Shown, Turn},
     },
 };
 
@@ -38,10 +42,15 @@ pub(super) struct Place {
     pub(super) tuner: Tuner,
     /// The two programmes that were shown last, with their hashes.
     programmes: Programmes,
-    /// The newest epoch that somebody of rank named, and by whom.
-    announced: Option<Announced>,
+    /// The epoch that each porter named last: so nobody's word takes the place of another's.
+    named: Vec<Named>,
+    /// What opened under our own chain, by its salt: a relay may say it again.
+    taken: VecDeque<[u8; 32]>,
+    came_at: Instant,
+    /// When we have lost the hall: nobody names what we have, nor what is newer.
+    pub(super) lost_at: Option<Instant>,
     /// A secret that no beat has named yet: dropped with the step.
-    secret: Option<(Turn, Instant)>,
+    secret: Option<Turn>,
     /// Epochs whose programme is not known yet.
     waits: Vec<(Base, Instant)>,
     pub(super) lacks: Lacks,
@@ -53,15 +62,6 @@ pub(super) struct Place {
     pub(super) page: Option<u32>,
     /// What did not agree with what somebody of rank signed.
     pub(super) violations: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Announced {
-    n: u64,
-    first: u32,
-    programme: [u8; 32],
-    mark: [u8; 16],
-    switch_at: Instant,
 }
 
 /// What is missing, and since when.
@@ -111,7 +111,10 @@ impl Place {
             clock,
             tuner,
             programmes,
-            announced: None,
+            named: Vec::new(),
+            taken: VecDeque::new(),
+            came_at: now,
+            lost_at: None,
             secret: None,
             waits: Vec::new(),
             lacks: Lacks::default(),
@@ -133,6 +136,12 @@ impl Place {
         Chain::new(self.chain.step(), Secret::filled(32, |out| out.copy_from_slice(self.chain.key().bytes())))
     }
 
+    /// Our own chain, for whoever plays a porter that lies.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn copy_pair(&self) -> Chain {
+        Chain::new(self.pair.step(), Secret::filled(32, |out| out.copy_from_slice(self.pair.key().bytes())))
+    }
+
     /// Goes to another porter, and hears on.
     pub(super) fn into_tuner(self) -> (Tuner, Programmes, Clock) {
         (self.tuner, self.programmes, self.clock)
@@ -146,25 +155,17 @@ impl Place {
         cards.iter().map(|card| (card.member(), &card.name, card.leaf))
     }
 
-    /// Somebody of rank says how the hall is.
-    pub(super) fn hear_beat(&mut self, beat: &Beat, now: Instant) {
-        if self.clock.catch_up(Duration::from_millis(beat.hall_ms), now) {
-            self.step(now);
+    /// Whether this opens for the first time. A relay that says again what gave us a chain would
+    /// take the newer one from us.
+    pub(super) fn is_new(&mut self, salt: &[u8; 32]) -> bool {
+        if self.taken.contains(salt) {
+            return false;
         }
-        let newest = self.announced.map_or(0, |announced| announced.n).max(self.tuner.newest());
-        let held = self.waits.iter().map(|(base, _)| base.name.n).max().unwrap_or(0);
-        if self.tuner.mark_of(beat.n).is_some_and(|mark| mark != beat.mark) {
-            // Some porter was given, or gave, another secret than the rest of the hall has.
-            self.violations += 1;
+        if self.taken.len() >= MAX_TAKEN {
+            self.taken.pop_front();
         }
-        if beat.n <= newest || beat.n < held || beat.n >> 8 > (newest >> 8) + FAR && newest > 0 {
-            return;
-        }
-        let switch_at = now + Duration::from_millis(beat.switch_ms.into());
-        let Beat { n, first, programme, mark, .. } = *beat;
-        self.announced = Some(Announced { n, first, programme, mark, switch_at });
-        self.lacks.epoch = Some(now);
-        self.try_turn(now);
+        self.taken.push_back(*salt);
+        true
     }
 
     /// A message of the cell, under its chain.
@@ -178,6 +179,12 @@ impl Place {
     pub(super) fn hear_bundle(&mut self, bundle: &Bundle, now: Instant) -> Result<(), AudienceError> {
         let opened = self.pair.try_at(bundle.step, |key| bundle.open(self.slot, key));
         let fresh = opened.ok_or(AudienceError::Undecryptable)?;
+        if !self.clock.is_near(bundle.step, now) {
+            return Err(AudienceError::Malformed);
+        }
+        if !self.is_new(bundle.salt()) {
+            return Err(AudienceError::Repeated);
+        }
         let turn = open_bare(&fresh, Use::Cell, &bundle.turn);
         self.chain = Chain::new(bundle.step, fresh);
         self.step(now);
@@ -189,9 +196,9 @@ impl Place {
     }
 
     fn hear_turn(&mut self, turn: Turn, now: Instant) {
-        if turn.n > self.tuner.newest() && self.secret.as_ref().is_none_or(|(held, _)| held.n <= turn.n) {
-            let switch_at = now + Duration::from_millis(turn.switch_ms.into());
-            self.secret = Some((turn, switch_at));
+        let near = self.clock.is_near(turn.first, now);
+        if near && turn.n > self.tuner.newest() && self.secret.as_ref().is_none_or(|held| held.n <= turn.n) {
+            self.secret = Some(turn);
             self.try_turn(now);
             let asked = self.lacks.name_asked_at.is_some_and(|at| now < at + BETWEEN_NAMES);
             if self.secret.is_some() && !asked {
@@ -200,42 +207,20 @@ impl Place {
         }
     }
 
-    /// A secret counts once somebody of rank has signed what it leads to.
-    fn try_turn(&mut self, now: Instant) {
-        let (Some(announced), Some((turn, _))) = (self.announced, &self.secret) else { return };
-        if turn.n != announced.n {
-            return;
+    pub(super) fn take_keys(
+        &mut self,
+        step: u32,
+        cell_key: Secret,
+        shown: Shown,
+        now: Instant,
+    ) -> Result<(), AudienceError> {
+        if !self.clock.is_near(step, now) {
+            return Err(AudienceError::Malformed);
         }
-        let name = EpochName::of(&turn.secret, &self.group_id, turn.n, turn.first, announced.programme);
-        if name.mark() != announced.mark || turn.first != announced.first {
-            // Somebody in the cell, or its porter, lies: who announced it is asked for the keys.
-            self.violations += 1;
-            self.secret = None;
-            return;
-        }
-        let base = Base::first(self.suite, &turn.secret, &self.group_id, name);
-        self.secret = None;
-        self.take_base(base, announced.switch_at, now);
-    }
-
-    /// What a porter gave to who comes in or lags.
-    pub(super) fn take_shown(&mut self, shown: Shown, now: Instant) {
-        for (base, switch_ms) in shown.0 {
-            let agrees = self
-                .announced
-                .is_none_or(|announced| announced.n != base.name.n || announced.mark == base.name.mark());
-            if !agrees {
-                self.violations += 1;
-            } else if base.name.n > self.tuner.newest() {
-                self.take_base(base, now + Duration::from_millis(switch_ms.into()), now);
-            }
-        }
-    }
-
-    pub(super) fn take_keys(&mut self, step: u32, cell_key: Secret, shown: Shown, now: Instant) {
         self.chain = Chain::new(step, cell_key);
         self.step(now);
         self.take_shown(shown, now);
+        Ok(())
     }
 
     fn take_base(&mut self, base: Base, switch_at: Instant, now: Instant) {
@@ -245,7 +230,7 @@ impl Place {
         if self.waits.len() >= MAX_WAITING {
             self.waits.remove(0);
         }
-        self.secret.take_if(|(turn, _)| turn.n <= base.name.n);
+        self.secret.take_if(|turn| turn.n <= base.name.n);
         self.waits.push((base, switch_at));
         self.try_bases(now);
     }
@@ -265,11 +250,7 @@ impl Place {
                 }
             }
         }
-        let newest = self.tuner.newest();
-        if self.announced.is_none_or(|announced| announced.n <= newest) {
-            self.lacks.epoch = None;
-            self.lacks.asked = 0;
-        }
+        self.note_lacks(now);
         if self.secret.is_none() {
             self.lacks.name = None;
         }
@@ -284,7 +265,7 @@ impl Place {
             return Ok(());
         }
         // Nothing is checked that nobody of rank has named.
-        let named = self.announced.is_some_and(|announced| announced.programme == hash)
+        let named = self.named.iter().any(|named| named.programme == hash)
             || self.waits.iter().any(|(base, _)| base.name.programme == hash);
         if !named {
             return Err(AudienceError::Repeated);
@@ -312,7 +293,7 @@ impl Place {
             self.pair.retire();
             self.chain.retire();
             // A secret that nobody named in its step names nothing any more.
-            if self.secret.as_ref().is_some_and(|(turn, _)| turn.first < self.clock.step(now)) {
+            if self.secret.as_ref().is_some_and(|turn| turn.first < self.clock.step(now)) {
                 self.secret = None;
             }
         }
@@ -348,8 +329,8 @@ impl Place {
     }
 }
 
-/// How far one beat moves the count of turns.
-const FAR: u64 = 1_024;
+/// What a porter says to one listener while the chains live that it is sealed under is less.
+const MAX_TAKEN: usize = 64;
 const MAX_WAITING: usize = 2;
 /// How far apart a listener asks because of secrets that no beat has named.
 const BETWEEN_NAMES: Duration = Duration::from_secs(5);
