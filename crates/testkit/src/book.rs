@@ -7,14 +7,20 @@ use sottovoce::{MemberId, group::Role, room::Status, testkit::Witness};
 
 use crate::{
     guard::{
-        A_SECOND, ADDS_OF_ONE, Book, COMMITS_OF_ONE, EPOCHS_A_MINUTE, HALF_A_MINUTE, HEARD_LATELY, MAX_HELD,
-        MAX_PENDING, MAX_WAITING, MINUTE, Member, PLACES_LOST_A_MINUTE, SLACK, STRANGERS, TAKEOVERS,
-        TAKEOVERS_OF_ONE, note, short,
+        A_SECOND, ADDS_OF_ONE, Book, COMMITS_OF_ONE, EPOCHS_A_MINUTE, HALF_A_MINUTE, HEARD_LATELY,
+        LEAVE_HEARD, MAX_HELD, MAX_PENDING, MAX_WAITING, MINUTE, Member, PLACES_LOST_A_MINUTE, SLACK,
+        STRANGERS, TAKEOVERS, TAKEOVERS_OF_ONE, note, short,
     },
     net::{Net, Peer},
 };
 
 impl Book {
+    /// A guest says that it leaves.
+    pub(crate) fn note_left(&mut self, id: MemberId, now: Instant) {
+        self.left.insert(id, u64::MAX / 2);
+        self.left_at.insert(id, now);
+    }
+
     /// Looks at an honest member after its room was called.
     pub fn look(&mut self, net: &Net, peer: Peer) {
         let device = &net.devices[peer.0];
@@ -241,7 +247,9 @@ impl Book {
             if is_new && made <= *before && *id != by {
                 said.push(format!("C4: a KeyPackage of {} is used a second time", short(*id)));
             }
-            if self.left.get(id).is_some_and(|left| made <= *left) && joined.contains(id) {
+            // Until its Leave has come, a keeper may add who knocked before it (C4).
+            let heard = self.left_at.get(id).is_none_or(|at| *at + LEAVE_HEARD < now);
+            if heard && self.left.get(id).is_some_and(|left| made <= *left) && joined.contains(id) {
                 said.push(format!("C4: {} is back, who left", short(*id)));
             }
         }

@@ -124,6 +124,8 @@ pub struct Book {
     pub banned_by_host: BTreeSet<MemberId>,
     /// Everybody who left, and when, in Unix milliseconds.
     pub left: BTreeMap<MemberId, u64>,
+    /// The same by the storm's clock.
+    pub left_at: BTreeMap<MemberId, Instant>,
     /// Insiders who said that they leave, whether or not they did, and with which time at most, in
     /// Unix milliseconds.
     pub said_to_leave: BTreeMap<MemberId, u64>,
@@ -432,6 +434,8 @@ pub const PROOF_HOLDS: Duration = Duration::from_millis(16_500);
 /// Commits and bytes that wait (C5, C10).
 pub const MAX_PENDING: usize = 16;
 pub const MAX_HELD: usize = 262_144;
+/// How long control takes in `SlowControl`, and a batch.
+pub const LEAVE_HEARD: Duration = Duration::from_secs(8);
 /// Thirty in 60 s at an open door (D4), and slack for what was admitted earlier.
 pub const STRANGERS: usize = 34;
 /// At a door (D5).

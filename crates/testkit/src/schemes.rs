@@ -92,7 +92,8 @@ impl Gang<'_> {
         }
         for guest in guests {
             let id = self.net.id(guest);
-            self.book.borrow_mut().left.insert(id, u64::MAX / 2);
+            let now = self.net.now;
+            self.book.borrow_mut().note_left(id, now);
             let _ = self.net.with(guest, |room, _| room.leave());
         }
         self.pass_slices(5 * SECOND);
