@@ -7,9 +7,9 @@ use sottovoce::{MemberId, group::Role, room::Status, testkit::Witness};
 
 use crate::{
     guard::{
-        A_SECOND, ADDS_OF_ONE, Book, COMMITS_OF_ONE, EPOCHS_A_MINUTE, HALF_A_MINUTE, HEARD_LATELY,
-        LEAVE_HEARD, MAX_HELD, MAX_PENDING, MAX_WAITING, MINUTE, Member, PLACES_LOST_A_MINUTE, SLACK,
-        STRANGERS, TAKEOVERS, TAKEOVERS_OF_ONE, note, short,
+        A_SECOND, ADDED_LATE, ADDS_OF_ONE, Book, COMMITS_OF_ONE, EPOCHS_A_MINUTE, HALF_A_MINUTE,
+        HEARD_LATELY, LEAVE_HEARD, MAX_HELD, MAX_PENDING, MAX_WAITING, MINUTE, Member, PLACES_LOST_A_MINUTE,
+        SLACK, STRANGERS, TAKEOVERS, TAKEOVERS_OF_ONE, note, short,
     },
     net::{Net, Peer},
 };
@@ -210,9 +210,9 @@ impl Book {
             }
         }
         for id in joined.iter().filter(|id| net.devices.iter().all(|device| device.room.id() != **id)) {
-            // Each door lets in so many.
+            // Each door lets in so many; a keeper that lets its turn go by adds them later.
             let door = witness.said_by(*id);
-            note(&mut member.strangers, (now, door), MINUTE, |(at, _)| *at, now);
+            note(&mut member.strangers, (now, door), MINUTE - ADDED_LATE, |(at, _)| *at, now);
             let of_one = member.strangers.iter().filter(|(_, other)| *other == door).count();
             if of_one > STRANGERS {
                 said.push(format!("D4: {of_one} strangers came in by one door within a minute"));

@@ -436,6 +436,8 @@ pub const MAX_PENDING: usize = 16;
 pub const MAX_HELD: usize = 262_144;
 /// How long control takes in `SlowControl`, and a batch.
 pub const LEAVE_HEARD: Duration = Duration::from_secs(8);
+/// From an admission to the commit that adds, when keepers take turns at idling.
+pub const ADDED_LATE: Duration = Duration::from_secs(15);
 /// Thirty in 60 s at an open door (D4), and slack for what was admitted earlier.
 pub const STRANGERS: usize = 34;
 /// At a door (D5).
