@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sottovoce::MemberId;
-use sottovoce::driver::hall::{Audience, AudienceNext};
+use sottovoce::driver::hall::{Listening, ListeningNext};
 use sottovoce::group::Identity;
 use sottovoce::room::Invite;
 use sottovoce::stage::ListenerEvent;
@@ -122,7 +122,7 @@ impl Theirs {
         let connector =
             move |name: &RelayName| (*name == relay).then(|| Counted::new(name.clone(), Arc::clone(&lines)));
         let mut audience =
-            Audience::join(connector, &self.identity, invite).map_err(|error| error.to_string())?;
+            Listening::join(connector, &self.identity, invite).map_err(|error| error.to_string())?;
         let mut heard = Heard {
             name: self.name,
             id: self.identity.id(),
@@ -140,7 +140,7 @@ impl Theirs {
             }
             let until = audience.now() + PATIENCE;
             match block_on(audience.next(until)) {
-                AudienceNext::Packet(packet) => {
+                ListeningNext::Packet(packet) => {
                     heard.got.push(Got { at: audience.now(), from: packet.member, opus: packet.packet });
                     // Twice a second.
                     if self.opened.fetch_add(1, Ordering::Relaxed).is_multiple_of(12) {
@@ -148,23 +148,23 @@ impl Theirs {
                         *self.code.lock().unwrap_or_else(PoisonError::into_inner) = code;
                     }
                 }
-                AudienceNext::Event(ListenerEvent::Up(invite)) => {
+                ListeningNext::Event(ListenerEvent::Up(invite)) => {
                     heard.end = "let up".to_owned();
                     block_on(audience.leave());
                     *self.up.lock().unwrap_or_else(PoisonError::into_inner) = Some((*invite, self.identity));
                     return Ok(heard);
                 }
-                AudienceNext::Event(ListenerEvent::Page { people, .. }) => {
+                ListeningNext::Event(ListenerEvent::Page { people, .. }) => {
                     self.page.store(people.len() as u32, Ordering::Relaxed);
                 }
-                AudienceNext::Event(ListenerEvent::Over(over)) => {
+                ListeningNext::Event(ListenerEvent::Over(over)) => {
                     heard.end = format!("{over:?}");
                     break;
                 }
-                AudienceNext::Event(ListenerEvent::Unattended) => {
+                ListeningNext::Event(ListenerEvent::Unattended) => {
                     self.unattended.store(true, Ordering::Relaxed);
                 }
-                AudienceNext::Event(_) | AudienceNext::Idle => {}
+                ListeningNext::Event(_) | ListeningNext::Idle => {}
             }
         }
         if heard.end.is_empty() {

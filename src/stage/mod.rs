@@ -9,7 +9,7 @@
 //! Whoever is on the stage has a [`Stage`] beside its [`Room`](crate::room::Room); whoever listens
 //! has a [`Listener`]. Both are state machines: bytes and time in, bytes, keys and events out.
 //! [`driver::hall`](crate::driver::hall) connects them: a session with a hall on the stage, an
-//! [`Audience`](crate::driver::hall::Audience) for a listener.
+//! [`Listening`](crate::driver::hall::Listening) for a listener.
 //!
 //! ```
 //! use std::time::{Instant, SystemTime};

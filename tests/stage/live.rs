@@ -14,7 +14,7 @@ use sottovoce::{
     MemberId, Stamp,
     driver::{
         Next, Session,
-        hall::{Audience, AudienceNext, Silence},
+        hall::{Listening, ListeningNext, Silence},
     },
     group::{Identity, Name, Role},
     relay::{Limits, Relay, RelayOptions, token::Issuer},
@@ -115,7 +115,7 @@ fn listen<N: Net>(net: &N, name: &str, link: &str, stop: &Arc<AtomicBool>) -> Ea
     seen.lock().unwrap().id = Some(who.id());
     let (net, link, theirs, stop) = (net.clone(), link.to_owned(), Arc::clone(&seen), Arc::clone(stop));
     let thread = thread::spawn(move || {
-        let audience = Audience::join(connector(&net), &who, link.parse().unwrap()).unwrap();
+        let audience = Listening::join(connector(&net), &who, link.parse().unwrap()).unwrap();
         if let Some(invite) = hear(audience, &inbox, &theirs, &stop) {
             speak(&net, who, invite, &stop);
         }
@@ -124,7 +124,7 @@ fn listen<N: Net>(net: &N, name: &str, link: &str, stop: &Arc<AtomicBool>) -> Ea
 }
 
 fn hear<C: sottovoce::driver::policy::Connector + 'static>(
-    mut audience: Audience<C>,
+    mut audience: Listening<C>,
     inbox: &Receiver<Order>,
     seen: &Mutex<Seen>,
     stop: &AtomicBool,
@@ -145,15 +145,15 @@ fn hear<C: sottovoce::driver::policy::Connector + 'static>(
         seen.silence = audience.silence();
         seen.audience = audience.audience();
         match next {
-            AudienceNext::Packet(packet) => seen.heard.push((audience.now(), packet.member)),
-            AudienceNext::Event(ListenerEvent::Up(invite)) => {
+            ListeningNext::Packet(packet) => seen.heard.push((audience.now(), packet.member)),
+            ListeningNext::Event(ListenerEvent::Up(invite)) => {
                 drop(seen);
                 block_on(audience.leave());
                 return Some(*invite);
             }
-            AudienceNext::Event(ListenerEvent::Over(over)) => seen.over = Some(over),
-            AudienceNext::Event(ListenerEvent::Unattended) => seen.unattended = true,
-            AudienceNext::Event(ListenerEvent::Page { people, .. }) => seen.people = people.len(),
+            ListeningNext::Event(ListenerEvent::Over(over)) => seen.over = Some(over),
+            ListeningNext::Event(ListenerEvent::Unattended) => seen.unattended = true,
+            ListeningNext::Event(ListenerEvent::Page { people, .. }) => seen.people = people.len(),
             _ => {}
         }
     }

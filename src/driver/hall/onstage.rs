@@ -170,7 +170,7 @@ impl Hall {
 impl<T: LocalTransport, M: Plane> Session<T, M> {
     /// Makes the room of this session a stage room: from the moment that it is entered its members
     /// speak to an audience, and host and moderators let listeners in
-    /// ([`Audience`](super::Audience)). `connector` makes the transports of the hall's lanes, at
+    /// ([`Listening`](super::Listening)). `connector` makes the transports of the hall's lanes, at
     /// the relay that carries the room.
     ///
     /// Every member on the stage has to have a hall, or it neither hears nor is heard; a room

@@ -32,7 +32,7 @@ use crate::{
 /// use std::time::Duration;
 ///
 /// use sottovoce::{
-///     driver::{Session, hall::{Audience, AudienceNext}},
+///     driver::{Session, hall::{Listening, ListeningNext}},
 ///     group::{Identity, Name, Role},
 ///     room::{InviteOptions, RoomOptions},
 ///     stage::ListenerEvent,
@@ -53,19 +53,19 @@ use crate::{
 /// let link = host.invite(audience)?.to_string();
 ///
 /// let bob = Identity::generate(Name::new("Bob")?)?;
-/// let mut bob = Audience::join(connector(&hub), bob, link.parse()?)?;
+/// let mut bob = Listening::join(connector(&hub), bob, link.parse()?)?;
 /// loop {
 ///     let soon = host.now() + Duration::from_millis(10);
 ///     block_on(host.next(soon))?;
 ///     let soon = bob.now() + Duration::from_millis(10);
-///     if let AudienceNext::Event(ListenerEvent::Entered) = block_on(bob.next(soon)) {
+///     if let ListeningNext::Event(ListenerEvent::Entered) = block_on(bob.next(soon)) {
 ///         break;
 ///     }
 /// }
 /// assert_eq!(bob.speakers().len(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub struct Audience<C: Connector> {
+pub struct Listening<C: Connector> {
     /// It tells the time, and is never connected.
     clock: C::Transport,
     lanes: Lanes,
@@ -86,9 +86,9 @@ pub struct Audience<C: Connector> {
     refused: u64,
 }
 
-/// The result of [`Audience::next`].
+/// The result of [`Listening::next`].
 #[derive(Debug)]
-pub enum AudienceNext {
+pub enum ListeningNext {
     /// Something to tell the user.
     Event(ListenerEvent),
     /// Somebody's audio.
@@ -97,7 +97,7 @@ pub enum AudienceNext {
     Idle,
 }
 
-impl<C: Connector + 'static> Audience<C> {
+impl<C: Connector + 'static> Listening<C> {
     /// Asks to hear a stage room. Nobody is contacted before [`next`](Self::next) is called.
     ///
     /// # Errors
@@ -149,22 +149,22 @@ impl<C: Connector + 'static> Audience<C> {
     ///
     /// Cancelling the future loses nothing. It has no error: what happens to connections is told by
     /// [`silence`](Self::silence).
-    pub async fn next(&mut self, until: Instant) -> AudienceNext {
+    pub async fn next(&mut self, until: Instant) -> ListeningNext {
         loop {
             let now = self.now();
             self.tick(now);
             if let Some(event) = self.listener.poll_event() {
                 self.note(&event, now);
-                return AudienceNext::Event(event);
+                return ListeningNext::Event(event);
             }
             if let Some(packet) = self.heard.pop_front() {
-                return AudienceNext::Packet(packet);
+                return ListeningNext::Packet(packet);
             }
             let wake = self.due().map_or(until, |at| at.min(until));
             let lanes = &mut self.lanes;
             match poll_fn(|context| lanes.poll(wake, now, context)).await {
                 Some(came) => self.take(came),
-                None if self.now() >= until => return AudienceNext::Idle,
+                None if self.now() >= until => return ListeningNext::Idle,
                 None => {}
             }
         }
@@ -202,7 +202,7 @@ impl<C: Connector + 'static> Audience<C> {
     }
 }
 
-impl<C: Connector> Audience<C> {
+impl<C: Connector> Listening<C> {
     /// The time by the transports.
     pub fn now(&self) -> Instant {
         LocalTransport::now(&self.clock)
@@ -355,9 +355,9 @@ impl<C: Connector> Audience<C> {
     }
 }
 
-impl<C: Connector> fmt::Debug for Audience<C> {
+impl<C: Connector> fmt::Debug for Listening<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Audience").field("listener", &self.listener).finish_non_exhaustive()
+        f.debug_struct("Listening").field("listener", &self.listener).finish_non_exhaustive()
     }
 }
 
