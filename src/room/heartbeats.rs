@@ -86,9 +86,11 @@ impl Seat {
             }
             Verdict::Wins => self.go_to(&beat, now).rest(),
             Verdict::Lasts => {
-                let keeps = self.keeps();
+                let goes_on = self.keeps() && self.returning.as_ref().is_none_or(|asks| !asks.rests());
                 let returning = self.go_to(&beat, now);
-                if !keeps {
+                if goes_on {
+                    returning.go_on();
+                } else {
                     returning.rest();
                 }
             }

@@ -63,13 +63,18 @@ impl Returning {
             began: now,
             broken: None,
             is_slow: false,
-            rests: false,
+            rests: true,
         }
     }
 
     /// Our part in our own epoch rests until we are let in, or asked in vain.
     pub(super) fn rest(&mut self) {
         self.rests = true;
+    }
+
+    /// Our part in our own epoch goes on until somebody lets us in.
+    pub(super) fn go_on(&mut self) {
+        self.rests = false;
     }
 
     /// Whether our part in our own epoch rests while we ask.

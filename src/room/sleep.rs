@@ -20,7 +20,7 @@ impl Seat {
         self.doubted_ms = Some(out.stamp_ms(now));
         if !self.keeps() {
             let key_exchange = self.group.key_exchange();
-            self.returning.get_or_insert_with(|| Returning::new(key_exchange, now, now));
+            self.returning.get_or_insert_with(|| Returning::new(key_exchange, now, now)).rest();
         }
     }
 }
