@@ -36,6 +36,8 @@ impl Event {
             Self::Audible => "audible",
             Self::KeptOut { .. } => "kept out",
             Self::Over(ending) => ending.kind(),
+            #[cfg(feature = "stage")]
+            Self::Hall(_) => "hall",
         }
     }
 }
