@@ -12,21 +12,22 @@ use crate::spectrogram::draw;
 pub fn render(report: &Report) -> String {
     let mut page = String::from(HEAD);
     page += &headline(report);
-    page += "<section><h2>Who heard what</h2><p>A line for each listener, in the order of coming; time, as \
-             far as somebody spoke, runs to the right. Blue: a packet that opened. Yellow: one of the guest. White: one that was \
-             missed. Red: one that came after the ban and did not open.</p><figure>";
+    page += "<section><h2>Who heard what</h2><p>A line for each listener, in the order of coming; \
+             time, as far as somebody spoke, runs to the right. Blue: a packet that opened. \
+             Yellow: one of the guest. White: one that was missed. Red: one that came after the \
+             ban and did not open.</p><figure>";
     page += &image("Who heard what", &heat(report), "heat");
     page += "</figure></section><section><h2>What was heard, and where</h2>";
     page += "<p>Time runs to the right, pitch upwards. Bright is loud.</p>";
     for sound in &report.sounds {
         page += &spectrum(sound);
     }
-    page += "</section><section><h2>The audience over time</h2><p>The line is who is seated, as host and \
-             moderator count; the dots are who has just opened a packet.</p>";
+    page += "</section><section><h2>The audience over time</h2><p>The line is who is seated, as \
+             host and moderator count; the dots are who has just opened a packet.</p>";
     page += &over_time(report);
-    page += "</section><section><h2>What a listener costs</h2><p>CPU of one listener in each second, \
-             against the size of the audience: its session, which opens packets and checks signatures; its \
-             sockets; and its share of the relay.</p>";
+    page += "</section><section><h2>What a listener costs</h2><p>CPU of one listener in each \
+             second, against the size of the audience: its session, which opens packets and \
+             checks signatures; its sockets; and its share of the relay.</p>";
     page += &costs(report);
     page += "</section><section><h2>What the relay saw</h2>";
     page += &relay(report);
@@ -197,8 +198,9 @@ fn relay(report: &Report) -> String {
     }
     let _ = write!(
         text,
-        "</tbody></table></div><p>{} canaries (speech, Opus packets, names, identities) were looked for \
-         in the {} bytes that came to it: {} hits. The same search in what was said, unsealed: {}.</p>",
+        "</tbody></table></div><p>{} canaries (speech, Opus packets, names, identities) were \
+         looked for in the {} bytes that came to it: {} hits. The same search in what was said, \
+         unsealed: {}.</p>",
         relay.needles, relay.bytes, relay.leaks, relay.leaks_control
     );
     text

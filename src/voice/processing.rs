@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! loudspeaker's samples > mean of the channels > 48 kHz > 10 ms at a time > far end
-//! microphone > one channel > 48 kHz > 10 ms at a time > near end less the echo of the far end > less noise > gain > Sender
+//! microphone > one channel > 48 kHz > 10 ms at a time > near end
+//! near end > less the echo of the far end > less noise > gain > Sender
 //! ```
 
 use std::fmt;

@@ -2,7 +2,8 @@
 //! (SPEC section 13.4).
 //!
 //! ```text
-//! packets > Buffer > decode, or recover from the next one, or conceal > a little shorter or longer > blocks of 5 ms
+//! packets > Buffer > decode, or recover from the next one, or conceal
+//!         > a little shorter or longer > blocks of 5 ms
 //! ```
 
 mod produce;
