@@ -73,13 +73,28 @@ def lines():
 
     # Sections 8.2.1, 8.2.3, 8.2.7.
     issuer, serial, expiry = fill("issuer", 32), fill("serial", 16), 1_800_000_000
-    token = serial + u64(expiry) + sign(issuer, b"sottovoce 1 join" + handle + serial + u64(expiry))
+    token, hears, says = (
+        serial + u64(expiry) + sign(issuer, b"sottovoce 1 " + part + handle + serial + u64(expiry))
+        for part in (b"join", b"hear", b"say")
+    )
     order = serial + u64(expiry) + sign(issuer, b"sottovoce 1 revoke" + serial + u64(expiry))
-    yield line("token", issuer=issuer, handle=handle, serial=serial, expiry=expiry, token=token, revocation=order)
+    yield line(
+        "token",
+        issuer=issuer,
+        handle=handle,
+        serial=serial,
+        expiry=expiry,
+        token=token,
+        hears=hears,
+        says=says,
+        revocation=order,
+    )
     ticket, cookie = fill("ticket", 16), fill("cookie", 16)
     for what, data in [
         ("hello", b"svrelay" + u8(1) + handle),
         ("hello_with_a_token", b"svrelay" + u8(2) + handle + token),
+        ("hello_that_hears", b"svrelay" + u8(4) + handle + u8(1)),
+        ("hello_that_says", b"svrelay" + u8(4) + handle + u8(2)),
         ("revocation", b"svrelay" + u8(3) + order),
         ("welcome", b"svrelay" + u8(1) + u8(0) + ticket),
         *((f"answer_{status}", b"svrelay" + u8(1) + u8(status)) for status in range(1, 7)),

@@ -48,13 +48,21 @@ fn tokens_and_the_bytes_of_a_relay() {
     let (minted, order) = (issuer.mint(handle, serial, expiry), issuer.revoke(serial, expiry));
     assert_eq!(minted.to_bytes(), token.array("token"));
     assert_eq!(order.to_bytes(), token.array("revocation"));
-    let relay = cases(FILE, "relay", 14);
+    for (part, name) in [(Part::Both, "token"), (Part::Hears, "hears"), (Part::Says, "says")] {
+        let minted = issuer.mint_for(handle, part, serial, expiry);
+        assert_eq!(minted.to_bytes(), token.array(name));
+        assert_eq!(issuer.key().part_of(&minted, handle, expiry - 1), Some(part));
+        assert_eq!(issuer.key().part_of(&minted, handle, expiry), None);
+    }
+    let relay = cases(FILE, "relay", 16);
     let bytes = |what: &str| relay.iter().find(|case| case.text("what") == what).unwrap().bytes("bytes");
     let ticket = Ticket(bytes("bound")[6..].try_into().unwrap());
     let cookie = Cookie(bytes("bind")[22..].try_into().unwrap());
-    let made: [(&str, Bytes); 14] = [
+    let made: [(&str, Bytes); 16] = [
         ("hello", hello(handle, None, Part::Both)),
         ("hello_with_a_token", hello(handle, Some(&minted), Part::Both)),
+        ("hello_that_hears", hello(handle, None, Part::Hears)),
+        ("hello_that_says", hello(handle, None, Part::Says)),
         ("revocation", revoke(&order)),
         ("welcome", answer(Ok(ticket))),
         ("answer_1", answer(Err(Rejection::Version))),
@@ -72,6 +80,11 @@ fn tokens_and_the_bytes_of_a_relay() {
         assert_eq!(made, bytes(what), "{what}");
     }
     assert!(matches!(parse_hello(&bytes("hello")), Hello::Room(named, None, Part::Both) if named == handle));
+    for (what, part) in [("hello_that_hears", Part::Hears), ("hello_that_says", Part::Says)] {
+        assert!(
+            matches!(parse_hello(&bytes(what)), Hello::Room(named, None, said) if named == handle && said == part)
+        );
+    }
     assert!(matches!(parse_answer(&bytes("welcome")), Some(Ok(Ticket(read))) if read == ticket.0));
     for what in ["bind", "challenge", "bound"] {
         assert!(Datagram::parse(&bytes(what)) != Datagram::Malformed, "{what}");
