@@ -102,7 +102,7 @@ defences! {
     PendingBound = "C5",
     /// At most 262,144 bytes of messages wait for their epoch.
     HeldBound = "C10",
-    /// Who publishes its live speaker key is not heard under it any more.
+    /// A member that publishes its live speaker key is not heard under it any more.
     Publication = "SPEC 12.6",
 }
 

@@ -71,8 +71,8 @@ impl Seat {
             send_answer(out, &memory.store, key_exchange, &one_use, show.reference, &content);
         };
         if !memory.store.law().admits(&key) {
-            // Who is out learns why, and nothing else; of throwaway identities a few in a minute
-            // do.
+            // Somebody who is out learns why, and nothing else; of throwaway identities a few in a
+            // minute do.
             if self.turned_away.total(now) < MAX_TURNED_AWAY && self.turned_away.take(key.id(), now) {
                 let why = shown::about(memory.store.known(), &key);
                 answer(out, memory, why);

@@ -71,8 +71,8 @@ pub(super) fn judge(
     if outranks || turns.silent_since(view).is_some() || first && is_unheard {
         return Verdict::Wins;
     }
-    // Who has no more rank than a keeper that lives takes nobody from it in a hurry: it has to be
-    // there for a while.
+    // A member of no higher rank than a keeper that lives takes nobody from it in a hurry: it has
+    // to be there for a while.
     if first && rivals.has_lasted(by, view.now) { Verdict::Lasts } else { Verdict::Loses }
 }
 

@@ -373,7 +373,7 @@ impl From<CommitError> for CommandError {
 /// What a message has around the commit or Welcome in it.
 const OVERHEAD: usize = 16;
 const MAX_COMMITS_AT_ONCE: usize = 4;
-/// Who keeps the Leave of somebody who was added says it within this time.
+/// A member that keeps the Leave of somebody who was added says it within this time.
 const LEAVE_SPREAD_MS: u32 = 10_000;
 /// How old the keys of our leaf get.
 const RENEW_EVERY: Duration = Duration::from_secs(600);

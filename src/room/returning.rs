@@ -130,7 +130,8 @@ impl Returning {
         }
     }
 
-    /// We are connected again: what was asked before may be lost. Who asks slowly goes on so.
+    /// We are connected again: what was asked before may be lost. A member that asks slowly goes on
+    /// so.
     pub(super) fn ask_now(&mut self, now: Instant) {
         if !self.is_slow {
             self.ask_at = self.ask_at.min(now);
@@ -283,7 +284,7 @@ fn made_ms(target: &Target, out: &Outbox, store: &Store, seen: &Freshness, now: 
 
 const MAX_TARGETS: usize = 8;
 const TARGET_HOLDS: Duration = Duration::from_secs(20);
-/// Who was kept out asks again so soon after what put it out was taken back.
+/// A member that was kept out asks again so soon after the Ban was taken back.
 const SPED_UP: Duration = Duration::from_secs(2);
 /// So far ahead of what we know a keeper's time counts.
 const AHEAD_MS: u64 = 5 * 60_000;

@@ -172,7 +172,7 @@ impl Seat {
 
     /// Whether we play our part in this epoch: it does not rest while we ask for a place elsewhere
     /// (K9), or we have asked in vain for ten seconds, whomever we asked. Otherwise whoever says
-    /// that it keeps a branch could stop us. Who has no connection plays none (R9).
+    /// that it keeps a branch could stop us. A room without a connection plays none (R9).
     pub(super) fn takes_part(&self, now: Instant) -> bool {
         let rests = self.returning.as_ref().is_some_and(Returning::rests);
         let stays = !rests || self.in_vain_until.is_some_and(|until| now < until);

@@ -11,9 +11,10 @@ use crate::mls::Occupant;
 
 /// How many heartbeats this member answers in [`ANSWERS_WITHIN`], the one that says `beat_ms` among
 /// them (P1): of the first three in the order each answers all that an honest keeper sends, of the
-/// others each one in every `ceil(n / 8)`. 0 if it is not its turn. Who is absent has no turn, or
-/// identities that came and went would leave heartbeats without any answer. Whose turn did not come
-/// for twice as long as it should take answers all the same: a keeper could choose its times.
+/// others each one in every `ceil(n / 8)`. 0 if it is not its turn. A member that is absent has no
+/// turn, or identities that came and went would leave heartbeats without any answer. Whose turn did
+/// not come for twice as long as it should take answers all the same: a keeper could choose its
+/// times.
 pub(super) fn answers(view: &View<'_>, beat_ms: u64, answered_at: Instant) -> usize {
     let (law, roster, keeper) = (view.known(), view.group.roster(), view.keeper_id());
     let Some(own) = roster.iter().find(|member| member.is_self) else { return 0 };

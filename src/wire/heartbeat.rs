@@ -5,7 +5,7 @@
 //! count u8, Doors | sealed <16> { salt [32] | AES-256-GCM { Beat | signature } | tag }
 //! ```
 //!
-//! The doors are open to holders of an invite, who knock at one of them. Who keeps is not.
+//! The doors are open to holders of an invite, who knock at one of them. The keeper is not.
 
 use rand::Rng;
 use zeroize::Zeroize;

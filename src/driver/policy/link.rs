@@ -232,7 +232,7 @@ impl<C: Connector> Link<C> {
                 break;
             }
             let relay = self.schedule.take();
-            // Who looks for others need not look here.
+            // A device that looks for others need not look here.
             let is_here = self.lost.is_none() && self.relay == Some(relay);
             let name = self.relays.get(relay).filter(|_| !is_here);
             let Some(transport) = name.and_then(|name| self.connector.client(name)) else { continue };

@@ -51,7 +51,7 @@ pub(super) struct Guest {
 }
 
 enum Stage {
-    /// Who it is has yet to be said, by then.
+    /// Its hello has yet to come, by then.
     Hello {
         bytes: Vec<u8>,
         until: Instant,

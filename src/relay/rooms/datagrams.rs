@@ -238,7 +238,7 @@ mod tests {
             relay.reached(1_000);
         }
         assert_eq!((relay.rooms.counts.media, relay.rooms.counts.over_rate), (25, 0));
-        // Who asks all the time is not answered all the time.
+        // A member that asks all the time is not answered all the time.
         let (port, ticket) = hears[0];
         for _ in 0..100 {
             relay.datagram(port, &wire::bind(ticket, Cookie::NONE));
@@ -369,7 +369,7 @@ mod tests {
         relay.rooms.handle_sign_of_life(ada.0, relay.now);
         relay.rooms.handle_timeout(relay.now);
         assert!(!ada.1.is_closed() && ben.1.is_closed());
-        // Who is cut off is heard no more, even if its connection has yet to end.
+        // A member that is cut off is heard no more, even if its connection has yet to end.
         relay.rooms.cut(&[ada.0]);
         assert_eq!(quic(&mut relay, b"\xb0 sealed"), None);
     }

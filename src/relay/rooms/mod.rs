@@ -78,7 +78,7 @@ struct Member {
     heard: Instant,
     control: Account,
     media: Account,
-    /// Who takes its messages so slowly that it is not read.
+    /// The member that takes its messages so slowly that this one is not read.
     held_by: Option<Connection>,
     dice: Dice,
 }

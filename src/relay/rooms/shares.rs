@@ -234,7 +234,7 @@ impl Account {
         affordable
     }
 
-    /// Who sends much at once is busy before the shares are found out again.
+    /// A member that sends much at once is busy before the shares are found out again.
     fn count(&mut self, room: &mut Room, lane: Lane, now: Instant) {
         if !self.counted && self.bucket.debt(now) > REFRESH {
             self.counted = true;

@@ -1,4 +1,4 @@
-//! Who welcomes newcomers without a right to.
+//! Members that welcome newcomers and have no right to.
 
 use super::{super::doors::Doors, super::welcome::write_law, *};
 use crate::{

@@ -44,8 +44,8 @@ fn members_who_take_over_from_each_other_do_not_make_everybody_return_when_a_mod
     for rebel in rebels {
         party.rebel(*rebel);
     }
-    // Who has committed as often as members merge counts as silent: the next one takes over at
-    // once.
+    // A keeper that has committed as often as members merge counts as silent: the next one takes
+    // over at once.
     for rebel in rebels.iter().chain(rebels) {
         if !party.seat(*rebel).keeps() {
             party.commit(*rebel, false);

@@ -78,6 +78,6 @@ impl Doors {
     }
 }
 
-/// Who has not knocked for so long does not wait any more.
+/// A knock that was not repeated for so long does not wait any more.
 const KNOCK_HOLDS: Duration = Duration::from_secs(60);
 const WAIT_HOLDS: Duration = Duration::from_secs(600);

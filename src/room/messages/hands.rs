@@ -78,7 +78,7 @@ impl Hands {
         };
         let gone: Vec<MemberId> = self.up.iter().filter_map(goes).collect();
         gone.iter().for_each(|member| _ = self.up.remove(member));
-        // Whoever loses the role and gets it back has got it.
+        // A member that loses the role and gets it back has got it.
         for (member, hand) in &mut self.up {
             hand.speaks = speaks(*member).unwrap_or(hand.speaks);
         }

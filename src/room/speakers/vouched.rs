@@ -42,7 +42,7 @@ pub(in crate::room) struct Vouched {
 /// What is known of a speaker key besides.
 #[derive(Clone, Copy)]
 struct Known {
-    /// Who announced it first. What others say of somebody's key changes no promise.
+    /// The member that announced it first. Announcements by others change no promise.
     by: MemberId,
     /// Until when the speaker promised to keep its private half.
     until: UnixTime,

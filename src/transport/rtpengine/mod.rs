@@ -47,7 +47,7 @@ use session::Session;
 /// A member's media lane through rtpengine, at most 64 speakers a room.
 ///
 /// The relay's name is `rtp:host:port`, the address of its control port. Nothing is looked up or
-/// contacted before [`Transport::connect`]. Who sends nothing is published nowhere.
+/// contacted before [`Transport::connect`]. A member that sends nothing is published nowhere.
 /// [`Transport::send_control`] is always
 /// [`TransportError::Closed`]: there is no such lane.
 ///
