@@ -29,19 +29,27 @@ mod stubborn;
 
 use std::process::ExitCode;
 
+use args::Command;
 use sottovoce_measure::alloc::Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
-    let given: Vec<String> = std::env::args().skip(1).collect();
-    if given.iter().any(|arg| arg == "--listeners") {
-        return ExitCode::from(sim::main(given.into_iter()));
-    }
-    let options = match args::parse(given.into_iter()) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
+    let options = match args::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Story(options)) => options,
+        Ok(Command::Simulation(plan)) => return ExitCode::from(sim::main(&plan)),
+        Ok(Command::Receivers(receivers)) => {
+            return match receivers::run(receivers) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(error) => {
+                    eprintln!("stage: {error}");
+                    ExitCode::FAILURE
+                }
+            };
+        }
+        Ok(Command::Help) => {
             print!("{}", args::HELP);
             return ExitCode::SUCCESS;
         }
@@ -50,16 +58,6 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Some(receivers) = options.receivers {
-        return match receivers::run(receivers) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("stage: {error}");
-                ExitCode::FAILURE
-            }
-        };
-    }
     match live::run(&options) {
         Ok(report) if report.broken().is_empty() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
