@@ -10,6 +10,10 @@ mod janus_attacks;
 mod lost;
 #[cfg(feature = "moq")]
 mod moq;
+#[cfg(feature = "moq")]
+mod moq_parts;
+#[cfg(all(feature = "moq", feature = "stage"))]
+mod moq_stage;
 #[cfg(feature = "quic")]
 mod networks;
 mod places;

@@ -175,7 +175,7 @@ fn serve(socket: &UdpSocket, config: ServerConfig, mut script: Option<Script>, s
 
 /// Somebody in the room, who publishes what the script says.
 struct Somebody {
-    broadcast: broadcast::Producer,
+    broadcasts: [broadcast::Producer; 2],
     control: track::Producer,
     media: track::Producer,
 }
@@ -183,12 +183,16 @@ struct Somebody {
 impl Somebody {
     fn new(mouth: &origin::Producer, number: u32) -> Self {
         let path = format!("{}/{number:032x}", room_path(ROOM));
-        let broadcast = mouth.create_broadcast(path.as_str()).unwrap();
         let info = track::Info::default().with_max_age(Duration::from_secs(10));
-        let (control, media) =
-            (broadcast.create_track("c", info.clone()).unwrap(), broadcast.create_track("m", info).unwrap());
-        broadcast.announce(origin::Route::default()).unwrap();
-        Self { broadcast, control, media }
+        let publish = |path: &str, track: &str| {
+            let broadcast = mouth.create_broadcast(path).unwrap();
+            let track = broadcast.create_track(track, info.clone()).unwrap();
+            broadcast.announce(origin::Route::default()).unwrap();
+            (broadcast, track)
+        };
+        let (messages, control) = publish(&path, "c");
+        let (packets, media) = publish(&format!("{path}00000000"), "m");
+        Self { broadcasts: [messages, packets], control, media }
     }
 
     /// A group of the control track with this number and these frames.
@@ -310,8 +314,11 @@ fn somebody_who_is_withdrawn_and_announced_again_is_heard_once_and_without_a_gap
                         )
                         .unwrap();
                 }
-                2 | 6 => somebody.broadcast.unannounce(),
-                4 | 7 => somebody.broadcast.announce(origin::Route::default()).unwrap(),
+                2 | 6 => somebody.broadcasts.iter().for_each(broadcast::Producer::unannounce),
+                4 | 7 => somebody
+                    .broadcasts
+                    .iter()
+                    .for_each(|broadcast| broadcast.announce(origin::Route::default()).unwrap()),
                 _ => {}
             }
             done += 1;
