@@ -18,6 +18,8 @@ mod moq_stage;
 mod networks;
 mod places;
 mod promises;
+#[cfg(all(feature = "quic", feature = "stage"))]
+mod quic_stage;
 #[cfg(feature = "rtpengine")]
 mod rtpengine;
 #[cfg(feature = "room")]
