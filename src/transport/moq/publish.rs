@@ -168,3 +168,46 @@ const SILENT: Duration = Duration::from_secs(30);
 /// than its length.
 const BURST: f64 = 1024.0 * 1024.0;
 const RATE: f64 = 256.0 * 1024.0;
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use moq_net::{announce::Kind, kio::Waiter};
+
+    use super::*;
+    use crate::transport::RoomHandle;
+
+    /// What is announced, and what is withdrawn.
+    fn changes(announced: &mut moq_net::announce::Consumer) -> Vec<(String, bool)> {
+        let mut changes = Vec::new();
+        while let Poll::Ready(Some(update)) = announced.poll_next(&Waiter::noop()) {
+            changes.push((update.prefix.as_str().to_owned(), update.kind == Kind::Announced));
+        }
+        changes
+    }
+
+    #[test]
+    fn each_kind_is_announced_with_the_first_of_it_and_packets_are_withdrawn_after_a_pause() {
+        let (origin, _driver) = mouth();
+        let mut announced = origin.consume().announced();
+        let (place, now) = (Place::new(RoomHandle::from_bytes([1; 16]), [2; 16]), Instant::now());
+        let mut voice = Voice::new(&origin, &place, now);
+        assert!(voice.is_heard() && changes(&mut announced).is_empty());
+        voice.say(b"message", now).unwrap();
+        assert!(!voice.is_heard());
+        assert_eq!(changes(&mut announced), [(place.own.clone(), true)]);
+        voice.speak(Bytes::new(), true, now).unwrap();
+        voice.speak(Bytes::from_static(b"packet"), true, now).unwrap();
+        voice.speak(Bytes::from_static(b"packet"), false, now).unwrap();
+        assert_eq!(changes(&mut announced), [(place.packets(0), true)]);
+        voice.rest(now + SILENT);
+        assert_eq!(changes(&mut announced), []);
+        let later = now + SILENT + Duration::from_millis(1);
+        voice.rest(later);
+        assert_eq!(changes(&mut announced), [(place.packets(0), false)]);
+        voice.rest(later);
+        voice.speak(Bytes::from_static(b"packet"), true, later).unwrap();
+        assert_eq!(changes(&mut announced), [(place.packets(1), true)]);
+    }
+}
