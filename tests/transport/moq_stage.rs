@@ -1,4 +1,4 @@
-//! A stage room over a cluster of MoQ relays, of which one is killed (`spec/stage.md`, H17, rule 5).
+//! A stage room over a cluster of MoQ relays, of which one is killed (`spec/stage.md`, H17).
 
 use std::{
     sync::{
