@@ -16,6 +16,9 @@ pub(super) struct Watch {
     /// Since when the hall lane is lost.
     lost: Option<Instant>,
     trial: Option<Trial>,
+    /// When another one may begin, and how many in a row were in vain.
+    rest: Option<Instant>,
+    vain: u32,
 }
 
 /// The hall lane at another relay.
@@ -33,11 +36,22 @@ impl Watch {
         (self.trial, self.packet, self.lost) = (None, None, None);
     }
 
+    /// The relay that we are at is there after all. Who has tried in vain tries less often: a relay
+    /// that is only slow must not bring its whole audience to all others.
+    fn give_up(&mut self, now: Instant) {
+        if self.trial.take().is_some() {
+            let recent = self.rest.is_some_and(|rest| now < rest + REST_MAX);
+            self.vain = if recent { self.vain + 1 } else { 0 };
+            self.rest = Some(now + (REST * 2u32.pow(self.vain.min(4))).min(REST_MAX));
+        }
+        self.lost = None;
+    }
+
     /// Notes what a lane at the relay that we are at has brought.
     pub(super) fn note(&mut self, came: &Came, now: Instant) {
         match came {
             Came::Inbound(HallLane::Hall, what) => {
-                (self.trial, self.lost) = (None, None);
+                self.give_up(now);
                 if matches!(what, Inbound::Media(_)) {
                     self.packet = Some(now);
                 }
@@ -89,12 +103,20 @@ impl Lanes {
         if let Some(trial) = &self.watch.trial
             && alive.is_some_and(|heard| heard > trial.began)
         {
-            self.watch.end_trial();
+            self.watch.give_up(now);
         }
         let next = match &self.watch.trial {
             Some(trial) if trial.since + PATIENCE <= now => Some((trial.relay, trial.began)),
             Some(_) => None,
-            None => self.silent_at().filter(|at| *at <= now).map(|_| (self.relay, now)),
+            None => match self.silent_at() {
+                // We were asleep, or this machine has too much to do: that is nobody's silence.
+                Some(at) if at + LATE < now && self.watch.lost.is_none() => {
+                    self.watch.rest = self.watch.rest.max(Some(now + MISSED));
+                    None
+                }
+                Some(at) if at <= now => Some((self.relay, now)),
+                _ => None,
+            },
         };
         if let Some((after, began)) = next
             && let Some(relay) = self.relay_after(after)
@@ -123,12 +145,15 @@ impl Lanes {
     /// When the relay that we are at counts as gone, if nothing of it comes until then.
     fn silent_at(&self) -> Option<Instant> {
         self.relay_after(self.relay).filter(|_| self.watch.on)?;
-        if self.watch.lost.is_some() {
-            return self.watch.lost;
-        }
-        let heard = self.hall()?.pipe.heard()?;
-        let flows = self.watch.packet.is_some_and(|packet| packet + FLOWS > heard);
-        Some(heard + if flows { MISSED } else { SILENT })
+        let silent = match self.watch.lost {
+            Some(lost) => lost,
+            None => {
+                let heard = self.hall()?.pipe.heard()?;
+                let flows = self.watch.packet.is_some_and(|packet| packet + FLOWS > heard);
+                heard + if flows { MISSED } else { SILENT }
+            }
+        };
+        Some(self.watch.rest.map_or(silent, |rest| silent.max(rest)))
     }
 
     /// The relay of the list after this one, unless it is the one that we are at.
@@ -143,6 +168,11 @@ const MISSED: Duration = Duration::from_millis(800);
 const SILENT: Duration = Duration::from_millis(2_500);
 /// How long ago the last packet may be. Adapters ask four times a second for longer than that.
 const FLOWS: Duration = Duration::from_millis(1_500);
+/// How much later than we wanted we may look, and the relay still be silent.
+const LATE: Duration = Duration::from_millis(250);
+/// How long nothing is tried after a trial that was in vain; it doubles with each in a row.
+const REST: Duration = Duration::from_secs(5);
+const REST_MAX: Duration = Duration::from_secs(60);
 /// How long a relay is tried.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the other lanes wait after the hall lane.
