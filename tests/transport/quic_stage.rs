@@ -28,6 +28,9 @@ use sottovoce_testkit::quic as support;
 const TICK: Duration = Duration::from_millis(20);
 const OPUS: [u8; 3] = [0xf8, 0xff, 0xfe];
 
+/// When somebody opened a packet, and whose that was.
+type Heard = Arc<Mutex<Vec<(Instant, MemberId)>>>;
+
 fn connector() -> impl FnMut(&RelayName) -> Option<QuicClient> + Send + 'static {
     |name: &RelayName| QuicClient::new(name.clone()).ok()
 }
@@ -79,7 +82,7 @@ fn a_stage_by_quic_is_heard_lets_up_and_bans() {
     let link = host.invite(audience).unwrap().to_string();
 
     let (stop, hand) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-    let heard: [Arc<Mutex<Vec<(Instant, MemberId)>>>; 3] = Default::default();
+    let heard: [Heard; 3] = Default::default();
     let who = ["Bob", "Cleo", "Dora"].map(identity);
     let ids = who.each_ref().map(Identity::id);
     let threads: Vec<_> = who
