@@ -2,7 +2,7 @@
 //! openmls alone.
 //!
 //! ```text
-//! a room                        knock > add > Welcome > first packet | Leave > removal | ban     one round,
+//! a room, every member real     knock > add > Welcome > first packet | Leave > removal | ban     one round,
 //! a group of openmls, the same  KeyPackage > add > Welcome > secret  | removal         | removal  in turns
 //! ```
 //!
@@ -21,10 +21,11 @@
 //!   others, and for whoever joins seals the knock, installs the keys and opens the first packet.
 //!   For a leave also: the message that asks for it.
 //!
-//! Up to 128 members all are there, as rooms and as groups of openmls. In larger rooms three are: the
-//! host, who commits, the first who came, who follows, and whoever comes, leaves, is muted or banned.
-//! The others knocked with real keys and are leaves of the tree, admitted by statements like
-//! everybody, on all sides; nobody runs their rooms. `-- --leaves` measures smaller rooms so too.
+//! Up to 128 members all are there, as rooms and as groups of openmls. In larger rooms three are:
+//! the host, who commits; the first who came, a moderator, who follows; and whoever comes, leaves,
+//! is muted or banned. The others knocked with real keys and are leaves of the tree, admitted by
+//! statements like everybody, on all sides; nobody runs their rooms. `-- --leaves` measures smaller
+//! rooms so too.
 //!
 //! The tree is as the adds left it: no member but the committer has ever committed, so a removal is
 //! encrypted to every leaf, the worst case. Who commits is found out, not assumed. No wait and no

@@ -13,8 +13,9 @@
 //! In a room of up to [`WHOLE`] every member is real. In a larger one the host, the first who came
 //! and the newest are; the others knocked as real rooms with real keys, were admitted and added by
 //! the host's room, and were dropped before they entered. Their leaves and statements are there as
-//! those of everybody, and they say nothing. With 500 speakers each of whom announces its key to
-//! each other one, a single epoch would take the machine half a minute.
+//! those of everybody, and they say nothing. The first is a moderator, so that somebody answers the
+//! host's heartbeats. Asking 500 real rooms for the next time at which one has something to do, for
+//! which each looks at 500 leaves, would take longer than all that is measured.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -25,7 +26,7 @@ use std::{
 use bytes::Bytes;
 use sottovoce::{
     Epoch, Leaf, Opener, Rekey, Sealer, Seed, Stamp,
-    group::{Identity, KeyExchange, Name},
+    group::{Identity, KeyExchange, Name, Role},
     media::{HEADROOM, TAILROOM},
     room::{Event, InviteOptions, KnockId, Room, RoomOptions, Status, UnixTime},
     transport::RelayName,
@@ -120,8 +121,20 @@ impl Party {
                 party.drop_crowd(size - 1)?;
             }
             party.settle()?;
+            if !whole && party.size() == 1 + crowd as usize {
+                party.promote_the_first()?;
+            }
         }
         Ok(party)
+    }
+
+    /// Makes the first who came a moderator, who answers every heartbeat (P1): the others whose
+    /// turn it would be are not there, and a host that nobody answers seals nothing (S2).
+    fn promote_the_first(&mut self) -> Result<(), Failed> {
+        let id = self.members.get(&1).ok_or("nobody came")?.room.id();
+        let before = self.host()?.room.epoch();
+        self.call(0, |room, now| Ok(room.set_role(id, Role::Moderator, now)?))?;
+        self.settle_after(before)
     }
 
     /// Waits until everybody who knocks is admitted, and drops the rooms of all but the host, the
