@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use sottovoce_examples::{base64, resample};
+use sottovoce_examples::{base64, html, html::escape, resample};
 
 use crate::plot;
 use crate::report::{Member, Report, ms};
@@ -15,7 +15,7 @@ use crate::table::yes_no;
 
 /// The whole page.
 pub fn render(report: &Report) -> String {
-    let mut page = String::from(HEAD);
+    let mut page = html::head(TITLE, STYLE);
     page += &headline(report);
     page += "<section><h2>What was heard, and where</h2>";
     page += "<p>Time runs to the right, pitch upwards. Bright is loud.</p>";
@@ -42,22 +42,9 @@ fn headline(report: &Report) -> String {
         (audit.leaks.to_string(), format!("of {} canaries found at the relay", audit.needles)),
         (audit.leaks_control.to_string(), "hits of the same search in the control run".to_owned()),
         (yes_no(report.bit_identical).to_owned(), format!("heard to the bit, {} packets", report.compared)),
-        (deaf, format!("from the ban until {} was deaf", escape(&ban.name))),
+        (deaf, format!("from the ban until {} was deaf", ban.name)),
     ];
-    let mut text = String::from("<header><h1>A sealed room</h1><p>");
-    text += match report.broken().is_empty() {
-        true => "Every promise of this run held.",
-        false => "This run broke a promise:",
-    };
-    text += "</p>";
-    for sentence in report.broken() {
-        let _ = write!(text, "<p class=broken>{}</p>", escape(&sentence));
-    }
-    text += "</header><dl class=figures>";
-    for (figure, meaning) in figures {
-        let _ = write!(text, "<div><dt>{figure}</dt><dd>{meaning}</dd></div>");
-    }
-    text + "</dl>"
+    html::headline(TITLE, &report.broken(), &figures)
 }
 
 /// One spectrogram and what to see in it.
@@ -166,37 +153,16 @@ fn members(report: &Report) -> String {
     text + "</tbody></table></div></section>"
 }
 
-/// Text that is safe between tags and in attributes.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 const WIDTH: usize = 1_200;
 const HEIGHT: usize = 200;
 
-const HEAD: &str = r#"<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>A sealed room</title>
-<style>
-:root { color-scheme: light dark; --ink: #1d1d22; --soft: #62626c; --line: #d9d9de; --paper: #fbfbf9; --dot: #2f6f8f; --mark: #c2410c }
-@media (prefers-color-scheme: dark) { :root { --ink: #e9e8e4; --soft: #a3a3ab; --line: #3a3a42; --paper: #17171b; --dot: #7cc0df; --mark: #fb923c } }
-* { box-sizing: border-box }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif }
-main { max-width: 68rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem }
-h1 { font-size: 2rem; line-height: 1.15; margin: 0 } h2 { font-size: 1.2rem; margin: 3rem 0 .25rem }
-header p, section > p, footer { color: var(--soft); margin: .25rem 0 1rem; max-width: 46rem }
-.broken { color: var(--mark) } footer { margin-top: 3rem; font-size: .875rem }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1px; margin: 1.5rem 0 0; background: var(--line); border: 1px solid var(--line) }
-.figures div { background: var(--paper); padding: .75rem .875rem } dt { font-size: 1.5rem; font-variant-numeric: tabular-nums } dd { margin: 0; color: var(--soft); font-size: .85rem; line-height: 1.3 }
-figure { margin: 1.25rem 0 0 } figcaption { color: var(--soft); font-size: .9rem; margin-bottom: .35rem } figcaption b { color: var(--ink); margin-right: .35rem }
-.spectrum { position: relative; background: #000 } .spectrum img { display: block; width: 100%; height: 9rem; object-fit: fill }
+const TITLE: &str = "A sealed room";
+const STYLE: &str = "\
+:root { --dot: #2f6f8f }
+@media (prefers-color-scheme: dark) { :root { --dot: #7cc0df } }
+.spectrum img { display: block; width: 100%; height: 9rem; object-fit: fill }
 .spectrum i { position: absolute; left: .4rem; font: .7rem system-ui, sans-serif; color: #fff; text-shadow: 0 0 3px #000, 0 0 3px #000 }
-.spectrum u { position: absolute; top: 0; bottom: 0; border-left: 2px solid #fff } .spectrum u span { position: absolute; top: .2rem; left: .35rem; color: #fff; font-size: .75rem; text-shadow: 0 0 3px #000, 0 0 3px #000 }
-.spectrum u, .spectrum u span { text-decoration: none }
 .time { display: flex; justify-content: space-between; color: var(--soft); font-size: .75rem }
 .pairs { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1.25rem } .pairs figure { margin: 0 }
-svg { display: block; width: 100%; height: auto } svg text { fill: var(--soft); font: 11px system-ui, sans-serif } svg line { stroke: var(--line) } svg circle { fill: var(--dot); fill-opacity: .45 }
-.scroll { overflow-x: auto } table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums }
-th, td { text-align: left; padding: .4rem .75rem .4rem 0; border-bottom: 1px solid var(--line); white-space: nowrap } th { color: var(--soft); font-weight: 500 }
-</style></head><body><main>
-"#;
+svg circle { fill: var(--dot); fill-opacity: .45 } table { width: 100% } th, td { padding: .4rem .75rem .4rem 0 }
+";

@@ -3,14 +3,14 @@
 
 use std::fmt::Write as _;
 
-use sottovoce_examples::base64;
+use sottovoce_examples::{base64, html, html::escape};
 
 use crate::report::{Mark, Report, Sound};
 use crate::spectrogram::draw;
 
 /// The whole page.
 pub fn render(report: &Report) -> String {
-    let mut page = String::from(HEAD);
+    let mut page = html::head(TITLE, STYLE);
     page += &headline(report);
     page += "<section><h2>Who heard what</h2><p>A line for each listener, in the order of coming; \
              time, as far as somebody spoke, runs to the right. Blue: a packet that opened. \
@@ -52,24 +52,11 @@ fn headline(report: &Report) -> String {
             format!("the same in a crowd of {} at once; p99 {:.0} ms", report.crowd, report.crowd_joins.1),
         ),
         (ms(report.up_ms), "from being let up to being heard".to_owned()),
-        (ms(report.ban.deaf_ms), format!("from the ban until {} was deaf", escape(&report.ban.name))),
+        (ms(report.ban.deaf_ms), format!("from the ban until {} was deaf", report.ban.name)),
         (format!("{:.0} ms", report.missed_ms_max), "the most that anybody else missed".to_owned()),
         (report.relay.leaks.to_string(), format!("of {} canaries at the relay", report.relay.needles)),
     ];
-    let mut text = String::from("<header><h1>A stage and its audience</h1><p>");
-    text += match report.broken().is_empty() {
-        true => "Every promise of this run held.",
-        false => "This run broke a promise:",
-    };
-    text += "</p>";
-    for sentence in report.broken() {
-        let _ = write!(text, "<p class=broken>{}</p>", escape(&sentence));
-    }
-    text += "</header><dl class=figures>";
-    for (figure, meaning) in figures {
-        let _ = write!(text, "<div><dt>{figure}</dt><dd>{meaning}</dd></div>");
-    }
-    text + "</dl>"
+    html::headline(TITLE, &report.broken(), &figures)
 }
 
 /// A line of pixels for each listener.
@@ -269,36 +256,14 @@ impl Plot {
     }
 }
 
-/// Text that is safe between tags and in attributes.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
-}
-
 const WIDTH: usize = 1_200;
 
-const HEAD: &str = r#"<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>A stage and its audience</title>
-<style>
-:root { color-scheme: light dark; --ink: #1d1d22; --soft: #62626c; --line: #d9d9de; --paper: #fbfbf9; --a: #2f6f8f; --b: #c2410c; --c: #5b7f2b }
-@media (prefers-color-scheme: dark) { :root { --ink: #e9e8e4; --soft: #a3a3ab; --line: #3a3a42; --paper: #17171b; --a: #7cc0df; --b: #fb923c; --c: #a3c96a } }
-* { box-sizing: border-box }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif }
-main { max-width: 68rem; margin: 0 auto; padding: 2.5rem 1.25rem 4rem }
-h1 { font-size: 2rem; line-height: 1.15; margin: 0 } h2 { font-size: 1.2rem; margin: 3rem 0 .25rem }
-header p, section > p, footer { color: var(--soft); margin: .25rem 0 1rem; max-width: 46rem }
-.broken { color: var(--b) } footer { margin-top: 3rem; font-size: .875rem }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: 1px; margin: 1.5rem 0 0; background: var(--line); border: 1px solid var(--line) }
-.figures div { background: var(--paper); padding: .75rem .875rem } dt { font-size: 1.5rem; font-variant-numeric: tabular-nums } dd { margin: 0; color: var(--soft); font-size: .85rem; line-height: 1.3 }
-figure { margin: 1.25rem 0 0 } figcaption { color: var(--soft); font-size: .9rem; margin-bottom: .35rem } figcaption b { color: var(--ink); margin-right: .35rem }
+const TITLE: &str = "A stage and its audience";
+const STYLE: &str = "\
+:root { --a: #2f6f8f; --b: #c2410c; --c: #5b7f2b }
+@media (prefers-color-scheme: dark) { :root { --a: #7cc0df; --b: #fb923c; --c: #a3c96a } }
 img { display: block; width: 100% } .heat { height: auto; image-rendering: pixelated } .sound { height: 8rem; object-fit: fill }
-.spectrum { position: relative; background: #000 }
-.spectrum u { position: absolute; top: 0; bottom: 0; border-left: 2px solid #fff } .spectrum u span { position: absolute; top: .2rem; left: .35rem; color: #fff; font-size: .75rem; white-space: nowrap; text-shadow: 0 0 3px #000, 0 0 3px #000 }
-.spectrum u, .spectrum u span { text-decoration: none }
-svg { display: block; width: 100%; height: auto } svg text { fill: var(--soft); font: 11px system-ui, sans-serif } svg line { stroke: var(--line) }
 polyline { fill: none; stroke-width: 2 } polyline.a { stroke: var(--a) } polyline.b { stroke: var(--b) } polyline.c { stroke: var(--c) }
 circle.a { fill: var(--a) } circle.b { fill: var(--b) } circle.c { fill: var(--c) }
-.scroll { overflow-x: auto } table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; margin: 1rem 0 }
-th, td { text-align: left; padding: .4rem 1.5rem .4rem 0; border-bottom: 1px solid var(--line); white-space: nowrap } th { color: var(--soft); font-weight: 500 }
-</style></head><body><main>
-"#;
+table { margin: 1rem 0 } th, td { padding: .4rem 1.5rem .4rem 0 }
+";

@@ -326,8 +326,21 @@ fn a_member_that_hardly_reads_does_not_silence_the_others() {
     dripping.join().unwrap();
 }
 
+/// The strangers and the clock that this goes by share the machine with other tests, so it has
+/// three tries. A relay that does not divide what it has fails each of them.
 #[test]
 fn a_room_that_is_flooded_takes_nothing_from_another_room() {
+    let mut tries = (0..3).map(|_| beside_a_flooded_room());
+    let fair = |(packets, sent, latest): &(u32, u32, Duration)| {
+        println!("{packets} of {sent} packets, a message took {latest:?}");
+        packets * 100 >= sent * 95 && *latest < Duration::from_secs(1)
+    };
+    assert!(tries.any(|one| fair(&one)));
+}
+
+/// Packets that came to a member of a quiet room, packets that were sent, and the longest way of a
+/// message, while strangers flood another room.
+fn beside_a_flooded_room() -> (u32, u32, Duration) {
     let limits = Limits { copy_rate: 4 * 1024 * 1024, ..Limits::default() };
     let relay = support::relay(RelayOptions { limits, ..RelayOptions::default() });
     let address = relay.address();
@@ -362,12 +375,10 @@ fn a_room_that_is_flooded_takes_nothing_from_another_room() {
             }
         }
     });
-    let packets = heard.packets.values().sum::<u32>();
-    assert!(packets * 100 >= sent * 95, "{packets} of {sent}, {:?}", relay.counts());
-    assert!(heard.latest < Duration::from_secs(1), "{:?}", heard.latest);
     for stranger in strangers {
         stranger.join().unwrap();
     }
+    (heard.packets.values().sum(), sent, heard.latest)
 }
 
 #[test]

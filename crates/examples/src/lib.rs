@@ -1,6 +1,7 @@
 //! What examples share, and the parts of them that tests look at.
 
 pub mod base64;
+pub mod html;
 pub mod resample;
 #[cfg(all(feature = "room", feature = "codec"))]
 pub mod room;
