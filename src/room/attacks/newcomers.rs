@@ -159,7 +159,9 @@ fn a_member_that_hears_of_a_newcomer_does_not_welcome_it_in_the_hosts_name() {
     let (moderator, now) = (party.id(1), party.now);
     party.rooms[0].set_role(moderator, Role::Moderator, now).unwrap();
     party.pass(70 * SECOND);
-    [0, 1].map(|who| party.rooms[who].set_admission(Admission::Ask).unwrap());
+    for room in &mut party.rooms[..2] {
+        room.set_admission(Admission::Ask).unwrap();
+    }
     party.rebel(2);
     let newcomer = party.knock(3);
     party.pass(10 * SECOND);
