@@ -14,6 +14,7 @@ pub enum Command {
     /// The relay alone, with so many receivers.
     Receivers(usize),
     /// A cluster of MoQ relays with so many listeners, of which one node is killed, 1 to 3.
+    #[cfg_attr(not(feature = "moq"), expect(dead_code, reason = "it wants the feature"))]
     Cluster { options: Options, listeners: usize, kill: usize },
     /// The measurement on virtual time.
     Simulation(Plan),
