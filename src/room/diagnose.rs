@@ -1,5 +1,5 @@
-//! Why nobody hears us, and why we hear nothing: what a room knows, with what its media thread
-//! counted.
+//! Why nobody hears us, and why we hear nothing, from the state of the room and the packet counts
+//! of the media thread.
 //!
 //! ```text
 //! room: role, mute, presence, keys, clocks ─┐
@@ -20,13 +20,13 @@ use crate::{
 pub struct Traffic {
     /// Packets that we sealed and sent.
     pub sealed: u32,
-    /// Why the last of ours was not sealed, if it was not.
+    /// Why the last packet of ours was not sealed; `None` if it was.
     pub unsealed: Option<SealError>,
-    /// Packets that came.
+    /// Packets that arrived.
     pub arrived: u32,
     /// Packets of others that were opened.
     pub opened: u32,
-    /// Why the last was refused, if one was.
+    /// Why the last refused packet was refused; `None` if none was.
     pub refused: Option<OpenError>,
 }
 
@@ -46,12 +46,12 @@ pub enum Unheard {
     Silent(SilenceReason),
     /// Nobody else is in the room.
     NobodyHere,
-    /// Everybody else has said nothing for a while: the connection is lost, ours or theirs.
+    /// No message has come from anybody else for a while: a connection is lost, ours or theirs.
     AllAbsent,
-    /// Our clock is wrong by more than two and a half minutes: others do not believe what we
-    /// announce.
+    /// Our clock is wrong by more than two and a half minutes, so others do not accept our speaker
+    /// key.
     Clock,
-    /// Nothing was given to be sealed: the microphone is off, or its thread stands still.
+    /// The application gave no packet to seal: the microphone is off, or its thread has stopped.
     NothingSealed,
     /// The last packet that the application gave was not sealed.
     NotSealed(SealError),
@@ -69,26 +69,27 @@ pub enum Deaf {
     NobodyHere,
     /// Nobody else has a role that is heard and is not muted.
     NobodySpeaks,
-    /// The keeper is in a later epoch than we are: its keys do not reach us.
+    /// The keeper is in a later epoch than we are, and the commits that lead there do not reach us.
     CommitWithheld,
     /// The member has a role that is not heard.
     Role(MemberId, Role),
     /// A moderator has muted the member.
     Muted(MemberId),
-    /// The member has said nothing for a while: its device or its connection is gone.
+    /// No message has come from the member for a while: its device or its connection is gone.
     Absent(MemberId),
-    /// The member's clock and ours are further apart than what it announces may be.
+    /// The member's clock and ours are too far apart for us to accept its speaker key.
     Clock(MemberId),
-    /// The key that the member signs with has not come.
+    /// The member's speaker key, which verifies its signatures, has not arrived.
     NoKey(MemberId),
-    /// No packet comes: nobody speaks, or the media lane is blocked.
+    /// No packets arrive: nobody speaks, or the media lane is blocked.
     NothingArrives,
-    /// Packets come, and are refused.
+    /// Packets arrive, and are refused.
     Refused(OpenError),
 }
 
 impl Room {
-    /// Why nobody hears us, the most telling reason first; none if nothing speaks against it.
+    /// Why nobody hears us, the most telling reason first. The list is empty if others should hear
+    /// us.
     pub fn why_unheard(&self, traffic: &Traffic, now: Instant) -> Vec<Unheard> {
         let (super::phase::Phase::Present(memory, seat), Some(own)) = (&self.phase, self.own_place()) else {
             return vec![self.knocking(now).map_or(Unheard::NotIn(self.status()), Unheard::Outside)];
@@ -120,7 +121,7 @@ impl Room {
         reasons
     }
 
-    /// Why we hear nothing, the most telling reason first; none if somebody is heard.
+    /// Why we hear nothing, the most telling reason first. The list is empty if we hear somebody.
     pub fn why_deaf(&self, traffic: &Traffic, now: Instant) -> Vec<Deaf> {
         if traffic.opened > 0 && self.status() == Status::Present {
             return Vec::new();
@@ -142,8 +143,8 @@ impl Room {
         reasons
     }
 
-    /// Why we hear nothing of one member, as far as the room knows; none for somebody who is not in
-    /// it.
+    /// Why we hear nothing from one member, as far as the room knows. The list is empty for an
+    /// identity that is not in the room.
     pub fn why_deaf_to(&self, member: MemberId, now: Instant) -> Vec<Deaf> {
         let Some(mut reasons) = self.why_deaf_in_room(now) else { return vec![self.why_not_in(now)] };
         if let Some(member) = self.others().find(|other| other.id == member) {
