@@ -207,8 +207,8 @@ impl fmt::Display for Unheard {
             Self::NobodyHere => f.write_str("nobody else is in the room"),
             Self::AllAbsent => f.write_str("nobody else has answered lately: a connection is lost"),
             Self::Clock => f.write_str("our clock is wrong"),
-            Self::NothingSealed => f.write_str("no sound is given to be sent: is the microphone on?"),
-            Self::NotSealed(error) => write!(f, "what is given is not sent: {error}"),
+            Self::NothingSealed => f.write_str("the app gives no audio to send: is the microphone on?"),
+            Self::NotSealed(error) => write!(f, "our audio is not sent: {error}"),
         }
     }
 }
@@ -220,14 +220,16 @@ impl fmt::Display for Deaf {
             Self::Outside(knocking) => knocking.fmt(f),
             Self::NobodyHere => f.write_str("nobody else is in the room"),
             Self::NobodySpeaks => f.write_str("nobody else may speak"),
-            Self::CommitWithheld => f.write_str("the room has gone on, and its new keys do not reach us"),
+            Self::CommitWithheld => f.write_str("the room has a new epoch, and its commits do not reach us"),
             Self::Role(member, role) => write!(f, "{member}: has a role that is not heard, {role}"),
             Self::Muted(member) => write!(f, "{member}: muted by a moderator"),
             Self::Absent(member) => write!(f, "{member}: has not answered lately"),
             Self::Clock(member) => write!(f, "{member}: its clock and ours differ by minutes"),
-            Self::NoKey(member) => write!(f, "{member}: its key for signing has not come"),
-            Self::NothingArrives => f.write_str("no packet comes: nobody speaks, or the network blocks them"),
-            Self::Refused(error) => write!(f, "packets come and are refused: {error}"),
+            Self::NoKey(member) => write!(f, "{member}: its speaker key has not arrived"),
+            Self::NothingArrives => {
+                f.write_str("no packets arrive: nobody speaks, or the network blocks them")
+            }
+            Self::Refused(error) => write!(f, "packets arrive and are refused: {error}"),
         }
     }
 }
@@ -236,11 +238,9 @@ impl fmt::Display for Knocking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asking => f.write_str("we knocked a moment ago, and are not in yet"),
-            Self::NoDoor => {
-                f.write_str("nobody is there who could let us in, or the relay keeps them from us")
-            }
+            Self::NoDoor => f.write_str("no member that could admit us is present, or the relay hides it"),
             Self::NoAnswer => f.write_str("we knock, and nobody answers"),
-            Self::Decides => f.write_str("somebody was asked to let us in, and decides"),
+            Self::Decides => f.write_str("a member was asked to let us in, and has not decided yet"),
             Self::Refused(reason) => write!(f, "we were refused: {reason}"),
         }
     }

@@ -280,7 +280,7 @@ impl fmt::Display for JoinError {
 impl fmt::Display for ResumeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OtherIdentity => f.write_str("the membership is that of another identity"),
+            Self::OtherIdentity => f.write_str("the membership belongs to another identity"),
             Self::Mls(what) => write!(f, "MLS failed: {what}"),
         }
     }
@@ -295,18 +295,18 @@ impl fmt::Display for CommandError {
             Self::NoRank => "only the host and moderators may do this",
             Self::HostOnly => "only the host may do this",
             Self::AboutHost => "nobody may do this to the host",
-            Self::Rank => "it is about a moderator, whose rank the host takes away first",
-            Self::HostStays => "the host cannot leave while no moderator is there",
+            Self::Rank => "the command is about a moderator: the host has to take the rank away first",
+            Self::HostStays => "the host cannot leave while no moderator is present",
             Self::NotHeard => "the member has not been heard in the last 15 s",
-            Self::UnknownKnock => "nobody with that knock is waiting",
+            Self::UnknownKnock => "no such knock is waiting",
             Self::UnknownInvite => "we made no such invite",
-            Self::UnknownMember => "nobody with this identity was seen here",
+            Self::UnknownMember => "this member has never seen that identity",
             Self::NotAdmitted => "the person is not admitted",
             Self::Banned => "the person is banned",
-            Self::NotYours => "only the host lifts a ban of somebody else",
-            Self::AlreadySo => "it is so already",
-            Self::Role => "people come in as speaker, listener or recorder",
-            Self::Full => "a bound of the room's law is reached",
+            Self::NotYours => "only the host may lift a ban that another member issued",
+            Self::AlreadySo => "the command would change nothing",
+            Self::Role => "people are admitted as speaker, listener or recorder",
+            Self::Full => "the room's statements have reached a limit",
             Self::Exhausted => "the host has to hand the room over first",
             Self::TooManyInvites => "we have too many invites",
             Self::TooLarge => "the message would be longer than the control lane carries",
@@ -320,21 +320,23 @@ impl fmt::Display for ControlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Over => f.write_str("the room is over for us"),
-            Self::Envelope => f.write_str("altered on the way, or not of this room"),
-            Self::Malformed => f.write_str("malformed"),
-            Self::Stale => f.write_str("of an epoch that is over"),
-            Self::Own => f.write_str("our own, come back"),
-            Self::Undecryptable => f.write_str("altered, replayed, or of another branch"),
-            Self::Overflow => f.write_str("too much is waiting already"),
+            Self::Envelope => f.write_str("the message was altered, or is not from this room"),
+            Self::Malformed => f.write_str("the message is malformed"),
+            Self::Stale => f.write_str("the message is from an epoch that is over"),
+            Self::Own => f.write_str("the message is our own"),
+            Self::Undecryptable => {
+                f.write_str("the message was altered, replayed, or is from another branch")
+            }
+            Self::Overflow => f.write_str("too many messages are waiting already"),
             Self::NotPermitted { violation, .. } => write!(f, "not permitted: {violation}"),
-            Self::NoReceipt => f.write_str("a welcome without a receipt"),
-            Self::NotTheKeeper => f.write_str("not from the keeper"),
-            Self::NotAMember => f.write_str("not from a member"),
-            Self::Repeated => f.write_str("known already"),
-            Self::Flood => f.write_str("too many of its kind"),
+            Self::NoReceipt => f.write_str("the welcome comes without a receipt"),
+            Self::NotTheKeeper => f.write_str("the message is not from the keeper"),
+            Self::NotAMember => f.write_str("the message is not from a member"),
+            Self::Repeated => f.write_str("the message is known already"),
+            Self::Flood => f.write_str("there are too many messages of this kind"),
             Self::KeyPackage(violation) => write!(f, "a KeyPackage that cannot be used: {violation}"),
             Self::Welcome(violation) => write!(f, "a welcome that cannot be used: {violation}"),
-            Self::OtherGroup => f.write_str("of another group"),
+            Self::OtherGroup => f.write_str("the welcome leads into another group"),
         }
     }
 }
