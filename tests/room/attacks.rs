@@ -210,7 +210,7 @@ fn a_banned_identity_stays_out_with_a_new_key_package_and_a_new_invite() {
 }
 
 #[test]
-fn who_is_banned_while_waiting_is_turned_away() {
+fn a_newcomer_that_is_banned_while_waiting_is_turned_away() {
     let mut net = Net::new(26);
     let host = net.create("host", options("ask"));
     let invite = net.invite(host);

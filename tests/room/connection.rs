@@ -32,7 +32,7 @@ fn told(net: &mut Net, peer: Peer, is: impl Fn(&Event) -> bool) -> bool {
 }
 
 #[test]
-fn r9_who_knows_that_nobody_hears_takes_nothing_over_and_has_its_place_still() {
+fn r9_a_member_without_a_connection_takes_nothing_over_and_keeps_its_place() {
     let (mut net, host, member) = outage(40 * SECOND, true);
     let epoch = net.room(member).epoch();
     assert_eq!(net.room(host).epoch(), epoch);
@@ -47,7 +47,7 @@ fn r9_who_knows_that_nobody_hears_takes_nothing_over_and_has_its_place_still() {
 }
 
 #[test]
-fn r9_who_is_connected_again_sends_within_a_second() {
+fn r9_a_member_that_is_connected_again_sends_within_a_second() {
     for silent in [14, 40] {
         let (mut net, host, member) = outage(silent * SECOND, true);
         net.speak(member, true);

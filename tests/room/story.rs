@@ -332,7 +332,7 @@ fn without_proof_of_life_sending_stops_within_fifteen_seconds_and_resumes_with_i
 }
 
 #[test]
-fn a_withheld_ban_deafens_the_banned_all_the_same() {
+fn a_banned_member_goes_deaf_even_if_a_relay_withholds_the_ban() {
     let mut net = Net::new(9);
     let peers = room_of(&mut net, &["host", "banned", "listener"]);
     let (host, banned, listener) = (peers[0], peers[1], peers[2]);
