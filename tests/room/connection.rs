@@ -62,7 +62,7 @@ fn r9_a_member_that_is_connected_again_sends_within_a_second() {
 }
 
 #[test]
-fn r9_who_missed_an_epoch_asks_for_its_place_at_once() {
+fn r9_a_member_that_missed_an_epoch_asks_for_its_place_at_once() {
     let mut waits = [0; 2];
     for (wait, told) in waits.iter_mut().zip([true, false]) {
         let mut net = Net::new(1);
