@@ -169,7 +169,7 @@ impl Room {
             return Err(CommandError::JustBack);
         }
         let (key, invite) = doors.asks(knock)?;
-        // What cannot be signed leaves the knock where it is.
+        // If the statement cannot be signed, the knock still waits.
         let outcome = seat.admit(out, memory, &key, invite, role, now)?;
         if let Some(doors) = &mut memory.doors
             && let Ok(admitted) = doors.admit(knock)

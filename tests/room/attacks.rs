@@ -243,7 +243,7 @@ fn a_flood_of_knocks_is_bounded_and_keeps_nobody_out_for_good() {
     for _ in 0..12 {
         net.admit_all(host, None);
         net.run_for(SECOND);
-        // Who is in is spared the rest.
+        // A newcomer that is in is not given the rest.
         let here: Vec<Peer> = peers.iter().copied().filter(|peer| net.is_present(*peer)).collect();
         here.into_iter().for_each(|peer| net.switch_off(peer));
     }

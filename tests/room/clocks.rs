@@ -241,9 +241,9 @@ fn a_keeper_that_slept_is_back_in_its_room_within_twenty_seconds() {
 
 #[test]
 fn a_member_whose_clock_is_six_minutes_off_is_told_so() {
-    // Who has the wrong clock is told so by the two others, be it the host or a guest; of two the
-    // host is right. A clock that is set back while somebody is in the room shows nowhere else:
-    // nobody says an earlier time after a later one.
+    // The two others tell the member with the wrong clock so, be it the host or a guest; of two
+    // members the host counts as right. A clock that is set back while its member is in the room
+    // shows nowhere else: no member states an earlier time after a later one.
     for (wrong, ahead, members, jumps) in
         [(0, 360, 3, true), (2, 360, 3, true), (1, 360, 2, true), (2, -360, 3, false), (1, -360, 2, false)]
     {

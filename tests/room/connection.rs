@@ -40,7 +40,7 @@ fn r9_a_member_without_a_connection_takes_nothing_over_and_keeps_its_place() {
     net.run_for(20 * SECOND);
     assert_eq!(net.room(member).epoch(), epoch);
     assert!(!told(&mut net, member, |event| matches!(event, Event::Keeper { .. } | Event::Returned { .. })));
-    // Who does not know it takes over, and has to come back.
+    // A member that does not know of the outage takes over, and has to come back.
     let (mut net, _, member) = outage(40 * SECOND, false);
     net.run_for(20 * SECOND);
     assert!(told(&mut net, member, |event| matches!(event, Event::Returned { .. })));

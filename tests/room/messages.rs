@@ -237,7 +237,7 @@ fn hands_are_in_the_same_order_for_all_and_come_down_for_their_reasons() {
         assert!(net.device(d).events.contains(&Event::Hand { member, raised: false, by }));
     }
 
-    // Who comes later sees it, in its place.
+    // A member that comes later sees it, in its place.
     net.with(b, |room, now| room.raise_hand(now)).unwrap();
     let guest = net.knock("guest", &invite);
     net.run_until("it is in", |net| net.is_present(guest));

@@ -304,7 +304,7 @@ fn without_proof_of_life_sending_stops_within_fifteen_seconds_and_resumes_with_i
     net.run_for(60 * SECOND);
     assert!(!net.device(speaker).events.contains(&Event::Silent { reason: SilenceReason::NoProofOfLife }));
 
-    // Whoever is cut off goes on in a branch of its own.
+    // A member that is cut off goes on in a branch of its own.
     net.forks = true;
     net.withhold(host, speaker, true);
     let cut = net.now;
