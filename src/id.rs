@@ -22,8 +22,9 @@ use crate::hex::{self, Hex};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Epoch(pub u64);
 
-/// A member's place in the ratchet tree: its leaf index (RFC 9420 section 4). A leaf index that
-/// became free may belong to another member in a later epoch.
+/// A member's place in the ratchet tree: its leaf index (RFC 9420 section 4).
+///
+/// A leaf index that became free may belong to another member in a later epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Leaf(pub u32);

@@ -16,6 +16,7 @@ pub enum Part {
 }
 
 /// The name of a relay as it stands in a room's allow-list: `host:port`, a URL, or any opaque name.
+///
 /// It has 1 to 128 printable ASCII characters without spaces. Two names mean the same relay only if
 /// all their bytes are equal. Making a name looks nothing up. An internationalised host name is
 /// written in its ASCII form, so that a list that people read has no look-alike letters.
@@ -98,6 +99,7 @@ impl fmt::Display for InvalidRelayName {
 impl Error for InvalidRelayName {}
 
 /// The name of a room at its relays: 16 bytes derived from the room's secrets, new with each room.
+///
 /// Anybody that has the handle can make the relay send them the room's sealed bytes, so `Debug`
 /// does not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

@@ -5,8 +5,10 @@
 //! Session::next <                                                 > MediaHandle on the audio thread
 //!                    <- our sealed packets, keys that are done with, excerpts for reports
 //! ```
+//!
 //! Both directions are queues of a fixed size that hold packets as values: the audio thread never
 //! waits, allocates nothing and frees nothing. It wakes the session when it has sealed a packet.
+//!
 //! The session does not send a packet that was sealed before the last change of the sealer, so an
 //! audio thread that stood still sends nothing under an outdated key. The session gives up an audio
 //! thread that takes no orders for long.

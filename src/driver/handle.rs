@@ -24,8 +24,10 @@ use crate::{
 };
 
 /// Sealer, opener, early packets and the recorder of a [`Session`](super::Session), for its audio
-/// thread. Dropping it ends neither the session nor the room, but the member can then neither hear
-/// nor speak.
+/// thread.
+///
+/// Dropping it ends neither the session nor the room, but the member can then neither hear nor
+/// speak.
 pub struct MediaHandle {
     pub(super) parts: Parts,
     pub(super) orders: Receiver<Order>,

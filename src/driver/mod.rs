@@ -120,9 +120,10 @@ pub enum Next {
 }
 
 impl<T: LocalTransport> Session<T> {
-    /// Does what is due, and waits for the next event or packet, at most until `until`. Cancelling
-    /// the future loses nothing. After [`Event::Over`] the session still receives, but opens
-    /// nothing.
+    /// Does what is due, and waits for the next event or packet, at most until `until`.
+    ///
+    /// Cancelling the future loses nothing. After [`Event::Over`] the session still receives, but
+    /// opens nothing.
     ///
     /// # Errors
     /// [`TransportError`] when the connection is lost: call [`reconnect`](Self::reconnect) and go
@@ -241,8 +242,10 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
         self.transport.connect(self.room.handle()).await
     }
 
-    /// Sends the control messages that are left and closes the connection. This neither leaves nor
-    /// closes the room: call [`Room::leave`] or [`Room::close`] before, if you want that.
+    /// Sends the control messages that are left and closes the connection.
+    ///
+    /// This neither leaves nor closes the room: call [`Room::leave`] or [`Room::close`] before, if
+    /// you want that.
     ///
     /// # Errors
     /// [`TransportError`] if some messages could not be sent any more.

@@ -14,9 +14,11 @@ use crate::{
 };
 
 impl<T: LocalTransport> Session<T> {
-    /// Makes a room and connects to it. Randomness comes from the operating system, the time of day
-    /// from the transport ([`LocalTransport::wall`]). An identity that is borrowed can be used for
-    /// another attempt when this one fails.
+    /// Makes a room and connects to it.
+    ///
+    /// Randomness comes from the operating system, the time of day from the transport
+    /// ([`LocalTransport::wall`]). An identity that is borrowed can be used for another attempt
+    /// when this one fails.
     ///
     /// # Errors
     /// [`SessionError::RelayNotAllowed`] before any relay is contacted; see [`SessionError`] for

@@ -93,6 +93,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Appends to a message. Lengths are checked where the values are made, so writing cannot fail.
+///
 /// When a message grows and moves, its old place is wiped, since the message may hold a secret.
 #[derive(Default)]
 pub(crate) struct Writer {

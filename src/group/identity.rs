@@ -15,10 +15,12 @@ use crate::{
     keys::derive::sha256,
 };
 
-/// A person's or bot's long-term key with the name it shows. Store the seed where the application
-/// keeps secrets; the same seed gives the same [`MemberId`] in every room. The key signs
-/// credentials, and messages that have to hold in every branch of a room: bans, heartbeats,
-/// refusals. It is never the key of a leaf in an MLS tree. Wiped on drop. SPEC section 6.1.
+/// A person's or bot's long-term key with the name it shows.
+///
+/// Store the seed where the application keeps secrets; the same seed gives the same [`MemberId`] in
+/// every room. The key signs credentials, and messages that have to hold in every branch of a room:
+/// bans, heartbeats, refusals. It is never the key of a leaf in an MLS tree. Wiped on drop. SPEC
+/// section 6.1.
 pub struct Identity {
     id: MemberId,
     key: SigningKey,

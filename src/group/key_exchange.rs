@@ -2,6 +2,7 @@
 //! SPEC section 6.4).
 
 /// Which MLS cipher suite a room runs: how members agree on the keys from which all others derive.
+///
 /// The suite is fixed for the room's life, and stands in every invite. Members sign with Ed25519 in
 /// both suites. The cipher for packets is [`Suite`](crate::Suite).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -9,8 +10,9 @@ pub enum KeyExchange {
     /// X25519: MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519, 0x0001.
     #[default]
     X25519,
-    /// ML-KEM-768 and X25519 together: MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519, 0x004F. For
-    /// rooms whose traffic somebody may store until there are quantum computers: stored traffic
+    /// ML-KEM-768 and X25519 together: MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519, 0x004F.
+    ///
+    /// For rooms whose traffic somebody may store until there are quantum computers: stored traffic
     /// stays secret as long as one of the two algorithms holds. The number is provisional
     /// (draft-ietf-mls-pq-ciphersuites), and knocks, welcomes and commits are kilobytes larger.
     MlKem768X25519,

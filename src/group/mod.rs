@@ -9,10 +9,13 @@
 //! Only `mls` names openmls. [`Room`](crate::room::Room) drives what is here.
 //!
 //! ```
-//! use sottovoce::group::{Identity, Name, Role}; // An identity is the same in every room. A store
-//! keeps it. let ada = Identity::generate(Name::new("Ada")?)?; // Names are not unique;
-//! fingerprints are, and people compare them. assert_eq!(format!("{:#}", ada.id()).parse(),
-//! Ok(ada.id())); assert!(Role::Moderator.may_admit() && !Role::Moderator.outranks(Role::Host));
+//! use sottovoce::group::{Identity, Name, Role};
+//!
+//! // An identity is the same in every room. A store keeps it.
+//! let ada = Identity::generate(Name::new("Ada")?)?;
+//! // Names are not unique; fingerprints are, and people compare them.
+//! assert_eq!(format!("{:#}", ada.id()).parse(), Ok(ada.id()));
+//! assert!(Role::Moderator.may_admit() && !Role::Moderator.outranks(Role::Host));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -5,9 +5,10 @@ use std::fmt;
 use super::codec::Writer;
 use crate::keys::derive::hkdf_sha256;
 
-/// Thirty digits that are the same on every device of the room in one epoch. Two devices show
-/// different digits if they are in different groups, epochs or branches, or see different members.
-/// So read the digits aloud after the last member has joined. SPEC section 7.11.
+/// Thirty digits that are the same on every device of the room in one epoch.
+///
+/// Two devices show different digits if they are in different groups, epochs or branches, or see
+/// different members. So read the digits aloud after the last member has joined. SPEC section 7.11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomCode([u32; 6]);
 
@@ -32,9 +33,10 @@ impl RoomCode {
     }
 }
 
-/// Sixty digits that two people share for as long as both keep their identities. Each half depends
-/// on one key alone, so finding another pair of keys with the same code means finding a second
-/// preimage of a half, not a collision. SPEC section 7.11.
+/// Sixty digits that two people share for as long as both keep their identities.
+///
+/// Each half depends on one key alone, so finding another pair of keys with the same code means
+/// finding a second preimage of a half, not a collision. SPEC section 7.11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairCode([[u32; 6]; 2]);
 

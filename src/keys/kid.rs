@@ -28,8 +28,9 @@ pub(crate) const NO_SLOT: u16 = u16::MAX;
 pub(crate) const MAX_SENDERS: usize = 65_000;
 
 impl Table {
-    /// Gives every leaf, in ascending order, its KID of this step. All members pass the same
-    /// leaves, so all compute the same KIDs, collisions included.
+    /// Gives every leaf, in ascending order, its KID of this step.
+    ///
+    /// All members pass the same leaves, so all compute the same KIDs, collisions included.
     pub(crate) fn build(mac: &Mac, step: Step, leaves: impl ExactSizeIterator<Item = Leaf>) -> Option<Self> {
         Self::assign(leaves, |leaf, attempt| candidate(mac, step, leaf, attempt))
     }

@@ -40,8 +40,9 @@ impl Drop for Secret {
     }
 }
 
-/// The secret that exactly the members of an epoch share, and from which every media key derives. A
-/// room takes it from the MLS exporter once an epoch; an application with an MLS group of its own
+/// The secret that exactly the members of an epoch share, and from which every media key derives.
+///
+/// A room takes it from the MLS exporter once an epoch; an application with an MLS group of its own
 /// takes it from that group's exporter. Wiped on drop. SPEC section 4.1.
 pub struct EpochSecret(pub(crate) Secret);
 

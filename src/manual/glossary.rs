@@ -2,8 +2,8 @@
 //!
 //! ```
 //! # use sottovoce::{Leaf, MemberId};
-//! // Two terms that are easily confused have two types. let (member, leaf) =
-//! (MemberId::from_bytes([1; 32]), Leaf(1));
+//! // Two terms that are easily confused have two types.
+//! let (member, leaf) = (MemberId::from_bytes([1; 32]), Leaf(1));
 //! # let _ = (member, leaf);
 //! ```
 //!

@@ -8,9 +8,11 @@
 //! 5. [Relays and transports](transports)
 //! 6. [Storage](storage)
 //! 7. [Reports](reports)
-//! 8. [What the relay sees](relay_sees) Every application has the same loop: [`Session::next`]
-//!    sends what is due, waits, and returns the next event or packet. Cancelling its future loses
-//!    nothing. An application without a session polls a [`Room`] itself ([`room`](crate::room)).
+//! 8. [What the relay sees](relay_sees)
+//!
+//! Every application has the same loop: [`Session::next`] sends what is due, waits, and returns the
+//! next event or packet. Cancelling its future loses nothing. An application without a session
+//! polls a [`Room`] itself ([`room`](crate::room)).
 //!
 //! ```
 //! use std::time::Duration;

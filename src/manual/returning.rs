@@ -6,14 +6,16 @@
 //! | the device slept, or its network changed | nothing: the room asks for what it missed and, if the member has lost its place in the group, for a new one; [`Event::Returned`] says when it has one |
 //! | the app was restarted | it calls [`Session::resume`] with the membership that it [stored](super::storage) |
 //! | [`Event::Over`] came: the room is over for this member | it tells the user why |
+//!
 //! A [member](super::glossary#member) that has heard nothing from the room for a while stops
 //! sending. Otherwise a hostile [relay](super::glossary#relay) could hide a
 //! [ban](super::glossary#ban) from some members, and the banned member could go on listening to
-//! them. [`Session::why_unheard`] and [`Session::why_deaf`] give the reasons, one line for each. A
-//! room goes on without its host: moderators go on admitting people, and another member replaces a
-//! [keeper](super::glossary#keeper) that is gone. When everybody with [rank](super::glossary#rank)
-//! has been gone for [`Room::unattended`], members fall silent unless their users agree to go on
-//! ([`Room::stay_unattended`](crate::room::Room::stay_unattended)).
+//! them. [`Session::why_unheard`] and [`Session::why_deaf`] give the reasons, one line for each.
+//!
+//! A room goes on without its host: moderators go on admitting people, and another member replaces
+//! a [keeper](super::glossary#keeper) that is gone. When everybody with
+//! [rank](super::glossary#rank) has been gone for [`Room::unattended`], members fall silent unless
+//! their users agree to go on ([`Room::stay_unattended`](crate::room::Room::stay_unattended)).
 //!
 //! ```
 //! # use std::time::Duration;

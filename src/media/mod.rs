@@ -5,10 +5,13 @@
 //! seal      [header | opus, grown to the one size (stamp, signature in its padding) | tag]
 //! open      header > KID > replay screen > tag > signature > opus > only now: record the counter
 //! ```
+//!
 //! [`Sealer`] and [`Opener`] belong to the audio thread: they use no lock, allocation or clock.
 //! [`Schedule`] makes their keys on the control thread, and allocates memory for them there, so
 //! that taking a new key costs the audio thread a pointer swap. The caller gives [`Schedule`] the
-//! time. An application with an MLS group of its own needs no more than this:
+//! time.
+//!
+//! An application with an MLS group of its own needs no more than this:
 //!
 //! ```
 //! use std::time::Instant;

@@ -4,6 +4,7 @@
 //! ```text
 //! header > KID > sender's standing > replay screen > tag > signature > Opus > record the counter
 //! ```
+//!
 //! A packet that fails at any step is counted and changes nothing else.
 
 use std::fmt;
@@ -21,9 +22,10 @@ use super::{
 };
 use crate::id::{Counter, Epoch, KeyId, Leaf, MemberId, Step};
 
-/// Opens the sealed packets of all other members. Owned by the audio thread. It uses no lock,
-/// allocation or clock. It holds the keys of the present epoch, and for two seconds those of the
-/// one before.
+/// Opens the sealed packets of all other members. Owned by the audio thread.
+///
+/// It uses no lock, allocation or clock. It holds the keys of the present epoch, and for two
+/// seconds those of the one before.
 pub struct Opener {
     current: Option<Box<EpochRing>>,
     previous: Option<Box<EpochRing>>,

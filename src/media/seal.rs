@@ -19,8 +19,10 @@ pub const HEADROOM: usize = 16;
 /// Bytes that a buffer needs beyond [`HEADROOM`] and the room's packet size, for the tag.
 pub const TAILROOM: usize = 16;
 
-/// Seals our own Opus packets. Owned by the audio thread. It uses no lock, allocation or clock. It
-/// is not `Clone`, because it owns the counter, and a key has one counter.
+/// Seals our own Opus packets. Owned by the audio thread.
+///
+/// It uses no lock, allocation or clock. It is not `Clone`, because it owns the counter, and a key
+/// has one counter.
 ///
 /// ```text
 /// buffer  [ 16 bytes free | Opus packet, `len` bytes | free ]      at least 16 + packet size + 16 bytes

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::verify::ReportedPacket;
 use crate::{id::CaptureTime, media::header::FIRST_COUNTER};
 
-/// A place where packets are missing from a report, or may be missing. Each packet's number is
-/// signed, so nobody can leave a packet out unnoticed within one step (ten seconds of an epoch).
-/// When the key changes, the numbers start again at 256, and only the speaker's clock shows whether
-/// its last packets under the old key are all here.
+/// A place where packets are missing from a report, or may be missing.
+///
+/// Each packet's number is signed, so nobody can leave a packet out unnoticed within one step (ten
+/// seconds of an epoch). When the key changes, the numbers start again at 256, and only the
+/// speaker's clock shows whether its last packets under the old key are all here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// How much audio of the report is before it.

@@ -8,6 +8,7 @@
 //!                             announcements,                           who, when, how long, each gap,
 //!                             credential                               packets to decode
 //! ```
+//!
 //! A report holds the packets of one speaker as they were signed, and the signatures that bind the
 //! speaker's key to an identity. It holds no key of the room, so it opens nothing else.
 //!
@@ -27,6 +28,7 @@
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
 //! # For the people who run moderation
 //!
 //! 1. Make a key pair: 32 random bytes are a [`ModerationSecret`]. Keep it off any server, and let
@@ -45,9 +47,10 @@
 //!    after its last one.
 //! 6. If you have two reports of the same moment, [`Report::compare`] them: honest reports agree,
 //!    and a speaker that sent two people different packets is exposed by its own signatures.
-//! 7. Delete reports that you have decided about. This library stores nothing. A report shows that
-//!    a *device* with that identity's key sent that sound. The device may have played a recording
-//!    or a synthetic voice. And a report does not show who else was in the room.
+//! 7. Delete reports that you have decided about. This library stores nothing.
+//!
+//! A report shows that a *device* with that identity's key sent that sound. The device may have
+//! played a recording or a synthetic voice. And a report does not show who else was in the room.
 //!
 //! `examples/verify_report.rs` does all of this on the command line.
 

@@ -58,10 +58,12 @@ impl ModerationSecret {
     }
 
     /// Opens a report that arrived at `received`, by the clock of the device that received it, and
-    /// checks all of it. `published` are private halves of speaker keys that were known to be
-    /// published when the report arrived. An empty list is fine, since the time of arrival is
-    /// enough. A key that its speaker published earlier than it had promised does not belong there,
-    /// and [`Room::published_keys`](crate::room::Room::published_keys) does not return such keys:
+    /// checks all of it.
+    ///
+    /// `published` are private halves of speaker keys that were known to be published when the
+    /// report arrived. An empty list is fine, since the time of arrival is enough. A key that its
+    /// speaker published earlier than it had promised does not belong there, and
+    /// [`Room::published_keys`](crate::room::Room::published_keys) does not return such keys:
     /// otherwise a speaker could disown what it has just said.
     ///
     /// # Errors
@@ -91,8 +93,9 @@ impl fmt::Debug for ModerationSecret {
     }
 }
 
-/// The published private half of an old speaker key: anybody can sign as that speaker with it. That
-/// is its purpose: from its publication on, a report under that key proves nothing.
+/// The published private half of an old speaker key: anybody can sign as that speaker with it.
+///
+/// That is its purpose: from its publication on, a report under that key proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PublishedKey([u8; 32]);
 

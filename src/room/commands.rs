@@ -335,8 +335,9 @@ impl Room {
     }
 
     /// Leaves the room. Our keys are wiped at once; the others see that we left when the keeper has
-    /// committed it. A host that leaves hands the room over to the first moderator that was heard
-    /// lately.
+    /// committed it.
+    ///
+    /// A host that leaves hands the room over to the first moderator that was heard lately.
     ///
     /// # Errors
     /// [`CommandError::HostStays`] for the host while others are present and no moderator is,

@@ -136,9 +136,10 @@ impl From<EnvelopeError> for ControlError {
     }
 }
 
-/// Why a control message had no effect. The connection is fine; drop the message and go on. Such
-/// messages are normal on any network: everybody with an invite, and every relay, can send whatever
-/// it likes.
+/// Why a control message had no effect. The connection is fine; drop the message and go on.
+///
+/// Such messages are normal on any network: everybody with an invite, and every relay, can send
+/// whatever it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ControlError {

@@ -6,6 +6,7 @@
 //! app   >    admit, ban, leave ...                   poll_event     > app
 //!                                                    poll_timeout   > when to come back
 //! ```
+//!
 //! A room has no clock, socket or task: time and randomness are arguments, and the caller polls for
 //! everything that has to happen outside. After every call, poll until there is nothing more.
 //!
@@ -18,22 +19,35 @@
 //!     room::{Admission, InviteOptions, Room, RoomOptions},
 //! };
 //!
-//! let (mut now, unix) = (Instant::now(), SystemTime::now().into()); let mut options =
-//! RoomOptions::new(Name::new("Evening room")?, ["relay.example:4433".parse()?]); options.admission
-//! = Admission::Open; let ada = Identity::generate(Name::new("Ada")?)?; let mut ada =
-//! Room::create(ada, options, Seed::generate()?, now, unix)?; let invite =
-//! ada.invite(InviteOptions::default(), now)?; let ben = Identity::generate(Name::new("Ben")?)?;
-//! let mut ben = Room::join(ben, invite, Seed::generate()?, now, unix)?; // Here a relay would
-//! carry the bytes: each room takes what the other sends. while ben.roster().len() < 2 { now +=
-//! Duration::from_millis(50); while let Some(message) = ada.poll_transmit() {
-//! ben.handle_control(&message, now)?; } while let Some(message) = ben.poll_transmit() {
-//! ada.handle_control(&message, now)?; } ada.handle_timeout(now); ben.handle_timeout(now); }
+//! let (mut now, unix) = (Instant::now(), SystemTime::now().into());
+//! let mut options = RoomOptions::new(Name::new("Evening room")?, ["relay.example:4433".parse()?]);
+//! options.admission = Admission::Open;
+//! let ada = Identity::generate(Name::new("Ada")?)?;
+//! let mut ada = Room::create(ada, options, Seed::generate()?, now, unix)?;
+//! let invite = ada.invite(InviteOptions::default(), now)?;
+//! let ben = Identity::generate(Name::new("Ben")?)?;
+//! let mut ben = Room::join(ben, invite, Seed::generate()?, now, unix)?;
+//!
+//! // Here a relay would carry the bytes: each room takes what the other sends.
+//! while ben.roster().len() < 2 {
+//!     now += Duration::from_millis(50);
+//!     while let Some(message) = ada.poll_transmit() {
+//!         ben.handle_control(&message, now)?;
+//!     }
+//!     while let Some(message) = ben.poll_transmit() {
+//!         ada.handle_control(&message, now)?;
+//!     }
+//!     ada.handle_timeout(now);
+//!     ben.handle_timeout(now);
+//! }
 //! assert_eq!(ada.code(), ben.code()); // both read it to each other
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
 //! Rights come from the law (`spec/law.md`), which members compute from statements that the host
 //! and moderators signed. The MLS tree follows the law. The *keeper*, the member that makes the
 //! commits, grants nothing.
+//!
 //! | file | contents |
 //! | --- | --- |
 //! | `phase`, `absent` | how a member comes in, loses its place, returns, and when a room is over |
@@ -47,8 +61,11 @@
 //! | `clock`, `skew`, `sleep` | the time here and elsewhere |
 //! | `connected` | what a member does not do without a connection, and does when it is back |
 //! | `memory`, `membership`, `freshness`, `past` | state that outlives a member's place in the tree |
+//!
 //! # The path of one control message
+//!
 //! The steps for a Ban that a moderator issued, at the keeper:
+//!
 //! 1. [`Room::handle_control`], in this file: `Inbox` opens the envelope and joins fragments, and
 //!    `Message` is decoded.
 //! 2. `Room::take` in `phase` looks at the phase, then at the kind of the message. Here the member
@@ -62,9 +79,10 @@
 //!    ourselves, the room ends for us.
 //! 6. The `Outcome` goes back to `Room::settle` in `phase`, the only place that changes the phase.
 //! 7. `Seat::carry_out` in `executor` drops a knock of the banned identity; `keeper` makes a plan,
-//!    and `making` commits the plan, sends the commit and enters the new epoch. Everything that
-//!    leaves the room (envelopes, keys and events) waits in `outbox` until it is polled. The files
-//!    here have no circular imports; `scripts/layout` checks that.
+//!    and `making` commits the plan, sends the commit and enters the new epoch.
+//!
+//! Everything that leaves the room (envelopes, keys and events) waits in `outbox` until it is
+//! polled. The files here have no circular imports; `scripts/layout` checks that.
 
 mod absent;
 mod across;
@@ -179,10 +197,12 @@ pub use crate::{
     },
 };
 
-/// One member's view of a room. [`Room::create`], [`Room::join`] and [`Room::resume`] make one. A
-/// room does no input or output itself: the [module](self) shows the loop around it, and
-/// [`driver`](crate::driver) has that loop ready made. Dropping a room wipes its keys; the sealer
-/// and the opener keep theirs until they are dropped or told to stop.
+/// One member's view of a room.
+///
+/// [`Room::create`], [`Room::join`] and [`Room::resume`] make one. A room does no input or output
+/// itself: the [module](self) shows the loop around it, and [`driver`](crate::driver) has that loop
+/// ready made. Dropping a room wipes its keys; the sealer and the opener keep theirs until they are
+/// dropped or told to stop.
 pub struct Room {
     out: Outbox,
     inbox: Inbox,
@@ -211,9 +231,11 @@ pub enum Status {
 }
 
 impl Room {
-    /// Creates a room. Its creator is the host and the only member. `seed` has to be fresh
-    /// ([`Seed::generate`]); `now` and `unix` are the present moment by two clocks. `identity` may
-    /// be borrowed, so that it is still there for another attempt when this one fails.
+    /// Creates a room. Its creator is the host and the only member.
+    ///
+    /// `seed` has to be fresh ([`Seed::generate`]); `now` and `unix` are the present moment by two
+    /// clocks. `identity` may be borrowed, so that it is still there for another attempt when this
+    /// one fails.
     ///
     /// # Errors
     /// See [`CreateError`].
@@ -285,9 +307,10 @@ impl Room {
         Ok(Self::new(out, Phase::Joining(Box::new(joining)), now))
     }
 
-    /// Goes on in a room that we were in before a restart. The room lets its members back in
-    /// without asking anybody. `seed`, `now` and `unix` are as for [`Room::create`]; `identity` is
-    /// the one that was in the room.
+    /// Goes on in a room that we were in before a restart.
+    ///
+    /// The room lets its members back in without asking anybody. `seed`, `now` and `unix` are as
+    /// for [`Room::create`]; `identity` is the one that was in the room.
     ///
     /// # Errors
     /// See [`ResumeError`].
@@ -320,8 +343,10 @@ impl Room {
     }
 
     /// The data to store, so that a restart does not cost us our membership; `None` unless we are
-    /// or were in the room. The data changes with the roster, the roles and the bans: store it
-    /// again after every [`Event::Changed`].
+    /// or were in the room.
+    ///
+    /// The data changes with the roster, the roles and the bans: store it again after every
+    /// [`Event::Changed`].
     pub fn membership(&self) -> Option<Membership> {
         self.memory().map(|memory| Membership::new(&self.out, memory))
     }

@@ -109,9 +109,10 @@ impl Room {
         self.roster().iter().find(|member| member.is_self).map(|member| member.role)
     }
 
-    /// Everybody in the room, ourselves included, by leaf; empty until we are in. This is the MLS
-    /// tree itself, with the roles that the law of the epoch gives. Nobody outside this list has
-    /// the epoch's keys.
+    /// Everybody in the room, ourselves included, by leaf; empty until we are in.
+    ///
+    /// This is the MLS tree itself, with the roles that the law of the epoch gives. Nobody outside
+    /// this list has the epoch's keys.
     pub fn roster(&self) -> &[Member] {
         self.seat().map_or(&[], |seat| &seat.members)
     }

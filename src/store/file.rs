@@ -18,11 +18,13 @@ use super::{
 use crate::keys::secret::Secret;
 
 /// Keeps records in files of a directory, each sealed with AES-256-GCM under a key that the
-/// application brings. Its methods block for as long as the disk takes to flush: do not call them
-/// in the loop that drives a room's audio. A crash at any point leaves each record either as it was
-/// or as it was to be. The store notices truncated, altered, exchanged and outdated files. A reader
-/// of the directory learns how many records there are, of which size classes, and when they change.
-/// SPEC section 11.
+/// application brings.
+///
+/// Its methods block for as long as the disk takes to flush: do not call them in the loop that
+/// drives a room's audio. A crash at any point leaves each record either as it was or as it was to
+/// be. The store notices truncated, altered, exchanged and outdated files. A reader of the
+/// directory learns how many records there are, of which size classes, and when they change. SPEC
+/// section 11.
 pub struct FileStore(Files<Directory>);
 
 impl FileStore {
@@ -35,6 +37,7 @@ impl FileStore {
     }
 
     /// Opens the store, unless it is older than a counter that [`FileStore::counter`] once gave.
+    ///
     /// Keep the counter where nobody can turn it back, in the platform's key store: nothing else
     /// tells an outdated copy of the whole directory from the newest one.
     ///

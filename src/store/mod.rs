@@ -4,6 +4,7 @@
 //! ```text
 //! Identity, Membership > record: bytes under a name > Store > memory | sealed files | the application's own
 //! ```
+//!
 //! A record never holds a media key, counter or MLS state. A crash or an old copy costs at most the
 //! latest change: a member that resumes a room gets a new leaf and new keys, whatever was stored.
 

@@ -8,9 +8,10 @@ use crate::{
     transport::RoomHandle,
 };
 
-/// The data that a store has to hold for a room, at one moment. It borrows nothing and can be sent
-/// to a thread or task that writes. Snapshots of one room have to be written in the order in which
-/// they were taken: send them through one queue.
+/// The data that a store has to hold for a room, at one moment.
+///
+/// It borrows nothing and can be sent to a thread or task that writes. Snapshots of one room have
+/// to be written in the order in which they were taken: send them through one queue.
 ///
 /// ```
 /// use std::{sync::mpsc, thread};

@@ -4,10 +4,12 @@
 //! room bytes   -> send_control -> relay -> receive -> room
 //! sealed audio -> send_media   -> relay -> receive -> opener
 //! ```
+//!
 //! A relay is never trusted: it sees only sealed bytes, and the planes above notice when it drops,
 //! delays, repeats or invents messages. A transport therefore needs no cryptography of its own.
 //!
 //! # Waiting
+//!
 //! A client in here that waits leaves a waker, so it runs on any executor and without one
 //! ([`block_on`]). It depends on no async runtime:
 //!
@@ -80,20 +82,24 @@ pub use stats::{ConnectionStats, Count, LaneStats, PathStats};
 
 pub use crate::lane::{InvalidRelayName, MAX_CONTROL, MAX_MEDIA, Part, RelayName, RoomHandle};
 
-/// Carries one member's control messages and sealed packets to the other members of a room. The
-/// control lane is reliable and keeps the order of each sender's messages; messages of different
-/// senders may arrive in any order. The media lane drops packets rather than wait. Both lanes
-/// deliver to every other member and never back to the sender, although a room survives a relay
-/// that does otherwise. No method names an async runtime. A future never blocks the thread that
-/// polls it: other tasks of the same executor run while it waits, and timers around it fire on
-/// time. SPEC section 8.1 says what an adapter must do, and the module `conformance`, behind the
-/// feature of that name, tests it.
+/// Carries one member's control messages and sealed packets to the other members of a room.
+///
+/// The control lane is reliable and keeps the order of each sender's messages; messages of
+/// different senders may arrive in any order. The media lane drops packets rather than wait. Both
+/// lanes deliver to every other member and never back to the sender, although a room survives a
+/// relay that does otherwise.
+///
+/// No method names an async runtime. A future never blocks the thread that polls it: other tasks of
+/// the same executor run while it waits, and timers around it fire on time. SPEC section 8.1 says
+/// what an adapter must do, and the module `conformance`, behind the feature of that name, tests
+/// it.
 pub trait Transport: Send {
     /// Every relay that this transport talks to, under its name in the room's allow-list: usually
-    /// one, two for a [`Split`], never none. The driver checks that all of them are on the list
-    /// before it calls any other method, so an adapter must not contact anybody (not even to look
-    /// up a name) before then. The answer never changes. A transport that wraps another one returns
-    /// the other's relays.
+    /// one, two for a [`Split`], never none.
+    ///
+    /// The driver checks that all of them are on the list before it calls any other method, so an
+    /// adapter must not contact anybody (not even to look up a name) before then. The answer never
+    /// changes. A transport that wraps another one returns the other's relays.
     fn relays(&self) -> Vec<&RelayName>;
 
     /// Sets which part this member takes in the rooms that it connects to from now on; until this
@@ -103,10 +109,11 @@ pub trait Transport: Send {
         let _ = part;
     }
 
-    /// Opens the connection into the room that the relay knows as `handle`. It may be called again
-    /// at any time: the new connection replaces an old one, and everything that had arrived on the
-    /// old one but was not received is lost. A call that fails or is cancelled leaves the transport
-    /// closed.
+    /// Opens the connection into the room that the relay knows as `handle`.
+    ///
+    /// It may be called again at any time: the new connection replaces an old one, and everything
+    /// that had arrived on the old one but was not received is lost. A call that fails or is
+    /// cancelled leaves the transport closed.
     ///
     /// # Errors
     /// [`TransportError::Unreachable`] if there is no such relay, [`TransportError::Busy`] if the
@@ -116,10 +123,11 @@ pub trait Transport: Send {
     /// or threads left.
     fn connect(&mut self, handle: RoomHandle) -> impl Future<Output = Result<(), TransportError>> + Send;
 
-    /// Sends one control message, at most [`MAX_CONTROL`] bytes, reliably and in order. The
-    /// adapter's queue must be bounded. While it is full this waits, so a sender is slowed down and
-    /// nothing is lost. A future that is cancelled has sent either the whole message or nothing of
-    /// it, so a message that is sent again may arrive twice.
+    /// Sends one control message, at most [`MAX_CONTROL`] bytes, reliably and in order.
+    ///
+    /// The adapter's queue must be bounded. While it is full this waits, so a sender is slowed down
+    /// and nothing is lost. A future that is cancelled has sent either the whole message or nothing
+    /// of it, so a message that is sent again may arrive twice.
     ///
     /// # Errors
     /// [`TransportError::TooLarge`], or [`TransportError::Closed`] once the lane is gone.
@@ -132,46 +140,56 @@ pub trait Transport: Send {
     /// [`TransportError::TooLarge`] above [`MAX_MEDIA`] bytes, or [`TransportError::Closed`].
     fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError>;
 
-    /// Waits for the next message or packet, at most until `until`. If `until` has passed, this
-    /// takes what has already arrived, if anything, and returns at once. Cancelling the future
-    /// loses nothing. Messages and packets that arrived before the connection was lost are still
-    /// delivered. The queue of what waits to be received is bounded: packets beyond the bound are
-    /// dropped, and messages beyond it stay at the relay, or end the connection.
+    /// Waits for the next message or packet, at most until `until`.
+    ///
+    /// If `until` has passed, this takes what has already arrived, if anything, and returns at
+    /// once. Cancelling the future loses nothing. Messages and packets that arrived before the
+    /// connection was lost are still delivered. The queue of what waits to be received is bounded:
+    /// packets beyond the bound are dropped, and messages beyond it stay at the relay, or end the
+    /// connection.
     ///
     /// # Errors
     /// [`TransportError::Closed`] when nothing can arrive any more.
     fn receive(&mut self, until: Instant) -> impl Future<Output = Result<Inbound, TransportError>> + Send;
 
     /// Closes both lanes once the control messages that were sent have left, or after a bounded
-    /// wait. From then on every method but `relays`, `connect`, `close`, `now` and `wall` fails
-    /// with [`TransportError::Closed`].
+    /// wait.
+    ///
+    /// From then on every method but `relays`, `connect`, `close`, `now` and `wall` fails with
+    /// [`TransportError::Closed`].
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 
     /// When the relay gave its last sign of life on this connection, on the clock of
     /// [`now`](Self::now). Everything that comes from the relay counts, even an answer to a ping of
-    /// the adapter. An adapter that implements this pings once a second, and more often while it
-    /// has no answer. `None` from adapters that do not ping, and without a connection: then only an
-    /// error shows that the relay is gone.
+    /// the adapter.
+    ///
+    /// An adapter that implements this pings once a second, and more often while it has no answer.
+    /// `None` from adapters that do not ping, and without a connection: then only an error shows
+    /// that the relay is gone.
     fn heard(&self) -> Option<Instant> {
         None
     }
 
-    /// The time by which `until` is measured. Rooms and media never read a clock; they get the time
-    /// from here. A simulated transport returns its own time, and everything above it then runs on
-    /// that.
+    /// The time by which `until` is measured.
+    ///
+    /// Rooms and media never read a clock; they get the time from here. A simulated transport
+    /// returns its own time, and everything above it then runs on that.
     fn now(&self) -> Instant {
         Instant::now()
     }
 
     /// The time of day, which goes on while the device sleeps; [`now`](Self::now) stands still then
-    /// on most systems. `None` where time is simulated and no device sleeps. An adapter that
-    /// implements `now` has to implement this as well.
+    /// on most systems.
+    ///
+    /// `None` where time is simulated and no device sleeps. An adapter that implements `now` has to
+    /// implement this as well.
     fn wall(&self) -> Option<SystemTime> {
         Some(SystemTime::now())
     }
 }
 
 /// [`Transport`] without `Send`, for executors whose futures stay on one thread, as in a browser.
+///
 /// Every [`Transport`] implements it, and [`Session`](crate::driver::Session) requires no more. An
 /// adapter implements [`Transport`] if its futures can move to another thread, and this trait if
 /// they cannot; the methods are the same.
@@ -303,9 +321,11 @@ pub enum TransportError {
     Closed,
 }
 
-/// Runs a future to its end on this thread, for callers without an async runtime. The thread sleeps
-/// until the future is woken. Inside an async runtime this blocks the runtime's thread. A future of
-/// this crate completes all the same, but a future that only this thread could wake never does.
+/// Runs a future to its end on this thread, for callers without an async runtime.
+///
+/// The thread sleeps until the future is woken. Inside an async runtime this blocks the runtime's
+/// thread. A future of this crate completes all the same, but a future that only this thread could
+/// wake never does.
 ///
 /// ```
 /// assert_eq!(sottovoce::transport::block_on(async { 6 * 7 }), 42);

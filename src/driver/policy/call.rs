@@ -158,6 +158,7 @@ impl<C: Connector> Call<C> {
     }
 
     /// Does what is due, and waits for the next state, event or packet, at most until `until`.
+    ///
     /// Cancelling the future loses nothing. There is no error: everything that happens to a
     /// connection is a change of state.
     pub async fn next(&mut self, until: Instant) -> CallNext {
@@ -225,9 +226,10 @@ impl<C: Connector, M: Plane> Call<C, M> {
         self.session.transport.stop();
     }
 
-    /// Sends the control messages that are left, if there is a connection, and closes it. This
-    /// neither leaves nor closes the room: call [`Room::leave`] or [`Room::close`] before, if you
-    /// want that.
+    /// Sends the control messages that are left, if there is a connection, and closes it.
+    ///
+    /// This neither leaves nor closes the room: call [`Room::leave`] or [`Room::close`] before, if
+    /// you want that.
     pub async fn close(self) {
         // Messages that cannot be sent any more are lost with the connection, which is over anyway.
         let _ = self.session.close().await;

@@ -8,6 +8,7 @@
 //!                                └─ connection lost ├────> attempts, in the order of the list
 //!                                   and back ─> Room└────> Connector, which makes transports
 //! ```
+//!
 //! A [`Call`] spawns no thread or task and names no runtime, like a session: nothing happens while
 //! its future is not polled.
 

@@ -11,6 +11,7 @@ use crate::{
 };
 
 /// One speaker's packets of one window of time, copied out of a [`Buffer`].
+///
 /// [`Room::report`](crate::room::Room::report) turns it into a report, on the control thread. Wiped
 /// on drop.
 pub struct Excerpt {

@@ -25,10 +25,12 @@ use crate::{
     },
 };
 
-/// How much of the audio that was heard is kept for reports. A recorder takes `speakers` times
-/// `window / packet` times the room's packet size plus 68 bytes: with the defaults 1.02 MB for each
-/// speaker, 65 MB in all. All of it is reserved when the recorder is made; most systems provide
-/// memory only when it is first written to, which is when a speaker is heard.
+/// How much of the audio that was heard is kept for reports.
+///
+/// A recorder takes `speakers` times `window / packet` times the room's packet size plus 68 bytes:
+/// with the defaults 1.02 MB for each speaker, 65 MB in all. All of it is reserved when the
+/// recorder is made; most systems provide memory only when it is first written to, which is when a
+/// speaker is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
@@ -55,8 +57,9 @@ impl Default for Retention {
     }
 }
 
-/// Keeps the last minute of what an [`Opener`](crate::Opener) opened. Owned by the audio thread. It
-/// uses no lock, allocation or clock: all its memory is there from the start, and packets older
+/// Keeps the last minute of what an [`Opener`](crate::Opener) opened. Owned by the audio thread.
+///
+/// It uses no lock, allocation or clock: all its memory is there from the start, and packets older
 /// than the window are overwritten. Give it every opened packet before playing it, and play only
 /// packets that it kept: then users hear nothing that they cannot report. Wiped by
 /// [`wipe`](Self::wipe) and on drop.
@@ -163,8 +166,9 @@ impl Buffer {
         (0..self.rings.len()).for_each(|index| self.expire(index, now));
     }
 
-    /// Takes notice of a change of keys: when the last key goes, everything recorded is wiped. This
-    /// is for applications whose users lose the recording when they leave, as the driver's do.
+    /// Takes notice of a change of keys: when the last key goes, everything recorded is wiped.
+    ///
+    /// This is for applications whose users lose the recording when they leave, as the driver's do.
     pub fn handle_rekey(&mut self, rekey: &OpenRekey) {
         if rekey.is_close() {
             self.wipe();

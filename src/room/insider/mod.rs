@@ -4,6 +4,7 @@
 //! Room ──> Insider { room, loot } ──> envelopes, to be delivered to whomever the test likes
 //! loot: older laws, KeyPackages of others, keys of false doors, identities of banned friends
 //! ```
+//!
 //! Nothing here asks a rule. A message that cannot be made at the moment makes no envelope.
 
 mod commits;

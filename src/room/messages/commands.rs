@@ -9,9 +9,10 @@ use crate::{
 };
 
 impl Room {
-    /// Sends a message to others in the room, and returns its number, counted from 1 on. Every
-    /// member may send, muted ones too: at most 20 messages in 10 s. A message reaches the members
-    /// that are connected now; others and newcomers do not get it later. Others get
+    /// Sends a message to others in the room, and returns its number, counted from 1 on.
+    ///
+    /// Every member may send, muted ones too: at most 20 messages in 10 s. A message reaches the
+    /// members that are connected now; others and newcomers do not get it later. Others get
     /// [`Event::Message`], this member does not.
     ///
     /// [`Event::Message`]: crate::room::Event::Message

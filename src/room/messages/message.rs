@@ -5,8 +5,9 @@ use std::{error::Error, fmt, time::Duration};
 use crate::{group::Role, id::MemberId, media::SilenceReason, mls::Failure, wire::app::Note};
 
 /// A message from one member to others: chat, a reaction, a caption, or a kind of the application's
-/// own. MLS has authenticated that `from` sent it, in this room and epoch, and nobody can replay
-/// it.
+/// own.
+///
+/// MLS has authenticated that `from` sent it, in this room and epoch, and nobody can replay it.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
