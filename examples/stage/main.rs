@@ -11,9 +11,16 @@
 //!
 //! The same without sockets, for audiences that one machine cannot have: every listener is real,
 //! network and clock are not. Progress goes to standard error, one JSON object to standard output.
+//!
+//! cargo run --release --example stage --features moq -- --cluster 300
+//!
+//! A cluster of three real moq-relay nodes carries a stage to 300 listeners; one node is killed,
+//! and its listeners find another.
 
 mod args;
 mod cast;
+#[cfg(feature = "moq")]
+mod cluster;
 mod cpu;
 mod hear;
 mod live;
@@ -26,6 +33,8 @@ mod sim;
 #[allow(dead_code, reason = "pictures of the room show more of it")]
 mod spectrogram;
 mod stubborn;
+#[cfg(feature = "moq")]
+mod table;
 
 use std::process::ExitCode;
 
@@ -52,6 +61,20 @@ fn main() -> ExitCode {
     };
     if let Some(receivers) = options.receivers {
         return match receivers::run(receivers) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("stage: {error}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    if let Some(listeners) = options.cluster {
+        #[cfg(feature = "moq")]
+        let done = cluster::run(&options, listeners);
+        #[cfg(not(feature = "moq"))]
+        let done: Result<bool, String> = Err(format!("{listeners} at a cluster want --features moq"));
+        return match done {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
             Err(error) => {
