@@ -28,12 +28,12 @@ use crate::table::{Costs, Outcome, Row};
 ///
 /// # Errors
 /// Whatever kept the stage from being there.
-pub fn run(options: &Options, listeners: usize) -> Result<bool, Box<dyn Error>> {
+pub fn run(options: &Options, listeners: usize, kill: usize) -> Result<bool, Box<dyn Error>> {
     let speech: Arc<[i16]> = live::speech(options)?.into();
     let everybody = everybody_to_everybody(listeners.min(EVERYBODY))?;
     let mut cluster = Cluster::open(&speech)?;
     let costs = cluster.grow(options, listeners)?;
-    let (outcome, kept) = cluster.kill(options)?.told(costs, everybody);
+    let (outcome, kept) = cluster.kill(kill)?.told(costs, everybody);
     if options.json {
         println!("{}", outcome.json());
     } else {
@@ -216,9 +216,9 @@ impl Cluster {
     }
 
     /// Kills a node, and waits until its listeners have had time to hear again.
-    fn kill(mut self, options: &Options) -> Result<Ended, Box<dyn Error>> {
-        let node = options.kill - 1;
-        eprintln!("node {} is killed ...", options.kill);
+    fn kill(mut self, number: usize) -> Result<Ended, Box<dyn Error>> {
+        let node = number - 1;
+        eprintln!("node {number} is killed ...");
         let killed = Instant::now();
         drop(self.nodes.get_mut(node).and_then(Option::take));
         self.pass(AFTER);

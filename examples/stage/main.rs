@@ -38,19 +38,22 @@ mod table;
 
 use std::process::ExitCode;
 
+use args::Command;
 use sottovoce_measure::alloc::Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
-    let given: Vec<String> = std::env::args().skip(1).collect();
-    if given.iter().any(|arg| arg == "--listeners") {
-        return ExitCode::from(sim::main(given.into_iter()));
-    }
-    let options = match args::parse(given.into_iter()) {
-        Ok(Some(options)) => options,
-        Ok(None) => {
+    let done = match args::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Story(options)) => live::run(&options).map(|report| report.broken().is_empty()),
+        Ok(Command::Simulation(plan)) => return ExitCode::from(sim::main(&plan)),
+        Ok(Command::Receivers(receivers)) => receivers::run(receivers),
+        #[cfg(feature = "moq")]
+        Ok(Command::Cluster { options, listeners, kill }) => cluster::run(&options, listeners, kill),
+        #[cfg(not(feature = "moq"))]
+        Ok(Command::Cluster { .. }) => Err("--cluster wants --features moq".into()),
+        Ok(Command::Help) => {
             print!("{}", args::HELP);
             return ExitCode::SUCCESS;
         }
@@ -59,33 +62,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    if let Some(receivers) = options.receivers {
-        return match receivers::run(receivers) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("stage: {error}");
-                ExitCode::FAILURE
-            }
-        };
-    }
-    if let Some(listeners) = options.cluster {
-        #[cfg(feature = "moq")]
-        let done = cluster::run(&options, listeners);
-        #[cfg(not(feature = "moq"))]
-        let done: Result<bool, String> = Err(format!("{listeners} at a cluster want --features moq"));
-        return match done {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("stage: {error}");
-                ExitCode::FAILURE
-            }
-        };
-    }
-    match live::run(&options) {
-        Ok(report) if report.broken().is_empty() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("stage: {error}");
             ExitCode::FAILURE

@@ -27,6 +27,8 @@ impl PacketSize {
     pub const MIN: u16 = 16;
     /// The largest size: with the seal around it a packet still fits what browsers and SFUs carry.
     pub const MAX: u16 = 1_000;
+    /// The size for every sound but speech.
+    pub(super) const LARGE: Self = Self(400);
     /// The bytes that sealing adds: a header of 7 and a tag of 16.
     pub const SEALED_EXTRA: u16 = 23;
 

@@ -7,7 +7,7 @@ use crate::{
     keys::Suite,
     lane::RelayName,
     law::Unattended,
-    media::{Authenticity, PacketSize},
+    media::{Authenticity, PacketSize, Sound},
 };
 
 /// The terms of a room. All of them but the admission are fixed for the room's life, and every
@@ -30,8 +30,11 @@ pub struct RoomOptions {
     pub suite: Suite,
     /// Whether packets carry their speaker's signature.
     pub authenticity: Authenticity,
-    /// The size of all packets before they are sealed.
+    /// The size of all packets before they are sealed, in a room for [`Sound::Speech`]. Every other
+    /// sound has a size of its own, and ignores this one.
     pub packet_size: PacketSize,
+    /// The kind of sound that packets hold: [`Sound::Speech`] by default.
+    pub sound: Sound,
     /// How long members go on sending without hearing the host or a moderator; ten minutes by
     /// default.
     pub unattended: Unattended,
@@ -50,6 +53,7 @@ impl RoomOptions {
             suite: Suite::default(),
             authenticity: Authenticity::default(),
             packet_size: PacketSize::default(),
+            sound: Sound::default(),
             unattended: Unattended::default(),
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     keys::Suite,
     lane::{RelayName, RoomHandle},
     law::{DefaultRole, Terms, Unattended},
-    media::{Authenticity, PacketSize},
+    media::{Authenticity, PacketSize, Sound},
 };
 
 impl Room {
@@ -59,6 +59,17 @@ impl Room {
     /// The size of all packets before they are sealed, once we are in.
     pub fn packet_size(&self) -> Option<PacketSize> {
         Some(self.terms()?.packet_size)
+    }
+
+    /// The kind of sound that packets hold, for which the encoder and the decoders are made. It comes
+    /// from the room's terms or, until we are in, from our invite. `None` once the room is over.
+    ///
+    /// It never changes: nobody is let in with an invite that differs from the terms.
+    pub fn sound(&self) -> Option<Sound> {
+        match &self.phase {
+            Phase::Joining(joining) => Some(joining.sound()),
+            _ => Some(self.memory()?.store.known().terms().sound),
+        }
     }
 
     /// The cipher suite that seals packets, once we are in.
