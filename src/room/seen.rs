@@ -61,8 +61,9 @@ impl Room {
         Some(self.terms()?.packet_size)
     }
 
-    /// The kind of sound that packets hold, for which the encoder and the decoders are made. It comes
-    /// from the room's terms or, until we are in, from our invite. `None` once the room is over.
+    /// The kind of sound that packets hold, for which the encoder and the decoders are made. It
+    /// comes from the room's terms or, until we are in, from our invite. `None` once the room is
+    /// over.
     ///
     /// It never changes: nobody is let in with an invite that differs from the terms.
     pub fn sound(&self) -> Option<Sound> {
