@@ -1,4 +1,5 @@
-//! The moderation key, and opening what was sealed to it (SPEC sections 12.3 and 12.4).
+//! The moderation key, and opening the reports that were sealed to it (SPEC sections 12.3 and
+//! 12.4).
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use crate::{
     mls::{Failure, moderation},
 };
 
-/// What reports are sealed to. Public: an application ships it.
+/// The public key to which reports are sealed. An application ships it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ModerationKey([u8; 32]);
 
@@ -29,18 +30,18 @@ impl ModerationKey {
         &self.0
     }
 
-    /// The file for a report.
+    /// Seals a report: the result is the file to send.
     pub(crate) fn seal(&self, report: &Secret) -> Result<Vec<u8>, Failure> {
         let sealed = moderation::seal(&self.0, report.bytes())?;
         Ok([SEALED_LABEL, &sealed].concat())
     }
 }
 
-/// What reads reports. Wiped on drop.
+/// The secret key that opens reports. Wiped on drop.
 pub struct ModerationSecret(moderation::Pair);
 
 impl ModerationSecret {
-    /// Makes the key pair of 32 secret random bytes. The same seed is the same pair.
+    /// Makes the key pair from 32 secret random bytes. The same seed gives the same pair.
     ///
     /// # Errors
     /// [`NoKey`](Rejected::NoKey) if the cryptography fails, which it does for no seed that is
@@ -56,17 +57,17 @@ impl ModerationSecret {
         ModerationKey(self.0.public)
     }
 
-    /// Opens a report that arrived at `received`, by the clock of whoever took it, and checks all
-    /// of it.
+    /// Opens a report that arrived at `received`, by the clock of the device that received it, and
+    /// checks all of it.
     ///
-    /// `published` are private halves of speaker keys that were known to be out when it arrived.
-    /// None is fine, since the time decides by itself. A key that its speaker published before it
-    /// had promised to does not belong there, and
-    /// [`Room::published_keys`](crate::room::Room::published_keys) does not yield one: the speaker
-    /// could take back what it just said.
+    /// `published` are private halves of speaker keys that were known to be published when the
+    /// report arrived. An empty list is fine, since the time of arrival is enough. A key that its
+    /// speaker published earlier than it had promised does not belong there, and
+    /// [`Room::published_keys`](crate::room::Room::published_keys) does not return such keys:
+    /// otherwise a speaker could disown what it has just said.
     ///
     /// # Errors
-    /// [`Rejected`] says why it proves nothing.
+    /// [`Rejected`] says why the file proves nothing.
     pub fn open(
         &self,
         file: &[u8],
@@ -92,10 +93,9 @@ impl fmt::Debug for ModerationSecret {
     }
 }
 
-/// The private half of a speaker key whose time is over: anybody who has it can sign as that
-/// speaker.
+/// The published private half of an old speaker key: anybody can sign as that speaker with it.
 ///
-/// That is what it is for: from its publication on, a report under that key proves nothing.
+/// That is its purpose: from its publication on, a report under that key proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PublishedKey([u8; 32]);
 

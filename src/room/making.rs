@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// What a commit of ours is to do besides making the epoch's law the one that we know.
+/// The work of a commit of ours, besides making the known law the epoch's law.
 #[derive(Default)]
 pub(super) struct Work {
     pub(super) removes: Vec<Leaf>,
@@ -64,7 +64,7 @@ impl Seat {
             let adds = keeper.take(&plan.adds);
             self.keeper = Some(keeper);
             self.forward_leaves(out, memory, &plan.removes);
-            // What could not be added waits no more, so the next plan is another.
+            // An identity that could not be added no longer waits, so the next plan differs.
             let shrinks = !adds.is_empty();
             let work = Work { removes: plan.removes, adds, renews: false };
             if self.commit(out, memory, work, now).is_err() && !shrinks {
@@ -249,7 +249,7 @@ impl Seat {
             .map(|member| member.leaf)
             .collect();
         self.forward_leaves(out, memory, &removes);
-        // What fails is tried again when it is our turn again.
+        // A commit that fails is tried again at our next turn.
         let _ = self.commit(out, memory, Work { removes, ..Work::default() }, now);
     }
 
@@ -379,7 +379,7 @@ impl From<CommitError> for CommandError {
     }
 }
 
-/// What a message has around the commit or Welcome in it.
+/// The parts of a message around the commit or Welcome in it.
 const OVERHEAD: usize = 16;
 const MAX_COMMITS_AT_ONCE: usize = 4;
 /// A member that keeps the Leave of somebody who was added says it within this time.

@@ -1,4 +1,4 @@
-//! What is due about people: who is absent, who has been ignored, who is alone, doors and badges
+//! Duties that concern people: who is absent, who has been ignored, who is alone, doors and badges
 //! (SPEC section 7, rules P1 to P5 and D8).
 
 use std::time::{Duration, Instant};
@@ -100,7 +100,8 @@ impl Seat {
     /// minute.
     pub(super) fn tend_door(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
         if let Some(doors) = &mut memory.doors {
-            // Whoever waits and does not knock any more goes, whether the law changes or not.
+            // A newcomer that waits and no longer knocks is dropped, whether the law changes or
+            // not.
             doors.handle_timeout(out, &memory.store, now);
         }
         if self.door_said_at.is_some_and(|at| at + DOOR_AGAIN > now) {

@@ -1,5 +1,5 @@
-//! Who waits at a door no more: nobody repeated the knock, or others need the place (SPEC section
-//! 7, rule D5).
+//! The knocks that a door drops: nobody repeated them, or others need the place (SPEC section 7,
+//! rule D5).
 
 use std::time::{Duration, Instant};
 
