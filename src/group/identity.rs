@@ -116,7 +116,7 @@ impl Name {
         if name.chars().any(reshapes) {
             return Err(NameError::Control);
         }
-        if name.starts_with(is_invisible) || name.ends_with(is_invisible) {
+        if name.starts_with(|c| is_invisible(c) || varies(c)) || name.ends_with(is_invisible) {
             return Err(NameError::Invisible);
         }
         Ok(Self(name.to_owned()))
@@ -157,12 +157,17 @@ fn reshapes(c: char) -> bool {
 
 /// Whether a character is invisible on its own. Between others some of them join or part letters.
 fn is_invisible(c: char) -> bool {
-    let joins =
-        matches!(c, '\u{200B}'..='\u{200D}' | '\u{2060}'..='\u{2065}' | '\u{FEFF}' | '\u{00AD}' | '\u{034F}');
+    let joins = matches!(c, '\u{200B}'..='\u{200D}' | '\u{2060}'..='\u{2065}' | '\u{206A}'..='\u{206F}' | '\u{FEFF}')
+        || matches!(c, '\u{00AD}' | '\u{034F}' | '\u{1D173}'..='\u{1D17A}');
     let fills =
         matches!(c, '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}' | '\u{180B}'..='\u{180E}' | '\u{3164}')
             || matches!(c, '\u{FFA0}' | '\u{FFF9}'..='\u{FFFB}' | '\u{2800}' | '\u{E0000}'..='\u{E0FFF}');
     joins || fills || c.is_whitespace()
+}
+
+/// Whether a character says how the one before it is shown, so shows nothing where there is none.
+fn varies(c: char) -> bool {
+    matches!(c, '\u{FE00}'..='\u{FE0F}')
 }
 
 /// Why some text cannot be a name.
@@ -239,11 +244,20 @@ mod tests {
         for c in "\u{200E}\u{200F}\u{061C}\u{2028}\u{2029}\u{85}".chars() {
             assert_eq!(Name::new(&format!("a{c}b")), Err(NameError::Control), "{c:?}");
         }
-        for c in " \u{A0}\u{3000}\u{200B}\u{200D}\u{2060}\u{FEFF}\u{AD}\u{3164}\u{2800}\u{E0061}".chars() {
+        for c in
+            " \u{A0}\u{3000}\u{200B}\u{200D}\u{2060}\u{FEFF}\u{AD}\u{3164}\u{2800}\u{E0061}\u{206A}\u{1D173}"
+                .chars()
+        {
             for name in [format!("{c}"), format!("{c}a"), format!("a{c}")] {
                 assert_eq!(Name::new(&name), Err(NameError::Invisible), "{name:?}");
             }
         }
+        for c in "\u{FE00}\u{FE0F}".chars() {
+            for name in [format!("{c}"), format!("{c}a"), format!("{c}{c}")] {
+                assert_eq!(Name::new(&name), Err(NameError::Invisible), "{name:?}");
+            }
+        }
+        assert!(Name::new("Ada \u{2764}\u{FE0F}").is_ok(), "a red heart");
         // Joined emoji, and a Persian word with its non-joiner.
         assert!(Name::new("👩\u{200D}🚀 Sally").is_ok() && Name::new("می\u{200C}خواهم").is_ok());
     }

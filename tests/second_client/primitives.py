@@ -312,6 +312,8 @@ NOT_AT_ENDS = {
     *range(0x180B, 0x180F),
     *range(0x200B, 0x200E),
     *range(0x2060, 0x2066),
+    *range(0x206A, 0x2070),
+    *range(0x1D173, 0x1D17B),
     *range(0xFFF9, 0xFFFC),
     *range(0xE0000, 0xE1000),
 }
@@ -331,5 +333,7 @@ def name_ok(b):
     except UnicodeDecodeError:
         return False
     if any(unicodedata.category(c) == "Cc" or ord(c) in NOWHERE for c in s):
+        return False
+    if 0xFE00 <= ord(s[0]) <= 0xFE0F:
         return False
     return not any(ord(c) in NOT_AT_ENDS or ord(c) in WHITE_SPACE for c in (s[0], s[-1]))
