@@ -83,5 +83,5 @@ pub use self::{
     file::MAX_FILE,
     gaps::Gap,
     moderation::{ModerationKey, ModerationSecret, PublishedKey},
-    verify::{Place, Rejected, Report, ReportedPacket},
+    verify::{Place, Progress, Rejected, Report, ReportedPacket},
 };

@@ -1,13 +1,13 @@
 //! The moderation key, and opening the reports that were sealed to it (SPEC sections 12.3 and
 //! 12.4).
 
-use std::fmt;
+use std::{fmt, ops::ControlFlow};
 
 use zeroize::Zeroize;
 
 use super::{
     file::{Draft, MAX_FILE, SEALED_LABEL},
-    verify::{Rejected, Report},
+    verify::{Progress, Rejected, Report},
 };
 use crate::{
     id::UnixTime,
@@ -58,7 +58,8 @@ impl ModerationSecret {
     }
 
     /// Opens a report that arrived at `received`, by the clock of the device that received it, and
-    /// checks all of it.
+    /// checks all of it. The check of a long report takes more than a second of processor time:
+    /// [`open_with`](Self::open_with) tells how far it is.
     ///
     /// `published` are private halves of speaker keys that were known to be published when the
     /// report arrived. An empty list is fine, since the time of arrival is enough. A key that its
@@ -74,13 +75,29 @@ impl ModerationSecret {
         received: UnixTime,
         published: &[PublishedKey],
     ) -> Result<Report, Rejected> {
+        self.open_with(file, received, published, |_| ControlFlow::Continue(()))
+    }
+
+    /// Opens a report as [`open`](Self::open) does, and tells `progress` how many packets were
+    /// checked: at the beginning, after each 64 packets, and at the end. `progress` may stop the
+    /// check.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Rejected::Stopped`] if `progress` stopped the check.
+    pub fn open_with(
+        &self,
+        file: &[u8],
+        received: UnixTime,
+        published: &[PublishedKey],
+        mut progress: impl FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Report, Rejected> {
         if file.len() > MAX_FILE {
             return Err(Rejected::TooLarge);
         }
         let sealed = file.strip_prefix(SEALED_LABEL).ok_or(Rejected::NotAReport)?;
         let plain = self.0.open(sealed).ok_or(Rejected::Sealed)?;
         let draft = Draft::decode(plain.bytes()).map_err(|_| Rejected::Malformed)?;
-        let report = Report::verify(draft)?;
+        let report = Report::verify_with(draft, &mut progress)?;
         report.check_time(received)?;
         report.check_published(published)?;
         Ok(report)

@@ -5,7 +5,7 @@
 //! credentials > announcements > one speaker > packets, one by one > the time of arrival > Report
 //! ```
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::ControlFlow, time::Duration};
 
 use super::{
     file::{Draft, Part, Taken},
@@ -64,7 +64,16 @@ pub struct Place {
 
 impl Report {
     /// Checks everything that does not depend on the time.
+    #[cfg(test)]
     pub(super) fn verify(draft: Draft) -> Result<Self, Rejected> {
+        Self::verify_with(draft, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// Checks the same, and tells how far the check is.
+    pub(super) fn verify_with(
+        draft: Draft,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Self, Rejected> {
         let mut who: Option<Credential> = None;
         for part in &draft.parts {
             let credential = vouched(part, &draft)?;
@@ -74,11 +83,16 @@ impl Report {
             who = Some(credential);
         }
         let who = who.ok_or(Rejected::Malformed)?;
+        let total = draft.parts.iter().map(|part| part.frames.len()).sum();
         let mut stamps = Vec::new();
         for part in &draft.parts {
             let context = part.key.context(&part.place(&draft.group_id, &draft.room));
             let mut before: Option<&Taken> = None;
             for frame in &part.frames {
+                let done = stamps.len();
+                if done % TOLD_EACH == 0 && progress(Progress { done, total }).is_break() {
+                    return Err(Rejected::Stopped);
+                }
                 let place = place(part, frame);
                 if before.is_some_and(|last| last.step == frame.step && last.kid != frame.kid) {
                     return Err(Rejected::Numbers(place));
@@ -97,6 +111,9 @@ impl Report {
                 stamps.push(stamp);
                 before = Some(frame);
             }
+        }
+        if progress(Progress { done: total, total }).is_break() {
+            return Err(Rejected::Stopped);
         }
         let member = who.id();
         let Draft { group_id, room, parts, .. } = draft;
@@ -214,6 +231,19 @@ fn place(part: &Part, frame: &Taken) -> Place {
     Place { epoch: part.epoch, step: frame.step, counter: frame.counter }
 }
 
+/// How far the check of a report is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Packets that were checked.
+    pub done: usize,
+    /// Packets in the report.
+    pub total: usize,
+}
+
+/// Packets after which progress is told: about 2 ms of work.
+const TOLD_EACH: usize = 64;
+
 /// Why a file proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -265,6 +295,8 @@ pub enum Rejected {
         /// The epoch.
         epoch: Epoch,
     },
+    /// The caller of [`open_with`](super::ModerationSecret::open_with) stopped the check.
+    Stopped,
 }
 
 impl fmt::Display for Place {
@@ -292,6 +324,7 @@ impl fmt::Display for Rejected {
             Self::Announcement { epoch } => {
                 write!(f, "the leaf did not announce this speaker key in epoch {} of this room", epoch.0)
             }
+            Self::Stopped => f.write_str("the check of the report was stopped"),
             Self::Speakers => f.write_str("it mixes the packets of several speakers"),
             Self::Numbers(place) => write!(f, "{place}: no packet of this speaker has such numbers"),
             Self::Forged(place) => write!(f, "{place}: the speaker did not sign this"),
