@@ -21,11 +21,13 @@
 
 use std::fmt;
 
-use crate::media::{Authenticity, OpusPacket, PacketSize, capacity};
+use crate::media::{Authenticity, OpusPacket, PacketSize, Sound, capacity};
 
 /// What Opus takes at least, and what more would not be heard of, in bits a second.
 const LEAST_BITS: u32 = 6_000;
 const MOST_BITS: u32 = 64_000;
+/// What Opus takes at most for two channels.
+const MOST_STEREO_BITS: u32 = 510_000;
 /// Of less loss than that, in percent, libopus makes no copies at the bitrate of a usual room, even
 /// if it is told to.
 const LEAST_COPIED: u8 = 7;
@@ -46,11 +48,21 @@ pub enum FrameLength {
 }
 
 impl FrameLength {
-    /// The frame for a room: 40 ms, or 20 ms where that fills no packet at 6 kbit/s. `None` if
-    /// neither does.
-    pub fn of_room(size: PacketSize, authenticity: Authenticity) -> Option<Self> {
+    /// The frame for a room: that of its sound, or for speech 40 ms, or 20 ms where that fills no
+    /// packet at 6 kbit/s. `None` if neither does.
+    pub fn of_room(sound: Sound, size: PacketSize, authenticity: Authenticity) -> Option<Self> {
         let fits = |frame: &Self| capacity(size, authenticity) >= frame.bytes_at(LEAST_BITS);
-        [Self::default(), Self::Ms20].into_iter().find(fits)
+        Self::of_sound(sound).or_else(|| [Self::default(), Self::Ms20].into_iter().find(fits))
+    }
+
+    /// The frame that a sound fixes; `None` for [`Sound::Speech`], whose frame is the sender's to
+    /// choose.
+    pub const fn of_sound(sound: Sound) -> Option<Self> {
+        match sound {
+            Sound::Speech => None,
+            Sound::StereoSpeech => Some(Self::Ms40),
+            Sound::Music => Some(Self::Ms20),
+        }
     }
 
     /// The bytes of one frame at so many bits a second.
@@ -73,27 +85,51 @@ impl FrameLength {
     }
 }
 
-/// Encodes mono speech at 48 kHz into Opus packets of one length.
+/// Encodes sound at 48 kHz into Opus packets of one length.
 pub struct Encoder {
     inner: opus::Encoder,
+    sound: Sound,
     frame: FrameLength,
     len: usize,
 }
 
 impl Encoder {
-    /// An encoder whose packets fill a room's packets as well as they can, at 64 kbit/s at most.
+    /// An encoder of mono speech whose packets fill a room's packets as well as they can, at 64
+    /// kbit/s at most.
     ///
     /// # Errors
     /// [`CodecError::Size`] if the room's packets are too small for Opus (6 kbit/s) at this frame
     /// length.
     pub fn new(frame: FrameLength, size: PacketSize, authenticity: Authenticity) -> Result<Self, CodecError> {
-        let len = capacity(size, authenticity).min(frame.bytes_at(MOST_BITS));
+        Self::of_sound(Sound::Speech, frame, size, authenticity)
+    }
+
+    /// An encoder for a room's sound. What the sound fixes, frame and size, it takes from there,
+    /// and only for [`Sound::Speech`] from `frame` and `size`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_sound(
+        sound: Sound,
+        frame: FrameLength,
+        size: PacketSize,
+        authenticity: Authenticity,
+    ) -> Result<Self, CodecError> {
+        let frame = FrameLength::of_sound(sound).unwrap_or(frame);
+        let size = sound.packet_size().unwrap_or(size);
+        let most = if sound == Sound::Speech { MOST_BITS } else { MOST_STEREO_BITS };
+        let len = capacity(size, authenticity).min(frame.bytes_at(most));
         if len < frame.bytes_at(LEAST_BITS) {
             return Err(CodecError::Size);
         }
         let bitrate = i32::try_from(len * 8_000 / frame.millis() as usize).map_err(|_| CodecError::Size)?;
-        let inner = encoder(bitrate).map_err(refused)?;
-        Ok(Self { inner, frame, len })
+        let inner = encoder(sound, bitrate).map_err(refused)?;
+        Ok(Self { inner, sound, frame, len })
+    }
+
+    /// How much audio a packet holds.
+    pub fn frame(&self) -> FrameLength {
+        self.frame
     }
 
     /// The length of every packet, in bytes.
@@ -101,14 +137,14 @@ impl Encoder {
         self.len
     }
 
-    /// Encodes exactly one frame of mono samples into the front of `out` and returns the packet's
-    /// length.
+    /// Encodes exactly one frame of samples, channels interleaved, into the front of `out` and
+    /// returns the packet's length.
     ///
     /// # Errors
     /// [`CodecError::Frame`] if `pcm` is not one frame long; [`CodecError::Size`] if `out` is too
     /// small.
     pub fn encode(&mut self, pcm: &[i16], out: &mut [u8]) -> Result<usize, CodecError> {
-        if pcm.len() != self.frame.samples() {
+        if pcm.len() != self.frame.samples() * usize::from(self.sound.channels()) {
             return Err(CodecError::Frame);
         }
         // libopus writes a packet of the bitrate's length into whatever room it is given.
@@ -119,12 +155,13 @@ impl Encoder {
     /// Says how many packets of 100 get lost on the way to receivers. From 2 on each packet also
     /// holds a coarse copy of the one before it, for [`Decoder::recover`], made of bits that its
     /// own sound has otherwise: more of them the more is lost. The length of packets stays what it
-    /// is.
+    /// is. Packets of [`Sound::Music`] never hold a copy; there it makes packets depend less on the
+    /// ones before.
     ///
     /// # Errors
     /// [`CodecError::Codec`] if libopus fails.
     pub fn expect_loss(&mut self, percent: u8) -> Result<(), CodecError> {
-        self.inner.set_inband_fec(percent >= 2).map_err(refused)?;
+        self.inner.set_inband_fec(percent >= 2 && self.sound != Sound::Music).map_err(refused)?;
         let percent = if percent >= 2 { percent.clamp(LEAST_COPIED, 100) } else { percent };
         self.inner.set_packet_loss_perc(percent.into()).map_err(refused)
     }
@@ -138,26 +175,38 @@ impl Encoder {
     }
 }
 
-/// Decodes the Opus packets of one sender to mono at 48 kHz.
+/// Decodes the Opus packets of one sender at 48 kHz, to one channel or two, whatever the packets
+/// have. Of two channels samples are interleaved, and every number of samples is that of one.
 pub struct Decoder {
     inner: opus::Decoder,
 }
 
-/// The longest packet, 120 ms, in samples.
+/// The longest packet, 120 ms, in samples of one channel.
 pub const MAX_SAMPLES: usize = 5_760;
 
 impl Decoder {
-    /// A decoder for one sender.
+    /// A decoder for one sender, to one channel.
     ///
     /// # Errors
     /// [`CodecError::Codec`] if libopus fails.
     pub fn new() -> Result<Self, CodecError> {
-        let inner = opus::Decoder::new(SAMPLE_RATE, opus::Channels::Mono).map_err(refused)?;
-        Ok(Self { inner })
+        Self::to(opus::Channels::Mono)
     }
 
-    /// Decodes a packet into the front of `pcm`, at most [`MAX_SAMPLES`], and returns how many
-    /// samples it gave.
+    /// A decoder for one sender, to left and right.
+    ///
+    /// # Errors
+    /// [`CodecError::Codec`] if libopus fails.
+    pub fn stereo() -> Result<Self, CodecError> {
+        Self::to(opus::Channels::Stereo)
+    }
+
+    fn to(channels: opus::Channels) -> Result<Self, CodecError> {
+        Ok(Self { inner: opus::Decoder::new(SAMPLE_RATE, channels).map_err(refused)? })
+    }
+
+    /// Decodes a packet into the front of `pcm`, at most [`MAX_SAMPLES`] of each channel, and
+    /// returns how many samples of each it gave.
     ///
     /// # Errors
     /// [`CodecError::Codec`] if the frames inside are broken: a member sealed nonsense.
@@ -201,7 +250,7 @@ impl Decoder {
 
 impl fmt::Debug for Encoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Encoder({} ms, {} bytes)", self.frame.millis(), self.len)
+        write!(f, "Encoder({:?}, {} ms, {} bytes)", self.sound, self.frame.millis(), self.len)
     }
 }
 
@@ -235,14 +284,23 @@ impl fmt::Display for CodecError {
 
 impl std::error::Error for CodecError {}
 
-/// Constant bitrate without gaps; FEC for the loss that a mobile network has on a good day.
-fn encoder(bitrate: i32) -> opus::Result<opus::Encoder> {
-    let mut encoder = opus::Encoder::new(SAMPLE_RATE, opus::Channels::Mono, opus::Application::Voip)?;
+/// Constant bitrate without gaps; for speech FEC for the loss that a mobile network has on a good
+/// day. Music has none: libopus would encode it as speech.
+fn encoder(sound: Sound, bitrate: i32) -> opus::Result<opus::Encoder> {
+    let (application, is_speech) = match sound {
+        Sound::Speech | Sound::StereoSpeech => (opus::Application::Voip, true),
+        Sound::Music => (opus::Application::Audio, false),
+    };
+    let channels = if sound.channels() == 2 { opus::Channels::Stereo } else { opus::Channels::Mono };
+    let mut encoder = opus::Encoder::new(SAMPLE_RATE, channels, application)?;
     encoder.set_bitrate(opus::Bitrate::Bits(bitrate))?;
     encoder.set_vbr(false)?;
     encoder.set_dtx(false)?;
-    encoder.set_inband_fec(true)?;
+    encoder.set_inband_fec(is_speech)?;
     encoder.set_packet_loss_perc(LEAST_COPIED.into())?;
+    if !is_speech {
+        encoder.set_signal(opus::Signal::Music)?;
+    }
     Ok(encoder)
 }
 
@@ -368,7 +426,7 @@ mod tests {
         for authenticity in [Authenticity::Signed, Authenticity::Group] {
             for bytes in PacketSize::MIN..=PacketSize::MAX {
                 let size = PacketSize::new(bytes).unwrap();
-                let frame = FrameLength::of_room(size, authenticity);
+                let frame = FrameLength::of_room(Sound::Speech, size, authenticity);
                 if let Some(frame) = frame {
                     let encoder = Encoder::new(frame, size, authenticity).unwrap();
                     assert!(encoder.packet_len() <= capacity(size, authenticity), "{size:?}");

@@ -7,16 +7,7 @@ use rand::RngExt;
 use sottovoce_measure::alloc::live_bytes;
 use sottovoce_stage_sim::{Report, Setup, World, percentile};
 
-struct Plan {
-    listeners: usize,
-    minutes: f64,
-    joins_per_s: f64,
-    leaves_per_s: f64,
-    porters: usize,
-    speakers: usize,
-    seed: u64,
-    json: bool,
-}
+use crate::args::Plan;
 
 /// A listener that was banned and does not give up.
 struct Banned {
@@ -24,55 +15,15 @@ struct Banned {
     at: Duration,
 }
 
-/// Does what `args` ask for, and returns the status to exit with.
-pub fn main(args: impl Iterator<Item = String>) -> u8 {
-    let plan = match plan(args) {
-        Ok(plan) => plan,
-        Err(wrong) => {
-            eprintln!("stage: {wrong}");
-            return 2;
-        }
-    };
-    let report = run(&plan);
+/// Does what the plan says, and returns the status to exit with.
+pub fn main(plan: &Plan) -> u8 {
+    let report = run(plan);
     if plan.json {
         println!("{}", json(&report));
     } else {
         table(&report);
     }
     u8::from(!report.violations.is_empty())
-}
-
-fn plan(args: impl Iterator<Item = String>) -> Result<Plan, String> {
-    let mut plan = Plan {
-        listeners: 200,
-        minutes: 1.0,
-        joins_per_s: 1.0,
-        leaves_per_s: 1.0,
-        porters: 4,
-        speakers: 4,
-        seed: 1,
-        json: false,
-    };
-    let mut args = args;
-    while let Some(name) = args.next() {
-        if name == "--json" {
-            plan.json = true;
-            continue;
-        }
-        let value = args.next().ok_or(format!("{name} wants a value"))?;
-        let number: f64 = value.parse().map_err(|_| format!("{name} wants a number, not {value}"))?;
-        match name.as_str() {
-            "--listeners" => plan.listeners = number as usize,
-            "--minutes" => plan.minutes = number,
-            "--joins-per-s" => plan.joins_per_s = number,
-            "--leaves-per-s" => plan.leaves_per_s = number,
-            "--porters" => plan.porters = (number as usize).clamp(1, 16),
-            "--speakers" => plan.speakers = (number as usize).clamp(1, 48),
-            "--seed" => plan.seed = number as u64,
-            _ => return Err(format!("{name} is not known")),
-        }
-    }
-    Ok(plan)
 }
 
 fn run(plan: &Plan) -> Report {

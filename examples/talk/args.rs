@@ -6,7 +6,7 @@ use lexopt::{
     Parser, ValueExt,
     prelude::{Long, Short, Value},
 };
-use sottovoce::transport::RelayName;
+use sottovoce::{media::Sound, transport::RelayName};
 
 pub const USAGE: &str = "\
 talk host RELAY [options]     makes a room at a relay, and prints an invite
@@ -14,6 +14,8 @@ talk join INVITE [options]    comes in
 talk back --keep DIR          goes on in the room that it was in when it ended
 
   --name NAME       what the others see (default: Somebody)
+  --music           makes a room for music in stereo: host alone chooses, who joins follows
+  --stereo          makes a room for speech in stereo
   --play FILE       a WAV file is said, instead of what the microphone hears
   --record FILE     what is heard goes into a WAV file, instead of to the loudspeaker
   --keep DIR        who we are and the room that we are in are kept there, sealed, and the room is not left at the end
@@ -28,6 +30,8 @@ While people talk, these can be typed, one a line; in a terminal with a / in fro
 pub struct Args {
     pub part: Part,
     pub name: String,
+    /// Of the room that is made.
+    pub sound: Sound,
     pub play: Option<PathBuf>,
     pub record: Option<PathBuf>,
     pub keep: Option<PathBuf>,
@@ -53,6 +57,7 @@ impl Args {
         let mut args = Self {
             part: Part::Back,
             name: "Somebody".to_owned(),
+            sound: Sound::Speech,
             play: None,
             record: None,
             keep: None,
@@ -63,6 +68,8 @@ impl Args {
             match argument {
                 Short('h') | Long("help") => return Ok(None),
                 Long("name") => args.name = parser.value()?.string()?,
+                Long("music") => args.sound = Sound::Music,
+                Long("stereo") => args.sound = Sound::StereoSpeech,
                 Long("play") => args.play = Some(parser.value()?.into()),
                 Long("record") => args.record = Some(parser.value()?.into()),
                 Long("keep") => args.keep = Some(parser.value()?.into()),
@@ -71,6 +78,9 @@ impl Args {
                 Value(word) if part.is_none() => part = Some(Part::read(&word.string()?, parser)?),
                 other => return Err(other.unexpected()),
             }
+        }
+        if args.sound != Sound::Speech && !matches!(part, Some(Part::Host(_))) {
+            return Err("--music and --stereo are for host: who comes in takes the room as it is".into());
         }
         args.part = part.ok_or("say host RELAY, join INVITE, or back --keep DIR")?;
         Ok(Some(args))

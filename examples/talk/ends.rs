@@ -18,7 +18,9 @@ pub enum Mouth {
     #[cfg(feature = "devices")]
     Device(Opened<Microphone>),
     File {
+        /// Of all sides interleaved, as many as there are.
         samples: Vec<f32>,
+        sides: u16,
         began: Option<Instant>,
         taken: u64,
     },
@@ -30,6 +32,7 @@ pub enum Ear {
     Device(Opened<Loudspeaker>),
     File {
         recording: Option<wav::Writer>,
+        sides: u16,
         began: Option<Instant>,
         made: u64,
     },
@@ -76,11 +79,12 @@ impl<D> Opened<D> {
 }
 
 impl Mouth {
-    pub fn open(play: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+    /// The microphone, or a file of so many sides.
+    pub fn open(play: Option<&Path>, sides: u16) -> Result<Self, Box<dyn Error>> {
         if let Some(path) = play {
-            let recording = wav::read(path, LONGEST)?;
-            let samples = resample::to_48k(&recording.samples, recording.rate);
-            return Ok(Self::File { samples, began: None, taken: 0 });
+            let recording = wav::read_as(path, LONGEST, sides)?;
+            let samples = resample::sides_to_48k(&recording.samples, recording.rate, sides.into());
+            return Ok(Self::File { samples, sides, began: None, taken: 0 });
         }
         #[cfg(feature = "devices")]
         return Ok(Self::Device(Opened::new(Microphone::open()?)));
@@ -92,7 +96,7 @@ impl Mouth {
         match self {
             #[cfg(feature = "devices")]
             Self::Device(microphone) => (microphone.device.rate(), microphone.device.channels()),
-            Self::File { .. } => (RATE, 1),
+            Self::File { sides, .. } => (RATE, *sides),
         }
     }
 
@@ -116,15 +120,16 @@ impl Mouth {
                     pcm.len() / usize::from(microphone.channels()) * usize::from(microphone.channels());
                 microphone.captured.read(pcm.get_mut(..whole).unwrap_or_default())
             }
-            Self::File { samples, began, taken } => {
-                let began = *began.get_or_insert(now);
-                let mut read = 0;
-                while after(began, *taken + BLOCK, RATE) <= now && read + BLOCK as usize <= pcm.len() {
-                    for sample in pcm.iter_mut().skip(read).take(BLOCK as usize) {
-                        *sample = samples.get(*taken as usize % samples.len().max(1)).copied().unwrap_or(0.0);
-                        *taken += 1;
+            Self::File { samples, sides, began, taken } => {
+                let (began, sides) = (*began.get_or_insert(now), usize::from(*sides));
+                let (block, mut read) = (BLOCK as usize * sides, 0);
+                while after(began, *taken + BLOCK, RATE) <= now && read + block <= pcm.len() {
+                    let from = *taken as usize * sides;
+                    for (n, sample) in pcm.iter_mut().skip(read).take(block).enumerate() {
+                        *sample = samples.get((from + n) % samples.len().max(1)).copied().unwrap_or(0.0);
                     }
-                    read += BLOCK as usize;
+                    *taken += BLOCK;
+                    read += block;
                 }
                 read
             }
@@ -133,19 +138,21 @@ impl Mouth {
 }
 
 impl Ear {
-    pub fn open(record: Option<&Path>) -> Result<Self, Box<dyn Error>> {
+    /// The loudspeaker, or a file of so many sides.
+    pub fn open(record: Option<&Path>, sides: u16) -> Result<Self, Box<dyn Error>> {
         #[cfg(feature = "devices")]
         if record.is_none() {
             return Ok(Self::Device(Opened::new(Loudspeaker::open()?)));
         }
-        Ok(Self::File { recording: record.map(wav::Writer::create).transpose()?, began: None, made: 0 })
+        let recording = record.map(|path| wav::Writer::create(path, sides)).transpose()?;
+        Ok(Self::File { recording, sides, began: None, made: 0 })
     }
 
     pub fn format(&self) -> (u32, u16) {
         match self {
             #[cfg(feature = "devices")]
             Self::Device(loudspeaker) => (loudspeaker.device.rate(), loudspeaker.device.channels()),
-            Self::File { .. } => (RATE, 1),
+            Self::File { sides, .. } => (RATE, *sides),
         }
     }
 
@@ -175,15 +182,17 @@ impl Ear {
                     }
                 }
             }
-            Self::File { recording, began, made } => {
+            Self::File { recording, sides, began, made } => {
                 let began = *began.get_or_insert(now);
+                let mut pcm = [0.0; 2 * BLOCK as usize];
+                let pcm = pcm.get_mut(..BLOCK as usize * usize::from(*sides)).unwrap_or_default();
                 while after(began, *made, RATE) <= now {
-                    let mut pcm = [0.0; BLOCK as usize];
-                    listener.render(after(began, *made, RATE), &mut pcm);
-                    played(&pcm);
+                    listener.render(after(began, *made, RATE), pcm);
+                    played(pcm);
                     *made += BLOCK;
                     if let Some(recording) = recording {
-                        recording.append(&pcm.map(|sample| (sample * 32_767.0) as i16))?;
+                        let samples: Vec<i16> = pcm.iter().map(|sample| (sample * 32_767.0) as i16).collect();
+                        recording.append(&samples)?;
                     }
                 }
             }

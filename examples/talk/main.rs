@@ -10,7 +10,8 @@
 //! stands in: `--play FILE` is said instead, `--record FILE` keeps what is heard. With `--keep DIR`
 //! it can be interrupted, and goes on with `talk back --keep DIR`. A relay, a network or a device
 //! that is gone for a while ends nothing (`docs/CONNECTION.md`), and a signal ends everything
-//! cleanly. In a terminal it shows who is there and talks; `--plain`, or a pipe, has lines.
+//! cleanly. `host --music` makes a room for music in stereo. In a terminal it shows who is there
+//! and talks; `--plain`, or a pipe, has lines.
 //! `--features processing` takes echo and noise out. `--help` lists the rest.
 
 mod args;
@@ -81,6 +82,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
         Part::Host(relay) => {
             let mut options = RoomOptions::new(Name::new("Talk")?, [relay.clone()]);
             options.default_role = Role::Speaker;
+            options.sound = args.sound;
             let mut call = Call::create(client, identity, options)?;
             let made = call.invite(InviteOptions::default())?.to_string();
             println!("{made}");
@@ -95,9 +97,10 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
     };
     kept.keep(call.room())?;
 
-    let mouth = Mouth::open(args.play.as_deref())?;
-    let ear = Ear::open(args.record.as_deref())?;
-    let listener = Receiver::new(heard_by(&ear), call.now())?;
+    let sides = call.room().sound().unwrap_or_default().channels();
+    let mouth = Mouth::open(args.play.as_deref(), sides)?;
+    let ear = Ear::open(args.record.as_deref(), sides)?;
+    let listener = Receiver::new(heard_by(call.room(), &ear), call.now())?;
     // A signal ends it as everything else does, a terminal that is gone too; a second one at once.
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGHUP, SIGINT, SIGTERM] {
@@ -123,7 +126,7 @@ fn talk(args: &Args) -> Result<(), Box<dyn Error>> {
         lost: Lost::default(),
         reported: began,
         shown: began,
-        pcm: vec![0.0; 9_600],
+        pcm: vec![0.0; 19_200],
     };
     let mut ended = Ok(true);
     while matches!(ended, Ok(true)) && until.is_none_or(|until| talk.call.now() < until) {
@@ -219,7 +222,7 @@ impl<C: Connector> Talk<C> {
             self.speaker = None;
         }
         if self.ear.check(now, &mut say) {
-            let mut listener = Receiver::new(heard_by(&self.ear), now)?;
+            let mut listener = Receiver::new(heard_by(self.call.room(), &self.ear), now)?;
             for (member, tuning) in self.listener.tunings() {
                 listener.tune(member, tuning)?;
             }
@@ -340,9 +343,9 @@ impl<C: Connector> Talk<C> {
     }
 }
 
-/// The format of whatever plays what is heard.
-fn heard_by(ear: &Ear) -> ReceiverOptions {
-    let mut options = ReceiverOptions::default();
+/// The sound of the room, in the format of whatever plays it.
+fn heard_by(room: &Room, ear: &Ear) -> ReceiverOptions {
+    let mut options = ReceiverOptions::of_room(room).unwrap_or_default();
     (options.rate, options.channels) = ear.format();
     options
 }

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use sottovoce::{
-    SealError, codec,
+    SealError,
     driver::SpeakError,
     room::Room,
     voice::{Sender, SenderOptions},
@@ -18,12 +18,7 @@ pub fn sender(
     (rate, channels): (u32, u16),
     #[cfg_attr(not(feature = "processing"), expect(unused_variables))] played: (u32, u16),
 ) -> Result<Option<Sender>, Box<dyn Error>> {
-    let (Some(size), Some(authenticity)) = (room.packet_size(), room.authenticity()) else { return Ok(None) };
-    let Some(frame) = codec::FrameLength::of_room(size, authenticity) else {
-        return Err("the room's packets are too small for speech".into());
-    };
-    let mut options = SenderOptions::default();
-    (options.frame, options.size, options.authenticity) = (frame, size, authenticity);
+    let Some(mut options) = SenderOptions::of_room(room) else { return Ok(None) };
     (options.rate, options.channels) = (rate, channels);
     #[cfg_attr(not(feature = "processing"), expect(unused_mut))]
     let mut sender = Sender::new(options)?;

@@ -11,11 +11,14 @@ use crate::{
         identity::MAX_NAME,
     },
     hex,
-    id::{IdentityKey, MemberId},
+    id::IdentityKey,
     keys::derive::{Mac, sha256},
+    media::Sound,
 };
 
 use super::standing::Role;
+#[cfg(test)]
+use super::tags::Tags;
 
 /// What is agreed before a room begins and never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,12 +35,14 @@ pub(crate) struct Terms {
     pub(crate) suite: Suite,
     /// What a packet proves about its sender.
     pub(crate) authenticity: Authenticity,
-    /// The size of packets before they are sealed.
+    /// The size of packets before they are sealed: that of the sound, if it has one.
     pub(crate) packet_size: PacketSize,
     /// How long members go on sealing without a word of anybody of rank.
     pub(crate) unattended: Unattended,
     /// The role that a door gives where neither invite nor user names one.
     pub(crate) default_role: DefaultRole,
+    /// What packets hold.
+    pub(crate) sound: Sound,
 }
 
 impl Terms {
@@ -47,8 +52,9 @@ impl Terms {
             Authenticity::Signed => SIGNED,
             Authenticity::Group => GROUP,
         };
-        Writer::new()
-            .u8(VERSION)
+        let sound = self.sound.id();
+        let out = Writer::new()
+            .u8(if sound.is_some() { VERSION_WITH_SOUND } else { VERSION })
             .bytes(&self.salt)
             .bytes(self.founder.as_bytes())
             .vec8(self.name.as_str().as_bytes())
@@ -57,8 +63,8 @@ impl Terms {
             .u8(authenticity)
             .u16(self.packet_size.bytes())
             .u16(self.unattended.0)
-            .u8(Role::from(self.default_role).id())
-            .finish()
+            .u8(Role::from(self.default_role).id());
+        sound.into_iter().fold(out, Writer::u8).finish()
     }
 
     /// Reads terms, strictly.
@@ -67,7 +73,8 @@ impl Terms {
     /// [`Malformed`] for any byte that is not in the form of L1.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut reader = Reader::new(bytes);
-        if reader.u8()? != VERSION {
+        let version = reader.u8()?;
+        if ![VERSION, VERSION_WITH_SOUND].contains(&version) {
             return Err(Malformed);
         }
         let terms = Self {
@@ -88,9 +95,14 @@ impl Terms {
                 Some(Role::Speaker) => DefaultRole::Speaker,
                 _ => return Err(Malformed),
             },
+            sound: match version {
+                VERSION => Sound::Speech,
+                _ => Sound::from_id(reader.u8()?).ok_or(Malformed)?,
+            },
         };
         reader.finish()?;
-        if terms.founder == NOBODY { Err(Malformed) } else { Ok(terms) }
+        let fits = terms.sound.packet_size().is_none_or(|size| size == terms.packet_size);
+        if terms.founder == NOBODY || !fits { Err(Malformed) } else { Ok(terms) }
     }
 
     /// The room's group id: the hash of the terms.
@@ -98,40 +110,17 @@ impl Terms {
         GroupId(sha256(&[b"sottovoce 2 terms", &self.encode()]))
     }
 
-    /// What makes the tags of this room.
-    pub(super) fn tags(&self) -> Tags {
-        Tags(Mac::new(&self.salt))
-    }
-
     /// The tag under which tables and standings speak about the holder of a key.
     #[cfg(test)]
     pub(crate) fn tag(&self, key: &IdentityKey) -> Tag {
-        self.tags().of(key.id())
+        Tags::new(self).of(key.id())
     }
 
     /// The tag under which standings speak about an invite: its id, expiry in Unix seconds and
     /// uses.
     pub(crate) fn invite_tag(&self, id: &[u8; 16], expiry: u64, uses: u16) -> Tag {
         let (expiry, uses) = (expiry.to_be_bytes(), uses.to_be_bytes());
-        Tag(self.tags().0.tag_of(&[b"sottovoce 2 invite", id, &expiry, &uses]))
-    }
-}
-
-/// Makes the tags of identities: the salt of one room, as a key that is worked out once.
-pub(super) struct Tags(Mac);
-
-impl Tags {
-    /// The tag under which tables and standings speak about an identity, known by its fingerprint
-    /// alone (L3).
-    pub(super) fn of(&self, member: MemberId) -> Tag {
-        Tag(self.0.tag_of(&[b"sottovoce 2 tag", member.as_bytes()]))
-    }
-}
-
-/// Nothing of the salt.
-impl fmt::Debug for Tags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tags")
+        Tag(Mac::new(&self.salt).tag_of(&[b"sottovoce 2 invite", id, &expiry, &uses]))
     }
 }
 
@@ -194,6 +183,7 @@ impl From<DefaultRole> for Role {
 pub(super) const NOBODY: IdentityKey = IdentityKey::from_bytes([0; 32]);
 
 const VERSION: u8 = 2;
+const VERSION_WITH_SOUND: u8 = 3;
 const SIGNED: u8 = 0;
 const GROUP: u8 = 1;
 
@@ -224,6 +214,7 @@ mod tests {
             packet_size: PacketSize::default(),
             unattended: Unattended::default(),
             default_role: DefaultRole::Speaker,
+            sound: Sound::Speech,
         }
     }
 
@@ -259,6 +250,40 @@ mod tests {
             assert_eq!(with(at, value), Err(Malformed), "{value:?} at {at}");
         }
         assert!(with(end - 3, &[0, 60]).is_ok());
+    }
+
+    #[test]
+    fn l1_a_sound_has_one_form_and_one_packet_size() {
+        for sound in [Sound::StereoSpeech, Sound::Music] {
+            let packet_size = sound.packet_size().unwrap();
+            let terms = Terms { sound, packet_size, ..terms() };
+            let bytes = terms.encode();
+            assert_eq!(Terms::decode(&bytes), Ok(terms));
+            let end = bytes.len();
+            for at in 0..end {
+                assert_eq!(Terms::decode(&bytes[..at]), Err(Malformed), "cut at {at}");
+            }
+            assert_eq!(Terms::decode(&[&bytes[..], &[0]].concat()), Err(Malformed));
+            let with = |at: usize, value: u8| {
+                let mut bytes = bytes.clone();
+                bytes[at] = value;
+                Terms::decode(&bytes)
+            };
+            for unknown in (0..=u8::MAX).filter(|id| ![1, 2].contains(id)) {
+                assert_eq!(with(end - 1, unknown), Err(Malformed), "{unknown}");
+            }
+            for version in (0..=u8::MAX).filter(|version| *version != 3) {
+                assert_eq!(with(0, version), Err(Malformed), "{version}");
+            }
+            assert_eq!(with(end - 5, bytes[end - 5] ^ 1), Err(Malformed), "another packet size");
+        }
+        // And speech has no second form.
+        let speech = terms().encode();
+        for id in 0..=u8::MAX {
+            let mut longer = [&speech[..], &[id]].concat();
+            longer[0] = 3;
+            assert_eq!(Terms::decode(&longer), Err(Malformed), "{id}: 240 bytes");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use crate::{
     group::{Identity, KeyExchange, Name},
     id::IdentityKey,
     keys::vectors::{Case, cases},
+    media::Sound,
 };
 
 use super::{
@@ -38,12 +39,16 @@ fn terms(case: &Case) -> Terms {
         } else {
             DefaultRole::Listener
         },
+        sound: match case.number("sound") {
+            0 => Sound::Speech,
+            id => Sound::from_id(id.try_into().unwrap()).unwrap(),
+        },
     }
 }
 
 /// The room of the statements and laws: the first of the terms.
 fn room() -> Arc<Terms> {
-    Arc::new(terms(&cases("law.txt", "terms", 2)[0]))
+    Arc::new(terms(&cases("law.txt", "terms", 4)[0]))
 }
 
 fn identity(case: &Case) -> Identity {
@@ -60,7 +65,7 @@ fn list(case: &Case, name: &str) -> Vec<Vec<u8>> {
 
 #[test]
 fn terms_and_tags() {
-    for case in cases("law.txt", "terms", 2) {
+    for case in cases("law.txt", "terms", 4) {
         assert_eq!(terms(&case).encode(), case.bytes("terms"));
         assert_eq!(Terms::decode(&case.bytes("terms")), Ok(terms(&case)));
         assert_eq!(terms(&case).group_id().0, case.array("group_id"));

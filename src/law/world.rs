@@ -6,6 +6,7 @@ use crate::{
     Authenticity, PacketSize, Suite,
     group::{Identity, KeyExchange, Name},
     id::IdentityKey,
+    media::Sound,
 };
 
 use super::{
@@ -46,6 +47,7 @@ pub(super) fn terms() -> Arc<Terms> {
         packet_size: PacketSize::default(),
         unattended: Unattended::default(),
         default_role: DefaultRole::Speaker,
+        sound: Sound::Speech,
     })
 }
 

@@ -40,6 +40,23 @@ impl<'a> OpusPacket<'a> {
     pub const fn as_bytes(&self) -> &'a [u8] {
         self.bytes
     }
+
+    /// Whether it holds two channels (the bit `s` of RFC 6716 section 3.1). A decoder of one
+    /// channel plays it all the same.
+    pub fn is_stereo(&self) -> bool {
+        self.toc() & 0x04 != 0
+    }
+
+    /// Whether it is of a mode that can hold a copy of the packet before: all but CELT alone (RFC
+    /// 6716, sections 2.1.7 and 3.1).
+    #[cfg(feature = "voice")]
+    pub(crate) fn can_hold_copy(&self) -> bool {
+        self.toc() >> 3 < 16
+    }
+
+    fn toc(&self) -> u8 {
+        self.bytes.first().copied().unwrap_or(0)
+    }
 }
 
 /// Only its size: what was said does not belong in a log.

@@ -27,6 +27,8 @@ impl PacketSize {
     pub const MIN: u16 = 16;
     /// The largest size: with the seal around it a packet still fits what browsers and SFUs carry.
     pub const MAX: u16 = 1_000;
+    /// What every sound but speech has.
+    pub(super) const LARGE: Self = Self(400);
     /// What sealing adds: a header of 7 bytes and a tag of 16.
     pub const SEALED_EXTRA: u16 = 23;
 

@@ -76,6 +76,7 @@ impl Room {
             no: law.table_no().unwrap_or(0),
             id,
             key_exchange: terms.key_exchange,
+            sound: terms.sound,
             expires,
             uses,
             relays: out.relays.clone(),

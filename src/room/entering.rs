@@ -222,7 +222,7 @@ impl Seat {
         if let Err(failure) = self.settle(out, memory, added, now) {
             self.fault = Some(failure);
         }
-        self.note_left(out, memory, added, now);
+        self.note_added(out, memory, added, now);
     }
 
     /// Takes up our part in the epoch that has begun.

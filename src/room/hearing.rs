@@ -78,6 +78,9 @@ impl Seat {
                 self.hear_admit(out, memory, &key_package, now)?;
             }
             Saying::Leave(leave) => {
+                if memory.has_leave(leave.claimed().key.id(), leave.claimed().time_ms) {
+                    return Ok(Outcome::Stays);
+                }
                 let genuine = leave.verify(&memory.store.known().group_id().0);
                 let leave = genuine.map_err(|_| ControlError::Malformed)?;
                 self.hear_leave(memory, leave, now);

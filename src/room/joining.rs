@@ -15,6 +15,7 @@ use super::{
 use crate::{
     id::IdentityKey,
     law::{GroupId, Office},
+    media::Sound,
     mls::{Entry, Failure, Purpose, SealingKey, SealingSecret},
     wire::{
         answer::{Answer, AnswerContent, Receipt, RefuseReason},
@@ -337,11 +338,21 @@ impl Joining {
         self.knock_at
     }
 
+    /// What the invite says of the room's packets.
+    pub(super) fn sound(&self) -> Sound {
+        self.invite.sound
+    }
+
     /// Checks a Welcome (E6 to E10). Nothing changes if it does not hold.
     pub(super) fn check(&self, welcome: &[u8], own: IdentityKey) -> Result<(Entry, Entered), WelcomeError> {
         let entry = self.petition.applicant.open(welcome)?;
         let (_, office) = self.anchor();
-        let sought = Sought { group_id: &self.invite.group_id, office, least_no: self.least_no() };
+        let sought = Sought {
+            group_id: &self.invite.group_id,
+            sound: self.invite.sound,
+            office,
+            least_no: self.least_no(),
+        };
         let receipts = self.asked.iter().filter_map(|asked| asked.receipt.as_ref()).map(Genuine::content);
         let entered = check_newcomer(&entry, &sought, receipts, own)?;
         Ok((entry, entered))

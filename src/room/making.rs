@@ -196,9 +196,18 @@ impl Seat {
         }
     }
 
-    /// Somebody was added that has left, by a Leave that we keep and the committer does not seem to
-    /// have heard (P4).
-    pub(super) fn note_left(&mut self, out: &mut Outbox, memory: &Memory, added: &[MemberId], now: Instant) {
+    /// Members were added: nobody waits at our door for one who is in (D7). If one of them has
+    /// left, by a Leave that we keep, the committer does not seem to have heard it (P4).
+    pub(super) fn note_added(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        added: &[MemberId],
+        now: Instant,
+    ) {
+        if let Some(doors) = &mut memory.doors {
+            added.iter().for_each(|member| doors.let_go(out, *member));
+        }
         for member in added.iter().filter_map(|member| self.group.occupant(*member)) {
             if memory.freshness.has_left(member.id, member.made_ms) {
                 // Everybody who keeps it would say it: the first does, and the leaf is gone.

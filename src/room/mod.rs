@@ -244,7 +244,8 @@ impl Room {
         if options.relays.is_empty() || options.relays.len() > MAX_RELAYS {
             return Err(CreateError::Relays);
         }
-        if capacity(options.packet_size, options.authenticity) < LEAST_OPUS {
+        let packet_size = options.sound.packet_size().unwrap_or(options.packet_size);
+        if capacity(packet_size, options.authenticity) < LEAST_OPUS {
             return Err(CreateError::PacketSize);
         }
         let default_role = match options.default_role {
@@ -262,9 +263,10 @@ impl Room {
             key_exchange: options.key_exchange,
             suite: options.suite,
             authenticity: options.authenticity,
-            packet_size: options.packet_size,
+            packet_size,
             unattended: options.unattended,
             default_role,
+            sound: options.sound,
         });
         let store = Store::new(terms, Anchor::Founder, own);
         let mut out = Outbox::new(identity, lane, options.relays, rng, Clock { began: now, unix });

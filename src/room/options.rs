@@ -7,7 +7,7 @@ use crate::{
     keys::Suite,
     lane::RelayName,
     law::Unattended,
-    media::{Authenticity, PacketSize},
+    media::{Authenticity, PacketSize, Sound},
 };
 
 /// What a room is like. All but the admission is fixed for the room's life, and every member sees
@@ -29,8 +29,11 @@ pub struct RoomOptions {
     pub suite: Suite,
     /// Whether packets carry their speaker's signature.
     pub authenticity: Authenticity,
-    /// The one size of packets before they are sealed.
+    /// The one size of packets before they are sealed, in a room for [`Sound::Speech`]. Every other
+    /// sound has its own size, and this one is not looked at.
     pub packet_size: PacketSize,
+    /// What packets hold: [`Sound::Speech`] by default.
+    pub sound: Sound,
     /// How long members go on sending without a word of anybody of rank; ten minutes by default.
     pub unattended: Unattended,
 }
@@ -47,6 +50,7 @@ impl RoomOptions {
             suite: Suite::default(),
             authenticity: Authenticity::default(),
             packet_size: PacketSize::default(),
+            sound: Sound::default(),
             unattended: Unattended::default(),
         }
     }

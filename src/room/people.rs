@@ -16,7 +16,7 @@ use super::{
 use crate::{
     group::Member,
     id::MemberId,
-    law::{Act, Rank, acts::TAKE_IN_AT},
+    law::{Act, Rank, acts::take_in_at},
     mls::{Occupant, SealingSecret},
     wire::{
         leave::Leave,
@@ -57,7 +57,7 @@ impl Seat {
         self.told_unattended = unattended;
         let count = memory.store.law().standings();
         self.left_out = self.left_out.min(count);
-        if ranks == Rank::Host && count >= self.left_out + TAKE_IN_AT {
+        if ranks == Rank::Host && count >= self.left_out + take_in_at(memory.store.law()) {
             // What a table leaves out counts on (L32): another table would not take it in either.
             let _ = self.act(out, memory, Act::TakeIn, now);
             self.left_out = memory.store.law().standings();

@@ -9,7 +9,7 @@ use crate::{
     keys::Suite,
     lane::{RelayName, RoomHandle},
     law::{DefaultRole, Terms, Unattended},
-    media::{Authenticity, PacketSize},
+    media::{Authenticity, PacketSize, Sound},
 };
 
 impl Room {
@@ -59,6 +59,17 @@ impl Room {
     /// The one size of packets before they are sealed, once we are in.
     pub fn packet_size(&self) -> Option<PacketSize> {
         Some(self.terms()?.packet_size)
+    }
+
+    /// What packets hold, as the room's terms or, until we are in, our invite says: what encoder
+    /// and decoders are made for. `None` once it is over.
+    ///
+    /// It never changes: nobody comes in by an invite that says something else than the terms.
+    pub fn sound(&self) -> Option<Sound> {
+        match &self.phase {
+            Phase::Joining(joining) => Some(joining.sound()),
+            _ => Some(self.memory()?.store.known().terms().sound),
+        }
     }
 
     /// What packets are sealed with, once we are in.

@@ -9,6 +9,7 @@ use crate::{
     group::codec::{Malformed, Reader, Writer},
     id::IdentityKey,
     law::{self, Anchor, Law, LiveSet, Office, Pins, Rank, Store, Terms},
+    media::Sound,
     mls::{Entry, EntryError},
     wire::{
         answer::Receipt,
@@ -77,6 +78,8 @@ pub(super) fn check_tree(entry: &Entry, law: &Law) -> Result<(), WelcomeError> {
 /// hand-overs that were shown lead, and the least number of a table in that office.
 pub(super) struct Sought<'a> {
     pub(super) group_id: &'a [u8; 32],
+    /// What the invite says that packets hold.
+    pub(super) sound: Sound,
     pub(super) office: Office,
     pub(super) least_no: u64,
 }
@@ -105,6 +108,9 @@ pub(super) fn check_newcomer<'a>(
     own: IdentityKey,
 ) -> Result<Entered, WelcomeError> {
     let (terms, epoch_law) = read_law(entry, sought.group_id, own)?;
+    if terms.sound != sought.sound {
+        return Err(WelcomeError::Join(EntryError::OtherGroup));
+    }
     let law = epoch_law.law();
     check_sender(entry, law)?;
     // A hand-over that was shown is in the chain, and a table that the host gave a badge after is

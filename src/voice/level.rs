@@ -15,14 +15,16 @@ impl Meter {
         Self { floor: -60.0, hang: 0 }
     }
 
-    /// The level of a frame, for the interface of whoever hears it.
-    pub(super) fn measure(&mut self, pcm: &[i16]) -> Level {
+    /// The level of a frame of so many interleaved channels, one at least, for the interface of
+    /// whoever hears it: that of their mean power.
+    pub(super) fn measure(&mut self, pcm: &[i16], channels: usize) -> Level {
+        let samples = pcm.len() / channels;
         let power =
             pcm.iter().map(|sample| f32::from(*sample).powi(2)).sum::<f32>() / pcm.len().max(1) as f32;
         let level = 10.0 * (power / 32_768_f32.powi(2)).max(1e-13).log10();
         // The floor falls at once and rises slowly, by 5 dB a second: speech has pauses, noise has
         // none.
-        let frames = pcm.len() as f32 / 1_920.0;
+        let frames = samples as f32 / 1_920.0;
         self.floor = if level < self.floor {
             level.max(-90.0)
         } else {
@@ -31,7 +33,7 @@ impl Meter {
         if level > self.floor + 9.0 && level > -55.0 {
             self.hang = HANG;
         } else {
-            self.hang = self.hang.saturating_sub(pcm.len());
+            self.hang = self.hang.saturating_sub(samples);
         }
         let below = (-level).round().clamp(0.0, 127.0) as u8;
         Level::new(below, self.hang > 0)
@@ -53,12 +55,12 @@ mod tests {
                 .map(|i| ((((i * 7_919 + n * 104_729) % 2_001) as i32 - 1_000) * amplitude / 1_000) as i16)
                 .collect()
         };
-        let levels: Vec<Level> = (0..50).map(|n| meter.measure(&noise(n, 60))).collect();
+        let levels: Vec<Level> = (0..50).map(|n| meter.measure(&noise(n, 60), 1)).collect();
         assert!(levels[20..].iter().all(|level| !level.is_voice()), "{levels:?}");
-        assert!(meter.measure(&noise(1, 9_000)).is_voice());
-        assert_eq!(meter.measure(&[0; 960]).below_overload(), 127);
-        assert_eq!(meter.measure(&[i16::MIN; 960]).below_overload(), 0);
-        assert_eq!(meter.measure(&[]).below_overload(), 127);
+        assert!(meter.measure(&noise(1, 9_000), 1).is_voice());
+        assert_eq!(meter.measure(&[0; 960], 1).below_overload(), 127);
+        assert_eq!(meter.measure(&[i16::MIN; 960], 1).below_overload(), 0);
+        assert_eq!(meter.measure(&[], 1).below_overload(), 127);
     }
 
     #[test]
@@ -66,8 +68,8 @@ mod tests {
         for frame in [960, 1_920, 2_880] {
             let mut meter = Meter::new();
             let buzz: Vec<i16> = (0..frame).map(|n| if n % 200 < 100 { 6_000 } else { -6_000 }).collect();
-            assert!(meter.measure(&buzz).is_voice());
-            let on = (0..20).take_while(|_| meter.measure(&vec![0; frame]).is_voice()).count();
+            assert!(meter.measure(&buzz, 1).is_voice());
+            let on = (0..20).take_while(|_| meter.measure(&vec![0; frame], 1).is_voice()).count();
             assert!((60..120).contains(&(on * frame / 48)), "{frame}: {on}");
         }
     }

@@ -5,6 +5,7 @@ use super::{
     BLOCK, VoiceError,
     converter::Converter,
     limiter::{Limiter, peak},
+    tuning::Gains,
 };
 
 /// One block of the sum, and what of it waits for the device. All memory is taken when it is made.
@@ -32,7 +33,7 @@ impl Mix {
         // A block at the highest rate, and as much again that waits in the converter.
         let most = 2 * 4 * BLOCK;
         let side = |_| {
-            let converter = Converter::new(48_000, rate)?;
+            let converter = Converter::new(48_000, rate, 1)?;
             Ok(Side { sum: [0.0; BLOCK], converter, converted: Vec::with_capacity(most) })
         };
         let channels = usize::from(channels);
@@ -50,12 +51,20 @@ impl Mix {
         self.sides.len() > 1
     }
 
-    /// Adds a block of one speaker, with gains for left and right that change evenly.
-    pub(super) fn add(&mut self, sound: &[i16; BLOCK], before: [f32; 2], after: [f32; 2]) {
+    /// Adds a block of one speaker, of one channel or of two interleaved, with gains that change
+    /// evenly.
+    pub(super) fn add(&mut self, sound: &[i16], before: Gains, after: Gains) {
+        let channels = sound.len() / BLOCK;
         for ((side, before), after) in self.sides.iter_mut().zip(before).zip(after) {
-            for (at, (sum, sample)) in side.sum.iter_mut().zip(sound).enumerate() {
-                let gain = before + (after - before) * (at + 1) as f32 / BLOCK as f32;
-                *sum += f32::from(*sample) / 32_768.0 * gain;
+            for (channel, (before, after)) in before.into_iter().zip(after).enumerate().take(channels) {
+                if before == 0.0 && after == 0.0 {
+                    continue;
+                }
+                let samples = sound.iter().skip(channel).step_by(channels);
+                for (at, (sum, sample)) in side.sum.iter_mut().zip(samples).enumerate() {
+                    let gain = before + (after - before) * (at + 1) as f32 / BLOCK as f32;
+                    *sum += f32::from(*sample) / 32_768.0 * gain;
+                }
             }
         }
     }

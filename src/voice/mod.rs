@@ -2,7 +2,7 @@
 //! (SPEC section 13).
 //!
 //! ```text
-//! microphone > Capture ~ ring ~ Captured > Sender: 48 kHz mono > Opus > a packet on each tick > Sealer
+//! microphone > Capture ~ ring ~ Captured > Sender: 48 kHz > Opus > a packet on each tick > Sealer
 //! Opener > Receiver: a jitter buffer and a decoder a speaker > mix of the loudest > limiter > Played ~ ring ~ Playback > loudspeaker
 //! ```
 //!
@@ -40,6 +40,7 @@ mod jitter;
 mod level;
 mod limiter;
 mod mix;
+mod options;
 #[cfg(feature = "processing")]
 mod processing;
 mod ranking;
@@ -57,8 +58,9 @@ pub use self::processing::{Noise, Processing, ProcessingOptions};
 pub use self::{
     channels::Channels,
     handover::{Capture, Captured, Playback, Played, capture, playback},
-    receiver::{Frame, NotHeard, Receiver, ReceiverOptions, Totals},
-    sender::{Packet, Sender, SenderOptions, SenderStats},
+    options::{ReceiverOptions, SenderOptions},
+    receiver::{Frame, NotHeard, Receiver, Totals},
+    sender::{Packet, Sender, SenderStats},
     talker::{StreamStats, Talker},
     tuning::{Tuning, TuningError},
 };

@@ -79,7 +79,11 @@ pub enum Noise {
 /// ```
 pub struct Processing {
     inner: AudioProcessing,
-    near: Block,
+    config: Config,
+    /// One for each channel of a packet.
+    near: Vec<Block>,
+    /// Which of them the next sample is of.
+    side: usize,
     far: Block,
     converter: Converter,
     channels: usize,
@@ -119,14 +123,24 @@ impl Processing {
             gain_controller2: options.gain.then_some(gain),
             ..Config::default()
         };
-        let mono = StreamConfig::new(48_000, 1);
         Ok(Self {
-            inner: AudioProcessing::builder().config(config).capture_config(mono).render_config(mono).build(),
-            near: Block::default(),
+            inner: build(config.clone(), 1),
+            config,
+            near: vec![Block::default()],
+            side: 0,
             far: Block::default(),
-            converter: Converter::new(options.rate, 48_000)?,
+            converter: Converter::new(options.rate, 48_000, 1)?,
             channels: options.channels.into(),
         })
+    }
+
+    /// The same for packets of so many channels, before it has heard anything.
+    pub(super) fn for_sides(self, sides: usize) -> Self {
+        if sides == self.near.len() {
+            return self;
+        }
+        let inner = build(self.config.clone(), sides as u16);
+        Self { inner, near: (0..sides).map(|_| Block::default()).collect(), side: 0, ..self }
     }
 
     /// Takes what the loudspeaker plays, channels interleaved.
@@ -151,19 +165,48 @@ impl Processing {
         Ok(())
     }
 
-    /// Takes samples of the microphone at 48 kHz, all of them numbers, and gives them back cleaned,
-    /// 10 ms at a time.
+    /// Takes samples of the microphone at 48 kHz, all of them numbers, channels interleaved, and
+    /// gives them back cleaned, 10 ms at a time.
     pub(super) fn clean(&mut self, pcm: &[f32], mut give: impl FnMut(f32)) {
-        let Self { inner, near, .. } = self;
         for sample in pcm {
-            near.push(*sample, |near| {
-                let mut cleaned = [0.0; TEN_MS];
-                let done = inner.process_capture_f32(&[near], &mut [&mut cleaned]);
-                let out = if done.is_ok() { &cleaned } else { near };
-                out.iter().for_each(|sample| give(number(*sample)));
-            });
+            let last = self.side + 1 == self.near.len();
+            let full = self.near.get_mut(self.side).is_some_and(|block| block.add(*sample));
+            self.side = if last { 0 } else { self.side + 1 };
+            if !(last && full) {
+                continue;
+            }
+            let mut cleaned = [[0.0; TEN_MS]; 2];
+            match &self.near[..] {
+                [one] => {
+                    let [out, _] = &mut cleaned;
+                    if self.inner.process_capture_f32(&[&one.samples], &mut [out]).is_err() {
+                        *out = one.samples;
+                    }
+                    out.iter().for_each(|sample| give(number(*sample)));
+                }
+                [left, right] => {
+                    let [out_left, out_right] = &mut cleaned;
+                    let (near, mut out) =
+                        ([&left.samples[..], &right.samples], [&mut out_left[..], &mut out_right[..]]);
+                    if self.inner.process_capture_f32(&near, &mut out).is_err() {
+                        (*out_left, *out_right) = (left.samples, right.samples);
+                    }
+                    for (left, right) in out_left.iter().zip(out_right.iter()) {
+                        give(number(*left));
+                        give(number(*right));
+                    }
+                }
+                _ => {}
+            }
+            self.near.iter_mut().for_each(|block| block.len = 0);
         }
     }
+}
+
+/// Works on 48 kHz, on so many channels of the microphone and one of the loudspeaker.
+fn build(config: Config, sides: u16) -> AudioProcessing {
+    let (capture, render) = (StreamConfig::new(48_000, sides), StreamConfig::new(48_000, 1));
+    AudioProcessing::builder().config(config).capture_config(capture).render_config(render).build()
 }
 
 impl fmt::Debug for Processing {
@@ -179,12 +222,17 @@ impl Default for Block {
 }
 
 impl Block {
-    fn push(&mut self, sample: f32, full: impl FnOnce(&[f32; TEN_MS])) {
+    /// Adds one sample. `true` if that made it full.
+    fn add(&mut self, sample: f32) -> bool {
         if let Some(place) = self.samples.get_mut(self.len) {
             *place = sample;
             self.len += 1;
         }
-        if self.len == TEN_MS {
+        self.len == TEN_MS
+    }
+
+    fn push(&mut self, sample: f32, full: impl FnOnce(&[f32; TEN_MS])) {
+        if self.add(sample) {
             self.len = 0;
             full(&self.samples);
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    BLOCK, Talker, VoiceError, check_format,
+    BLOCK, ReceiverOptions, Talker, VoiceError, check_format,
     mix::Mix,
     ranking::{Bar, handicap},
     stream::{Arrival, Stream, UNKNOWN_LEVEL},
@@ -15,27 +15,6 @@ use crate::{
     id::{Counter, Epoch, MemberId, Step},
     media::{Level, Loss, Notes, Opened, OpusPacket, Proof, opus::duration_of},
 };
-
-/// What a [`Receiver`] is made for.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct ReceiverOptions {
-    /// Samples a second of the device that plays, 48,000 by default.
-    pub rate: u32,
-    /// Channels of that device; 1 by default. Of two or more the first is the left one and the
-    /// second the right one, see [`Tuning::with_pan`]; any others have what is between the two.
-    pub channels: u16,
-    /// Speakers whose packets are kept, 32 by default and 256 at most. Each takes about 100 kB.
-    pub speakers: usize,
-    /// How many of them are heard at a time, the loudest; 8 by default.
-    pub loudest: usize,
-}
-
-impl Default for ReceiverOptions {
-    fn default() -> Self {
-        Self { rate: 48_000, channels: 1, speakers: 32, loudest: 8 }
-    }
-}
 
 /// Plays what an [`Opener`](crate::Opener) opened: in order, at an even pace, mixed.
 ///
@@ -152,7 +131,9 @@ impl Receiver {
     pub fn new(options: ReceiverOptions, now: Instant) -> Result<Self, VoiceError> {
         check_format(options.rate, options.channels)?;
         let speakers = options.speakers.clamp(1, MAX_SPEAKERS);
-        let streams: Vec<_> = (0..speakers).map(|_| Stream::new()).collect::<Result<_, _>>()?;
+        // A device of one channel has no use for two.
+        let sides = options.sound.channels().min(options.channels).into();
+        let streams: Vec<_> = (0..speakers).map(|_| Stream::new(sides)).collect::<Result<_, _>>()?;
         Ok(Self {
             timelines: vec![Timeline::default(); streams.len()],
             handicaps: Vec::with_capacity(streams.len()),
@@ -313,7 +294,7 @@ impl Receiver {
         self.clock = self.clock.max(now);
         let clock = self.clock;
         let mut bar = self.rank();
-        let mut own = [0; BLOCK];
+        let mut own = [0; 2 * BLOCK];
         for stream in self.streams.iter_mut().filter(|stream| stream.member.is_some()) {
             let wanted = !self.deafened && !stream.tuning.is_silent();
             let heard = wanted && bar.passes(standing(stream, clock));
@@ -327,8 +308,9 @@ impl Receiver {
             }
             let after = if heard { 1.0 } else { 0.0 };
             let gains = stream.fade(self.mix.has_sides(), before, after);
-            if stream.render(now, &mut own) {
-                self.mix.add(&own, gains.0, gains.1);
+            let own = own.get_mut(..BLOCK * stream.channels()).unwrap_or_default();
+            if stream.render(now, own) {
+                self.mix.add(own, gains.0, gains.1);
             }
             stream.gain = after;
         }

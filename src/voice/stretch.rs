@@ -13,7 +13,9 @@
 /// itself there.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Period {
+    /// In samples of each channel.
     lag: usize,
+    channels: usize,
     /// 1 for a sound that repeats itself exactly; 1 for silence too.
     pub(super) likeness: f32,
 }
@@ -26,74 +28,80 @@ const LONGEST: usize = 600;
 /// What a sound must have to be stretched.
 pub(super) const SHORTEST_SOUND: usize = LONGEST + FADE;
 
-/// Looks for the period of a sound; `None` if it is too short.
-pub(super) fn period(pcm: &[i16]) -> Option<Period> {
-    period_up_to(pcm, LONGEST)
+/// Looks for the period of a sound of so many interleaved channels, which have one; `None` if it is
+/// too short.
+pub(super) fn period(pcm: &[i16], channels: usize) -> Option<Period> {
+    period_up_to(pcm, channels, LONGEST)
 }
 
 /// Looks for a period of at most so many samples; `None` if the sound or `most` is too short.
-pub(super) fn period_up_to(pcm: &[i16], most: usize) -> Option<Period> {
-    if most < SHORTEST {
+pub(super) fn period_up_to(pcm: &[i16], channels: usize, most: usize) -> Option<Period> {
+    if most < SHORTEST || channels == 0 {
         return None;
     }
-    let pattern = pcm.get(..FADE)?;
-    pcm.get(..SHORTEST_SOUND)?;
-    let energy = |samples: &[i16]| samples.iter().step_by(4).map(|s| f32::from(*s).powi(2)).sum::<f32>();
+    let pattern = pcm.get(..FADE * channels)?;
+    pcm.get(..SHORTEST_SOUND * channels)?;
+    let energy = |samples| fourth(samples, channels).map(|s| s.powi(2)).sum::<f32>();
     let own = energy(pattern);
-    let mut best = Period { lag: SHORTEST, likeness: -1.0 };
+    let mut best = Period { lag: SHORTEST, channels, likeness: -1.0 };
     for lag in (SHORTEST..=LONGEST.min(most)).step_by(4) {
-        let Some(other) = pcm.get(lag..lag + FADE) else { break };
-        let product: f32 =
-            pattern.iter().zip(other).step_by(4).map(|(a, b)| f32::from(*a) * f32::from(*b)).sum();
+        let Some(other) = pcm.get(lag * channels..(lag + FADE) * channels) else { break };
+        let product: f32 = fourth(pattern, channels).zip(fourth(other, channels)).map(|(a, b)| a * b).sum();
         let both = (own * energy(other)).sqrt();
         // Silence is like any other silence.
         let likeness = if both < QUIET { 1.0 } else { product / both };
         if likeness > best.likeness {
-            best = Period { lag, likeness };
+            best = Period { lag, channels, likeness };
         }
     }
     Some(best)
+}
+
+/// Of each fourth moment all channels.
+fn fourth(pcm: &[i16], channels: usize) -> impl Iterator<Item = f32> + '_ {
+    pcm.chunks_exact(channels).step_by(4).flatten().copied().map(f32::from)
 }
 
 /// Below this, sound is too soft for anybody to hear a splice: 60 samples of about 16.
 const QUIET: f32 = 60.0 * 256.0;
 
 impl Period {
-    /// Shortens `pcm[..len]` by one period in place, and returns its new length.
+    /// Shortens the first `len` samples of each channel by one period in place, and returns how
+    /// many are left.
     pub(super) fn shorten(self, pcm: &mut [i16], len: usize) -> usize {
-        let Some(shorter) = len.checked_sub(self.lag).filter(|_| len <= pcm.len() && len >= self.lag + FADE)
-        else {
-            return len;
-        };
-        for at in 0..FADE {
-            if let (Some(a), Some(b)) = (pcm.get(at).copied(), pcm.get(at + self.lag).copied())
+        let Self { lag, channels, .. } = self;
+        let fits = len * channels <= pcm.len() && len >= lag + FADE;
+        let Some(shorter) = len.checked_sub(lag).filter(|_| fits) else { return len };
+        for at in 0..FADE * channels {
+            if let (Some(a), Some(b)) = (pcm.get(at).copied(), pcm.get(at + lag * channels).copied())
                 && let Some(out) = pcm.get_mut(at)
             {
-                *out = fade(a, b, at);
+                *out = fade(a, b, at / channels);
             }
         }
-        pcm.copy_within(self.lag + FADE..len, FADE);
+        pcm.copy_within((lag + FADE) * channels..len * channels, FADE * channels);
         shorter
     }
 
-    /// Lengthens `pcm[..len]` by one period in place, and returns its new length; the same one if
-    /// there is no room.
+    /// Lengthens the first `len` samples of each channel by one period in place, and returns how
+    /// many there are then; as many as before if there is no room.
     pub(super) fn lengthen(self, pcm: &mut [i16], len: usize) -> usize {
-        let longer = len + self.lag;
-        if longer > pcm.len() || len < self.lag + FADE {
+        let Self { lag, channels, .. } = self;
+        let longer = len + lag;
+        if longer * channels > pcm.len() || len < lag + FADE {
             return len;
         }
         // From the back: x[W..] goes to its new place, then the splice is made of what still stands
         // in front.
-        pcm.copy_within(FADE..len, FADE + self.lag);
+        pcm.copy_within(FADE * channels..len * channels, (FADE + lag) * channels);
         // pcm[W..W+L] now holds a mixture of old samples: x[W..] where the move did not reach,
         // which is all of it up to W + L.
-        for at in (0..FADE).rev() {
+        for at in (0..FADE * channels).rev() {
             // x[L + at] stands at its old place if that is in front of W + L, which it is.
-            if let (Some(a), Some(b)) = (pcm.get(self.lag + at).copied(), pcm.get(at).copied())
-                && let Some(out) = pcm.get_mut(self.lag + at)
+            if let (Some(a), Some(b)) = (pcm.get(lag * channels + at).copied(), pcm.get(at).copied())
+                && let Some(out) = pcm.get_mut(lag * channels + at)
             {
-                *out = fade(a, b, at);
+                *out = fade(a, b, at / channels);
             }
         }
         longer
@@ -131,7 +139,7 @@ mod tests {
     fn a_tone_loses_or_gains_whole_periods_and_no_sample_jumps() {
         for hertz in [100.0, 150.0, 220.0, 400.0] {
             let sound = tone(hertz, 1_920);
-            let found = period(&sound).unwrap();
+            let found = period(&sound, 1).unwrap();
             assert!(found.likeness > 0.99, "{hertz}: {found:?}");
             let mut buffer = sound.clone();
             buffer.resize(4_000, 0);
@@ -151,11 +159,39 @@ mod tests {
 
     #[test]
     fn what_is_too_short_stays_as_it_is() {
-        assert_eq!(period(&[5; SHORTEST_SOUND - 1]), None);
-        let found = period(&[0; 1_920]).unwrap();
+        assert_eq!(period(&[5; SHORTEST_SOUND - 1], 1), None);
+        let found = period(&[0; 1_920], 1).unwrap();
         let mut short = [7; 100];
         assert_eq!((found.shorten(&mut short, 100), found.lengthen(&mut short, 100)), (100, 100));
         assert_eq!(found.lengthen(&mut [0; 1_920], 1_920), 1_920);
+    }
+
+    #[test]
+    fn two_channels_are_stretched_as_one() {
+        for hertz in [150.0, 400.0] {
+            let one = tone(hertz, 1_920);
+            let two: Vec<i16> = one.iter().flat_map(|sample| [*sample, -*sample]).collect();
+            let (of_one, of_two) = (period(&one, 1).unwrap(), period(&two, 2).unwrap());
+            assert_eq!(of_one.samples(), of_two.samples());
+            for longer in [false, true] {
+                let stretch = |period: Period, pcm: &[i16]| {
+                    let mut pcm = pcm.to_vec();
+                    pcm.resize(2 * pcm.len(), 0);
+                    let len = if longer {
+                        period.lengthen(&mut pcm, 1_920)
+                    } else {
+                        period.shorten(&mut pcm, 1_920)
+                    };
+                    pcm.truncate(len * period.channels);
+                    pcm
+                };
+                let (one, two) = (stretch(of_one, &one), stretch(of_two, &two));
+                let expected: Vec<i16> = one.iter().flat_map(|sample| [*sample, -*sample]).collect();
+                assert_eq!(two, expected);
+            }
+        }
+        assert_eq!(period(&[5; 2 * SHORTEST_SOUND - 1], 2), None);
+        assert_eq!(period(&[5; 2_000], 0), None);
     }
 
     proptest! {
@@ -163,7 +199,7 @@ mod tests {
         fn the_splice_is_what_the_picture_says(seed in any::<u64>(), len in SHORTEST_SOUND..2_000) {
             let mut state = seed | 1;
             let sound: Vec<i16> = (0..len).map(|_| { state ^= state << 13; state ^= state >> 7; state ^= state << 17; state as i16 }).collect();
-            let found = period(&sound).unwrap();
+            let found = period(&sound, 1).unwrap();
             let lag = found.samples();
             let mut buffer = sound.clone();
             buffer.resize(len + LONGEST, 0);

@@ -78,14 +78,23 @@ impl Tuning {
         self.muted || self.volume == 0.0
     }
 
-    /// What samples are multiplied by on the left and on the right; the same where there are no
-    /// sides.
-    pub(super) fn gains(self, sides: bool) -> [f32; 2] {
+    /// What the channels of a speaker are multiplied by on the left and on the right; the same
+    /// where there are no sides. Two channels are drawn together by as much as they are panned, so
+    /// that nothing is lost on a side that is off.
+    pub(super) fn gains(self, sides: bool, channels: usize) -> Gains {
         let pan = if sides { self.pan } else { 0.0 };
         // The squares add up to 2 wherever it stands, and in the middle each is exactly 1.
-        [self.volume * (1.0 - pan).sqrt(), self.volume * (1.0 + pan).sqrt()]
+        let [left, right] = [self.volume * (1.0 - pan).sqrt(), self.volume * (1.0 + pan).sqrt()];
+        if channels == 1 {
+            return [[left, 0.0], [right, 0.0]];
+        }
+        let other = pan.abs() / 2.0;
+        [[left * (1.0 - other), left * other], [right * other, right * (1.0 - other)]]
     }
 }
+
+/// For left and right, what the first and the second channel of a speaker are multiplied by.
+pub(super) type Gains = [[f32; 2]; 2];
 
 /// Why somebody is heard as before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,14 +176,29 @@ mod tests {
 
     #[test]
     fn the_power_of_both_sides_is_the_same_everywhere_and_the_middle_changes_nothing() {
-        assert_eq!(Tuning::default().gains(true), [1.0; 2]);
+        let gains = |tuning: Tuning, sides| tuning.gains(sides, 1).map(|[first, _]| first);
+        assert_eq!(gains(Tuning::default(), true), [1.0; 2]);
         for step in -10..=10_i8 {
             let tuning = Tuning::default().with_pan(f32::from(step) / 10.0).unwrap();
-            let [left, right] = tuning.gains(true);
+            let [left, right] = gains(tuning, true);
             assert!((left * left + right * right - 2.0).abs() < 1e-5, "{step}");
-            assert!((step < 0) == (left > right) && tuning.gains(false) == [1.0; 2], "{step}");
+            assert!((step < 0) == (left > right) && gains(tuning, false) == [1.0; 2], "{step}");
         }
-        assert_eq!(Tuning::default().with_pan(-1.0).unwrap().gains(true)[1], 0.0);
+        assert_eq!(gains(Tuning::default().with_pan(-1.0).unwrap(), true)[1], 0.0);
+    }
+
+    #[test]
+    fn two_channels_that_are_alike_are_panned_as_one_and_none_is_lost_on_a_side_that_is_off() {
+        assert_eq!(Tuning::default().gains(true, 2), [[1.0, 0.0], [0.0, 1.0]]);
+        for step in -10..=10_i8 {
+            let tuning = Tuning::default().with_pan(f32::from(step) / 10.0).unwrap();
+            for (two, one) in tuning.gains(true, 2).into_iter().zip(tuning.gains(true, 1)) {
+                assert!((two[0] + two[1] - one[0]).abs() < 1e-6, "{step}");
+            }
+            let of_channel = |n: usize| tuning.gains(true, 2).iter().map(|side| side[n].powi(2)).sum::<f32>();
+            assert!(of_channel(0) > 0.32 && of_channel(1) > 0.32, "{step}: 5 dB at most");
+            assert_eq!(tuning.gains(false, 2), [[1.0, 0.0], [0.0, 1.0]]);
+        }
     }
 
     #[test]

@@ -168,7 +168,7 @@ fn a_voice_is_there_whichever_channels_of_a_recording_it_is_on() {
 #[test]
 fn a_recording_is_there_while_it_is_made_and_however_it_ends() {
     let path = path("written.wav");
-    let mut writer = wav::Writer::create(&path).unwrap();
+    let mut writer = wav::Writer::create(&path, 1).unwrap();
     let second: Vec<i16> = (0..48_000).map(|n| (n % 1_000) as i16).collect();
     for _ in 0..3 {
         writer.append(&second).unwrap();
@@ -178,7 +178,7 @@ fn a_recording_is_there_while_it_is_made_and_however_it_ends() {
     writer.append(&[7; 100]).unwrap();
     drop(writer);
     assert_eq!(wav::read(&path, LONG).unwrap().samples.len(), 3 * 48_000 + 100);
-    let mut writer = wav::Writer::create(&path).unwrap();
+    let mut writer = wav::Writer::create(&path, 1).unwrap();
     writer.append(&[7; 100]).unwrap();
     writer.finish().unwrap();
     assert_eq!(fs::read(&path).unwrap().len(), 44 + 200);

@@ -8,8 +8,9 @@ use std::{
 };
 
 use sottovoce::{
-    OpenError,
-    codec::FrameLength,
+    Authenticity, OpenError,
+    codec::{Decoder, Encoder, FrameLength, MAX_SAMPLES},
+    media::{OpusPacket, Sound},
     report::{Equivocation, ExcerptError, Gap, ModerationSecret, NotKept, Rejected, Report, Retention},
     room::{Ending, Event, ReportError, UnixTime},
 };
@@ -61,8 +62,12 @@ impl Drop for Desk {
 }
 
 fn samples(path: &Path) -> Vec<i16> {
+    samples_of(path, 1)
+}
+
+fn samples_of(path: &Path, channels: u16) -> Vec<i16> {
     let mut reader = hound::WavReader::open(path).unwrap();
-    assert_eq!((reader.spec().sample_rate, reader.spec().channels), (48_000, 1));
+    assert_eq!((reader.spec().sample_rate, reader.spec().channels), (48_000, channels));
     reader.samples().map(Result::unwrap).collect()
 }
 
@@ -104,6 +109,36 @@ fn what_the_moderator_hears_is_what_the_reporter_heard_to_the_bit() {
         "{}",
         outcome.text
     );
+}
+
+#[test]
+fn a_report_from_a_room_for_music_is_played_with_both_sides() {
+    let desk = Desk::new("stereo");
+    let mut table = Table::with(&["Ada", "Ben"], Retention::default(), |room| room.sound = Sound::Music);
+    let size = table.members[ADA].room.packet_size().unwrap();
+    let mut encoder = Encoder::of_sound(Sound::Music, FrameLength::Ms20, size, Authenticity::Signed).unwrap();
+    let mut decoder = Decoder::stereo().unwrap();
+    let (mut heard, mut pcm, frame) = (Vec::new(), [0; 2 * MAX_SAMPLES], FrameLength::Ms20.samples());
+    for index in 0..350 {
+        // A tone on the left, none on the right.
+        let said: Vec<i16> = (index * frame..(index + 1) * frame)
+            .flat_map(|n| [((n as f32 * 0.1).sin() * 8_000.0) as i16, 0])
+            .collect();
+        let mut opus = vec![0; encoder.packet_len()];
+        let len = encoder.encode(&said, &mut opus).unwrap();
+        table.say(ADA, &opus[..len], &[]);
+        let samples = decoder.decode(OpusPacket::parse(&opus[..len]).unwrap(), &mut pcm).unwrap();
+        heard.extend_from_slice(&pcm[..2 * samples]);
+        table.pass(Duration::from_millis(20));
+    }
+    let file = desk.put("report", table.report(BEN, ADA, 30, &moderator().key()).unwrap());
+    let wav = desk.path("said.wav");
+    let outcome = desk.check(&["--wav", &wav, &file]).unwrap();
+    assert!(outcome.text.contains("7.00 s in 350 packets"), "{}", outcome.text);
+    let said = samples_of(Path::new(&wav), 2);
+    assert!(said == heard, "the WAV differs from what a player's decoder gave");
+    let loudest = |side: usize| said.iter().skip(side).step_by(2).map(|s| s.unsigned_abs()).max();
+    assert!(loudest(0) > Some(7_000) && loudest(1) < Some(80), "{:?} {:?}", loudest(0), loudest(1));
 }
 
 #[test]

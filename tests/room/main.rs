@@ -13,6 +13,7 @@ mod key_exchange;
 mod messages;
 mod people;
 mod simulation;
+mod sounds;
 mod storms;
 mod story;
 mod succession;

@@ -15,7 +15,8 @@ class Invite:
         """Reads the bytes in front of the check. The first fault in the order of fields counts."""
         self.lane = b[1:33]
         r = R(b)
-        if r.u8() != 2:
+        version = r.u8()
+        if version not in (2, 3):
             raise Bad("Version")
         try:
             self.lane, self.gid, self.host, self.office = (r.take(32) for _ in range(4))
@@ -24,6 +25,12 @@ class Invite:
             raise Bad("Malformed")
         if self.suite not in (1, 0x4F):
             raise Bad("KeyExchange")
+        try:
+            self.sound = r.u8() if version == 3 else 0
+        except Bad:
+            raise Bad("Malformed")
+        if version == 3 and self.sound not in (1, 2):
+            raise Bad("Sound")
         try:
             self.expiry, self.uses, count = r.u64(), r.u16(), r.u8()
         except Bad:
@@ -45,8 +52,8 @@ class Invite:
             raise Bad("Malformed")
 
     def bytes(self):
-        b = u8(2) + self.lane + self.gid + self.host + self.office + u64(self.no) + self.id
-        b += u16(self.suite) + u64(self.expiry) + u16(self.uses) + u8(len(self.relays))
+        b = u8(3 if self.sound else 2) + self.lane + self.gid + self.host + self.office + u64(self.no) + self.id
+        b += u16(self.suite) + (u8(self.sound) if self.sound else b"") + u64(self.expiry) + u16(self.uses) + u8(len(self.relays))
         b += b"".join(v8(x.encode()) for x in self.relays)
         return b + check(b)
 

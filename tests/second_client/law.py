@@ -19,7 +19,8 @@ class Terms:
     def __init__(self, b):
         r = R(b)
         self.raw = bytes(b)
-        if r.u8() != 2:
+        version = r.u8()
+        if version not in (2, 3):
             raise Bad("terms version")
         self.salt = r.take(32)
         self.founder = r.take(32)
@@ -30,6 +31,7 @@ class Terms:
         self.size = r.u16()
         self.unattended = r.u16()
         self.role = r.u8()
+        self.sound = r.u8() if version == 3 else 0
         r.end()
         if (
             self.founder == ZERO32
@@ -40,6 +42,7 @@ class Terms:
             or (not 16 <= self.size <= 1000)
             or (self.unattended < 60)
             or (self.role not in (2, 3))
+            or (version == 3 and (self.sound not in (1, 2) or self.size != 400))
         ):
             raise Bad("terms")
         self.group_id = sha256(b"sottovoce 2 terms" + b)

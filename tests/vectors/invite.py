@@ -13,7 +13,7 @@ import base64
 from shared import Form, fill, main, public, sha256, u16, u64, u8, v8
 
 FORM = Form(
-    numbers=["office_no", "cipher_suite", "expiry", "uses"],
+    numbers=["office_no", "cipher_suite", "sound", "expiry", "uses"],
     texts=["relays", "link", "qr", "page", "why", "error"],
     lists=["relays"],
 )
@@ -21,10 +21,9 @@ BASE41 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ$*-.:"
 
 
 def content(case):
-    out = u8(2) + case["lane_key"] + case["group_id"] + case["host"] + case["office"] + u64(case["office_no"])
-    out += (
-        case["invite"] + u16(case["cipher_suite"]) + u64(case["expiry"]) + u16(case["uses"]) + u8(len(case["relays"]))
-    )
+    out = u8(3 if case["sound"] else 2) + case["lane_key"] + case["group_id"] + case["host"] + case["office"] + u64(case["office_no"])
+    out += case["invite"] + u16(case["cipher_suite"]) + (u8(case["sound"]) if case["sound"] else b"")
+    out += u64(case["expiry"]) + u16(case["uses"]) + u8(len(case["relays"]))
     return out + b"".join(v8(relay.encode()) for relay in case["relays"])
 
 
@@ -64,6 +63,7 @@ def base():
         office_no=0,
         invite=fill("invite", 16),
         cipher_suite=1,
+        sound=0,
         expiry=1_800_000_000,
         uses=1,
         relays=["relay.example:443"],
@@ -85,7 +85,7 @@ def lines():
             "f:6",
         ]
     )
-    for case in (one, full):
+    for case in (one, full, one | dict(sound=1), full | dict(sound=2)):
         data = checked(content(case))
         forms = dict(bytes=data, link=link(data), qr=qr(data), page="https://talk.example/join#" + link(data))
         yield FORM.line("invite", case | forms)
@@ -106,6 +106,8 @@ def lines():
     short = checked(content(one)[:100])
     unused = base64url(data + b"\0" * (-(len(data) - 1) % 3))
     assert len(unused) % 4 == 2
+    silent = content(one | dict(sound=1))
+    silent = silent[:155] + b"\0" + silent[156:]
     for why, error, text in [
         ("2049 characters", "TooLong", link(data) + "A" * (2049 - len(link(data)))),
         ("no scheme", "Scheme", base64url(data)),
@@ -127,6 +129,12 @@ def lines():
         ("nothing behind the scheme", "Mistyped", "sottovoce:"),
         ("version 1", "Version", link(checked(b"\1" + content(one)[1:]))),
         ("an unknown cipher suite", "KeyExchange", other(cipher_suite=2)),
+        ("version 4", "Version", link(checked(b"\4" + content(one)[1:]))),
+        ("an unknown sound", "Sound", other(sound=3)),
+        ("another unknown sound", "Sound", other(sound=255)),
+        ("the sound of speech in version 3", "Sound", link(checked(silent))),
+        ("a sound in version 2", "Relays", link(checked(b"\2" + content(one | dict(sound=1))[1:]))),
+        ("version 3 without a sound", "Malformed", link(checked(b"\3" + content(one)[1:155]))),
         ("no relay", "Relays", other(relays=[])),
         ("nine relays", "Relays", other(relays=["a:1"] * 9)),
         ("an empty relay", "Relays", other(relays=[""])),

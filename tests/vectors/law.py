@@ -16,7 +16,7 @@ import shared
 from shared import HERE, Form, be, fingerprint, mac, public, sha256, sign, v8
 
 FORM = Form(
-    numbers="cipher_suite suite authenticity packet_size unattended default_role expiry uses n no word floor over locked".split(),
+    numbers="sound cipher_suite suite authenticity packet_size unattended default_role expiry uses n no word floor over locked".split(),
     texts=["why", "error"],
     lists=["moderators", "entries", "statements", "ids", "tags", "chain", "positions", "pins", "keys", "members", "seen", "keep"],
 )
@@ -26,9 +26,10 @@ fill = functools.partial(shared.fill, of="sottovoce law test ")
 
 # L1 to L4.
 def terms(case):
-    encoded = b"\2" + case["salt"] + case["founder"] + v8(case["name"])
+    encoded = (b"\3" if case["sound"] else b"\2") + case["salt"] + case["founder"] + v8(case["name"])
     encoded += be(case["cipher_suite"], 2) + be(case["suite"], 2) + be(case["authenticity"], 1)
     encoded += be(case["packet_size"], 2) + be(case["unattended"], 2) + be(case["default_role"], 1)
+    encoded += be(case["sound"], 1) if case["sound"] else b""
     return dict(terms=encoded, group_id=sha256(b"sottovoce 2 terms" + encoded))
 
 
@@ -296,10 +297,12 @@ def inputs():
     seeds = [fill(f"seed {n}", 32) for n in range(6)]
     host, m, n, x, y, z = seeds
     salt = fill("salt", 32)
-    plain = dict(salt=salt, founder=public(host), name="Zoë's room".encode(), cipher_suite=1, suite=4, authenticity=0, packet_size=240, unattended=600, default_role=3)
+    plain = dict(salt=salt, founder=public(host), name="Zoë's room".encode(), cipher_suite=1, suite=4, authenticity=0, packet_size=240, unattended=600, default_role=3, sound=0)
     hybrid = plain | dict(salt=fill("salt 2", 32), name=b"x" * 64, cipher_suite=79, suite=5, authenticity=1, packet_size=1000, unattended=65535, default_role=2)
     yield "terms", plain
     yield "terms", hybrid
+    yield "terms", plain | dict(packet_size=400, sound=1)
+    yield "terms", hybrid | dict(packet_size=400, sound=2)
     group_id = terms(plain)["group_id"]
     for seed in (host, x):
         yield "tag", dict(salt=salt, seed=seed)

@@ -15,7 +15,7 @@ def terms_of(suite):
     case = dict(
         salt=SALT, founder=public(HOST), name="Zoë's room".encode(), cipher_suite=suite, suite=4, authenticity=0
     )
-    return law.terms(case | dict(packet_size=240, unattended=600, default_role=3))
+    return law.terms(case | dict(packet_size=240, unattended=600, default_role=3, sound=0))
 
 
 TERMS, GROUP_ID = terms_of(1)["terms"], terms_of(1)["group_id"]

@@ -9,4 +9,5 @@ mod network;
 #[cfg(feature = "processing")]
 mod processing;
 mod protection;
+mod sounds;
 mod traffic;

@@ -8,6 +8,17 @@ use rubato::{Fft, FixedSync, Resampler, WindowFunction};
 /// The rate of everything past this module, in Hz.
 pub const RATE: u32 = 48_000;
 
+/// Converts samples of one channel or of two interleaved ones, as [`to_48k`] does.
+pub fn sides_to_48k(samples: &[f32], rate: NonZeroU32, sides: usize) -> Vec<f32> {
+    if sides == 1 {
+        return to_48k(samples, rate);
+    }
+    let side = |at: usize| -> Vec<f32> {
+        to_48k(&samples.iter().skip(at).step_by(2).copied().collect::<Vec<_>>(), rate)
+    };
+    side(0).into_iter().zip(side(1)).flat_map(|(left, right)| [left, right]).collect()
+}
+
 /// Converts mono samples from `rate` to 48 kHz, band-limited and without delay.
 ///
 /// The length is that of the input in seconds, rounded up to a whole sample.

@@ -152,7 +152,7 @@ fn check(check: &Check) -> Result<Outcome, Outcome> {
     }
     if let (Some(path), Some(report)) = (&check.wav, reports.first()) {
         let sound = decode(report).map_err(|why| Outcome::no(path, why))?;
-        wav::write(path, &sound).map_err(|why| Outcome::no(path, why))?;
+        sound.write(path).map_err(|why| Outcome::no(path, why))?;
         let _ = writeln!(text, "written     {}", path.display());
     }
     let mut status = 0;
@@ -260,10 +260,32 @@ fn compare(text: &mut String, comparison: &Comparison) {
     }
 }
 
+/// What was said, at 48 kHz.
+pub struct Said {
+    /// Samples, of two channels interleaved.
+    pub samples: Vec<i16>,
+    /// 1, or 2 if any packet is stereo.
+    pub channels: u16,
+}
+
+impl Said {
+    fn write(&self, path: &Path) -> std::io::Result<()> {
+        let mut writer = wav::Writer::create(path, self.channels)?;
+        writer.append(&self.samples)?;
+        writer.finish()
+    }
+}
+
 /// The sound. Packets that are missing for certain are silence, two seconds of it at most in one
 /// place.
-pub fn decode(report: &Report) -> Result<Vec<i16>, Box<dyn Error>> {
-    let (mut decoder, mut sound, mut pcm) = (Decoder::new()?, Vec::new(), [0; MAX_SAMPLES]);
+///
+/// # Errors
+/// What the codec says.
+pub fn decode(report: &Report) -> Result<Said, Box<dyn Error>> {
+    // A report says nothing of the room's sound: its packets do.
+    let is_stereo = report.packets().any(|packet| packet.packet.is_stereo());
+    let (mut decoder, channels) = if is_stereo { (Decoder::stereo()?, 2) } else { (Decoder::new()?, 1) };
+    let (mut sound, mut pcm) = (Vec::new(), vec![0; MAX_SAMPLES * channels]);
     let gaps = report.gaps();
     let mut gaps = gaps.iter().filter(|gap| gap.packets > 0).peekable();
     let (mut after, mut last) = (Duration::ZERO, 0);
@@ -271,22 +293,22 @@ pub fn decode(report: &Report) -> Result<Vec<i16>, Box<dyn Error>> {
         if let Some(gap) = gaps.next_if(|gap| gap.after == after && last > 0) {
             let silence =
                 gap.missing.min(Duration::from_secs(2)).as_millis() as usize * SAMPLE_RATE as usize / 1_000;
-            sound.extend(std::iter::repeat_n(0, silence));
+            sound.extend(std::iter::repeat_n(0, silence * channels));
             // A player conceals what did not come, and its decoder goes on from there.
             for _ in 0..gap.packets.min(100) {
-                decoder.conceal(&mut pcm[..last])?;
+                decoder.conceal(&mut pcm[..last * channels])?;
             }
         }
         // What a member sealed can be nonsense to the decoder; a player has nothing to play then
         // either.
         last = (packet.duration.as_micros() * u128::from(SAMPLE_RATE) / 1_000_000) as usize;
         match decoder.decode(packet.packet, &mut pcm) {
-            Ok(samples) => sound.extend_from_slice(&pcm[..samples]),
-            Err(_) => sound.extend(std::iter::repeat_n(0, last)),
+            Ok(samples) => sound.extend_from_slice(&pcm[..samples * channels]),
+            Err(_) => sound.extend(std::iter::repeat_n(0, last * channels)),
         }
         after += packet.duration;
     }
-    Ok(sound)
+    Ok(Said { samples: sound, channels: channels as u16 })
 }
 
 fn read_secret(path: &Path) -> Result<ModerationSecret, Box<dyn Error>> {

@@ -13,7 +13,7 @@ use std::{
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use sottovoce::{
     Authenticity, Opener, PacketSize,
-    media::{Early, Loss},
+    media::{Early, Loss, Sound},
     voice::{Frame, Receiver, ReceiverOptions, Sender, SenderOptions},
 };
 
@@ -63,6 +63,8 @@ pub struct Line {
     pub began: Instant,
     pub refused: u64,
     pub early: Early,
+    /// What packets hold. Of two channels a track has samples of both, interleaved.
+    sound: Sound,
     rng: StdRng,
     arrivals: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
     sent: u64,
@@ -93,8 +95,10 @@ impl Line {
         let seats = (0..=tracks.len() as u32).map(|leaf| seat(leaf, leaf != LISTENER)).collect();
         let stage = Stage::in_room(b"voice", seats, profile);
         let now = stage.now;
+        let sound = options.sound;
         let talking = tracks.into_iter().zip(1..).map(|(track, leaf)| {
             let mut options = SenderOptions::default();
+            (options.sound, options.channels) = (sound, sound.channels());
             options.size = PacketSize::new(profile.size).unwrap();
             options.authenticity = profile.authenticity;
             let mut speaker = Sender::new(options).unwrap();
@@ -119,6 +123,7 @@ impl Line {
             ms: 0,
             rendered: 0,
             recorded: 0,
+            sound,
             stage,
         }
     }
@@ -142,10 +147,11 @@ impl Line {
             self.recorded += recording;
             // The device hands over what it recorded since the block before.
             for talking in &mut self.talking {
-                let block: Vec<f32> = (talking.at..talking.at + self.recording)
+                let samples = self.recording * usize::from(self.sound.channels());
+                let block: Vec<f32> = (talking.at..talking.at + samples)
                     .map(|n| talking.track.get(n).copied().unwrap_or(0.0))
                     .collect();
-                talking.at += self.recording;
+                talking.at += samples;
                 talking.speaker.capture(&block).unwrap();
             }
         }

@@ -4,6 +4,8 @@
 //! what came on any of them; what is to be sent is queued for its lane, and connects it if need
 //! be.
 
+mod trial;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -38,6 +40,8 @@ pub(super) struct Wanted {
 /// What happened on a lane.
 pub(super) enum Came {
     Inbound(HallLane, Inbound),
+    /// On the hall lane, at the relay that is tried.
+    Tried(Inbound),
     Lost(HallLane, TransportError),
     /// Something is connected that was not.
     Open,
@@ -71,7 +75,8 @@ impl<C: Connector> Carrier for C {
             return None;
         }
         transport.set_part(wanted.part);
-        Some(Box::pin(serve(transport, wanted.handle, pipe)))
+        let watched = wanted.lane == HallLane::Hall;
+        Some(Box::pin(serve(transport, wanted.handle, pipe, watched)))
     }
 
     fn sleep(&self, until: Instant) -> Slept {
@@ -93,6 +98,7 @@ pub(super) struct Lanes {
     /// Messages and packets that found no way out.
     dropped: u64,
     served_last: Option<HallLane>,
+    watch: trial::Watch,
 }
 
 struct Slot {
@@ -145,6 +151,7 @@ impl Lanes {
             allowed_at: None,
             dropped: 0,
             served_last: None,
+            watch: trial::Watch::default(),
         }
     }
 
@@ -218,6 +225,7 @@ impl Lanes {
         let place = if relay.is_some() { named.unwrap_or(self.relay) } else { next };
         if place != self.relay {
             self.relay = place;
+            self.watch.end_trial();
             self.lanes.retain(|_, slot| slot.stays);
             for slot in self.lanes.values_mut() {
                 *slot = Slot { stays: true, ..Slot::new(slot.wanted, &self.parent, now) };
@@ -227,6 +235,7 @@ impl Lanes {
 
     /// Ends all of them after what is to be sent has left. Poll [`is_over`](Self::is_over) then.
     pub(super) fn end(&mut self) {
+        self.watch = trial::Watch::default();
         self.lanes.retain(|_, slot| slot.served.is_some());
         for slot in self.lanes.values_mut() {
             (slot.stays, slot.ending, slot.retry_at) = (false, true, None);
@@ -251,17 +260,9 @@ impl Lanes {
             !gone
         });
         for slot in self.lanes.values_mut() {
-            if slot.served.is_some() || slot.ending || slot.retry_at.is_some_and(|at| at > now) {
-                continue;
-            }
-            (slot.retry_at, slot.told_open) = (None, false);
-            let pipe = Arc::clone(&slot.pipe);
-            slot.served = self.carrier.serve(&self.relays, self.relay, slot.wanted, pipe);
-            match slot.served {
-                Some(_) => slot.bell.ring(),
-                None => slot.fail(now),
-            }
+            slot.connect(self.carrier.as_mut(), &self.relays, self.relay, now);
         }
+        self.watch_over(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
@@ -271,7 +272,8 @@ impl Lanes {
             let over = (!slot.stays).then(|| slot.used_at + linger);
             [over, slot.retry_at].into_iter().flatten().min()
         };
-        self.lanes.values().filter_map(due).min()
+        let watch = self.watch_timeout();
+        self.lanes.values().filter_map(due).chain(watch).min()
     }
 
     /// The next thing that happened, or `None` once `until` has come.
@@ -307,11 +309,12 @@ impl Lanes {
                     && let Some(came) = slot.poll(now)
                 {
                     self.served_last = Some(*lane);
+                    self.watch.note(&came, now);
                     return Poll::Ready(came);
                 }
             }
         }
-        Poll::Pending
+        self.watch.poll(now).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Whether none is left.
@@ -352,6 +355,19 @@ impl Slot {
     /// Nothing uses it any more.
     fn is_over(&self, now: Instant) -> bool {
         !self.stays && self.used_at + LINGER <= now
+    }
+
+    /// Has it connected, if it is time.
+    fn connect(&mut self, carrier: &mut dyn Carrier, relays: &[RelayName], relay: usize, now: Instant) {
+        if self.served.is_some() || self.ending || self.retry_at.is_some_and(|at| at > now) {
+            return;
+        }
+        (self.retry_at, self.told_open) = (None, false);
+        self.served = carrier.serve(relays, relay, self.wanted, Arc::clone(&self.pipe));
+        match self.served {
+            Some(_) => self.bell.ring(),
+            None => self.fail(now),
+        }
     }
 
     fn poll(&mut self, now: Instant) -> Option<Came> {

@@ -36,7 +36,7 @@ impl Doors {
     }
 
     /// Somebody comes in whatever the application says: it does not wait any more.
-    pub(super) fn let_go(&mut self, out: &mut Outbox, member: MemberId) {
+    pub(in crate::room) fn let_go(&mut self, out: &mut Outbox, member: MemberId) {
         if let Some(knock) = self.forget(member) {
             out.tell(Event::KnockGone { knock });
         }

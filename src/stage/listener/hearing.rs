@@ -128,7 +128,8 @@ impl Listener {
         now: Instant,
     ) -> Result<(), AudienceError> {
         let terms = Terms::decode(&admitted.terms).map_err(|_| AudienceError::Malformed)?;
-        if terms.group_id().0 != self.invite.group_id || terms.authenticity != Authenticity::Signed {
+        let ours = terms.group_id().0 == self.invite.group_id && terms.sound == self.invite.sound;
+        if !ours || terms.authenticity != Authenticity::Signed {
             return Err(AudienceError::Malformed);
         }
         // Never behind: what the porter said is at least as old as our question is not.

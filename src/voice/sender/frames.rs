@@ -17,28 +17,29 @@ impl Sender {
     pub(super) fn encode(&mut self) -> Result<(), VoiceError> {
         let samples = self.frame.samples();
         self.pcm.clear();
-        self.pcm.extend(self.pending.iter().take(samples + self.wanted()).copied());
+        self.pcm.extend(self.pending.iter().take((samples + self.wanted()) * self.sides).copied());
         let taken = match self.owed {
             Owed::Nothing => samples,
             Owed::Shorten(by) => self.shorten(samples, by),
             Owed::Lengthen => self.lengthen(samples),
         };
-        self.pending.drain(..taken.min(self.pending.len()));
+        self.pending.drain(..(taken * self.sides).min(self.pending.len()));
         self.keep()
     }
 
     /// Makes one frame of more samples than it has, by `by` at most, and returns of how many.
     fn shorten(&mut self, samples: usize, by: usize) -> usize {
-        let most = by.min(self.pcm.len().saturating_sub(samples));
-        let Some(period) = stretch::period_up_to(&self.pcm, most).filter(|period| period.likeness > 0.5)
-        else {
-            self.pcm.truncate(samples);
+        let sides = self.sides;
+        let most = by.min((self.pcm.len() / sides).saturating_sub(samples));
+        let found = stretch::period_up_to(&self.pcm, sides, most);
+        let Some(period) = found.filter(|period| period.likeness > 0.5) else {
+            self.pcm.truncate(samples * sides);
             return samples;
         };
         let taken = samples + period.samples();
-        self.pcm.truncate(taken);
+        self.pcm.truncate(taken * sides);
         let len = period.shorten(&mut self.pcm, taken);
-        self.pcm.truncate(len);
+        self.pcm.truncate(len * sides);
         let left = by - period.samples();
         self.owed = if left < SHORTEN_BY { Owed::Nothing } else { Owed::Shorten(left) };
         self.stats.shortened += period.samples() as u64;
@@ -49,10 +50,8 @@ impl Sender {
     fn lengthen(&mut self, samples: usize) -> usize {
         // What is repeated must not reach into what is left away.
         let most = samples.saturating_sub(stretch::FADE) / 2;
-        let Some(period) = stretch::period_up_to(&self.pcm, most).filter(|period| period.likeness > 0.5)
-        else {
-            return samples;
-        };
+        let found = stretch::period_up_to(&self.pcm, self.sides, most);
+        let Some(period) = found.filter(|period| period.likeness > 0.5) else { return samples };
         let fewer = samples.saturating_sub(period.samples());
         if period.lengthen(&mut self.pcm, fewer) != samples {
             return samples;
@@ -64,17 +63,19 @@ impl Sender {
 
     /// Makes a frame of what there is, if that is half of one at least: the rest of it is late.
     fn encode_early(&mut self) -> Result<bool, VoiceError> {
-        let samples = self.frame.samples();
-        let there = self.pending.len().min(samples);
+        let (samples, sides) = (self.frame.samples(), self.sides);
+        let there = (self.pending.len() / sides).min(samples);
         if there < least_stretched(samples) {
             return Ok(false);
         }
         self.pcm.clear();
-        self.pcm.extend(self.pending.iter().take(there).copied());
-        self.pcm.resize(2 * samples, 0);
+        self.pcm.extend(self.pending.iter().take(there * sides).copied());
+        self.pcm.resize(2 * samples * sides, 0);
         let mut len = there;
         while len < samples {
-            let Some(period) = self.pcm.get(..len).and_then(stretch::period) else { return Ok(false) };
+            let Some(period) = self.pcm.get(..len * sides).and_then(|pcm| stretch::period(pcm, sides)) else {
+                return Ok(false);
+            };
             let longer = period.lengthen(&mut self.pcm, len);
             if longer == len {
                 return Ok(false);
@@ -83,8 +84,8 @@ impl Sender {
         }
         // What became too much is still there for the next frame.
         let surplus = (len - samples).min(there);
-        self.pcm.truncate(samples);
-        self.pending.drain(..there - surplus);
+        self.pcm.truncate(samples * sides);
+        self.pending.drain(..(there - surplus) * sides);
         self.stats.lengthened += (samples - (there - surplus)) as u64;
         self.keep()?;
         Ok(true)
@@ -96,7 +97,7 @@ impl Sender {
             self.encoder.expect_loss(self.expected.percent())?;
             self.protected = self.expected;
         }
-        let measured = self.meter.measure(&self.pcm);
+        let measured = self.meter.measure(&self.pcm, self.sides);
         let level = if self.muted { Level::default() } else { measured };
         if self.spare.is_empty() {
             // The media thread does not come to fetch them: what is oldest is worth least.
@@ -127,7 +128,7 @@ impl Sender {
             return;
         }
         self.pcm.clear();
-        self.pcm.resize(self.frame.samples(), 0);
+        self.pcm.resize(self.frame.samples() * self.sides, 0);
         self.stats.filled += 1;
         // Without a packet this tick is lost, and counted by whoever listens.
         let _ = self.keep();
@@ -136,7 +137,8 @@ impl Sender {
     /// If for a while more waited than was ever needed, frames become shorter until it does not; if
     /// it was hardly enough, one becomes longer.
     pub(super) fn watch_backlog(&mut self) {
-        let waits = self.pending.len() + self.ready.len().saturating_sub(1) * self.frame.samples();
+        let waits =
+            self.pending.len() / self.sides + self.ready.len().saturating_sub(1) * self.frame.samples();
         let (least, ticks) = self.backlog;
         self.backlog = (least.min(waits), ticks + 1);
         if self.backlog.1 < WATCHED {

@@ -15,40 +15,14 @@ use std::{
 
 #[cfg(feature = "processing")]
 use super::Processing;
-use super::{VoiceError, channels::Channels, check_format, converter::Converter, level::Meter};
+use super::{
+    SenderOptions, VoiceError, channels::Channels, check_format, converter::Converter, level::Meter,
+};
 use crate::{
     codec::{Encoder, FrameLength, MAX_SAMPLES},
     id::CaptureTime,
-    media::{Authenticity, HEADROOM, Level, Loss, Notes, PacketSize, SealError, Sealer, Stamp, TAILROOM},
+    media::{HEADROOM, Level, Loss, Notes, PacketSize, SealError, Sealer, Stamp, TAILROOM},
 };
-
-/// What a [`Sender`] is made for.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct SenderOptions {
-    /// How much audio a packet holds, 40 ms by default.
-    pub frame: FrameLength,
-    /// The room's packet size.
-    pub size: PacketSize,
-    /// Whether the room's packets are signed.
-    pub authenticity: Authenticity,
-    /// Samples a second of the microphone, 48,000 by default.
-    pub rate: u32,
-    /// Channels of the microphone, of which the loudest is sent; 1 by default.
-    pub channels: u16,
-}
-
-impl Default for SenderOptions {
-    fn default() -> Self {
-        Self {
-            frame: FrameLength::default(),
-            size: PacketSize::default(),
-            authenticity: Authenticity::default(),
-            rate: 48_000,
-            channels: 1,
-        }
-    }
-}
 
 /// Turns a microphone's samples into packets that leave on a fixed tick, all of one size.
 ///
@@ -60,12 +34,14 @@ pub struct Sender {
     frame: FrameLength,
     channels: usize,
     rate: usize,
+    /// Channels of a packet.
+    sides: usize,
     voice: Channels,
     converter: Converter,
     #[cfg(feature = "processing")]
     processing: Option<Box<Processing>>,
     meter: Meter,
-    /// Samples at 48 kHz that are not a frame yet.
+    /// Samples at 48 kHz that are not a frame yet, channels interleaved.
     pending: VecDeque<i16>,
     /// Encoded frames that wait for their tick.
     ready: VecDeque<Encoded>,
@@ -165,6 +141,9 @@ impl Sender {
     /// size are too small.
     pub fn new(options: SenderOptions) -> Result<Self, VoiceError> {
         check_format(options.rate, options.channels)?;
+        let SenderOptions { sound, rate, channels, .. } = options;
+        let encoder = Encoder::of_sound(sound, options.frame, options.size, options.authenticity)?;
+        let (frame, sides) = (encoder.frame(), usize::from(sound.channels()));
         let vacant = || Encoded {
             bytes: [0; PacketSize::MAX as usize],
             len: 0,
@@ -172,19 +151,20 @@ impl Sender {
             muted: false,
         };
         Ok(Self {
-            encoder: Encoder::new(options.frame, options.size, options.authenticity)?,
-            frame: options.frame,
-            channels: options.channels.into(),
-            rate: options.rate as usize,
-            voice: Channels::new(options.channels, options.rate),
-            converter: Converter::new(options.rate, 48_000)?,
+            encoder,
+            frame,
+            channels: channels.into(),
+            rate: rate as usize,
+            sides,
+            voice: if sides == 2 { Channels::pairs(channels, rate) } else { Channels::new(channels, rate) },
+            converter: Converter::new(rate, 48_000, sides)?,
             #[cfg(feature = "processing")]
             processing: None,
             meter: Meter::new(),
-            pending: VecDeque::with_capacity(2 * MAX_SAMPLES),
-            ready: VecDeque::with_capacity(READY / options.frame.samples()),
-            spare: (0..READY / options.frame.samples()).map(|_| vacant()).collect(),
-            pcm: Vec::with_capacity(MAX_SAMPLES),
+            pending: VecDeque::with_capacity(PENDING * sides),
+            ready: VecDeque::with_capacity(READY / frame.samples()),
+            spare: (0..READY / frame.samples()).map(|_| vacant()).collect(),
+            pcm: Vec::with_capacity(MAX_SAMPLES * sides),
             live: None,
             earliest: 0,
             muted: false,
@@ -245,7 +225,7 @@ impl Sender {
     /// Cleans what the microphone hears from now on, or takes it as it is.
     #[cfg(feature = "processing")]
     pub fn process(&mut self, processing: Option<Processing>) {
-        self.processing = processing.map(Box::new);
+        self.processing = processing.map(|processing| Box::new(processing.for_sides(self.sides)));
     }
 
     /// Takes what the loudspeaker plays, in the format that [`Processing`] was made for, so that
@@ -292,7 +272,7 @@ impl Sender {
         *most = (pcm.len() / self.channels).max(*most);
         for frame in pcm.chunks_exact(self.channels) {
             let not_numbers = &mut self.stats.not_numbers;
-            let voice = self.voice.voice(frame.iter().map(|sample| {
+            let voice = self.voice.pair(frame.iter().map(|sample| {
                 if sample.is_finite() {
                     sample.clamp(-1.0, 1.0)
                 } else {
@@ -300,23 +280,25 @@ impl Sender {
                     0.0
                 }
             }));
-            self.take(voice);
-            if self.pending.len() >= self.frame.samples() + self.wanted() {
+            voice.into_iter().take(self.sides).for_each(|sample| self.take(sample));
+            if self.pending.len() >= (self.frame.samples() + self.wanted()) * self.sides {
                 self.encode()?;
             }
         }
         Ok(())
     }
 
-    /// Puts one sample of the voice behind those that wait, at 48 kHz.
+    /// Puts one sample of one side behind those that wait, at 48 kHz.
     fn take(&mut self, voice: f32) {
         let wanted = if self.muted { 0.0 } else { 1.0 };
+        let (most, fade) = (PENDING * self.sides, FADE / self.sides as f32);
         let Self { converter, pending, gain, .. } = self;
         #[cfg(feature = "processing")]
         let processing = &mut self.processing;
         let mut wait = |sample: f32| {
-            *gain += (wanted - *gain).clamp(-FADE, FADE);
-            if pending.len() < pending.capacity() {
+            *gain += (wanted - *gain).clamp(-fade, fade);
+            // Where there is no room there is none for both sides.
+            if pending.len() < most {
                 pending.push_back((sample * *gain * 32_767.0).clamp(-32_768.0, 32_767.0) as i16);
             }
         };
@@ -412,6 +394,8 @@ impl fmt::Debug for Sender {
 
 /// Sound that waits for its tick at most: 640 ms, for devices that give so much at a time.
 const READY: usize = 30_720;
+/// Samples of each channel that are not a frame yet.
+const PENDING: usize = 2 * MAX_SAMPLES;
 /// A sealed packet and what the sealer needs around it.
 const SEALED: usize = HEADROOM + PacketSize::MAX as usize + TAILROOM;
 /// How long a report of loss holds against lower ones.

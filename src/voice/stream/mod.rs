@@ -14,7 +14,7 @@ use super::{
     BLOCK, StreamStats, Talker, VoiceError,
     jitter::{Anchor, Buffer, NotKept},
     level::Meter,
-    tuning::Tuning,
+    tuning::{Gains, Tuning},
 };
 use crate::{
     codec::{Decoder, MAX_SAMPLES},
@@ -43,17 +43,19 @@ pub(super) struct Stream {
     /// How the listener wants to hear this speaker,
     pub(super) tuning: Tuning,
     /// and what samples are multiplied by on each side, on the way there.
-    sides: [f32; 2],
+    sides: Gains,
+    /// What packets are decoded to: 1 or 2. Every number of samples is that of one channel.
+    channels: usize,
     buffer: Buffer,
     decoder: Decoder,
     /// Capture time of the next sample to be made; `None` while nothing is played.
     next: Option<i64>,
-    /// Sound that was made and not mixed yet stands in `pcm[taken..len]`.
-    pcm: Box<[i16; PCM]>,
+    /// Sound that was made and not mixed yet stands in `pcm[taken..len]`, channels interleaved.
+    pcm: Box<[i16]>,
     taken: usize,
     len: usize,
-    /// The last sample that was made.
-    last: i16,
+    /// The last sample of each channel that was made.
+    last: [i16; 2],
     /// Samples made up in place of what is captured at `next`.
     made_up: i64,
     /// Samples made up since the last packet that was played.
@@ -70,6 +72,8 @@ pub(super) struct Stream {
     splice: bool,
     /// The length of this speaker's packets.
     frame: i64,
+    /// Whether they are of a kind that can hold a copy of the one before.
+    copies: bool,
     /// The share of packets that were not there in time, lately.
     loss: f32,
     /// Sound is made so many samples before it is heard, so packets have to be there so much
@@ -89,7 +93,8 @@ pub(super) struct Arrival<'a> {
 }
 
 impl Stream {
-    pub(super) fn new() -> Result<Self, VoiceError> {
+    /// A place whose packets are decoded to so many channels, 1 or 2.
+    pub(super) fn new(channels: usize) -> Result<Self, VoiceError> {
         Ok(Self {
             member: None,
             level: Level::default(),
@@ -101,14 +106,15 @@ impl Stream {
             stats: StreamStats::default(),
             gain: 0.0,
             tuning: Tuning::default(),
-            sides: [1.0; 2],
+            sides: Tuning::default().gains(true, channels),
+            channels,
             buffer: Buffer::new(PACKETS),
-            decoder: Decoder::new()?,
+            decoder: if channels == 2 { Decoder::stereo()? } else { Decoder::new()? },
             next: None,
-            pcm: Box::new([0; PCM]),
+            pcm: vec![0; PCM * channels].into(),
             taken: 0,
             len: 0,
-            last: 0,
+            last: [0; 2],
             made_up: 0,
             starved: 0,
             unexplained: 0,
@@ -116,6 +122,7 @@ impl Stream {
             between: None,
             splice: true,
             frame: 1_920,
+            copies: true,
             loss: 0.0,
             lead: BLOCK as i64,
         })
@@ -130,7 +137,7 @@ impl Stream {
         (self.unexplained, self.newest, self.between) = (0, None, None);
         (self.stats, self.gain, self.loss) = (StreamStats::default(), 0.0, 0.0);
         self.pcm.fill(0);
-        (self.taken, self.len, self.last) = (0, 0, 0);
+        (self.taken, self.len, self.last) = (0, 0, [0; 2]);
         (self.member, self.tuning) = (member, Tuning::default());
     }
 
@@ -158,6 +165,7 @@ impl Stream {
             self.rest();
         }
         self.frame = samples;
+        self.copies = packet.can_hold_copy();
         if self.next.is_some_and(|next| at < next) {
             self.stats.late += 1;
             return;
@@ -192,35 +200,43 @@ impl Stream {
         self.notes.muted
     }
 
-    /// Makes the next block of sound, heard at `now`. `false` if it is silence.
-    pub(super) fn render(&mut self, now: i64, block: &mut [i16; BLOCK]) -> bool {
+    /// How many channels a block has.
+    pub(super) fn channels(&self) -> usize {
+        self.channels
+    }
+
+    /// Makes the next block of sound, of all channels interleaved, heard at `now`. `false` if it is
+    /// silence.
+    pub(super) fn render(&mut self, now: i64, block: &mut [i16]) -> bool {
         while self.len - self.taken < BLOCK && self.produce(now + (self.len - self.taken) as i64) {}
-        let there = self.pcm.get(self.taken..self.len.min(self.taken + BLOCK)).unwrap_or_default();
-        let (front, back) = block.split_at_mut(there.len());
-        front.copy_from_slice(there);
+        let len = self.len.min(self.taken + BLOCK) - self.taken;
+        let (front, back) = block.split_at_mut((len * self.channels).min(block.len()));
+        let from = self.taken * self.channels;
+        front.copy_from_slice(self.pcm.get(from..from + front.len()).unwrap_or_default());
         back.fill(0);
-        self.taken += there.len();
-        !front.is_empty()
+        self.taken += len;
+        len > 0
     }
 
     /// The gains of both sides at the beginning and the end of the next block, in which the share
     /// of this speaker goes from `before` to `after`.
-    pub(super) fn fade(&mut self, sides: bool, before: f32, after: f32) -> ([f32; 2], [f32; 2]) {
+    pub(super) fn fade(&mut self, sides: bool, before: f32, after: f32) -> (Gains, Gains) {
         // Whoever turns itself silent fades out from where it was, and begins where it is to be.
-        let wanted = if after == 0.0 { self.sides } else { self.tuning.gains(sides) };
+        let wanted = if after == 0.0 { self.sides } else { self.tuning.gains(sides, self.channels) };
         let from = if before == 0.0 { wanted } else { self.sides };
         let step = |from: f32, to: f32| from + (to - from).clamp(-STEP, STEP);
-        self.sides = std::array::from_fn(|side| match (from.get(side), wanted.get(side)) {
-            (Some(from), Some(wanted)) => step(*from, *wanted),
-            _ => 0.0,
-        });
-        (from.map(|gain| gain * before), self.sides.map(|gain| gain * after))
+        for ((side, from), wanted) in self.sides.iter_mut().zip(from).zip(wanted) {
+            let steps = from.into_iter().zip(wanted).map(|(from, wanted)| step(from, wanted));
+            side.iter_mut().zip(steps).for_each(|(gain, next)| *gain = next);
+        }
+        let times = |gains: Gains, share: f32| gains.map(|side| side.map(|gain| gain * share));
+        (times(from, before), times(self.sides, after))
     }
 
     /// Lets time pass without decoding, for somebody who is not heard.
     pub(super) fn skip(&mut self, now: i64) {
         if self.gain > 0.0 || self.len > self.taken {
-            (self.taken, self.len, self.last) = (0, 0, 0);
+            (self.taken, self.len, self.last) = (0, 0, [0; 2]);
             self.splice = true;
             self.gain = 0.0;
         }
@@ -268,9 +284,9 @@ impl Stream {
     }
 
     /// How much longer packets wait than the network asks for. Where many get lost that is until
-    /// the one after them is there, to recover them from.
+    /// the one after them is there, to recover them from, if it can hold a copy.
     fn patience(&self) -> i64 {
-        self.lead + if self.loss > LOSSY { self.frame } else { 0 }
+        self.lead + if self.loss > LOSSY && self.copies { self.frame } else { 0 }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 impl Stream {
     /// Makes some sound, heard from `heard_at` on. `false` if there is nothing to be heard then.
     pub(super) fn produce(&mut self, heard_at: i64) -> bool {
-        self.pcm.copy_within(self.taken..self.len, 0);
+        self.pcm.copy_within(self.taken * self.channels..self.len * self.channels, 0);
         (self.len, self.taken) = (self.len - self.taken, 0);
         let Some(next) = self.next else {
             let Some(first) = self.buffer.first_from(i64::MIN) else { return false };
@@ -45,7 +45,7 @@ impl Stream {
             // It was silent for a while, and begins again: when that is due is for the clock to
             // say.
             self.fall_silent();
-        } else if gap <= self.frame && gap % 120 == 0 {
+        } else if self.copies && gap <= self.frame && gap % 120 == 0 {
             self.recover(gap);
         } else {
             self.conceal_frame(next, gap);
@@ -61,7 +61,7 @@ impl Stream {
         let (at, samples) = (waiting.at, waiting.samples);
         let late = heard_at - self.buffer.due(at, patience);
         let packet = OpusPacket::parse(waiting.packet).ok();
-        let room = self.pcm.get_mut(self.len..self.len + MAX_SAMPLES);
+        let room = self.pcm.get_mut(self.len * self.channels..(self.len + MAX_SAMPLES) * self.channels);
         let decoded = packet.zip(room).and_then(|(packet, room)| self.decoder.decode(packet, room).ok());
         self.buffer.forget_before(at + 1);
         match decoded {
@@ -89,8 +89,8 @@ impl Stream {
         if self.says_level {
             return;
         }
-        if let Some(sound) = self.pcm.get(self.len..self.len + len) {
-            self.level = self.meter.measure(sound);
+        if let Some(sound) = self.pcm.get(self.len * self.channels..(self.len + len) * self.channels) {
+            self.level = self.meter.measure(sound, self.channels);
             self.measured = Some(now);
         }
     }
@@ -116,7 +116,9 @@ impl Stream {
         let Some(next) = self.next else { return };
         let Some(waiting) = self.buffer.first_from(next) else { return };
         let packet = OpusPacket::parse(waiting.packet).ok();
-        let room = usize::try_from(gap).ok().and_then(|gap| self.pcm.get_mut(self.len..self.len + gap));
+        let channels = self.channels;
+        let lost = self.len * channels..(self.len + usize::try_from(gap).unwrap_or(0)) * channels;
+        let room = self.pcm.get_mut(lost);
         let recovered = packet.zip(room).and_then(|(packet, room)| self.decoder.recover(packet, room).ok());
         self.count_lost();
         self.note(true);
@@ -173,7 +175,7 @@ impl Stream {
 
     /// Lets the last sample fade, and waits for the next packet.
     fn fall_silent(&mut self) {
-        if let Some(tail) = self.pcm.get_mut(self.len..self.len + DECLICK) {
+        if let Some(tail) = self.made(DECLICK) {
             tail.fill(0);
             self.splice = true;
             self.push(DECLICK);
@@ -186,10 +188,16 @@ impl Stream {
         (self.made_up, self.starved, self.splice) = (0, 0, true);
     }
 
+    /// The room for `len` samples of each channel behind what is there.
+    fn made(&mut self, len: usize) -> Option<&mut [i16]> {
+        self.pcm.get_mut(self.len * self.channels..(self.len + len) * self.channels)
+    }
+
     /// Conceals into the room behind what is there.
     fn make_up(&mut self, samples: i64) -> usize {
         let len = usize::try_from(samples).unwrap_or(0).min(MAX_SAMPLES);
-        let Some(room) = self.pcm.get_mut(self.len..self.len + len) else { return 0 };
+        let room = self.pcm.get_mut(self.len * self.channels..(self.len + len) * self.channels);
+        let Some(room) = room else { return 0 };
         if self.decoder.conceal(room).is_err() {
             room.fill(0);
             self.splice = true;
@@ -202,7 +210,9 @@ impl Stream {
     fn drop_front(&mut self, len: usize, samples: i64) -> usize {
         let drop = usize::try_from(samples).unwrap_or(0).min(len);
         if drop > 0 {
-            self.pcm.copy_within(self.len + drop..self.len + len, self.len);
+            let channels = self.channels;
+            self.pcm
+                .copy_within((self.len + drop) * channels..(self.len + len) * channels, self.len * channels);
             self.splice = true;
         }
         len - drop
@@ -214,8 +224,10 @@ impl Stream {
         if (-EARLY..LATE).contains(&late) {
             return len;
         }
-        let Some(sound) = self.pcm.get_mut(self.len..) else { return len };
-        let Some(period) = sound.get(..len).and_then(stretch::period) else { return len };
+        let channels = self.channels;
+        let Some(sound) = self.pcm.get_mut(self.len * channels..) else { return len };
+        let found = sound.get(..len * channels).and_then(|sound| stretch::period(sound, channels));
+        let Some(period) = found else { return len };
         // What is not like itself is stretched only if there is no other way.
         if period.likeness < 0.5 && late.abs() < MUST_STRETCH {
             return len;
@@ -234,18 +246,24 @@ impl Stream {
     /// Takes over the `len` samples behind what is there; a splice begins where the sound before it
     /// ended.
     fn push(&mut self, len: usize) {
-        let Some(new) = self.pcm.get_mut(self.len..self.len + len) else { return };
-        if let Some(first) = new.first().copied()
-            && std::mem::take(&mut self.splice)
-        {
-            let step = f32::from(self.last) - f32::from(first);
-            for (at, sample) in new.iter_mut().take(DECLICK).enumerate() {
-                let share = 1.0 - (at + 1) as f32 / DECLICK as f32;
-                *sample = (f32::from(*sample) + step * share) as i16;
-            }
+        let Self { pcm, channels, last, splice, .. } = self;
+        let new = pcm.get_mut(self.len * *channels..(self.len + len) * *channels).unwrap_or_default();
+        if new.is_empty() {
+            return;
         }
-        if let Some(last) = new.last() {
-            self.last = *last;
+        let splice = std::mem::take(splice);
+        for (channel, last) in last.iter_mut().enumerate().take(*channels) {
+            let mut samples = new.iter_mut().skip(channel).step_by(*channels);
+            let Some(first) = samples.next() else { continue };
+            let step = if splice { f32::from(*last) - f32::from(*first) } else { 0.0 };
+            if splice {
+                let fades = std::iter::once(first).chain(samples).take(DECLICK).enumerate();
+                for (at, sample) in fades {
+                    let share = 1.0 - (at + 1) as f32 / DECLICK as f32;
+                    *sample = (f32::from(*sample) + step * share) as i16;
+                }
+            }
+            *last = new.iter().rev().nth(*channels - 1 - channel).copied().unwrap_or(*last);
         }
         self.len += len;
     }

@@ -19,6 +19,7 @@ use crate::{
     id::{IdentityKey, MemberId, UnixTime},
     keys::{derive::sha256, secret::Secret},
     lane::{RelayName, RoomHandle},
+    media::Sound,
 };
 
 /// A way into a room: hand it over where only the invited see it.
@@ -35,6 +36,7 @@ pub struct Invite {
     pub(crate) no: u64,
     pub(crate) id: InviteId,
     pub(crate) key_exchange: KeyExchange,
+    pub(crate) sound: Sound,
     pub(crate) expires: UnixTime,
     pub(crate) uses: u16,
     pub(crate) relays: Vec<RelayName>,
@@ -112,6 +114,12 @@ impl Invite {
         self.key_exchange
     }
 
+    /// What the room's packets hold. The room's terms say the same, or nobody comes in by this
+    /// invite.
+    pub fn sound(&self) -> Sound {
+        self.sound
+    }
+
     /// How many people it lets in; `None` is any number.
     pub fn uses(&self) -> Option<u16> {
         (self.uses > 0).then_some(self.uses)
@@ -147,15 +155,19 @@ impl Invite {
 
     /// The bytes of an invite, the checksum last. They hold the lane key, so they are a secret.
     pub(crate) fn encode(&self) -> Secret {
+        let sound = self.sound.id();
         let out = Writer::new()
-            .u8(VERSION)
+            .u8(if sound.is_some() { VERSION_WITH_SOUND } else { VERSION })
             .bytes(self.lane.bytes())
             .bytes(&self.group_id)
             .bytes(self.host.as_bytes())
             .bytes(&self.office)
             .u64(self.no)
             .bytes(&self.id.0)
-            .u16(self.key_exchange.id())
+            .u16(self.key_exchange.id());
+        let out = sound
+            .into_iter()
+            .fold(out, Writer::u8)
             .u64(self.expires.0)
             .u16(self.uses)
             .u8(self.relays.len() as u8);
@@ -168,7 +180,8 @@ impl Invite {
     /// Reads what follows the version, without the checksum.
     fn decode(content: &[u8]) -> Result<Self, InviteError> {
         let mut reader = Reader::new(content);
-        if reader.u8()? != VERSION {
+        let version = reader.u8()?;
+        if ![VERSION, VERSION_WITH_SOUND].contains(&version) {
             return Err(InviteError::Version);
         }
         let lane = LaneKey::new(reader.chunk()?);
@@ -178,6 +191,10 @@ impl Invite {
         let no = reader.u64()?;
         let id = InviteId(reader.array()?);
         let key_exchange = KeyExchange::from_id(reader.u16()?).ok_or(InviteError::KeyExchange)?;
+        let sound = match version {
+            VERSION => Sound::Speech,
+            _ => Sound::from_id(reader.u8()?).ok_or(InviteError::Sound)?,
+        };
         let expires = UnixTime(reader.u64()?);
         let uses = reader.u16()?;
         let count = usize::from(reader.u8()?);
@@ -191,7 +208,7 @@ impl Invite {
             relays.push(RelayName::new(name).map_err(|_| InviteError::Relays)?);
         }
         reader.finish()?;
-        Ok(Self { lane, group_id, host, office, no, id, key_exchange, expires, uses, relays })
+        Ok(Self { lane, group_id, host, office, no, id, key_exchange, sound, expires, uses, relays })
     }
 }
 
@@ -265,6 +282,9 @@ pub enum InviteError {
     Relays,
     /// The invite leads into a room whose MLS cipher suite is unknown here.
     KeyExchange,
+    /// The invite leads into a room whose sound is unknown here: a newer version of the library
+    /// made it.
+    Sound,
     /// The invite was made without a part of it, or with something left over.
     Malformed,
     /// The page that the link should be behind is no `https` address, or has a fragment of its own.
@@ -286,6 +306,7 @@ impl fmt::Display for InviteError {
             Self::Version => "the invite was made by another version",
             Self::Relays => "the invite names no usable relay",
             Self::KeyExchange => "the invite is to a room with an unknown key exchange",
+            Self::Sound => "the invite is to a room with a sound that is unknown here",
             Self::Malformed => "the invite is incomplete",
             Self::Page => "the page of an invite is an https address without a fragment",
         })
@@ -299,6 +320,7 @@ const PAGE: &str = "https://";
 /// What follows the scheme in a QR code, and cannot in a link.
 const QR_MARK: char = '.';
 const VERSION: u8 = 2;
+const VERSION_WITH_SOUND: u8 = 3;
 /// Relays that a room may name.
 pub(crate) const MAX_RELAYS: usize = 8;
 const MAX_LINK: usize = 2048;

@@ -13,6 +13,7 @@ fn invite(relays: &[&str], uses: u16) -> Invite {
         no: 1_800_000_000_000,
         id: InviteId([1; 16]),
         key_exchange: KeyExchange::MlKem768X25519,
+        sound: Sound::Speech,
         expires: UnixTime(1_800_000_000),
         uses,
         relays: relays.iter().map(|name| RelayName::new(name).unwrap()).collect(),
@@ -40,6 +41,26 @@ fn a_link_comes_back_the_same() {
     assert_eq!(back.host(), fingerprint(&[5; 32]));
     assert_eq!(back.expires(), UnixTime(1_800_000_000));
     assert_eq!(invite(&["r"], 0).uses(), None);
+}
+
+#[test]
+fn an_invite_says_what_the_room_sounds_like_and_an_unknown_sound_is_told_before_anything_else() {
+    for sound in [Sound::Speech, Sound::StereoSpeech, Sound::Music] {
+        let invite = Invite { sound, ..invite(&["relay.example:443"], 3) };
+        for text in [invite.to_string(), invite.to_qr()] {
+            assert_eq!(text.parse::<Invite>().unwrap().sound(), sound);
+        }
+    }
+    let invite = Invite { sound: Sound::Music, ..invite(&["relay.example:443"], 3) }.encode();
+    let (content, _) = invite.bytes().split_last_chunk::<4>().unwrap();
+    for unknown in (0..=u8::MAX).filter(|id| ![1, 2].contains(id)) {
+        let mut content = content.to_vec();
+        content[1 + 4 * 32 + 8 + 16 + 2] = unknown;
+        assert_eq!(error(&link(&content)), InviteError::Sound, "{unknown}");
+    }
+    for len in 1..content.len() {
+        assert_eq!(error(&link(&content[..len])), InviteError::Malformed, "cut to {len}");
+    }
 }
 
 #[test]
@@ -179,9 +200,11 @@ fn a_whole_invite_with_wrong_content_says_which_part_is_wrong() {
         content[at..at + value.len()].copy_from_slice(value);
         error(&link(&content))
     };
-    for version in [0, 1, 3, 255] {
+    for version in [0, 1, 4, 255] {
         assert_eq!(with(0, &[version]), InviteError::Version);
     }
+    // The first byte of the expiry stands where version 3 has the sound.
+    assert_eq!(with(0, &[3]), InviteError::Sound);
     let key_exchange = 1 + 4 * 32 + 8 + 16;
     for id in [0x0000_u16, 0x0002, 0x0003, 0x004E, 0x0050, 0x4F00, 0xFFFF] {
         assert_eq!(with(key_exchange, &id.to_be_bytes()), InviteError::KeyExchange, "{id:#06x}");
@@ -221,6 +244,7 @@ proptest! {
     #[test]
     fn both_forms_of_any_invite_say_the_same(
         fields in any::<([u8; 32], [u8; 32], [u8; 32], [u8; 32], u64, [u8; 16], u64, u16)>(),
+        sound in prop::sample::select(vec![Sound::Speech, Sound::StereoSpeech, Sound::Music]),
         relays in prop::collection::vec("[!-~]{1,128}", 1..=8),
     ) {
         let (lane, group_id, host, office, no, id, expires, uses) = fields;
@@ -232,6 +256,7 @@ proptest! {
             no,
             id: InviteId(id),
             key_exchange: KeyExchange::X25519,
+            sound,
             expires: UnixTime(expires),
             uses,
             relays: relays.iter().map(|name| RelayName::new(name).unwrap()).collect(),

@@ -10,6 +10,7 @@ use crate::{
         vectors::{Case, cases},
     },
     lane::RelayName,
+    media::Sound,
     wire::{
         envelope::LaneKey,
         inbox::Inbox,
@@ -115,7 +116,7 @@ fn damaged_envelopes_are_refused() {
 
 #[test]
 fn invites() {
-    for case in cases("invite.txt", "invite", 3) {
+    for case in cases("invite.txt", "invite", 5) {
         let relays = case.text("relays").split(',').map(|name| RelayName::new(name).unwrap());
         let invite = Invite {
             lane: lane(&case),
@@ -125,6 +126,10 @@ fn invites() {
             no: case.number("office_no"),
             id: InviteId(case.array("invite")),
             key_exchange: KeyExchange::from_id(case.number("cipher_suite").try_into().unwrap()).unwrap(),
+            sound: match case.number("sound") {
+                0 => Sound::Speech,
+                id => Sound::from_id(id.try_into().unwrap()).unwrap(),
+            },
             expires: UnixTime(case.number("expiry")),
             uses: case.number("uses").try_into().unwrap(),
             relays: relays.collect(),
@@ -140,13 +145,14 @@ fn invites() {
 
 #[test]
 fn damaged_invites_are_refused() {
-    for case in cases("invite.txt", "refused", 27) {
+    for case in cases("invite.txt", "refused", 33) {
         let expected = match case.text("error") {
             "TooLong" => InviteError::TooLong,
             "Scheme" => InviteError::Scheme,
             "Mistyped" => InviteError::Mistyped,
             "Version" => InviteError::Version,
             "KeyExchange" => InviteError::KeyExchange,
+            "Sound" => InviteError::Sound,
             "Relays" => InviteError::Relays,
             "Malformed" => InviteError::Malformed,
             other => panic!("{other}"),

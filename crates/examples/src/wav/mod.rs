@@ -1,4 +1,4 @@
-//! WAV files: any usual recording in, 48 kHz mono PCM out.
+//! WAV files: any usual recording in, 48 kHz PCM of one channel or two out.
 //!
 //! The reader walks the RIFF chunks itself, because it has to tell a truncated recording from a
 //! whole one and has to accept the pad byte that RIFF puts after a chunk of odd length. Layout:
@@ -11,20 +11,22 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sottovoce::voice::Channels;
 
-/// The rate that [`write()`] gives its files, in Hz.
-pub const WRITTEN_RATE: u32 = 48_000;
+mod writer;
 
-/// A recording as it was in its file, of which one channel is taken.
+pub use writer::{WRITTEN_RATE, Writer, write};
+
+/// A recording as it was in its file, of which one channel or one pair is taken.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recording {
-    /// Mono samples, full scale at -1.0 and 1.0, of the channel that is the loudest at the time.
+    /// Samples, full scale at -1.0 and 1.0, of the channel that is the loudest at the time, or of
+    /// the loudest pair, left and right interleaved.
     pub samples: Vec<f32>,
     /// Samples in a second.
     pub rate: NonZeroU32,
@@ -45,102 +47,18 @@ pub struct Recording {
 /// One [`Fault`] for each way in which a file can be no use; it prints as one line that begins with
 /// the path.
 pub fn read(path: &Path, at_most: Duration) -> Result<Recording, Error> {
-    open(path)
-        .and_then(|mut file| parse(&mut file, at_most))
-        .map_err(|fault| Error { path: path.to_owned(), fault })
+    read_as(path, at_most, 1)
 }
 
-/// Writes mono samples at 48 kHz as a WAV file of 16 bits.
+/// The same, of one side or two: with two, left and right stay apart.
 ///
 /// # Errors
-/// As [`Writer::append`].
-pub fn write(path: &Path, samples: &[i16]) -> io::Result<()> {
-    let mut writer = Writer::create(path)?;
-    writer.append(samples)?;
-    writer.finish()
+/// As [`read`].
+pub fn read_as(path: &Path, at_most: Duration, sides: u16) -> Result<Recording, Error> {
+    open(path)
+        .and_then(|mut file| parse(&mut file, at_most, sides))
+        .map_err(|fault| Error { path: path.to_owned(), fault })
 }
-
-/// A WAV file of mono samples of 16 bits at 48 kHz, written as they come.
-///
-/// Its header is right once a second and when the writer is finished or dropped. If nothing of that
-/// happens, because the process was killed, what was written is there all the same: [`read`] reads
-/// it.
-pub struct Writer {
-    file: BufWriter<File>,
-    /// Bytes of sound, and how many the header knows of.
-    bytes: u32,
-    known: u32,
-}
-
-impl Writer {
-    /// A file without samples, in place of one that may be there.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        let mut file = BufWriter::new(File::create(path)?);
-        file.write_all(b"RIFF")?;
-        file.write_all(&AROUND.to_le_bytes())?;
-        file.write_all(b"WAVEfmt \x10\0\0\0")?;
-        file.write_all(&PCM.to_le_bytes())?;
-        file.write_all(&1u16.to_le_bytes())?;
-        file.write_all(&WRITTEN_RATE.to_le_bytes())?;
-        file.write_all(&(WRITTEN_RATE * 2).to_le_bytes())?;
-        file.write_all(&2u16.to_le_bytes())?;
-        file.write_all(&16u16.to_le_bytes())?;
-        file.write_all(b"data")?;
-        file.write_all(&0u32.to_le_bytes())?;
-        file.flush()?;
-        Ok(Self { file, bytes: 0, known: 0 })
-    }
-
-    /// Writes samples behind those that are there.
-    ///
-    /// # Errors
-    /// What the file system says, and `InvalidInput` for more samples than a WAV file can hold (4
-    /// GiB); none was written then.
-    pub fn append(&mut self, samples: &[i16]) -> io::Result<()> {
-        let more = u32::try_from(samples.len() * 2).ok().and_then(|more| self.bytes.checked_add(more));
-        let bytes = more.filter(|bytes| bytes.checked_add(AROUND).is_some());
-        let bytes =
-            bytes.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "too long for a WAV file"))?;
-        for sample in samples {
-            self.file.write_all(&sample.to_le_bytes())?;
-        }
-        self.bytes = bytes;
-        if self.bytes - self.known >= WRITTEN_RATE * 2 { self.write_sizes() } else { Ok(()) }
-    }
-
-    /// Makes the header right, and closes the file.
-    ///
-    /// # Errors
-    /// What the file system says.
-    pub fn finish(mut self) -> io::Result<()> {
-        self.write_sizes()
-    }
-
-    fn write_sizes(&mut self) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(4))?;
-        self.file.write_all(&(AROUND + self.bytes).to_le_bytes())?;
-        self.file.seek(SeekFrom::Start(40))?;
-        self.file.write_all(&self.bytes.to_le_bytes())?;
-        self.file.seek(SeekFrom::End(0))?;
-        self.known = self.bytes;
-        self.file.flush()
-    }
-}
-
-impl Drop for Writer {
-    fn drop(&mut self) {
-        if self.known != self.bytes {
-            // There is nobody left to tell.
-            let _ = self.write_sizes();
-        }
-    }
-}
-
-/// Bytes that the size of a RIFF file counts besides the sound, as [`Writer`] writes it.
-const AROUND: u32 = 36;
 
 /// A file that is no use as a recording, and why.
 #[derive(Debug)]
@@ -238,7 +156,7 @@ fn open(path: &Path) -> Result<BufReader<File>, Fault> {
     }
 }
 
-fn parse(file: &mut (impl Read + Seek), at_most: Duration) -> Result<Recording, Fault> {
+fn parse(file: &mut (impl Read + Seek), at_most: Duration, sides: u16) -> Result<Recording, Fault> {
     let found = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
     if found == 0 {
@@ -287,7 +205,7 @@ fn parse(file: &mut (impl Read + Seek), at_most: Duration) -> Result<Recording, 
                 if end > found {
                     return Err(Fault::Truncated { promised: end, found });
                 }
-                return format.decode(file, length, at_most);
+                return format.decode(file, length, at_most, sides);
             }
             b"ds64" if large => {
                 let mut sizes = [0; 16];
@@ -372,7 +290,13 @@ impl Format {
         self.encoding.width() as u64 * u64::from(self.channels)
     }
 
-    fn decode(self, file: &mut impl Read, length: u64, at_most: Duration) -> Result<Recording, Fault> {
+    fn decode(
+        self,
+        file: &mut impl Read,
+        length: u64,
+        at_most: Duration,
+        sides: u16,
+    ) -> Result<Recording, Fault> {
         let width = self.encoding.width();
         let block = width * usize::from(self.channels);
         let frames = length / block as u64;
@@ -386,7 +310,8 @@ impl Format {
         let mut recording =
             Recording { samples: Vec::new(), rate: self.rate, channels: self.channels, silenced: 0 };
         let mut frame = vec![0; block];
-        let mut voice = Channels::new(self.channels, self.rate.get());
+        let channels = if sides == 2 { Channels::pairs } else { Channels::new };
+        let mut voice = channels(self.channels, self.rate.get());
         for _ in 0..frames.min(wanted) {
             file.read_exact(&mut frame)?;
             let silenced = &mut recording.silenced;
@@ -395,7 +320,7 @@ impl Format {
                 *silenced += usize::from(!sample.is_finite());
                 if sample.is_finite() { sample.clamp(-1.0, 1.0) as f32 } else { 0.0 }
             });
-            recording.samples.push(voice.voice(samples));
+            recording.samples.extend(voice.pair(samples).into_iter().take(sides.into()));
         }
         Ok(recording)
     }
