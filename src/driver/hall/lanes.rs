@@ -112,6 +112,8 @@ struct Slot {
     /// It is being closed because nothing uses it any more.
     ending: bool,
     failures: u32,
+    /// Since when it is connected.
+    open_since: Option<Instant>,
     retry_at: Option<Instant>,
     told_open: bool,
 }
@@ -165,6 +167,7 @@ impl Lanes {
                 *slot = Slot::new(wanted, &self.parent, now);
             }
             (slot.stays, slot.ending, slot.used_at) = (true, false, now);
+            slot.pipe.stay();
         }
         self.handle_timeout(now);
     }
@@ -343,6 +346,7 @@ impl Slot {
             used_at: now,
             ending: false,
             failures: 0,
+            open_since: None,
             retry_at: None,
             told_open: false,
         }
@@ -384,12 +388,20 @@ impl Slot {
         };
         // What came is more than that it was the last.
         let opened = self.pipe.is_open() && !std::mem::replace(&mut self.told_open, true);
+        if opened {
+            self.open_since = Some(now);
+        }
         came.map(|came| Came::Inbound(lane, came)).or(lost).or(opened.then_some(Came::Open))
     }
 
     /// It is lost, or did not come about.
     fn fail(&mut self, now: Instant) {
         self.served = None;
+        // A lane on which nothing comes has held as well as any other.
+        let held = self.open_since.take().map(|since| now.saturating_duration_since(since));
+        if held >= Some(LONGEST_PAUSE) {
+            self.failures = 0;
+        }
         let pause = FIRST_PAUSE * 2u32.saturating_pow(self.failures.min(8));
         self.retry_at = Some(now + pause.min(LONGEST_PAUSE));
         self.failures += 1;
@@ -409,3 +421,6 @@ const MOMENTARY: usize = 96;
 const MOMENTARY_RATE: f64 = 64.0;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

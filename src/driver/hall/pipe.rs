@@ -95,6 +95,16 @@ impl Pipe {
         self.lock().is_ending = true;
     }
 
+    /// Has the lane kept: it was to be closed, and is wanted again.
+    pub(super) fn stay(&self) {
+        self.lock().is_ending = false;
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_ending(&self) -> bool {
+        self.lock().is_ending
+    }
+
     fn next(&self) -> Option<Task> {
         let mut inner = self.lock();
         if let Some(packet) = inner.media.pop_front() {
