@@ -21,6 +21,12 @@
 //!   others, and for whoever joins seals the knock, installs the keys and opens the first packet.
 //!   For a leave also: the message that asks for it.
 //!
+//! Up to 128 members all are there, as rooms and as groups of openmls. In larger rooms three are:
+//! the host, who commits; the first who came, a moderator, who follows; and whoever comes, leaves,
+//! is muted or banned. The others knocked with real keys and are leaves of the tree, admitted by
+//! statements like everybody, on all sides; nobody runs their rooms. `-- --leaves` measures smaller
+//! rooms so too.
+//!
 //! The tree is as the adds left it: no member but the committer has ever committed, so a removal is
 //! encrypted to every leaf, the worst case. Who commits is found out, not assumed. No wait and no
 //! network counts: the room's time is virtual, and what is measured is the time on the processor.
@@ -46,7 +52,7 @@ use support::{
     bare::{Bare, Checks},
     median::median,
     output::{self, Json},
-    party::{Cost, Failed, Party},
+    party::{Cost, Failed, Party, WHOLE},
     readable::readable,
 };
 
@@ -127,8 +133,9 @@ struct Trio {
 
 impl Trio {
     fn new(key_exchange: KeyExchange, size: u32) -> Result<Self, Failed> {
-        let bare = |checks| Bare::new(key_exchange, size, checks);
-        let room = Party::new(key_exchange, size)?;
+        let whole = size <= WHOLE && !env::args().any(|argument| argument == "--leaves");
+        let bare = |checks| Bare::new(key_exchange, size, checks, whole);
+        let room = Party::new(key_exchange, size, whole)?;
         Ok(Self { room, checking: bare(Checks::Identities)?, bare: bare(Checks::Nothing)? })
     }
 

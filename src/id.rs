@@ -1,4 +1,4 @@
-//! Numbers that must not be mistaken for one another (SPEC section 2).
+//! Types for numbers that must not be confused with one another (SPEC section 2).
 //!
 //! ```
 //! use sottovoce::{CaptureTime, Epoch, MemberId};
@@ -24,7 +24,7 @@ pub struct Epoch(pub u64);
 
 /// A member's place in the ratchet tree: its leaf index (RFC 9420 section 4).
 ///
-/// A leaf that was removed may be given to somebody else in a later epoch.
+/// A leaf index that became free may belong to another member in a later epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Leaf(pub u32);
@@ -55,10 +55,12 @@ pub struct Counter(pub u64);
 pub struct CaptureTime(pub(crate) u64);
 
 impl CaptureTime {
-    /// Not known: a [`Sealer`](crate::Sealer) takes the packet for what follows the packet before.
+    /// Not known: a [`Sealer`](crate::Sealer) then assumes that the packet directly follows the one
+    /// before.
     pub const UNKNOWN: Self = Self(0);
 
-    /// So many milliseconds since 1970-01-01 UTC; 0 is [`UNKNOWN`](Self::UNKNOWN).
+    /// The time that is this many milliseconds after 1970-01-01 UTC; 0 is
+    /// [`UNKNOWN`](Self::UNKNOWN).
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
@@ -82,7 +84,7 @@ impl From<SystemTime> for CaptureTime {
 pub struct UnixTime(pub(crate) u64);
 
 impl UnixTime {
-    /// So many seconds since 1970-01-01 UTC.
+    /// The time that is this many seconds after 1970-01-01 UTC.
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds)
     }
@@ -107,7 +109,8 @@ impl From<SystemTime> for UnixTime {
     }
 }
 
-/// Who a member is, whatever room or leaf: the fingerprint of an identity key (SPEC section 6.1).
+/// The fingerprint of an identity key, which names a member in every room and at every leaf (SPEC
+/// section 6.1).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId([u8; 32]);
 
@@ -128,7 +131,8 @@ impl MemberId {
 pub struct IdentityKey([u8; 32]);
 
 impl IdentityKey {
-    /// Takes the 32 bytes of a key (RFC 8032). Any 32 bytes are taken: a signature is what counts.
+    /// Takes the 32 bytes of a key (RFC 8032). This accepts any 32 bytes; checking a signature
+    /// refuses those that are no key.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -139,15 +143,15 @@ impl IdentityKey {
     }
 }
 
-/// The first four bytes: a log must not say more about a person than it needs.
+/// Shows the first four bytes: a log must not say more about a person than it has to.
 impl fmt::Debug for IdentityKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex::short(f, "IdentityKey", &self.0)
     }
 }
 
-/// Eight groups of four hex digits: the first 16 bytes, enough to compare by eye. `{:#}` shows all
-/// 32 bytes, which parse back.
+/// Shows eight groups of four hex digits: the first 16 bytes, enough to compare by eye. `{:#}`
+/// shows all 32 bytes, which parse back.
 impl fmt::Display for MemberId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let pairs = if f.alternate() { 16 } else { 8 };

@@ -1,25 +1,46 @@
-//! What a room and its relays agree on: names for one another, and how much each of the two lanes
-//! carries at once (SPEC sections 8.1 and 6.3).
+//! Values that a room and its relays agree on: names for one another, and the longest message of
+//! each of the two lanes (SPEC sections 8.1 and 6.3).
 
 use std::{error::Error, fmt, str::FromStr, sync::Arc};
 
-/// What a member is to do in a room, as it tells the relay (SPEC section 8.2.1).
+/// The part that a member takes in a room, as it tells the relay (SPEC section 8.2.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Part {
-    /// It gets what others send, and others get what it sends.
+    /// The member gets what others send, and others get what it sends.
     #[default]
     Both,
-    /// It gets what others send; what it sends is dropped.
+    /// The member gets what others send; the relay drops what it sends.
     Hears,
-    /// Nothing is sent to it.
+    /// Others get what the member sends; the relay sends it nothing.
     Says,
+}
+
+impl Part {
+    /// The byte that hellos and tokens have.
+    pub(crate) const fn byte(self) -> u8 {
+        match self {
+            Self::Both => 0,
+            Self::Hears => 1,
+            Self::Says => 2,
+        }
+    }
+
+    /// The part of that byte, if there is one.
+    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
+        match byte {
+            0 => Some(Self::Both),
+            1 => Some(Self::Hears),
+            2 => Some(Self::Says),
+            _ => None,
+        }
+    }
 }
 
 /// The name of a relay as it stands in a room's allow-list: `host:port`, a URL, or any opaque name.
 ///
-/// 1 to 128 printable ASCII characters without spaces. Two names are the same relay only if they
-/// are the same to the byte. Making one looks nothing up; an internationalised host name is written
-/// in its ASCII form, so that no look-alike letter can stand in a list that people read.
+/// It has 1 to 128 printable ASCII characters without spaces. Two names mean the same relay only if
+/// all their bytes are equal. Making a name looks nothing up. An internationalised host name is
+/// written in its ASCII form, so that a list that people read has no look-alike letters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RelayName(Arc<str>);
 
@@ -27,7 +48,7 @@ impl RelayName {
     /// The longest name, in bytes.
     pub const MAX_LEN: usize = 128;
 
-    /// Takes a name as it is, if it is one.
+    /// Takes a name unchanged, if it is valid.
     ///
     /// # Errors
     /// [`InvalidRelayName`] says what is wrong with it.
@@ -98,10 +119,10 @@ impl fmt::Display for InvalidRelayName {
 
 impl Error for InvalidRelayName {}
 
-/// What a relay knows a room by: 16 bytes derived from the room's secrets, new with each room.
+/// The name of a room at its relays: 16 bytes derived from the room's secrets, new with each room.
 ///
-/// Whoever has it can make the relay send them the room's sealed bytes, so `Debug` does not show
-/// it.
+/// Anybody that has the handle can make the relay send them the room's sealed bytes, so `Debug`
+/// does not show it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RoomHandle([u8; 16]);
 

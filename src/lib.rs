@@ -1,21 +1,22 @@
-//! End-to-end encrypted group audio over any relay, hostile ones included.
+//! End-to-end encrypted group audio over any relay, even a hostile one.
 //!
 //! ```text
 //! PCM > opus > constant size > signature > SFrame seal > transport > relay > transport > SFrame open > signature > PCM
 //! control bytes > envelope > MLS commit > policy > merge > epoch secret > key schedule > Rekey > Sealer, Opener
 //! ```
 //!
-//! Three planes, which meet only through values:
+//! The crate has three planes, which pass each other nothing but values:
 //!
-//! - **Room** ([`room`], [`group`]): who is in, by an MLS group (RFC 9420). Bytes and time in,
-//!   bytes and events out; no clock, no socket, no task of its own.
-//! - **Media** ([`media`], [`keys`]): [`Sealer`] and [`Opener`], owned by the audio thread. They
-//!   take no lock, allocate nothing, read no clock. Keys arrive as values ([`Rekey`]).
+//! - **Room** ([`room`], [`group`]): decides who is in a room, with an MLS group (RFC 9420). It
+//!   takes bytes and times and gives bytes and events; it has no clock, socket or task.
+//! - **Media** ([`media`], [`keys`]): [`Sealer`] and [`Opener`], which the audio thread owns. They
+//!   take no lock, allocate nothing and read no clock. Keys arrive as values ([`Rekey`]).
 //! - **Edges** ([`transport`], [`relay`], [`driver`], [`store`]): a small trait for any relay, the
-//!   loop that ties the planes together, and what outlives the process.
+//!   loop that ties the planes together, and storage.
 //!
-//! `SPEC.md` has every byte and derivation, `SECURITY.md` what this protects from and what not. The
-//! [`manual`] explains page by page what an application does. The smallest one:
+//! `SPEC.md` has every byte and derivation; `SECURITY.md` says what the crate protects against and
+//! what not. The [`manual`] explains page by page what an application does. The smallest
+//! application:
 #![cfg_attr(feature = "room", doc = concat!("```\n", include_str!("../examples/hello.rs"), "```"))]
 // On docs.rs each item says which feature it needs.
 #![cfg_attr(docsrs, feature(doc_cfg))]

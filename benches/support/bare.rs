@@ -38,6 +38,9 @@ pub struct Bare {
     suite: Ciphersuite,
     checks: Checks,
     members: BTreeMap<u32, Member>,
+    /// Whether every member is there. Else the committer, the first who came and the newest are,
+    /// and of the others there are leaves with real keys.
+    whole: bool,
     /// How often the group context was another: each time by another number.
     contexts: u32,
     next: u32,
@@ -76,7 +79,7 @@ struct Committed {
 
 impl Bare {
     /// A group of `size`, made as the room of `Party::new` is.
-    pub fn new(key_exchange: KeyExchange, size: u32, checks: Checks) -> Result<Self, Failed> {
+    pub fn new(key_exchange: KeyExchange, size: u32, checks: Checks, whole: bool) -> Result<Self, Failed> {
         let suite = Ciphersuite::try_from(key_exchange.id())?;
         let (provider, key) = (OpenMlsRustCrypto::default(), LeafKey::new(0, &identity(0)?)?);
         let group = MlsGroup::builder()
@@ -89,22 +92,31 @@ impl Bare {
             .with_capabilities(capabilities(suite))
             .with_group_context_extensions(context(0)?)
             .build(&provider, &key, key.credential())?;
-        let mut bare = Self { suite, checks, members: BTreeMap::new(), contexts: 0, next: 1 };
+        let mut bare = Self { suite, checks, members: BTreeMap::new(), whole, contexts: 0, next: 1 };
         bare.members.insert(0, Member { checks, provider, key, group });
         for crowd in crowds(size) {
-            bare.join(0, crowd)?;
+            bare.bring_in(0, crowd, size)?;
         }
         Ok(bare)
     }
 
     /// `crowd` newcomers are added by one commit of the leaf `committer`, without an update path.
     pub fn join(&mut self, committer: u32, crowd: u32) -> Result<Cost, Failed> {
+        self.bring_in(committer, crowd, 0)
+    }
+
+    /// Whoever comes in before there are `size` is no more than a leaf, if not all are to be there.
+    fn bring_in(&mut self, committer: u32, crowd: u32, size: u32) -> Result<Cost, Failed> {
+        let first = self.next;
         let newcomers: Vec<Newcomer> = (0..crowd).map(|_| self.newcomer()).collect::<Result<_, Failed>>()?;
         let packages: Vec<&[u8]> = newcomers.iter().map(|newcomer| newcomer.key_package.as_slice()).collect();
         let made = self.commit(committer, &packages, None, None)?;
         let welcome = made.welcome.as_deref().ok_or("an Add yields a Welcome")?;
         let mut cost = self.follow(committer, &made, None)?;
-        for newcomer in newcomers {
+        for (number, newcomer) in (first..).zip(newcomers) {
+            if !self.whole && number > 1 && number + 1 < size {
+                continue;
+            }
             let (member, spent) = newcomer.enter(welcome)?;
             cost.entering = Some(spent);
             self.members.insert(member.group.own_leaf_index().u32(), member);

@@ -1,5 +1,4 @@
-//! A whole room in one process: every member a real `Room`, messages delivered at once, time
-//! virtual.
+//! A room in one process: members that are real `Room`s, messages delivered at once, time virtual.
 //!
 //! ```text
 //! call of a room (timed, with all that it yields) > queue > everybody else's handle_control (timed) > ...
@@ -10,6 +9,13 @@
 //! so that a keeper commits at once, as in a room where people come and go; after four commits
 //! within 30 s it would wait. What others than host and subject say meanwhile are heartbeats, which
 //! they would say anyway: they are delivered, and not counted.
+//!
+//! In a room of up to [`WHOLE`] every member is real. In a larger one the host, the first who came
+//! and the newest are; the others knocked as real rooms with real keys, were admitted and added by
+//! the host's room, and were dropped before they entered. Their leaves and statements are there as
+//! those of everybody, and they say nothing. The first is a moderator, so that somebody answers the
+//! host's heartbeats. Asking 500 real rooms for the next time at which one has something to do, for
+//! which each looks at 500 leaves, would take longer than all that is measured.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -20,7 +26,7 @@ use std::{
 use bytes::Bytes;
 use sottovoce::{
     Epoch, Leaf, Opener, Rekey, Sealer, Seed, Stamp,
-    group::{Identity, KeyExchange, Name},
+    group::{Identity, KeyExchange, Name, Role},
     media::{HEADROOM, TAILROOM},
     room::{Event, InviteOptions, KnockId, Room, RoomOptions, Status, UnixTime},
     transport::RelayName,
@@ -33,6 +39,10 @@ pub type Failed = Box<dyn Error + Send + Sync>;
 /// All members of one room.
 pub struct Party {
     members: BTreeMap<Number, Member>,
+    /// Members that are leaves in the tree and nothing more.
+    leaves: usize,
+    /// Knocks that the host has admitted.
+    admitted: usize,
     queue: VecDeque<(Number, Bytes)>,
     /// Who waits at the host's door. The host lets everybody in: an open door takes 32 a minute.
     waiting: Vec<KnockId>,
@@ -78,8 +88,9 @@ pub struct Cost {
 }
 
 impl Party {
-    /// A room of `size`, which came in by crowds as large as a host takes them in one commit.
-    pub fn new(key_exchange: KeyExchange, size: u32) -> Result<Self, Failed> {
+    /// A room of `size`, which came in by crowds as large as a host takes them in one commit. If it
+    /// is not `whole`, three members are real.
+    pub fn new(key_exchange: KeyExchange, size: u32, whole: bool) -> Result<Self, Failed> {
         let (now, unix) = (Instant::now(), UnixTime::from(std::time::SystemTime::now()));
         let mut options = RoomOptions::new(Name::new("bench")?, [RelayName::new("relay.test:1")?]);
         options.key_exchange = key_exchange;
@@ -87,6 +98,8 @@ impl Party {
         let invite = host.invite(InviteOptions::lasting(YEAR), now)?.to_string();
         let mut party = Self {
             members: BTreeMap::new(),
+            leaves: 0,
+            admitted: 0,
             queue: VecDeque::new(),
             waiting: Vec::new(),
             invite,
@@ -101,13 +114,46 @@ impl Party {
         for crowd in crowds(size) {
             // A host opens 64 knocks of strangers in a second of its clock.
             party.now += Duration::from_secs(1);
-            let want = party.members.len() + crowd as usize;
             for _ in 0..crowd {
                 party.knock()?;
             }
-            party.settle(want)?;
+            if !whole {
+                party.drop_crowd(size - 1)?;
+            }
+            party.settle()?;
+            if !whole && party.size() == 1 + crowd as usize {
+                party.promote_the_first()?;
+            }
         }
         Ok(party)
+    }
+
+    /// Makes the first who came a moderator, who answers every heartbeat (P1): the others whose
+    /// turn it would be are not there, and a host that nobody answers seals nothing (S2).
+    fn promote_the_first(&mut self) -> Result<(), Failed> {
+        let id = self.members.get(&1).ok_or("nobody came")?.room.id();
+        let before = self.host()?.room.epoch();
+        self.call(0, |room, now| Ok(room.set_role(id, Role::Moderator, now)?))?;
+        self.settle_after(before)
+    }
+
+    /// Waits until everybody who knocks is admitted, and drops the rooms of all but the host, the
+    /// first and the `last` member: their leaves are added by the next commit.
+    fn drop_crowd(&mut self, last: Number) -> Result<(), Failed> {
+        let (end, all) = (self.now + PATIENCE, self.next as usize - 1);
+        self.deliver();
+        while self.admitted < all {
+            self.pass(end)?;
+            self.deliver();
+        }
+        let before = self.members.len();
+        self.members.retain(|number, _| *number <= 1 || *number == last);
+        self.leaves += before - self.members.len();
+        Ok(())
+    }
+
+    fn size(&self) -> usize {
+        self.members.len() + self.leaves
     }
 
     /// The leaf of the member that came last.
@@ -120,7 +166,7 @@ impl Party {
     pub fn join(&mut self) -> Result<Cost, Failed> {
         self.begin(self.next)?;
         let newcomer = self.knock()?;
-        self.settle(self.members.len())?;
+        self.settle()?;
         self.hear_the_host(newcomer)?;
         self.cost(Some(newcomer))
     }
@@ -131,7 +177,7 @@ impl Party {
         self.begin(last)?;
         self.call(last, |room, _| Ok(room.leave()?))?;
         self.members.remove(&last);
-        self.settle(self.members.len())?;
+        self.settle()?;
         self.cost(None)
     }
 
@@ -143,7 +189,7 @@ impl Party {
         self.call(0, |room, now| Ok(room.ban(id, now)?))?;
         self.deliver();
         self.members.remove(&last);
-        self.settle(self.members.len())?;
+        self.settle()?;
         self.cost(None)
     }
 
@@ -156,7 +202,7 @@ impl Party {
         self.muted = !self.muted;
         let muted = self.muted;
         self.call(0, |room, now| Ok(room.set_muted(id, muted, now)?))?;
-        self.settle_after(self.members.len(), before)?;
+        self.settle_after(before)?;
         self.cost(None)
     }
 
@@ -250,13 +296,14 @@ impl Party {
         Ok(self.members.get(&0).ok_or("there is no host")?)
     }
 
-    /// Delivers and lets time pass until all `members` are in, in one epoch, and nothing is queued.
-    fn settle(&mut self, members: usize) -> Result<(), Failed> {
-        self.settle_after(members, None)
+    /// Delivers and lets time pass until everybody is in, in one epoch, and nothing is queued.
+    fn settle(&mut self) -> Result<(), Failed> {
+        self.settle_after(None)
     }
 
     /// As [`settle`](Self::settle), in an epoch that is not `before`.
-    fn settle_after(&mut self, members: usize, before: Option<Epoch>) -> Result<(), Failed> {
+    fn settle_after(&mut self, before: Option<Epoch>) -> Result<(), Failed> {
+        let members = self.size();
         let end = self.now + PATIENCE;
         loop {
             self.deliver();
@@ -290,7 +337,8 @@ impl Party {
                 }
             }
             for knock in std::mem::take(&mut self.waiting) {
-                let _ = self.call(0, |room, now| Ok(room.admit(knock, now)?));
+                let done = self.call(0, |room, now| Ok(room.admit(knock, now)?));
+                self.admitted += usize::from(done.is_ok());
             }
         }
     }
@@ -371,6 +419,8 @@ fn seed(number: Number, use_: u8) -> [u8; 32] {
     seed
 }
 
+/// In rooms of more members than this three of them are real.
+pub const WHOLE: u32 = 128;
 /// Fewer than a host opens in a second, than wait by one invite, and than one commit adds.
 const CROWD: u32 = 30;
 /// Bytes of Opus in a packet: 40 ms at 32 kb/s.

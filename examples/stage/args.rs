@@ -13,6 +13,9 @@ pub enum Command {
     Story(Options),
     /// The relay alone, with so many receivers.
     Receivers(usize),
+    /// A cluster of MoQ relays with so many listeners, of which one node is killed, 1 to 3.
+    #[cfg_attr(not(feature = "moq"), expect(dead_code, reason = "it wants the feature"))]
+    Cluster { options: Options, listeners: usize, kill: usize },
     /// The measurement on virtual time.
     Simulation(Plan),
     /// To print [`HELP`].
@@ -73,18 +76,13 @@ fn read(parser: &mut Parser) -> Result<Command, lexopt::Error> {
         seed: 1,
         json: false,
     };
-    let (mut receivers, mut simulated, mut first_of) = (None, false, <[Option<String>; 3]>::default());
+    let (mut receivers, mut cluster, mut kill, mut simulated) = (None, None, 2, false);
+    let mut given = Vec::new();
     while let Some(argument) = parser.next()? {
         let name = match argument {
             Short('h') | Long("help") => return Ok(Command::Help),
             Long(name) => name.to_owned(),
             other => return Err(other.unexpected()),
-        };
-        let form = match name.as_str() {
-            "audience" | "step" | "input" | "out" => Some(0),
-            "receivers" => Some(1),
-            "json" => None,
-            _ => Some(2),
         };
         match name.as_str() {
             "json" => (options.json, plan.json) = (true, true),
@@ -93,6 +91,8 @@ fn read(parser: &mut Parser) -> Result<Command, lexopt::Error> {
             "input" => options.input = parser.value()?.into(),
             "out" => options.out = parser.value()?.into(),
             "receivers" => receivers = Some(within(parser, &name, 1..=5_000)?),
+            "cluster" => cluster = Some(within(parser, &name, 3..=600)?),
+            "kill" => kill = within(parser, &name, 1..=3)?,
             "listeners" => (plan.listeners, simulated) = (within(parser, &name, 1..=100_000)?, true),
             "minutes" => plan.minutes = within(parser, &name, 0.0..=1_440.0)?,
             "joins-per-s" => plan.joins_per_s = within(parser, &name, 0.0..=1_000.0)?,
@@ -102,23 +102,24 @@ fn read(parser: &mut Parser) -> Result<Command, lexopt::Error> {
             "seed" => plan.seed = within(parser, &name, ..)?,
             _ => return Err(Long(&name).unexpected()),
         }
-        if let Some(first) = form.and_then(|form| first_of.get_mut(form)) {
-            first.get_or_insert(name);
+        given.push(name);
+    }
+    let (command, its): (_, &[&str]) = match (receivers, cluster) {
+        (Some(receivers), _) => (Command::Receivers(receivers), &["receivers"]),
+        (None, Some(listeners)) => {
+            (Command::Cluster { options, listeners, kill }, &["cluster", "kill", "step", "input", "json"])
         }
+        (None, None) if simulated => (Command::Simulation(plan), &SIMULATION),
+        (None, None) => (Command::Story(options), &["audience", "step", "input", "out", "json"]),
+    };
+    match given.iter().find(|name| !its.contains(&name.as_str())) {
+        Some(name) => Err(format!("--{name} does not go with the rest; --help says what does").into()),
+        None => Ok(command),
     }
-    let mut given = first_of.iter().flatten();
-    if let (Some(one), Some(other)) = (given.next(), given.next()) {
-        return Err(format!("--{one} and --{other} do not go together; --help says what does").into());
-    }
-    Ok(match receivers {
-        Some(receivers) => Command::Receivers(receivers),
-        None if simulated => Command::Simulation(plan),
-        None => match &first_of {
-            [.., Some(name)] => return Err(format!("--{name} is for --listeners N").into()),
-            _ => Command::Story(options),
-        },
-    })
 }
+
+const SIMULATION: [&str; 8] =
+    ["listeners", "minutes", "joins-per-s", "leaves-per-s", "porters", "speakers", "seed", "json"];
 
 /// The value of an option, if it is a number of this range.
 fn within<N>(parser: &mut Parser, name: &str, range: impl RangeBounds<N>) -> Result<N, lexopt::Error>
@@ -135,6 +136,7 @@ A stage room on one machine: a relay on real sockets, a stage, an audience, real
 
 usage: stage [--audience N] [--step S] [--input WAV] [--out DIR] [--json]
        stage --receivers N
+       stage --cluster N [--kill NODE] [--step S] [--input WAV] [--json]
        stage --listeners N [--minutes T] [--joins-per-s J] [--leaves-per-s L] [--porters P]
              [--speakers S] [--seed N] [--json]
 
@@ -145,6 +147,8 @@ usage: stage [--audience N] [--step S] [--input WAV] [--out DIR] [--json]
   --json        one JSON object instead of the table
 
 With --receivers the relay alone is measured, with sockets that only receive, beside bare sends.
+With --cluster three nodes of moq-relay carry the hall to N listeners, and node 1, 2 or 3 is killed:
+2 if --kill does not say another. It wants --features moq, and scripts/relays.d/moq-relay build.
 With --listeners it runs on virtual time and measures (docs/STAGE.md).
 The status is 1 if a promise was broken.
 ";

@@ -12,8 +12,7 @@ use sottovoce::driver::{Next, Session};
 use sottovoce::group::{Identity, Role};
 use sottovoce::room::{Event, Invite, InviteOptions, RoomOptions};
 use sottovoce::stage::StageEvent;
-use sottovoce::transport::tcp_udp::TcpUdpClient;
-use sottovoce::transport::{RelayName, block_on};
+use sottovoce::transport::{RelayName, Transport, block_on};
 use sottovoce::{Authenticity, MemberId, PacketSize, Stamp};
 
 use sottovoce_examples::room::member::{FRAME, FRAME_TIME};
@@ -74,12 +73,14 @@ pub enum Entry {
 }
 
 impl Player {
-    pub fn new(
+    /// Comes on the stage at `relay`, to which `client` connects.
+    pub fn new<T: Transport + 'static>(
         name: &str,
         identity: Identity,
         relay: RelayName,
         entry: Entry,
         track: Arc<[i16]>,
+        client: fn(&RelayName) -> Option<T>,
     ) -> Result<Self, Box<dyn Error>> {
         let (orders, inbox) = channel();
         let (tell, news) = channel();
@@ -91,17 +92,16 @@ impl Player {
         let thread = thread::Builder::new().name("stage".to_owned()).spawn(move || {
             let (speaks, stop, audience, lanes) = own;
             let enter = || -> Result<_, Box<dyn Error>> {
-                let client = TcpUdpClient::new(relay.clone());
+                let transport = client(&relay).ok_or("no transport for this relay")?;
                 let opens = matches!(entry, Entry::Opens(_));
                 let session = block_on(async {
                     match entry {
-                        Entry::Opens(options) => Session::create(client, identity, options).await,
-                        Entry::Joins(invite) => Session::join(client, identity, *invite).await,
+                        Entry::Opens(options) => Session::create(transport, identity, options).await,
+                        Entry::Joins(invite) => Session::join(transport, identity, *invite).await,
                     }
                 })?;
                 // The one option that makes a stage room of a room.
-                let mut session =
-                    session.with_hall(move |name: &RelayName| Some(TcpUdpClient::new(name.clone())))?;
+                let mut session = session.with_hall(client)?;
                 if opens {
                     let stage = session.invite(InviteOptions::default())?;
                     let mut audience = InviteOptions::default();
@@ -160,8 +160,8 @@ impl Player {
     }
 }
 
-struct Playing {
-    session: Session<TcpUdpClient>,
+struct Playing<T> {
+    session: Session<T>,
     encoder: Encoder,
     track: Arc<[i16]>,
     /// The next sample to say.
@@ -174,7 +174,7 @@ struct Playing {
     promoted: Option<MemberId>,
 }
 
-impl Playing {
+impl<T: Transport> Playing<T> {
     fn play(
         &mut self,
         orders: &Receiver<Order>,

@@ -19,6 +19,13 @@ pub fn used(thread: &Path) -> Duration {
     Duration::from_nanos(spent.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or_default())
 }
 
+/// What all threads of a process that run now have used so far.
+#[cfg(feature = "moq")]
+pub fn of_process(id: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{id}/task")).into_iter().flatten().flatten();
+    tasks.map(|task| used(&task.path().join("schedstat"))).sum()
+}
+
 /// CPU time of each thread that runs now, with its name.
 pub struct Threads(BTreeMap<u64, (String, Duration)>);
 

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sottovoce::MemberId;
 use sottovoce::driver::hall::{Listening, ListeningNext};
+use sottovoce::driver::policy::Connector;
 use sottovoce::group::Identity;
 use sottovoce::room::Invite;
 use sottovoce::stage::ListenerEvent;
@@ -35,6 +36,8 @@ pub struct Heard {
     pub violations: u32,
     /// Control messages that did nothing, and such that found no way out.
     pub dropped: (u64, u64),
+    /// Where it was in the end.
+    pub relay: Option<RelayName>,
 }
 
 /// What a listener is asked to do.
@@ -61,7 +64,8 @@ pub struct Ear {
 }
 
 impl Ear {
-    /// Comes in with `link`, and listens until `stop`, or until it is let up.
+    /// Comes in with `link` at the reference relay of that name, and listens until `stop`, or until
+    /// it is let up.
     pub fn new(
         name: String,
         identity: Identity,
@@ -69,8 +73,25 @@ impl Ear {
         link: &str,
         stop: &Arc<AtomicBool>,
     ) -> Result<Self, Box<dyn Error>> {
+        let lines = Arc::<Lines>::default();
+        let (counted, only) = (Arc::clone(&lines), relay.clone());
+        let connector =
+            move |name: &RelayName| (*name == only).then(|| Counted::new(name.clone(), Arc::clone(&counted)));
+        Self::with(name, identity, relay, link, stop, connector, lines)
+    }
+
+    /// The same by other transports, first at `relay`. Nothing is counted in `lines` but by them.
+    pub fn with(
+        name: String,
+        identity: Identity,
+        relay: RelayName,
+        link: &str,
+        stop: &Arc<AtomicBool>,
+        connector: impl Connector + 'static,
+        lines: Arc<Lines>,
+    ) -> Result<Self, Box<dyn Error>> {
         let (asks, inbox) = channel();
-        let (lines, opened, page) = (Arc::<Lines>::default(), Arc::default(), Arc::default());
+        let (opened, page) = (Arc::default(), Arc::default());
         let (id, invite) = (identity.id(), link.parse::<Invite>()?);
         let code: Arc<Mutex<Option<String>>> = Arc::default();
         let up: Arc<Mutex<Option<(Invite, Identity)>>> = Arc::default();
@@ -78,7 +99,6 @@ impl Ear {
         let theirs = Theirs {
             name,
             identity,
-            lines: Arc::clone(&lines),
             opened: Arc::clone(&opened),
             page: Arc::clone(&page),
             code: Arc::clone(&code),
@@ -87,7 +107,7 @@ impl Ear {
             stop: Arc::clone(stop),
         };
         let thread = thread::Builder::new().name("listener".to_owned()).stack_size(STACK);
-        let thread = thread.spawn(move || theirs.listen(relay, invite, &inbox))?;
+        let thread = thread.spawn(move || theirs.listen(&relay, connector, invite, &inbox))?;
         Ok(Self { id, asks, lines, opened, page, code, unattended, up, thread })
     }
 
@@ -107,7 +127,6 @@ impl Ear {
 struct Theirs {
     name: String,
     identity: Identity,
-    lines: Arc<Lines>,
     opened: Arc<AtomicU32>,
     page: Arc<AtomicU32>,
     code: Arc<Mutex<Option<String>>>,
@@ -117,12 +136,16 @@ struct Theirs {
 }
 
 impl Theirs {
-    fn listen(self, relay: RelayName, invite: Invite, asks: &Receiver<Ask>) -> Result<Heard, String> {
-        let lines = Arc::clone(&self.lines);
-        let connector =
-            move |name: &RelayName| (*name == relay).then(|| Counted::new(name.clone(), Arc::clone(&lines)));
+    fn listen(
+        self,
+        relay: &RelayName,
+        connector: impl Connector + 'static,
+        invite: Invite,
+        asks: &Receiver<Ask>,
+    ) -> Result<Heard, String> {
         let mut audience =
             Listening::join(connector, &self.identity, invite).map_err(|error| error.to_string())?;
+        audience.go_to(relay);
         let mut heard = Heard {
             name: self.name,
             id: self.identity.id(),
@@ -131,6 +154,7 @@ impl Theirs {
             end: String::new(),
             violations: 0,
             dropped: (0, 0),
+            relay: None,
         };
         while !self.stop.load(Ordering::Relaxed) {
             match asks.try_recv() {
@@ -172,6 +196,7 @@ impl Theirs {
         }
         heard.violations = audience.listener().violations();
         heard.dropped = audience.dropped();
+        heard.relay = audience.relay().cloned();
         block_on(audience.leave());
         Ok(heard)
     }

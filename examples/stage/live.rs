@@ -15,6 +15,7 @@ use sottovoce::relay::{Limits, Relay, RelayOptions, log};
 use sottovoce::room::RoomOptions;
 use sottovoce::stage::StageEvent;
 use sottovoce::transport::RelayName;
+use sottovoce::transport::tcp_udp::TcpUdpClient;
 use sottovoce_examples::room::out::Dir;
 use sottovoce_examples::{resample, wav};
 
@@ -52,17 +53,26 @@ pub struct Told {
     pub counts: sottovoce::relay::Counts,
 }
 
+/// What is said, as samples.
+///
+/// # Errors
+/// The file cannot be read, or has less than a second.
+pub fn speech(options: &Options) -> Result<Vec<i16>, Box<dyn Error>> {
+    let recording = wav::read(&options.input, Duration::from_secs(60))?;
+    let speech = resample::pcm16(&resample::to_48k(&recording.samples, recording.rate));
+    if speech.len() < SAMPLE_RATE as usize {
+        return Err("the speech is shorter than a second".into());
+    }
+    Ok(speech)
+}
+
 /// Runs the story, and leaves its page.
 ///
 /// # Errors
 /// Whatever kept it from being told to its end.
 pub fn run(options: &Options) -> Result<Report, Box<dyn Error>> {
     let dir = Dir::create(&options.out)?;
-    let recording = wav::read(&options.input, Duration::from_secs(60))?;
-    let speech = resample::pcm16(&resample::to_48k(&recording.samples, recording.rate));
-    if speech.len() < SAMPLE_RATE as usize {
-        return Err("the speech is shorter than a second".into());
-    }
+    let speech = speech(options)?;
     let told = Story::open(options, &speech, &dir)?.tell(options)?;
     let report = picture::examine(&told, &speech, &dir)?;
     let page = dir.write("index.html", page::render(&report).as_bytes())?;
@@ -116,7 +126,7 @@ impl Story {
         let guest: Arc<[i16]> = rest.into();
         let player = |who: &str, entry| {
             let identity = Identity::generate(Name::new(who)?)?;
-            Player::new(who, identity, name.clone(), entry, Arc::clone(&track))
+            Player::new(who, identity, name.clone(), entry, Arc::clone(&track), client)
         };
         let room = RoomOptions::new(Name::new(ROOM_NAME)?, [name.clone()]);
         let host = player("Adelheid", Entry::Opens(room))?;
@@ -320,7 +330,7 @@ impl Story {
         let (invite, identity) = up_now.ok_or("the guest was not let up")?;
         let track = Arc::clone(&self.track);
         let name = self.name.clone();
-        let guest = Player::new(NAMES[GUEST], identity, name, Entry::Joins(Box::new(invite)), track)?;
+        let guest = Player::new(NAMES[GUEST], identity, name, Entry::Joins(Box::new(invite)), track, client)?;
         guest.wait(|news| matches!(news, News::In).then_some(()))?;
         self.speaker.speaks.store(false, Ordering::Relaxed);
         guest.speaks.store(true, Ordering::Relaxed);
@@ -415,6 +425,10 @@ impl Story {
         let members = metrics.lines().find_map(|line| line.strip_prefix("sottovoce_relay_members "));
         self.members = members.and_then(|members| members.parse().ok()).unwrap_or(0).max(self.members);
     }
+}
+
+fn client(relay: &RelayName) -> Option<TcpUdpClient> {
+    Some(TcpUdpClient::new(relay.clone()))
 }
 
 const NAMES: [&str; 4] = ["Clementine", "Ferdinand", "Mallory", "Valentina"];

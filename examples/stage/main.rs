@@ -11,9 +11,16 @@
 //!
 //! The same without sockets, for audiences that one machine cannot have: every listener is real,
 //! network and clock are not. Progress goes to standard error, one JSON object to standard output.
+//!
+//! cargo run --release --example stage --features moq -- --cluster 300
+//!
+//! A cluster of three real moq-relay nodes carries a stage to 300 listeners; one node is killed,
+//! and its listeners find another.
 
 mod args;
 mod cast;
+#[cfg(feature = "moq")]
+mod cluster;
 mod cpu;
 mod hear;
 mod live;
@@ -26,6 +33,8 @@ mod sim;
 #[allow(dead_code, reason = "pictures of the room show more of it")]
 mod spectrogram;
 mod stubborn;
+#[cfg(feature = "moq")]
+mod table;
 
 use std::process::ExitCode;
 
@@ -36,19 +45,14 @@ use sottovoce_measure::alloc::Counting;
 static ALLOCATOR: Counting = Counting;
 
 fn main() -> ExitCode {
-    let options = match args::parse(std::env::args_os().skip(1)) {
-        Ok(Command::Story(options)) => options,
+    let done = match args::parse(std::env::args_os().skip(1)) {
+        Ok(Command::Story(options)) => live::run(&options).map(|report| report.broken().is_empty()),
         Ok(Command::Simulation(plan)) => return ExitCode::from(sim::main(&plan)),
-        Ok(Command::Receivers(receivers)) => {
-            return match receivers::run(receivers) {
-                Ok(true) => ExitCode::SUCCESS,
-                Ok(false) => ExitCode::FAILURE,
-                Err(error) => {
-                    eprintln!("stage: {error}");
-                    ExitCode::FAILURE
-                }
-            };
-        }
+        Ok(Command::Receivers(receivers)) => receivers::run(receivers),
+        #[cfg(feature = "moq")]
+        Ok(Command::Cluster { options, listeners, kill }) => cluster::run(&options, listeners, kill),
+        #[cfg(not(feature = "moq"))]
+        Ok(Command::Cluster { .. }) => Err("--cluster wants --features moq".into()),
         Ok(Command::Help) => {
             print!("{}", args::HELP);
             return ExitCode::SUCCESS;
@@ -58,9 +62,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match live::run(&options) {
-        Ok(report) if report.broken().is_empty() => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("stage: {error}");
             ExitCode::FAILURE

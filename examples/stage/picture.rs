@@ -107,10 +107,10 @@ pub fn examine(told: &Told, speech: &[i16], dir: &Dir) -> Result<Report, Box<dyn
 }
 
 /// What a decoder plays of a packet: its configuration, and the bytes of its frames.
-type Frame<'a> = (u8, &'a [u8]);
+pub type Frame<'a> = (u8, &'a [u8]);
 
 /// The frames of a packet, as it was encoded or as it came, padded (RFC 6716, section 3.2).
-fn frame(opus: &[u8]) -> Option<Frame<'_>> {
+pub fn frame(opus: &[u8]) -> Option<Frame<'_>> {
     let (toc, rest) = opus.split_first()?;
     let (config, code) = (toc >> 2, toc & 3);
     let frame = match (code, rest) {

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 
-use crate::transport::{Dice, Inbound, RelayName, RoomHandle, Transport, TransportError};
+use crate::transport::{Dice, Inbound, Part, RelayName, RoomHandle, Transport, TransportError};
 
 /// What a hostile middle does. On the control lane, which is reliable, it adds and holds back; on
 /// the media lane it takes away as well.
@@ -257,6 +257,10 @@ impl<T: Transport> Hostile<T> {
 impl<T: Transport> Transport for Hostile<T> {
     fn relays(&self) -> Vec<&RelayName> {
         self.inner.relays()
+    }
+
+    fn set_part(&mut self, part: Part) {
+        self.inner.set_part(part);
     }
 
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {

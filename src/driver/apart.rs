@@ -6,12 +6,12 @@
 //!                    <- our sealed packets, keys that are done with, excerpts for reports
 //! ```
 //!
-//! Both ways are queues of a fixed size that hold packets as values: the audio thread never waits,
-//! allocates nothing and frees nothing. It wakes the session when it has sealed a packet.
+//! Both directions are queues of a fixed size that hold packets as values: the audio thread never
+//! waits, allocates nothing and frees nothing. It wakes the session when it has sealed a packet.
 //!
-//! A packet that was sealed before the last change of the sealer is not sent, so an audio thread
-//! that stood still sends nothing under a key that is done with. One that takes no orders for long
-//! is given up.
+//! The session does not send a packet that was sealed before the last change of the sealer, so an
+//! audio thread that stood still sends nothing under an outdated key. The session gives up an audio
+//! thread that takes no orders for long.
 
 use std::{
     collections::VecDeque,
@@ -45,29 +45,30 @@ use crate::{
 pub struct Apart {
     to_media: SyncSender<Order>,
     arrived: SyncSender<Packet>,
-    /// Orders for which there was no room, [`WAITING`] at most: then the audio thread is given up.
+    /// Orders for which the queue had no room. At more than [`WAITING`] the audio thread is given
+    /// up.
     waiting: VecDeque<Order>,
-    /// How many orders there have been, and which of them changed the sealer last.
+    /// How many orders were given so far, and the number of the last one that changed the sealer.
     ordered: u64,
     sealer_changed: u64,
     /// None once the audio thread is given up.
     sealed: Option<Receiver<Packet>>,
     done: Receiver<Done>,
     waker: Arc<AtomicWaker>,
-    /// For a report, with room for all that the recorder keeps of a member.
+    /// A place for the excerpt of a report, with room for all that the recorder keeps of a member.
     excerpt: Option<Excerpt>,
     /// How many excerpts were asked for.
     asked: u64,
-    /// Packets that arrived while the audio thread did not take any.
+    /// How many packets were dropped because the audio thread took none.
     overrun: u64,
-    /// Packets of ours that were sealed before the last change of the sealer.
+    /// How many of our packets were not sent because the sealer had changed since.
     outdated: u64,
 }
 
 impl<T: LocalTransport> Session<T> {
-    /// Takes the media plane out, for an audio thread. From then on [`Session::next`] moves sealed
-    /// packets between it and the relay, so it has to be called all the time: packets of ours leave
-    /// while it is awaited.
+    /// Takes the media plane out of the session, for an audio thread. From then on
+    /// [`Session::next`] moves sealed packets between the audio thread and the relay, so it has to
+    /// be awaited all the time.
     ///
     /// Packets that were opened and not handed out yet are lost.
     pub fn split(self) -> (Session<T, Apart>, MediaHandle) {
@@ -125,12 +126,13 @@ impl<T: LocalTransport> Session<T> {
 
 impl<T: LocalTransport> Session<T, Apart> {
     /// Does what is due, and waits for the next event, at most until `until`; `None` if there was
-    /// none. Meanwhile packets go between relay and audio thread.
+    /// none. Meanwhile it passes packets between the relay and the audio thread.
     ///
     /// Cancelling the future loses nothing.
     ///
     /// # Errors
-    /// [`TransportError`] when the connection is lost; [`reconnect`](Session::reconnect) and go on.
+    /// [`TransportError`] when the connection is lost: call [`reconnect`](Session::reconnect) and
+    /// go on.
     pub async fn next(&mut self, until: Instant) -> Result<Option<Event>, TransportError> {
         loop {
             self.flush().await?;
@@ -145,7 +147,7 @@ impl<T: LocalTransport> Session<T, Apart> {
                 let mut receive = pin!(transport.receive(wake));
                 poll_fn(|context| {
                     media.waker.register(context.waker());
-                    // By a unique reference, so that the future can move to another thread.
+                    // A unique reference, so that the future can move to another thread.
                     if let Some(Ok(packet)) = media.sealed.as_mut().map(|sealed| sealed.try_recv()) {
                         return Poll::Ready(Err(packet));
                     }
@@ -179,8 +181,8 @@ impl<T: LocalTransport> Session<T, Apart> {
         }
     }
 
-    /// Makes a report of what a member said in the `last` time, five seconds at least, for a
-    /// moderator. Waits until the audio thread calls [`MediaHandle::hear`].
+    /// Makes a report of what a member said in the `last` time, which is at least five seconds,
+    /// sealed to a moderation key. Waits until the audio thread calls [`MediaHandle::hear`].
     ///
     /// # Errors
     /// See [`ReportError`].
@@ -209,7 +211,7 @@ impl<T: LocalTransport> Session<T, Apart> {
                     Ok(Done::Excerpt(number, excerpt, result)) if number == wanted.number => {
                         return Poll::Ready(Some((excerpt, result)));
                     }
-                    // Of a report that nobody waits for any more.
+                    // The excerpt of a report that nobody waits for any more.
                     Ok(Done::Excerpt(_, excerpt, _)) => media.give_back(excerpt),
                     Ok(_) => {}
                     Err(TryRecvError::Empty) if media.sealed.is_some() => return Poll::Pending,
@@ -228,13 +230,14 @@ impl<T: LocalTransport> Session<T, Apart> {
         report
     }
 
-    /// Packets that arrived and were dropped, because the audio thread had not taken those before.
+    /// How many packets arrived and were dropped, because the audio thread had not taken earlier
+    /// ones.
     pub fn overrun(&self) -> u64 {
         self.media.overrun
     }
 
-    /// Packets of ours that were not sent, because the key or the right to speak that they were
-    /// sealed with had ended before this session took them.
+    /// How many of our packets were not sent, because their key or our right to speak had ended
+    /// before this session took them.
     pub fn outdated(&self) -> u64 {
         self.media.outdated
     }
@@ -247,7 +250,7 @@ impl Apart {
             self.sealer_changed = self.ordered;
         }
         if self.waiting.len() >= WAITING {
-            // Without these keys it would be deaf and dumb, and never know.
+            // Without these keys the audio thread could neither hear nor speak, and would not know.
             self.sealed = None;
         }
         if self.sealed.is_none() {
@@ -267,13 +270,13 @@ impl Apart {
                     self.waiting.push_front(order);
                     return;
                 }
-                // Nobody is there for whom to keep them.
+                // There is no audio thread any more for which to keep them.
                 Err(TrySendError::Disconnected(_)) => self.waiting.clear(),
             }
         }
     }
 
-    /// Drops what the audio thread is done with.
+    /// Drops the values that the audio thread no longer needs.
     fn settle(&mut self) {
         self.push();
         while let Ok(done) = self.done.try_recv() {
@@ -320,9 +323,9 @@ impl fmt::Debug for Apart {
     }
 }
 
-/// Orders that wait there before the audio thread is given up: hours of a quiet room.
+/// How many orders wait in the session before the audio thread is given up: hours of a quiet room.
 const WAITING: usize = 4_096;
-/// Packets of ours that wait for the session before new ones are dropped.
+/// How many of our packets wait for the session before new ones are dropped.
 const SEALED: usize = 64;
-/// Values that wait to be freed by the session.
+/// How many values wait to be freed by the session.
 const DONE: usize = 256;

@@ -1,4 +1,4 @@
-//! The two clocks of a device, of which one stands still while it sleeps.
+//! The two clocks of a device, one of which stands still while the device sleeps.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -34,5 +34,5 @@ impl Clocks {
     }
 }
 
-/// From here on the two clocks of the device do not go together: it slept, or one of them was set.
+/// From this difference on the two clocks of the device disagree: it slept, or one of them was set.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(2);

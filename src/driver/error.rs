@@ -11,7 +11,7 @@ use crate::{
     transport::{RelayName, TransportError},
 };
 
-/// Why there is no call.
+/// Why a session could not start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SessionError {
@@ -19,17 +19,17 @@ pub enum SessionError {
     RelayNotAllowed(RelayName),
     /// There is no transport for any relay of the room's list. Nothing was contacted.
     NoTransport,
-    /// There is no room.
+    /// The room could not be created.
     Create(CreateError),
-    /// There is no knock.
+    /// This member could not knock at the room.
     Join(JoinError),
-    /// There is no room to go on with.
+    /// The room could not be resumed.
     Resume(ResumeError),
     /// The operating system has no randomness. Nothing was contacted.
     Randomness(NoRandomness),
-    /// The relay could not be used; another of the list may.
+    /// The relay could not be used; another relay of the list may work.
     Transport(TransportError),
-    /// There is no hall.
+    /// The hall could not be started.
     #[cfg(feature = "stage")]
     Hall(HallError),
 }
@@ -38,9 +38,9 @@ pub enum SessionError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpeakError {
-    /// It was not sealed.
+    /// The packet was not sealed.
     Seal(SealError),
-    /// It was sealed and could not be sent.
+    /// The packet was sealed, but could not be sent.
     Transport(TransportError),
 }
 

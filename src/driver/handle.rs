@@ -1,4 +1,4 @@
-//! What the audio thread has of a session that is split.
+//! The part of a split session that belongs to the audio thread.
 
 use std::{
     fmt,
@@ -26,7 +26,8 @@ use crate::{
 /// Sealer, opener, early packets and the recorder of a [`Session`](super::Session), for its audio
 /// thread.
 ///
-/// Dropping it ends neither the session nor the room: the member is deaf and dumb then.
+/// Dropping it ends neither the session nor the room, but the member can then neither hear nor
+/// speak.
 pub struct MediaHandle {
     pub(super) parts: Parts,
     pub(super) orders: Receiver<Order>,
@@ -36,13 +37,13 @@ pub struct MediaHandle {
     pub(super) waker: Arc<AtomicWaker>,
     /// Keys have changed since early packets were tried.
     pub(super) rekeyed: bool,
-    /// The time of the last [`hear`](Self::hear), which packets of ours are counted at.
+    /// The time of the last [`hear`](Self::hear), at which our own packets are counted.
     pub(super) now: Option<Instant>,
     /// How many orders were obeyed.
     pub(super) obeyed: u64,
 }
 
-/// What the session has the audio thread do.
+/// An order of the session to the audio thread.
 pub(super) enum Order {
     Install(Rekey),
     Record(Option<Buffer>),
@@ -50,7 +51,7 @@ pub(super) enum Order {
     Excerpt(Wanted, Excerpt),
 }
 
-/// Which excerpt is asked for, and its number.
+/// The excerpt that the session asks for, and its number.
 #[derive(Clone)]
 pub(super) struct Wanted {
     pub(super) number: u64,
@@ -58,7 +59,7 @@ pub(super) struct Wanted {
     pub(super) window: Range<Instant>,
 }
 
-/// What the audio thread gives back, so that it is freed and wiped elsewhere.
+/// Values that the audio thread gives back, so that the session frees and wipes them.
 pub(super) enum Done {
     Sealer(#[expect(dead_code, reason = "kept only to be dropped elsewhere")] Result<Retired, Reused>),
     Opener(#[expect(dead_code, reason = "kept only to be dropped elsewhere")] Retired),
@@ -68,7 +69,8 @@ pub(super) enum Done {
 
 /// A sealed packet as a value.
 pub(super) struct Packet {
-    /// Of ours: how many orders were obeyed when it was sealed.
+    /// For a packet of our own: how many orders the audio thread had obeyed when it sealed the
+    /// packet.
     pub(super) obeyed: u64,
     pub(super) len: usize,
     pub(super) bytes: [u8; MAX_MEDIA],
@@ -83,13 +85,13 @@ impl Packet {
 }
 
 impl MediaHandle {
-    /// Seals one Opus packet and has the session send it. Never waits; a packet that finds too many
-    /// before it is dropped.
+    /// Seals one Opus packet and gives it to the session to send. Never waits: if too many packets
+    /// are waiting already, this one is dropped.
     ///
     /// # Errors
-    /// [`SpeakError::Seal`] says why we are silent, [`SpeakError::Transport`] that the session is
-    /// gone, or gave this thread up because it took no keys for very long: resume the room in a new
-    /// session.
+    /// [`SpeakError::Seal`] says why this member is silent. [`SpeakError::Transport`] says that the
+    /// session is gone, or has given this thread up because the thread took no keys for very long:
+    /// resume the room in a new session.
     pub fn speak(&mut self, opus: &[u8], stamp: Stamp) -> Result<(), SpeakError> {
         self.obey();
         let mut buffer = media::EMPTY;
@@ -103,15 +105,16 @@ impl MediaHandle {
         Ok(())
     }
 
-    /// Takes new keys, then hands over each packet of others that came since the last call. `now`
-    /// is the time by the session's transport. Call it at every tick, also with nothing to play.
+    /// Takes new keys, then hands over each packet of others that arrived since the last call.
+    /// `now` is the time on the session's transport's clock. Call this at every tick, even with
+    /// nothing to play.
     pub fn hear(&mut self, now: Instant, mut each: impl FnMut(&Opened<'_>)) {
         self.obey();
         self.now = Some(now);
         if std::mem::take(&mut self.rekeyed) {
             self.parts.retry_early(now, &mut each);
         }
-        // What comes meanwhile is for the next call.
+        // Packets that arrive meanwhile are for the next call.
         for _ in 0..ARRIVED {
             let Ok(mut packet) = self.arrived.try_recv() else { return };
             let frame = packet.bytes.get_mut(..packet.len).unwrap_or_default();
@@ -119,7 +122,8 @@ impl MediaHandle {
         }
     }
 
-    /// Packets that were opened and not handed out, because they could not have been reported.
+    /// How many packets were opened but not handed out, because the recorder could not keep them
+    /// for a report.
     pub fn not_kept(&self) -> u64 {
         self.parts.not_kept
     }
@@ -165,7 +169,7 @@ impl MediaHandle {
                     Some(Done::Excerpt(number, into, result))
                 }
             };
-            // If the session does not look for so long, it is freed here.
+            // If the session has not taken values for so long, this thread frees this one.
             if let Some(done) = done {
                 let _ = self.done.try_send(done);
                 self.waker.wake();
@@ -180,7 +184,8 @@ impl fmt::Debug for MediaHandle {
     }
 }
 
-/// Orders that wait for the audio thread before they wait on the other side.
+/// How many orders wait in the queue to the audio thread before further ones wait in the session.
 pub(super) const ORDERS: usize = 128;
-/// Packets that wait for it before new ones are dropped: a second of five speakers.
+/// How many packets wait for the audio thread before new ones are dropped: a second of five
+/// speakers.
 pub(super) const ARRIVED: usize = 256;

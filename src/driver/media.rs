@@ -11,19 +11,19 @@ use crate::{
     report::Buffer,
 };
 
-/// One opened packet of somebody.
+/// One opened packet of another member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceivedPacket {
-    /// Whose it is.
+    /// The member that sent it.
     pub member: MemberId,
     /// The member's leaf in `epoch`.
     pub leaf: Leaf,
-    /// The epoch it was sealed in.
+    /// The epoch in which it was sealed.
     pub epoch: Epoch,
-    /// The step it was sealed in.
+    /// The step (ten seconds of the epoch) in which it was sealed.
     pub step: Step,
-    /// Its counter. Epoch, step and counter order a sender's packets.
+    /// The packet's counter. Epoch, step and counter order a sender's packets.
     pub counter: Counter,
     /// The proof that `member` sealed it.
     pub proof: Proof,
@@ -45,22 +45,22 @@ impl From<&Opened<'_>> for ReceivedPacket {
     }
 }
 
-/// Where the media plane of a session is: with it ([`Media`]), or on an audio thread
+/// Where the media plane of a session is: inside the session ([`Media`]), or on an audio thread
 /// ([`Apart`](super::Apart)).
 pub trait Plane {
     /// Takes a change of keys.
     fn install(&mut self, rekey: Rekey);
-    /// Opens what came before its key, after changes of keys.
+    /// Opens packets that arrived before their key, after keys have changed.
     fn retry_early(&mut self, now: Instant);
     /// Takes one sealed packet that arrived.
     fn arrived(&mut self, packet: &[u8], now: Instant);
-    /// Records into `recorder` from now on, or nowhere. Packets kept before are gone.
+    /// Records into `recorder` from now on, or not at all. Packets kept before are wiped.
     fn record(&mut self, recorder: Option<Buffer>);
-    /// Forgets what was kept.
+    /// Wipes the packets that were kept.
     fn wipe(&mut self);
 }
 
-/// The media plane of a [`Session`](super::Session) that has it with itself.
+/// The media plane of a [`Session`](super::Session) that is not split.
 pub struct Media {
     pub(super) parts: Parts,
     /// Packets that were opened and not handed out yet.
@@ -113,7 +113,7 @@ pub(super) struct Parts {
     pub(super) sealer: Sealer,
     pub(super) opener: Opener,
     early: Early,
-    /// `None` until we are in, and in rooms whose packets prove nothing.
+    /// `None` until we are in the room, and in rooms whose packets have no signatures.
     pub(super) recorder: Option<Buffer>,
     pub(super) not_kept: u64,
     /// Counts of packets in the last seconds.
@@ -132,7 +132,7 @@ impl Parts {
         }
     }
 
-    /// Seals one Opus packet into `buffer`. Without the time the outcome is not counted.
+    /// Seals one Opus packet into `buffer`. Without a time the outcome is not counted.
     pub(super) fn seal<'b>(
         &mut self,
         buffer: &'b mut SealBuffer,
@@ -149,7 +149,8 @@ impl Parts {
         sealed.map_err(SpeakError::Seal)
     }
 
-    /// Opens one sealed packet in place, and hands it out if it can be reported or nothing is kept.
+    /// Opens one sealed packet in place. Hands it out if the recorder kept it, or if there is no
+    /// recorder.
     pub(super) fn open(&mut self, frame: &mut [u8], now: Instant, hear: impl FnOnce(&Opened<'_>)) {
         let Self { opener, early, recorder, not_kept, lately, .. } = self;
         let opened = opener.open(frame);
@@ -182,15 +183,15 @@ impl Parts {
     }
 }
 
-/// Whether a packet may be handed out: it was kept, or nothing is.
+/// Whether a packet may be handed out: the recorder kept it, or there is no recorder.
 fn record(recorder: &mut Option<Buffer>, opened: &Opened<'_>, now: Instant) -> bool {
     recorder.as_mut().is_none_or(|recorder| recorder.record(opened, now).is_ok())
 }
 
-/// Where a packet of any room can be sealed.
+/// A buffer in which a packet of any room can be sealed.
 pub(super) type SealBuffer = [u8; HEADROOM + PacketSize::MAX as usize + TAILROOM];
 
 pub(super) const EMPTY: SealBuffer = [0; HEADROOM + PacketSize::MAX as usize + TAILROOM];
 
-/// Packets that are held for keys to come.
+/// How many packets are held until their keys arrive.
 const EARLY: usize = 32;

@@ -111,22 +111,23 @@ pub struct Session<T, M = Media> {
 /// The result of [`Session::next`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// Something to tell the user, or to answer.
+    /// An event to show to the user or to answer.
     Event(Event),
-    /// Somebody's audio.
+    /// A packet of another member's audio.
     Packet(ReceivedPacket),
     /// The time is up.
     Idle,
 }
 
 impl<T: LocalTransport> Session<T> {
-    /// Does what is due, and waits for what comes next, at most until `until`.
+    /// Does what is due, and waits for the next event or packet, at most until `until`.
     ///
-    /// Cancelling the future loses nothing. After [`Event::Over`] it goes on receiving, and opens
-    /// nothing.
+    /// Cancelling the future loses nothing. After [`Event::Over`] the session still receives, but
+    /// opens nothing.
     ///
     /// # Errors
-    /// [`TransportError`] when the connection is lost; [`reconnect`](Self::reconnect) and go on.
+    /// [`TransportError`] when the connection is lost: call [`reconnect`](Self::reconnect) and go
+    /// on.
     pub async fn next(&mut self, until: Instant) -> Result<Next, TransportError> {
         loop {
             self.flush().await?;
@@ -149,8 +150,8 @@ impl<T: LocalTransport> Session<T> {
     /// Seals one Opus packet and sends it. Never waits.
     ///
     /// # Errors
-    /// [`SpeakError::Seal`] says why we are silent, [`SpeakError::Transport`] that the relay is
-    /// gone.
+    /// [`SpeakError::Seal`] says why this member is silent, [`SpeakError::Transport`] that the
+    /// connection is lost.
     pub fn speak(&mut self, opus: &[u8], stamp: Stamp) -> Result<(), SpeakError> {
         self.tick();
         let now = self.transport.now();
@@ -163,8 +164,8 @@ impl<T: LocalTransport> Session<T> {
         Ok(())
     }
 
-    /// Waits for the room's transport, or for the hall; whatever the hall has that is not a packet
-    /// is done, and the next tick does the rest.
+    /// Waits for the room's transport, or for the hall. Everything from the hall but packets is
+    /// handled at once, and the next tick does the rest.
     async fn wait(&mut self, until: Instant) -> Result<Inbound, TransportError> {
         let Self { transport, hall: Some(hall), .. } = self else {
             return self.transport.receive(until).await;
@@ -178,8 +179,8 @@ impl<T: LocalTransport> Session<T> {
         .await
     }
 
-    /// Makes a report of what a member said in the `last` time, five seconds at least, for a
-    /// moderator.
+    /// Makes a report of what a member said in the `last` time, which is at least five seconds,
+    /// sealed to a moderation key.
     ///
     /// # Errors
     /// See [`ReportError`].
@@ -198,7 +199,8 @@ impl<T: LocalTransport> Session<T> {
         self.room.report(&excerpt, to)
     }
 
-    /// Packets that were opened and not handed out, because they could not have been reported.
+    /// How many packets were opened but not handed out, because the recorder could not keep them
+    /// for a report.
     pub fn not_kept(&self) -> u64 {
         self.media.parts.not_kept
     }
@@ -231,7 +233,7 @@ impl<T: LocalTransport> Session<T> {
 }
 
 impl<T: LocalTransport, M: Plane> Session<T, M> {
-    /// Connects again after the connection was lost. What was to be sent still is.
+    /// Connects again after the connection was lost. Control messages that waited are sent then.
     ///
     /// # Errors
     /// As [`LocalTransport::connect`].
@@ -240,12 +242,13 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
         self.transport.connect(self.room.handle()).await
     }
 
-    /// Sends what is left to be sent and closes the connection.
+    /// Sends the control messages that are left and closes the connection.
     ///
-    /// [`Room::leave`] or [`Room::close`] first, if that is meant.
+    /// This neither leaves nor closes the room: call [`Room::leave`] or [`Room::close`] before, if
+    /// you want that.
     ///
     /// # Errors
-    /// [`TransportError`] if something could not be sent any more.
+    /// [`TransportError`] if some messages could not be sent any more.
     pub async fn close(mut self) -> Result<(), TransportError> {
         let flushed = self.flush().await;
         if let Some(hall) = &mut self.hall {
@@ -257,17 +260,17 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
         flushed
     }
 
-    /// The time by the transport, which commands of the room take.
+    /// The time on the transport's clock, which commands of the room take as `now`.
     pub fn now(&self) -> Instant {
         self.transport.now()
     }
 
-    /// The transport, for its counts and its settings.
+    /// The transport, to read its counts and settings.
     pub fn transport(&self) -> &T {
         &self.transport
     }
 
-    /// The transport, to change its settings. What it receives belongs to [`next`](Self::next).
+    /// The transport, to change its settings. Do not receive from it: [`next`](Self::next) does.
     pub fn transport_mut(&mut self) -> &mut T {
         &mut self.transport
     }
@@ -277,8 +280,8 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
         &self.room
     }
 
-    /// The room, for commands. They are carried out by the following [`next`](Self::next), which
-    /// also does the polling.
+    /// The room, for commands. The following [`next`](Self::next) carries them out, and also polls
+    /// the room.
     pub fn room_mut(&mut self) -> &mut Room {
         &mut self.room
     }
@@ -299,20 +302,21 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
         self.room.admit(knock, self.transport.now())
     }
 
-    /// How much of what is heard from now on is kept for a report; the last minute until this is
-    /// called. What was kept is gone.
+    /// Sets how much of the audio that is heard from now on is kept for reports; the default is the
+    /// last minute. Audio that was kept before is wiped.
     pub fn keep(&mut self, keep: Retention) {
         self.keep = keep;
         self.recording = false;
         self.media.record(None);
     }
 
-    /// How many control messages did nothing, and why the last of them did not.
+    /// How many control messages had no effect, and why the last of them had none.
     pub fn control_dropped(&self) -> (u64, Option<ControlError>) {
         (self.control_dropped, self.last_dropped)
     }
 
-    /// The next thing to tell the user. Whom we let up is let in without asking.
+    /// The next event for the user. A listener that we let up to the stage is admitted without
+    /// asking.
     fn poll_event(&mut self) -> Option<Event> {
         loop {
             let event = self.room.poll_event().or_else(|| self.hall.as_mut()?.poll_event())?;
@@ -344,8 +348,8 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
         }
     }
 
-    /// Tells the room when the clocks of the device do not go together any more: it slept, or its
-    /// clock was set.
+    /// Tells the room when the two clocks of the device disagree: the device slept, or a clock was
+    /// set.
     fn compare_clocks(&mut self) {
         let (now, wall) = (self.transport.now(), self.transport.wall());
         if let Some(unix) = self.clocks.compare(now, wall) {
@@ -401,8 +405,8 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
         }
     }
 
-    /// What was recorded goes with the room, unless somebody else put us out: then it grows too
-    /// old, as always.
+    /// Wipes the recording when the room ends, unless somebody else put us out: then the recording
+    /// expires as usual, and can still be reported.
     fn forget_after(&mut self, event: &Event) {
         if let Event::Over(ending) = event
             && !matches!(ending, Ending::Removed { .. })
@@ -412,7 +416,7 @@ impl<T: LocalTransport, M: Plane> Session<T, M> {
     }
 
     fn handle_control(&mut self, message: &[u8]) {
-        // What waited while the device slept is as old as it is.
+        // A message that waited while the device slept is not new.
         self.compare_clocks();
         if let Err(error) = self.room.handle_control(message, self.transport.now()) {
             self.control_dropped += 1;
@@ -427,9 +431,9 @@ impl<T, M> fmt::Debug for Session<T, M> {
     }
 }
 
-/// How long lanes of a hall may take to say the last.
+/// How long the lanes of a hall may take to send their last messages.
 const HALL_CLOSES: Duration = Duration::from_secs(2);
-/// How long the room draws from the same entropy.
+/// How long the room draws randomness from the same entropy.
 const STIR_EVERY: Duration = Duration::from_secs(60);
 
 #[cfg(all(test, feature = "net"))]

@@ -1,4 +1,4 @@
-//! What a session without the feature `stage` has for a hall: none.
+//! The stand-in for a hall in a session without the feature `stage`.
 
 use std::{
     task::{Context, Poll},

@@ -1,4 +1,4 @@
-//! How a session begins: a room of our own, one that we are invited to, one that we were in.
+//! How a session begins: it creates a room, joins one by an invite, or resumes one after a restart.
 //!
 //! Seed and time come from the operating system, or from the caller. [`Room`] always takes them as
 //! arguments.
@@ -16,13 +16,13 @@ use crate::{
 impl<T: LocalTransport> Session<T> {
     /// Makes a room and connects to it.
     ///
-    /// Randomness comes from the operating system, the time of day from the transport, as
-    /// [`LocalTransport::wall`] has it. An identity that is lent can be used for another attempt
+    /// Randomness comes from the operating system, the time of day from the transport
+    /// ([`LocalTransport::wall`]). An identity that is borrowed can be used for another attempt
     /// when this one fails.
     ///
     /// # Errors
-    /// [`SessionError::RelayNotAllowed`] before anything is contacted; see [`SessionError`] for the
-    /// rest.
+    /// [`SessionError::RelayNotAllowed`] before any relay is contacted; see [`SessionError`] for
+    /// the rest.
     pub async fn create(
         transport: T,
         identity: impl Borrow<Identity>,
@@ -32,7 +32,7 @@ impl<T: LocalTransport> Session<T> {
         Self::create_with(transport, identity, options, Seed::generate()?, unix).await
     }
 
-    /// Connects to a room and knocks. [`next`](Self::next) says when there is an answer.
+    /// Connects to a room and knocks. [`next`](Self::next) returns the answer as an event.
     ///
     /// # Errors
     /// As [`create`](Self::create).
@@ -45,7 +45,7 @@ impl<T: LocalTransport> Session<T> {
         Self::join_with(transport, identity, invite, Seed::generate()?, unix).await
     }
 
-    /// Connects to a room that we were in before a restart, and comes in again:
+    /// Connects to a room that this member was in before a restart, and returns to it:
     /// [`Event::Returned`](crate::room::Event::Returned) says when.
     ///
     /// # Errors
@@ -59,8 +59,8 @@ impl<T: LocalTransport> Session<T> {
         Self::resume_with(transport, identity, membership, Seed::generate()?, unix).await
     }
 
-    /// [`create`](Self::create) with randomness and time of the caller's: `seed` is fresh
-    /// ([`Seed::generate`]), `unix` is the time now.
+    /// [`create`](Self::create) with randomness and time from the caller: `seed` has to be fresh
+    /// ([`Seed::generate`]), `unix` is the present time.
     ///
     /// # Errors
     /// As [`create`](Self::create), without [`SessionError::Randomness`].
@@ -78,7 +78,7 @@ impl<T: LocalTransport> Session<T> {
         Ok(Self::new(transport, room, clocks))
     }
 
-    /// [`join`](Self::join) with randomness and time of the caller's.
+    /// [`join`](Self::join) with randomness and time from the caller.
     ///
     /// # Errors
     /// As [`create_with`](Self::create_with).
@@ -89,7 +89,7 @@ impl<T: LocalTransport> Session<T> {
         seed: Seed,
         unix: UnixTime,
     ) -> Result<Self, SessionError> {
-        // All that can be checked here is checked before anybody is contacted.
+        // Everything that can be checked here is checked before anybody is contacted.
         check_relays(&transport, invite.relays())?;
         let clocks = Clocks::of(&transport, unix);
         let room = Room::join(identity, invite, seed, clocks.now, unix)?;
@@ -97,7 +97,7 @@ impl<T: LocalTransport> Session<T> {
         Ok(Self::new(transport, room, clocks))
     }
 
-    /// [`resume`](Self::resume) with randomness and time of the caller's.
+    /// [`resume`](Self::resume) with randomness and time from the caller.
     ///
     /// # Errors
     /// As [`create_with`](Self::create_with).
@@ -116,7 +116,8 @@ impl<T: LocalTransport> Session<T> {
     }
 }
 
-/// The time of day by the transport. One on simulated time has none; the system's will do there.
+/// The time of day by the transport. A transport on simulated time has none; the system's time is
+/// good enough there.
 fn time_of_day(transport: &impl LocalTransport) -> UnixTime {
     transport.wall().unwrap_or_else(SystemTime::now).into()
 }

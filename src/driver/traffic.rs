@@ -7,7 +7,7 @@ use crate::{
     room::Traffic,
 };
 
-/// Counts in two windows: what is told is of the last one to two of them.
+/// Counts in two windows, so a reader sees the last one to two windows.
 #[derive(Default)]
 pub(super) struct Lately {
     before: Traffic,

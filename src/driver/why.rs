@@ -14,12 +14,13 @@ impl<T: LocalTransport> Session<T> {
         self.media.parts.lately.told(self.now())
     }
 
-    /// Why nobody hears us, the most telling reason first; none if nothing speaks against it.
+    /// Why nobody hears us, the most telling reason first. The list is empty if others should hear
+    /// us.
     pub fn why_unheard(&self) -> Vec<Unheard> {
         self.room.why_unheard(&self.traffic(), self.now())
     }
 
-    /// Why we hear nothing, the most telling reason first; none if somebody is heard.
+    /// Why we hear nothing, the most telling reason first. The list is empty if we hear somebody.
     pub fn why_deaf(&self) -> Vec<Deaf> {
         self.room.why_deaf(&self.traffic(), self.now())
     }

@@ -1,4 +1,4 @@
-//! The announcement of a speaker key, signed so that an outsider can check whose it is (SPEC
+//! The announcement of a speaker key, signed so that an outsider can check whose key it is (SPEC
 //! section 12.2).
 //!
 //! ```text
@@ -16,7 +16,7 @@ use crate::{
     keys::{ed25519::is_strong, speaker::speaker_context_of},
 };
 
-/// A speaker key as its leaf vouches for it, at one time.
+/// A speaker key for which a leaf vouches, from one moment on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct SpeakerKey {
     pub(crate) public: [u8; 32],
@@ -51,29 +51,29 @@ impl SpeakerKey {
         key
     }
 
-    /// Whether the leaf with this key said so, in this place. Keys under which anybody can sign say
-    /// nothing.
+    /// Whether the leaf with this key signed the announcement, in this place. Signatures under a
+    /// key with which anybody can sign do not count.
     pub(crate) fn is_from(&self, leaf_key: &[u8; 32], place: &Place<'_>) -> bool {
         is_strong(&self.public) && signing::verify(leaf_key, &self.content(place), &self.signature).is_ok()
     }
 
-    /// What the signatures of this key's packets are bound to.
+    /// The context to which signatures of this key's packets are bound.
     pub(crate) fn context(&self, place: &Place<'_>) -> [u8; 32] {
         speaker_context_of(&place.epoch_context, place.leaf, &self.public)
     }
 
-    /// Whether somebody whose clock shows `now` may believe the time, and go by it for a while.
+    /// Whether a member whose clock shows `now` may accept the announced time.
     pub(crate) fn is_timely(&self, now: UnixTime) -> bool {
         self.announced.0.abs_diff(now.0) <= TOLERANCE && (self.holds == 0 || self.holds >= MIN_HOLDS)
     }
 
-    /// When whoever hears the speaker wants a newer announcement.
+    /// When listeners of the speaker need a newer announcement.
     pub(crate) fn stale_at(&self) -> UnixTime {
         UnixTime(self.announced.0.saturating_add(FRESH))
     }
 
-    /// Until when the private half is certain not to be published; a key that never is counts like
-    /// the shortest.
+    /// Until when the private half is certain not to be published. A key that is never published
+    /// counts as one with the shortest such time.
     pub(crate) fn promised_until(&self) -> UnixTime {
         let holds = if self.holds == 0 { MIN_HOLDS } else { self.holds };
         UnixTime(self.announced.0.saturating_add(holds.into()))
@@ -119,7 +119,7 @@ pub(crate) const TOLERANCE: u64 = 300;
 pub(crate) const RENEWAL: u64 = 300;
 /// Seconds for which an announcement lets packets be opened.
 pub(crate) const FRESH: u64 = 900;
-/// The least that a key may hold: half an hour.
+/// The shortest time for which a speaker may promise not to publish a key: half an hour.
 pub(crate) const MIN_HOLDS: u32 = 1_800;
 
 #[cfg(test)]

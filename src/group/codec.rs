@@ -5,7 +5,8 @@ use zeroize::Zeroize;
 
 use crate::keys::secret::Secret;
 
-/// Takes bytes from the front of a message and refuses whatever is short, long or out of bounds.
+/// Takes bytes from the front of a message and refuses a message that is too short, too long or out
+/// of bounds.
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
 }
@@ -26,7 +27,7 @@ impl<'a> Reader<'a> {
         self.chunk().copied()
     }
 
-    /// The next `N` bytes where they are: what is secret is copied only into what wipes it.
+    /// The next `N` bytes in place: secrets are copied only into types that wipe them.
     pub(crate) fn chunk<const N: usize>(&mut self) -> Result<&'a [u8; N], Malformed> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Malformed)?;
         self.rest = rest;
@@ -76,12 +77,12 @@ impl<'a> Reader<'a> {
         self.bounded(len, max)
     }
 
-    /// Everything that is left.
+    /// All remaining bytes.
     pub(crate) fn rest(self) -> &'a [u8] {
         self.rest
     }
 
-    /// Says that the message ends here.
+    /// Checks that the message ends here.
     pub(crate) fn finish(self) -> Result<(), Malformed> {
         if self.rest.is_empty() { Ok(()) } else { Err(Malformed) }
     }
@@ -93,7 +94,7 @@ impl<'a> Reader<'a> {
 
 /// Appends to a message. Lengths are checked where the values are made, so writing cannot fail.
 ///
-/// A message that grows moves, and the place that it left is wiped: there may be a secret in it.
+/// When a message grows and moves, its old place is wiped, since the message may hold a secret.
 #[derive(Default)]
 pub(crate) struct Writer {
     bytes: Vec<u8>,
@@ -132,7 +133,7 @@ impl Writer {
         self.bytes(&value.to_be_bytes())
     }
 
-    /// What is there only sometimes; something before it says whether it is.
+    /// An optional value; something before it says whether it is present.
     pub(crate) fn optional<T>(self, value: Option<T>, write: impl FnOnce(Self, T) -> Self) -> Self {
         match value {
             Some(value) => write(self, value),
@@ -165,7 +166,7 @@ impl Writer {
     }
 }
 
-/// A message has room for so much at first.
+/// The capacity of a new message.
 const LEAST: usize = 64;
 
 /// A structure that is short, long, out of bounds, or has a value that SPEC does not define.

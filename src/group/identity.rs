@@ -1,4 +1,4 @@
-//! Who somebody is, beyond one room: a long-term key and a name (SPEC section 6.1).
+//! Identities: a person's long-term key and name, for all rooms (SPEC section 6.1).
 //!
 //! ```text
 //! identity key > fingerprint = MemberId
@@ -17,9 +17,10 @@ use crate::{
 
 /// A person's or bot's long-term key with the name it shows.
 ///
-/// Store the seed wherever the application keeps secrets; the same seed is the same [`MemberId`] in
-/// every room. The key signs credentials and what has to outlive branches: bans, heartbeats,
-/// refusals; it is never a leaf of an MLS tree. Wiped on drop. SPEC section 6.1.
+/// Store the seed where the application keeps secrets; the same seed gives the same [`MemberId`] in
+/// every room. The key signs credentials, and messages that have to hold in every branch of a room:
+/// bans, heartbeats, refusals. It is never the key of a leaf in an MLS tree. Wiped on drop. SPEC
+/// section 6.1.
 pub struct Identity {
     id: MemberId,
     key: SigningKey,
@@ -35,8 +36,8 @@ impl Identity {
         Ok(Self::new(Seed::generate()?, name))
     }
 
-    /// Makes the identity of a seed of 32 secret random bytes. The caller wipes its own copy of
-    /// them.
+    /// Makes the identity from a seed of 32 secret random bytes. The caller wipes its own copy of
+    /// the seed.
     pub fn from_seed(mut seed: [u8; 32], name: Name) -> Self {
         Self::new(Seed::from_bytes(&mut seed), name)
     }
@@ -56,12 +57,13 @@ impl Identity {
         &self.name
     }
 
-    /// The same identity, for a room. Copies are made on purpose only, so the type is not `Clone`.
+    /// A copy of the identity, for a room. Copies are made only on purpose, so the type is not
+    /// `Clone`.
     pub(crate) fn copy(&self) -> Self {
         Self::new(Seed::copied(self.seed().bytes()), self.name.clone())
     }
 
-    /// What the identity is made of, for a store.
+    /// The seed of the identity, for a store.
     pub(crate) fn seed(&self) -> &Seed {
         self.key.seed()
     }
@@ -86,20 +88,20 @@ impl IdentityKey {
     }
 }
 
-/// Neither key nor name: a log line must not tell who was there.
+/// Shows neither key nor name: a log line must not reveal who was in a room.
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Identity(..)")
     }
 }
 
-/// A name to show: 1 to 64 bytes of UTF-8 without control or text-direction characters, which
-/// begins and ends with something that can be seen.
+/// A name to show: 1 to 64 bytes of UTF-8 without control or text-direction characters. It begins
+/// and ends with a visible character.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Name(String);
 
 impl Name {
-    /// Takes a name as somebody typed it.
+    /// Takes a name as a user typed it.
     ///
     /// # Errors
     /// [`NameError`] if it is empty, longer than 64 bytes, or has a character that controls the
@@ -153,8 +155,7 @@ fn reshapes(c: char) -> bool {
     turns || c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
-/// Whether a character shows nothing where it stands alone. Between others some of them join or
-/// part letters.
+/// Whether a character is invisible on its own. Between others some of them join or part letters.
 fn is_invisible(c: char) -> bool {
     let joins = matches!(c, '\u{200B}'..='\u{200D}' | '\u{2060}'..='\u{2065}' | '\u{206A}'..='\u{206F}' | '\u{FEFF}')
         || matches!(c, '\u{00AD}' | '\u{034F}' | '\u{1D173}'..='\u{1D17A}');
@@ -180,8 +181,7 @@ pub enum NameError {
     /// It has a control character, or one that turns the direction of text: both reshape what a
     /// roster shows.
     Control,
-    /// It begins or ends with a blank or a character that shows nothing: two names would look the
-    /// same.
+    /// It begins or ends with a blank or an invisible character: two names could look the same.
     Invisible,
 }
 
@@ -191,21 +191,21 @@ impl fmt::Display for NameError {
             Self::Empty => "a name must not be empty",
             Self::TooLong => "a name has at most 64 bytes",
             Self::Control => "a name must not have characters that control lines or the direction of text",
-            Self::Invisible => "a name must begin and end with something that can be seen",
+            Self::Invisible => "a name must begin and end with a visible character",
         })
     }
 }
 
 impl std::error::Error for NameError {}
 
-/// Why a leaf's credential is not believed.
+/// Why a leaf's credential is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum CredentialError {
     /// It is not in the form of SPEC section 6.2.
     Malformed,
-    /// The identity's signature over group, leaf key and name does not hold.
+    /// The identity's signature over group, leaf key and name is not valid.
     Forged,
     /// The identity key is used as the leaf key.
     IdentityAsLeaf,

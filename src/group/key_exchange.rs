@@ -1,10 +1,10 @@
 //! How a room agrees on its keys: the MLS cipher suites of this library (RFC 9420 section 17.1,
 //! SPEC section 6.4).
 
-/// Which MLS cipher suite a room runs: how members agree on the keys that everything else hangs on.
+/// Which MLS cipher suite a room runs: how members agree on the keys from which all others derive.
 ///
-/// Fixed for the room's life, and in every invite. Members sign with Ed25519 in both. What packets
-/// are sealed with is [`Suite`](crate::Suite).
+/// The suite is fixed for the room's life, and stands in every invite. Members sign with Ed25519 in
+/// both suites. The cipher for packets is [`Suite`](crate::Suite).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum KeyExchange {
     /// X25519: MLS_128_DHKEMX25519_AES128GCM_SHA256_Ed25519, 0x0001.
@@ -12,10 +12,9 @@ pub enum KeyExchange {
     X25519,
     /// ML-KEM-768 and X25519 together: MLS_128_MLKEM768X25519_AES128GCM_SHA256_Ed25519, 0x004F.
     ///
-    /// For rooms whose traffic somebody stores until there are quantum computers: what is stored
-    /// stays closed as long as one of the two holds. The number is provisional
-    /// (draft-ietf-mls-pq-ciphersuites), and what comes in and what is committed is kilobytes
-    /// larger.
+    /// For rooms whose traffic somebody may store until there are quantum computers: stored traffic
+    /// stays secret as long as one of the two algorithms holds. The number is provisional
+    /// (draft-ietf-mls-pq-ciphersuites), and knocks, welcomes and commits are kilobytes larger.
     MlKem768X25519,
 }
 
@@ -28,8 +27,8 @@ impl KeyExchange {
         }
     }
 
-    /// How many members a room has at most: what a newcomer is told of them, with the longest law,
-    /// fits into one message of the control lane.
+    /// How many members a room may have. A newcomer's welcome, which describes all of them and the
+    /// longest law, then fits into one message of the control lane.
     pub const fn max_members(self) -> usize {
         match self {
             Self::X25519 => 1_000,

@@ -1,5 +1,5 @@
-//! Who is in a room, and what they may do: everything about membership that knows no time and no
-//! network (SPEC sections 6 and 7).
+//! The parts of membership that need neither time nor network: identities, names, roles, codes
+//! (SPEC sections 6 and 7).
 //!
 //! ```text
 //! identity > credential > leaf of the MLS tree > roster
@@ -11,7 +11,7 @@
 //! ```
 //! use sottovoce::group::{Identity, Name, Role};
 //!
-//! // The same in every room. A store keeps it.
+//! // An identity is the same in every room. A store keeps it.
 //! let ada = Identity::generate(Name::new("Ada")?)?;
 //! // Names are not unique; fingerprints are, and people compare them.
 //! assert_eq!(format!("{:#}", ada.id()).parse(), Ok(ada.id()));
@@ -42,11 +42,11 @@ pub struct Member {
     pub name: Name,
     /// What the member may do.
     pub role: Role,
-    /// Whether a moderator has silenced it: nothing that it seals is opened by anybody.
+    /// Whether the host or a moderator has muted the member: then nobody opens its packets.
     pub muted: bool,
-    /// Its place in the tree, which says whose packets it can send.
+    /// The member's place in the tree, from which its media keys derive.
     pub leaf: Leaf,
-    /// Whether this is the member that asks.
+    /// Whether this is the local member.
     pub is_self: bool,
     /// The identity key itself, for signatures outside MLS.
     pub(crate) key: [u8; 32],

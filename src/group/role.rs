@@ -7,25 +7,26 @@ use std::fmt;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Role {
-    /// Made the room or was handed it: admits, removes, gives roles, closes. There is one.
+    /// The one member that created the room or was handed it: may admit, remove, give roles, and
+    /// close the room.
     Host,
-    /// Removes and bans speakers and listeners, and gives those roles.
+    /// May admit people, remove and ban speakers and listeners, and give those two roles.
     Moderator,
     /// Is heard.
     Speaker,
-    /// Hears. Sealed audio of a listener is refused by everybody.
+    /// Only hears: everybody refuses packets of a listener.
     Listener,
     /// Hears like a listener, and is shown to everybody as a recorder or bot.
     Recorder,
 }
 
 impl Role {
-    /// Whether packets of this role are opened by the others.
+    /// Whether others open packets of members with this role.
     pub fn may_speak(self) -> bool {
         matches!(self, Self::Host | Self::Moderator | Self::Speaker)
     }
 
-    /// Whether this role may bring new members in.
+    /// Whether this role may admit new members.
     pub fn may_admit(self) -> bool {
         matches!(self, Self::Host | Self::Moderator)
     }

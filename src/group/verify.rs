@@ -7,13 +7,14 @@ use crate::keys::derive::hkdf_sha256;
 
 /// Thirty digits that are the same on every device of the room in one epoch.
 ///
-/// They differ as soon as two devices are in different groups, epochs or branches, or see different
-/// members, so read them aloud after the last member joined. SPEC section 7.11.
+/// Two devices show different digits if they are in different groups, epochs or branches, or see
+/// different members. So read the digits aloud after the last member has joined. SPEC section 7.11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RoomCode([u32; 6]);
 
 impl RoomCode {
-    /// From what all members of one epoch share. `identities` are the identity keys of the roster.
+    /// Computes the digits from values that all members of one epoch share. `identities` are the
+    /// identity keys of the roster.
     pub(crate) fn new(
         group_id: &[u8],
         authenticator: &[u8],
@@ -34,8 +35,8 @@ impl RoomCode {
 
 /// Sixty digits that two people share for as long as both keep their identities.
 ///
-/// One half says each key, so that finding another pair of keys with the same code means finding a
-/// second preimage of a half, not a collision. SPEC section 7.11.
+/// Each half depends on one key alone, so finding another pair of keys with the same code means
+/// finding a second preimage of a half, not a collision. SPEC section 7.11.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PairCode([[u32; 6]; 2]);
 

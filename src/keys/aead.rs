@@ -115,7 +115,7 @@ impl RecordKey {
     }
 }
 
-/// The tag does not hold.
+/// The tag is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Forged;
 

@@ -1,8 +1,8 @@
 //! Hash, HMAC and HKDF (RFC 5869, RFC 6234). With `hmac256` the only file that names a hash
 //! function.
 //!
-//! Not `ring`'s: these states wipe themselves when they go, and deriving from a state that is kept
-//! costs less.
+//! These are not `ring`'s functions: the states here are wiped on drop, and deriving from a kept
+//! state costs less.
 
 use hmac::{Hmac, KeyInit, Mac as Authenticate};
 use sha2::{Digest, Sha256, Sha512};

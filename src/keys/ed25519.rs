@@ -28,7 +28,7 @@ pub(crate) fn verify(key: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Re
     UnparsedPublicKey::new(&ED25519, key).verify(message, signature).map_err(|_| BadSignature)
 }
 
-/// The signature does not hold under this key.
+/// The signature is not valid under this key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadSignature;
 

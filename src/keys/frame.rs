@@ -54,7 +54,8 @@ impl StepSecret {
         FrameKey { aead: aead::Key::new(self.suite, used), salt, content_key }
     }
 
-    /// A name for the key of `kid` that reveals nothing of it: what the sealer remembers a key by.
+    /// A name for the key of `kid` that reveals nothing about the key. The sealer remembers used
+    /// keys by these names.
     pub(crate) fn key_name(&self, kid: KeyId) -> [u8; 16] {
         let mut name = [0; 16];
         self.prk.expand(&[b"sottovoce 1 name", &kid.0.to_be_bytes()], &mut name);
@@ -62,7 +63,7 @@ impl StepSecret {
     }
 }
 
-/// What seals or opens the packets of one KID.
+/// The keys that seal or open the packets of one KID.
 pub(crate) struct FrameKey {
     aead: aead::Key,
     /// Nn bytes, as a number.
@@ -89,7 +90,7 @@ impl FrameKey {
         self.aead.open(self.nonce(counter), header, text, tag)
     }
 
-    /// What salts the content hash of the packet with this counter (SPEC section 5.3).
+    /// The salt for the content hash of the packet with this counter (SPEC section 5.3).
     pub(crate) fn content_salt(&self, counter: Counter) -> [u8; 16] {
         Mac::new(&self.content_key).tag(&counter.0.to_be_bytes())
     }

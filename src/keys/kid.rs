@@ -1,4 +1,5 @@
-//! Pseudonymous key ids: who gets which KID in a step, and the way back (SPEC section 4.4).
+//! Pseudonymous key ids: which sender has which KID in a step, and the look-up of the sender by KID
+//! (SPEC section 4.4).
 
 use super::derive::Mac;
 use crate::id::{KeyId, Leaf, Step};
@@ -10,7 +11,7 @@ pub(crate) struct Table {
     entries: Box<[Entry]>,
 }
 
-/// Where a KID leads.
+/// The entry of a KID.
 #[derive(Clone, Copy)]
 pub(crate) struct Entry {
     kid: u32,
@@ -29,7 +30,7 @@ pub(crate) const MAX_SENDERS: usize = 65_000;
 impl Table {
     /// Gives every leaf, in ascending order, its KID of this step.
     ///
-    /// All members pass the same leaves, so all come to the same KIDs, collisions included.
+    /// All members pass the same leaves, so all compute the same KIDs, collisions included.
     pub(crate) fn build(mac: &Mac, step: Step, leaves: impl ExactSizeIterator<Item = Leaf>) -> Option<Self> {
         Self::assign(leaves, |leaf, attempt| candidate(mac, step, leaf, attempt))
     }
@@ -53,7 +54,7 @@ impl Table {
         Some(table)
     }
 
-    /// The entry of `kid`, if it is anybody's.
+    /// The entry of `kid`, if a sender has it.
     #[inline]
     pub(crate) fn find(&mut self, kid: KeyId) -> Option<&mut Entry> {
         let kid = u32::try_from(kid.0).ok().filter(|kid| *kid != VACANT)?;
@@ -69,12 +70,12 @@ impl Table {
             .map(|entry| KeyId(entry.kid.into()))
     }
 
-    /// All KIDs of the step, in no order that says anything.
+    /// All KIDs of the step, in an order that reveals nothing.
     pub(crate) fn kids(&self) -> impl Iterator<Item = KeyId> + '_ {
         self.entries.iter().filter(|entry| entry.kid != VACANT).map(|entry| KeyId(entry.kid.into()))
     }
 
-    /// Where `kid` stands, or the vacant place where it would.
+    /// The place of `kid` in the table, or the vacant place where it would be.
     #[inline]
     fn place(&self, kid: u32) -> Option<usize> {
         let mask = self.entries.len().wrapping_sub(1);

@@ -40,10 +40,10 @@ impl Drop for Secret {
     }
 }
 
-/// The secret that all members of an epoch share and nobody else: where every media key comes from.
+/// The secret that exactly the members of an epoch share, and from which every media key derives.
 ///
 /// A room takes it from the MLS exporter once an epoch; an application with an MLS group of its own
-/// may bring it from there. Wiped on drop. SPEC section 4.1.
+/// takes it from that group's exporter. Wiped on drop. SPEC section 4.1.
 pub struct EpochSecret(pub(crate) Secret);
 
 impl EpochSecret {

@@ -65,7 +65,8 @@ impl Drop for Signer {
 /// Bytes of an Ed25519 signature.
 pub(crate) const SIGNATURE: usize = 64;
 
-/// What a speaker key speaks for: this room, this epoch of this branch, this leaf, this key.
+/// The context of a speaker key's signatures: the room, the epoch of a branch, the leaf and the
+/// key.
 pub(crate) fn speaker_context(
     group_id: &[u8],
     epoch: Epoch,
@@ -102,7 +103,7 @@ pub(crate) fn epoch_context(group_id: &[u8], epoch: Epoch, authenticator: &[u8])
     ])
 }
 
-/// What is signed for one packet.
+/// The bytes that are signed for one packet.
 pub(crate) fn frame_message(
     context: &[u8; 32],
     step: Step,

@@ -71,7 +71,7 @@ pub(crate) enum Act {
     },
     /// The host ends the room.
     Close,
-    /// The host signs a table of what is known, as it does when 256 standings count.
+    /// The host signs a table of what is known, as it does when many standings count.
     TakeIn,
     /// Makes an invite that gives a role.
     MakeInvite {

@@ -21,8 +21,13 @@ use super::{
     terms::{NOBODY, Tag},
 };
 
-/// How many standings may count before the host signs a table.
-pub(crate) const TAKE_IN_AT: usize = 256;
+/// How many standings may count, beyond those that the host's last table left out, before the host
+/// signs another: a quarter of what the table lists, 32 at least and 256 at most (L32).
+pub(crate) fn take_in_at(law: &Law) -> usize {
+    (law.rest().entries().len() / 4).clamp(LEAST_TAKEN_IN, MAX_TAGS)
+}
+
+const LEAST_TAKEN_IN: usize = 32;
 
 /// Signs what makes `act` the law, from what the signer knows.
 ///

@@ -14,7 +14,8 @@ use super::{
     standing::{Register, Role, Standing},
     statement::{Genuine, StatementId},
     table::{Entry, Moderator, Office, Rest, Term},
-    terms::{Tag, Tags},
+    tags::{DrawnFrom, Tags},
+    terms::Tag,
 };
 
 /// How far above the table's number a word may stand.
@@ -124,12 +125,18 @@ impl Law {
 
     /// The tag of a key in this room.
     pub(crate) fn tag(&self, key: &IdentityKey) -> Tag {
-        self.tags.of(key.id())
+        self.tags.of_key(key)
     }
 
     /// The tag of an identity that may never have been seen.
     pub(crate) fn tag_of(&self, member: MemberId) -> Tag {
         self.tags.of(member)
+    }
+
+    /// What `draw` works out about a tag from the table in force and the signature of the word that
+    /// gives the tag its role; the same is worked out once.
+    pub(crate) fn drawn(&self, tag: &Tag, from: DrawnFrom, draw: impl FnOnce() -> [u8; 32]) -> [u8; 32] {
+        self.tags.draw(tag, from, draw)
     }
 
     /// Whether the holder of a key may be in the tree.
@@ -225,7 +232,7 @@ impl Law {
         self.words(tag).iter().filter(of_role).max_by_key(|word| precedence(word))
     }
 
-    /// How many standings count: at 256 the host signs a table.
+    /// How many standings count: when they are many the host signs a table.
     pub(crate) fn standings(&self) -> usize {
         self.standings
     }

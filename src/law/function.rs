@@ -23,7 +23,8 @@ use super::{
     standing::{Register, Standing, Word},
     statement::{Genuine, GenuineStatement, StatementId},
     table::{Entry, Office, Table},
-    terms::{GroupId, Tag, Tags, Terms},
+    tags::Tags,
+    terms::{GroupId, Tag, Terms},
 };
 
 /// What one issuer says in one register: about each tag at most one word.
@@ -68,7 +69,7 @@ pub(super) fn law(
         return (law, live);
     }
     let moderators = law.rest.moderators().iter().map(|moderator| moderator.key);
-    law.ranks = moderators.chain([law.host]).map(|key| (tags.of(key.id()), key)).collect();
+    law.ranks = moderators.chain([law.host]).map(|key| (tags.of_key(&key), key)).collect();
     let words = statements.values().filter_map(|statement| match statement {
         GenuineStatement::Standing(standing) => Some(standing),
         GenuineStatement::Table(_) => None,

@@ -51,6 +51,7 @@ pub(crate) mod standing;
 pub(crate) mod statement;
 pub(crate) mod store;
 pub(crate) mod table;
+mod tags;
 pub(crate) mod terms;
 #[cfg(test)]
 mod vectors;

@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use crate::{
@@ -16,9 +16,11 @@ use super::{
     answers::Law,
     function,
     places::Anchor,
+    rules,
     statement::{GenuineStatement, Statement, StatementId},
     table::Office,
-    terms::{GroupId, Tags, Terms},
+    tags::Tags,
+    terms::{GroupId, Terms},
 };
 
 /// The statements that count, with their law. A clone is a pointer to the same set.
@@ -33,6 +35,16 @@ struct Inner {
     statements: BTreeMap<StatementId, GenuineStatement>,
     law: Law,
     hash: [u8; 32],
+    /// The last union of this set with others. Known law, and then the epoch law of a commit, are
+    /// unions of one set with the same statements: they are worked out once.
+    last: Mutex<Option<Union>>,
+}
+
+/// A union, as long as somebody else keeps it, and what it was made with besides the set.
+struct Union {
+    ids: Vec<StatementId>,
+    pins: Pins,
+    set: Weak<Inner>,
 }
 
 impl LiveSet {
@@ -40,7 +52,7 @@ impl LiveSet {
     /// admitted.
     pub(crate) fn new(terms: Arc<Terms>, anchor: Anchor) -> Self {
         let group_id = terms.group_id();
-        let tags = Arc::new(terms.tags());
+        let tags = Arc::new(Tags::new(&terms));
         Self::of((terms, tags), group_id, anchor, &BTreeMap::new(), &Pins::default())
     }
 
@@ -55,13 +67,40 @@ impl LiveSet {
             assert_eq!(self.made_anew(&self.0.statements, pins).hash(), self.hash(), "a union with nothing");
             return self.clone();
         }
+        let new: Vec<GenuineStatement> = new.collect();
+        // An id says all of a standing, and of a table with its rest.
+        let is_whole = |statement: &GenuineStatement| match statement {
+            GenuineStatement::Standing(_) => true,
+            GenuineStatement::Table(_) => has_rest(statement),
+        };
+        let mut ids: Vec<_> = new.iter().map(GenuineStatement::id).collect();
+        ids.sort_unstable();
+        let whole = rules::all_hold() && new.iter().all(is_whole);
+        if whole && let Some(set) = self.made_before(&ids, pins) {
+            return set;
+        }
         let mut all = self.0.statements.clone();
         for statement in new {
             if has_rest(&statement) || !all.contains_key(&statement.id()) {
                 all.insert(statement.id(), statement);
             }
         }
-        self.made_anew(&all, pins)
+        let set = self.made_anew(&all, pins);
+        if whole {
+            *self.last() = Some(Union { ids, pins: pins.clone(), set: Arc::downgrade(&set.0) });
+        }
+        set
+    }
+
+    /// The last union of this set, if it was with these and somebody has it still.
+    fn made_before(&self, ids: &[StatementId], pins: &Pins) -> Option<Self> {
+        let last = self.last();
+        let last = last.as_ref().filter(|last| last.ids == ids && last.pins == *pins)?;
+        last.set.upgrade().map(Self)
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Union>> {
+        self.0.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// `live` of other statements, in the same room.
@@ -72,7 +111,9 @@ impl LiveSet {
 
     /// [`union`](Self::union) with the statements of another set.
     pub(crate) fn union_with(&self, other: &Self, pins: &Pins) -> Self {
-        let new = other.statements().filter(|statement| self.lacks(statement));
+        // Of two sets that are one neither lacks anything.
+        let others = if self == other { None } else { Some(other.statements()) };
+        let new = others.into_iter().flatten().filter(|statement| self.lacks(statement));
         self.union(new.cloned(), pins)
     }
 
@@ -96,7 +137,7 @@ impl LiveSet {
         let mut hashed = b"sottovoce 2 law".to_vec();
         statements.keys().for_each(|id| hashed.extend_from_slice(&id.0));
         let hash = sha256(&[&hashed]);
-        Self(Arc::new(Inner { terms, tags, group_id, anchor, statements, law, hash }))
+        Self(Arc::new(Inner { terms, tags, group_id, anchor, statements, law, hash, last: Mutex::default() }))
     }
 
     /// What the set says.

@@ -153,6 +153,7 @@ impl Store {
         let fallen = self.keep_fallen(&before);
         Merged {
             changed: self.known != before,
+            #[cfg(test)]
             newly_out: newly_out(before.law(), self.known.law()),
             fallen,
             second_hand_over,
@@ -293,7 +294,7 @@ pub(crate) struct Merged {
     /// Whether the known law's set is another one.
     pub(crate) changed: bool,
     /// Whom the law admitted and does not admit any more.
-    #[cfg_attr(not(test), expect(dead_code, reason = "tests look at it"))]
+    #[cfg(test)]
     pub(crate) newly_out: Vec<Tag>,
     /// Bans that stopped counting without being taken back, so that somebody is admitted again.
     pub(crate) fallen: Vec<FallenBan>,
@@ -363,6 +364,7 @@ fn ban(statement: &GenuineStatement) -> Option<&Genuine<Standing>> {
     }
 }
 
+#[cfg(test)]
 fn newly_out(before: &Law, after: &Law) -> Vec<Tag> {
     let tags = before.tags().into_iter();
     tags.filter(|tag| before.admits_tag(tag) && !after.admits_tag(tag)).collect()

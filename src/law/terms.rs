@@ -11,12 +11,14 @@ use crate::{
         identity::MAX_NAME,
     },
     hex,
-    id::{IdentityKey, MemberId},
+    id::IdentityKey,
     keys::derive::{Mac, sha256},
     media::Sound,
 };
 
 use super::standing::Role;
+#[cfg(test)]
+use super::tags::Tags;
 
 /// What is agreed before a room begins and never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,40 +110,17 @@ impl Terms {
         GroupId(sha256(&[b"sottovoce 2 terms", &self.encode()]))
     }
 
-    /// What makes the tags of this room.
-    pub(super) fn tags(&self) -> Tags {
-        Tags(Mac::new(&self.salt))
-    }
-
     /// The tag under which tables and standings speak about the holder of a key.
     #[cfg(test)]
     pub(crate) fn tag(&self, key: &IdentityKey) -> Tag {
-        self.tags().of(key.id())
+        Tags::new(self).of(key.id())
     }
 
     /// The tag under which standings speak about an invite: its id, expiry in Unix seconds and
     /// uses.
     pub(crate) fn invite_tag(&self, id: &[u8; 16], expiry: u64, uses: u16) -> Tag {
         let (expiry, uses) = (expiry.to_be_bytes(), uses.to_be_bytes());
-        Tag(self.tags().0.tag_of(&[b"sottovoce 2 invite", id, &expiry, &uses]))
-    }
-}
-
-/// Makes the tags of identities: the salt of one room, as a key that is worked out once.
-pub(super) struct Tags(Mac);
-
-impl Tags {
-    /// The tag under which tables and standings speak about an identity, known by its fingerprint
-    /// alone (L3).
-    pub(super) fn of(&self, member: MemberId) -> Tag {
-        Tag(self.0.tag_of(&[b"sottovoce 2 tag", member.as_bytes()]))
-    }
-}
-
-/// Nothing of the salt.
-impl fmt::Debug for Tags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tags")
+        Tag(Mac::new(&self.salt).tag_of(&[b"sottovoce 2 invite", id, &expiry, &uses]))
     }
 }
 

@@ -1,16 +1,17 @@
 //! Audio on a thread of its own.
 //!
 //! An audio thread must not wait, allocate or free. [`Session::split`] gives it a [`MediaHandle`]:
-//! sealer, opener, and bounded queues to the session, which hold [packets](super::glossary#packet)
-//! as values. The session stays where the app's control code runs, on any async runtime or on none,
-//! and [`Session::next`] has to be awaited all the time, since packets leave while it is.
+//! the sealer, the opener, and bounded queues to the session, which hold
+//! [packets](super::glossary#packet) as values. The session stays where the app's control code
+//! runs, on any async runtime or on none. The app has to await [`Session::next`] all the time,
+//! since packets leave only meanwhile.
 //!
 //! Call [`MediaHandle::hear`] on every tick: it takes new keys, then hands out what arrived. A key
 //! changes every ten seconds and with every [epoch](super::glossary#epoch); taking it costs a
 //! pointer swap. [`MediaHandle::speak`] seals one packet with its
-//! [capture time](super::glossary#capture-time); its error says why the member is silent, which is
-//! no reason to stop the thread. The module `voice` has what comes before and after: resampler,
-//! jitter buffer, mixer, and a packet on every tick whether somebody speaks or not.
+//! [capture time](super::glossary#capture-time); its error says why the member is silent; the
+//! thread should go on. The module `voice` has the rest of the audio path: resampler, jitter buffer
+//! and mixer; it makes a packet on every tick, whether somebody speaks or not.
 //!
 //! ```
 //! # use sottovoce::{group::{Identity, Name}, room::RoomOptions, transport::{block_on, loopback::Hub}};

@@ -1,18 +1,20 @@
-//! A first room: one makes it, one is invited, and both are heard.
+//! A first room: one member creates it and invites another, and each hears the other.
 //!
 //! A person is an [identity](super::glossary#identity); make one once and keep it
 //! ([storage](super::storage)). The first [member](super::glossary#member) creates the room with
 //! [`RoomOptions`] and becomes its [host](super::glossary#host). Options other than the admission
-//! hold for the room's life, so that everybody can rely on them.
+//! never change during the room's life, so that everybody can rely on them.
 //!
 //! An [invite](super::glossary#invite) reaches others outside the app, as a link or QR code. With
-//! it a newcomer [knocks](super::glossary#knock). The host decides, or nobody needs to
-//! ([`Admission::Open`]). After [`Event::Joined`] the roster and keys are there, and both sides
-//! have the same [code](super::glossary#code): people who know each other's voices read it aloud
-//! once, and know that nobody sits between them.
+//! it a newcomer [knocks](super::glossary#knock). The host or a moderator admits the newcomer, or
+//! the room lets everybody with an invite in ([`Admission::Open`]). After [`Event::Joined`] the
+//! newcomer has the roster and the keys, and both sides have the same [code](super::glossary#code).
+//! People who know each other's voices read the code aloud once, and then know that nobody sits
+//! between them.
 //!
 //! Your encoder's Opus packets go to [`Session::speak`], at a constant bitrate without DTX, so that
-//! a [packet](super::glossary#packet) says nothing by its size; [`codec`](crate::codec) does that.
+//! the size of a [packet](super::glossary#packet) reveals nothing; [`codec`](crate::codec) encodes
+//! that way.
 //!
 //! ```
 //! use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The manual: what an application does, and why. Eight short pages, each with an example that
-//! `cargo test` runs, and a [`glossary`].
+//! The manual explains what an application does, and why. It has eight short pages, each with an
+//! example that `cargo test` runs, and a [`glossary`].
 //!
 //! 1. [A first room](first_room)
 //! 2. [Who may do what](rights)
@@ -10,8 +10,8 @@
 //! 7. [Reports](reports)
 //! 8. [What the relay sees](relay_sees)
 //!
-//! The loop is the same everywhere: [`Session::next`] sends what is due, waits, and returns the
-//! next event or packet. It loses nothing when it is cancelled. Without a session, an application
+//! Every application has the same loop: [`Session::next`] sends what is due, waits, and returns the
+//! next event or packet. Cancelling its future loses nothing. An application without a session
 //! polls a [`Room`] itself ([`room`](crate::room)).
 //!
 //! ```

@@ -6,13 +6,14 @@
 //! | when [packets](super::glossary#packet) pass, and how many | audio, pauses in speech, who speaks: packets have one size, and a member that is live sends one on every tick |
 //! | that [control messages](super::glossary#control-message) pass, in a few sizes | which of them is a [ban](super::glossary#ban), a [knock](super::glossary#knock), a chat |
 //!
-//! A relay can drop, delay and repeat; members notice, and say so. It can withhold messages from
-//! some members; then they fall silent after a while and take the same branch of the room again
-//! when they meet. It cannot open, forge, or add a member. `SECURITY.md` lists what an observer
+//! A relay can drop, delay and repeat messages; members notice, and tell the application. A relay
+//! can withhold messages from some members, and so split the room into branches. Members that hear
+//! nobody fall silent after a while, and the branches become one again when their members meet. A
+//! relay cannot decrypt or forge messages, nor add a member. `SECURITY.md` lists what an observer
 //! learns from times and addresses.
 //!
-//! The reference relay can write down everything that it is sent, so that an auditor can search it
-//! ([`relay::log`](crate::relay::log)); `cargo run --release --example room` does that with a whole
+//! The reference relay can log everything that it receives, so that an auditor can search the log
+//! ([`relay::log`](crate::relay::log)); `cargo run --release --example room` does so with a whole
 //! room.
 //!
 //! ```

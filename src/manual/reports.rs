@@ -1,11 +1,12 @@
 //! Reports: abuse can be proved to a moderator, though nobody stores audio.
 //!
-//! Each device keeps the last minute that it heard, in memory only
-//! ([`Retention`](crate::report::Retention)). [`Session::report`] makes a
-//! [report](super::glossary#report) of one [member](super::glossary#member) out of it: the packets
-//! as they were signed, sealed to the key of the app's moderators. Your app carries the file to
-//! them in any way. With their secret they learn whose device sent the sound, when, and whether
-//! something is missing in between; a report that was made up or changed is rejected with a reason.
+//! Each device keeps the last minute of what it heard, in memory only
+//! ([`Retention`](crate::report::Retention)). From that minute [`Session::report`] makes a
+//! [report](super::glossary#report) about one [member](super::glossary#member): the packets as that
+//! member signed them, sealed to the key of the app's moderators. Your app sends the file to the
+//! moderators in any way. With their secret key they learn whose device sent the sound, when, and
+//! whether packets are missing in between. A report that was made up or changed is rejected with a
+//! reason.
 //!
 //! Half an hour after a speaker's [epoch](super::glossary#epoch) ends, the key that signed is
 //! published, and from then on anybody could make such a report. So write down when each report

@@ -2,19 +2,20 @@
 //!
 //! | what happened | what the application does |
 //! | --- | --- |
-//! | [`Session::next`] is an error | [`Session::reconnect`], perhaps after a pause, and go on; what was to be sent still is |
-//! | the device slept, or its network changed | nothing: the room asks for what it missed and, if its place is gone, for a new one; [`Event::Returned`] says when |
-//! | the app was restarted | [`Session::resume`] with what it [stored](super::storage) |
-//! | [`Event::Over`] | the room is over for this member: tell the user why |
+//! | [`Session::next`] returns an error | it calls [`Session::reconnect`], perhaps after a pause, and goes on; messages that wait are sent then |
+//! | the device slept, or its network changed | nothing: the room asks for what it missed and, if the member has lost its place in the group, for a new one; [`Event::Returned`] says when it has one |
+//! | the app was restarted | it calls [`Session::resume`] with the membership that it [stored](super::storage) |
+//! | [`Event::Over`] came: the room is over for this member | it tells the user why |
 //!
-//! A [member](super::glossary#member) that hears nothing of the room for a while sends nothing:
-//! else somebody who holds a [relay](super::glossary#relay) could keep a banned member listening to
-//! people who do not know of the [ban](super::glossary#ban). [`Session::why_unheard`] and
-//! [`Session::why_deaf`] have the reason, a line for each.
+//! A [member](super::glossary#member) that has heard nothing from the room for a while stops
+//! sending. Otherwise a hostile [relay](super::glossary#relay) could hide a
+//! [ban](super::glossary#ban) from some members, and the banned member could go on listening to
+//! them. [`Session::why_unheard`] and [`Session::why_deaf`] give the reasons, one line for each.
 //!
-//! Rooms outlive their host: moderators go on admitting, and a [keeper](super::glossary#keeper)
-//! that is gone is replaced. When everybody with [rank](super::glossary#rank) has been gone for
-//! [`Room::unattended`], members fall silent unless their user agrees to go on.
+//! A room goes on without its host: moderators go on admitting people, and another member replaces
+//! a [keeper](super::glossary#keeper) that is gone. When everybody with
+//! [rank](super::glossary#rank) has been gone for [`Room::unattended`], members fall silent unless
+//! their users agree to go on ([`Room::stay_unattended`](crate::room::Room::stay_unattended)).
 //!
 //! ```
 //! # use std::time::Duration;

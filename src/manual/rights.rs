@@ -8,15 +8,15 @@
 //! | listener | | | |
 //! | recorder, shown to everybody as one | | | |
 //!
-//! Host and moderators have [rank](super::glossary#rank). What they decide is a
+//! The host and the moderators have [rank](super::glossary#rank). Each of their decisions is a
 //! [statement](super::glossary#statement) with their signature. Every
-//! [member](super::glossary#member) computes the same law from the same statements, and merges no
-//! change of the MLS group that disagrees with it. So the [keeper](super::glossary#keeper), who
-//! puts changes in order, decides nothing, and neither does a server.
+//! [member](super::glossary#member) computes the same rights from the same statements, and merges
+//! no change of the MLS group that disagrees with them. So the [keeper](super::glossary#keeper),
+//! which puts changes in order, decides nothing, and neither does a server.
 //!
-//! A [ban](super::glossary#ban) works twice: at once, because members who hear of it open no packet
-//! of the banned member any more; and with the next [epoch](super::glossary#epoch), whose secret
-//! the banned member does not get. The banned identity stays out with every invite.
+//! A [ban](super::glossary#ban) takes effect in two steps: at once, members that hear of it stop
+//! opening packets of the banned member; and then comes the next [epoch](super::glossary#epoch),
+//! whose secret the banned member does not get. The banned identity stays out with every invite.
 //! [`Room::hand_over`] makes somebody else host.
 //!
 //! ```

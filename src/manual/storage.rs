@@ -1,15 +1,16 @@
-//! Storage: what outlives the process.
+//! Storage: data that an application keeps between two runs.
 //!
 //! A [`Store`] keeps the [identity](super::glossary#identity) and, for each room, a [`Membership`]:
-//! what it takes to come back, the [statements](super::glossary#statement) of the room among it. No
-//! media key, counter or MLS state is ever in it. So a stolen copy opens no
-//! [packet](super::glossary#packet) that was recorded, and a device that was restored from a backup
-//! cannot use a key twice: a room that is resumed takes a new leaf and new keys.
+//! the data that a member needs to come back, including the room's
+//! [statements](super::glossary#statement). A membership never holds a media key, counter or MLS
+//! state. So a stolen copy decrypts no recorded [packet](super::glossary#packet), and a device that
+//! was restored from a backup cannot use a key twice: a member that resumes a room gets a new leaf
+//! in the MLS tree and new keys.
 //!
-//! [`FileStore`] seals its files with a key of yours, which belongs in the system's keychain.
-//! Implement four methods for a storage of your own. Call [`Store::keep`] after every event; it
-//! writes if something changed, and forgets a room that is over. Where writing is slow, a
-//! [`Snapshot`] takes it to another thread.
+//! [`FileStore`] seals its files with a key of yours, which belongs in the system's keychain. For a
+//! storage of your own implement four methods. Call [`Store::keep`] after every event; it writes if
+//! something changed, and deletes the record of a room that is over. Where writing is slow, a
+//! [`Snapshot`] moves it to another thread.
 //!
 //! ```
 //! # use sottovoce::{group::Name, room::RoomOptions, transport::{block_on, loopback::Hub}};

@@ -1,19 +1,19 @@
 //! Relays and transports.
 //!
-//! A [relay](super::glossary#relay) carries two lanes: [control
-//! messages](super::glossary#control-message), reliably and in order for each sender, and
-//! [packets](super::glossary#packet), each at once or not at all. A client of a relay is a
-//! [`Transport`]; there are clients for our own relay, rtpengine, Janus and moq-relay, and `docs/`
-//! has a recipe for each. A [`Split`] sends the two lanes over two relays, so that your own backend
-//! can carry the one and a vendor the other.
+//! A [relay](super::glossary#relay) carries two lanes:
+//! [control messages](super::glossary#control-message), reliably and in order for each sender, and
+//! [packets](super::glossary#packet), each of which is delivered at once or not at all. A client of
+//! a relay is a [`Transport`]; there are clients for our own relay, rtpengine, Janus and moq-relay,
+//! and `docs/` has a recipe for each. A [`Split`] sends the two lanes over two relays, so that your
+//! own backend can carry control messages and a vendor the packets.
 //!
 //! The room names the relays that may be contacted, in its options and in every
-//! [invite](super::glossary#invite). A session looks its transport's relays up there before the
-//! first byte leaves the device.
+//! [invite](super::glossary#invite). A session checks that its transport's relays are on that list
+//! before the first byte leaves the device.
 //!
-//! For a relay of your own implement [`Transport`], and run the kit of checks on it
-//! (feature `conformance`): it tries delivery, order, back-pressure and reconnecting, then a whole
-//! room through a relay that lies. A transport needs no cryptography.
+//! For a relay of your own implement [`Transport`], and run the kit of checks on it (feature
+//! `conformance`): the kit tests delivery, order, back-pressure and reconnecting, and then runs a
+//! whole room through a relay that lies. A transport needs no cryptography.
 //!
 //! ```
 //! # use sottovoce::{group::{Identity, Name}, room::RoomOptions, transport::block_on};

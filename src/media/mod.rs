@@ -6,11 +6,12 @@
 //! open      header > KID > replay screen > tag > signature > opus > only now: record the counter
 //! ```
 //!
-//! [`Sealer`] and [`Opener`] belong to the audio thread: no lock, no allocation, no clock.
-//! [`Schedule`] makes their keys on the control thread, memory included, so that taking a new key
-//! costs the audio thread a pointer swap. It is told the time.
+//! [`Sealer`] and [`Opener`] belong to the audio thread: they use no lock, allocation or clock.
+//! [`Schedule`] makes their keys on the control thread, and allocates memory for them there, so
+//! that taking a new key costs the audio thread a pointer swap. The caller gives [`Schedule`] the
+//! time.
 //!
-//! With an MLS group of your own this is all that you need:
+//! An application with an MLS group of its own needs no more than this:
 //!
 //! ```
 //! use std::time::Instant;

@@ -5,7 +5,7 @@
 //! header > KID > sender's standing > replay screen > tag > signature > Opus > record the counter
 //! ```
 //!
-//! Whatever fails on the way is counted and changes nothing else.
+//! A packet that fails at any step is counted and changes nothing else.
 
 use std::fmt;
 
@@ -24,7 +24,8 @@ use crate::id::{Counter, Epoch, KeyId, Leaf, MemberId, Step};
 
 /// Opens the sealed packets of all other members. Owned by the audio thread.
 ///
-/// No lock, no allocation, no clock. Holds the present epoch, and for two seconds the one before.
+/// It uses no lock, allocation or clock. It holds the keys of the present epoch, and for two
+/// seconds those of the one before.
 pub struct Opener {
     current: Option<Box<EpochRing>>,
     previous: Option<Box<EpochRing>>,
@@ -49,7 +50,8 @@ impl Opener {
         }
     }
 
-    /// Takes a change of keys. What it replaces comes back, to be dropped elsewhere.
+    /// Takes a change of keys, and returns the replaced keys, to be dropped outside the audio
+    /// thread.
     ///
     /// A step or epoch that is or was here already changes nothing, so that no replay window starts
     /// anew.
@@ -291,40 +293,40 @@ impl fmt::Debug for Opener {
     }
 }
 
-/// An opened packet: whose it is, which one, and the audio.
+/// An opened packet: its sender, its number and its audio.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Opened<'a> {
-    /// Who sealed it, by the identity that MLS vouches for.
+    /// The member that sealed it: the identity that MLS vouches for.
     pub member: MemberId,
     /// The member's leaf in `epoch`.
     pub leaf: Leaf,
-    /// The epoch it was sealed in.
+    /// The epoch in which it was sealed.
     pub epoch: Epoch,
-    /// The step it was sealed in. With `counter` it orders a sender's packets.
+    /// The step in which it was sealed. With `counter` it orders a sender's packets.
     pub step: Step,
     /// Its counter, unique under the key of (epoch, step, leaf).
     pub counter: Counter,
-    /// What shows that `member` sealed it.
+    /// The evidence that `member` sealed it.
     pub proof: Proof,
     /// The Opus packet, padding included: any decoder plays it as it is.
     pub packet: OpusPacket<'a>,
-    /// What a [`Buffer`](crate::report::Buffer) keeps besides, if the packet is signed.
+    /// Further data that a [`Buffer`](crate::report::Buffer) keeps, if the packet is signed.
     pub(crate) evidence: Option<Evidence>,
 }
 
-/// What shows who sealed a packet.
+/// The evidence of who sealed a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
     /// The speaker's signature, which nobody else in the room can make, over content and stamp.
     Signed(Stamp),
-    /// Only that some member of the room sealed it and said it was this one.
+    /// Only that some member of the room sealed it and claims to be this one.
     Group,
 }
 
 /// In place of the key of a sender that has announced none: it has a small order, so nobody can.
 const UNKNOWN: [u8; 32] = [0; 32];
 
-/// The longest packet that is looked at.
+/// The longest packet that an opener tries.
 pub(crate) const MAX_FRAME: usize = 1_100;
 
 /// Failed openings after which a key is given up (SPEC section 5.5).

@@ -1,4 +1,4 @@
-//! What a room agrees on for its packets (SPEC section 3.2).
+//! The properties of packets that a room agrees on (SPEC section 3.2).
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Authenticity {
-    /// Every packet carries its speaker's signature inside the seal: no other member can speak in
-    /// that voice.
+    /// Every packet carries its speaker's signature inside the encryption, so no other member can
+    /// speak as that speaker.
     #[default]
     Signed,
     /// Plain RFC 9605: a packet proves only that *some* member sealed it, so a room that the
@@ -15,9 +15,9 @@ pub enum Authenticity {
     Group,
 }
 
-/// The one size of a room's packets before they are sealed, in bytes.
+/// The size of all packets of a room before they are sealed, in bytes.
 ///
-/// Opus packets are padded to it (RFC 6716 section 3.2.5), so that sizes say nothing. A sealed
+/// Opus packets are padded to it (RFC 6716 section 3.2.5), so that sizes reveal nothing. A sealed
 /// packet is [`PacketSize::SEALED_EXTRA`] bytes larger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PacketSize(u16);
@@ -27,9 +27,9 @@ impl PacketSize {
     pub const MIN: u16 = 16;
     /// The largest size: with the seal around it a packet still fits what browsers and SFUs carry.
     pub const MAX: u16 = 1_000;
-    /// What every sound but speech has.
+    /// The size for every sound but speech.
     pub(super) const LARGE: Self = Self(400);
-    /// What sealing adds: a header of 7 bytes and a tag of 16.
+    /// The bytes that sealing adds: a header of 7 and a tag of 16.
     pub const SEALED_EXTRA: u16 = 23;
 
     /// Checks a size.
@@ -65,7 +65,7 @@ impl fmt::Display for PacketSizeError {
 
 impl std::error::Error for PacketSizeError {}
 
-/// Why a sealer seals nothing just now.
+/// Why a sealer seals nothing at the moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -74,13 +74,13 @@ pub enum SilenceReason {
     NotYet,
     /// Our role does not let us speak.
     NotASpeaker,
-    /// A moderator has silenced us.
+    /// The host or a moderator has muted us.
     Muted,
-    /// Somebody whom the law puts out still has a leaf: the keeper has to commit the removal.
+    /// A member that was removed or banned still has a leaf: the keeper has to commit the removal.
     AwaitingRemoval,
-    /// We keep the room, and nobody else has been heard for 15 s: nobody hears us.
+    /// We are the keeper and have heard nobody else for 15 s, so nobody hears us either.
     NobodyHears,
-    /// Nobody of rank has been heard for as long as the room's terms allow.
+    /// Neither the host nor a moderator has been heard for as long as the room's terms allow.
     Unattended,
     /// Nothing has proved for 15 s that the room's keeper is still there: a ban could be withheld
     /// from us.
@@ -92,7 +92,7 @@ pub enum SilenceReason {
     Forked,
     /// The epoch has lasted 121 days; the room must commit.
     EpochTooOld,
-    /// We lost our place in the room and are on the way back.
+    /// We lost our place in the room and are returning.
     Returning,
     /// We were removed from the room.
     Removed,

@@ -21,7 +21,8 @@ pub const TAILROOM: usize = 16;
 
 /// Seals our own Opus packets. Owned by the audio thread.
 ///
-/// No lock, no allocation, no clock. Not `Clone`: it owns the counter, and a key has one counter.
+/// It uses no lock, allocation or clock. It is not `Clone`, because it owns the counter, and a key
+/// has one counter.
 ///
 /// ```text
 /// buffer  [ 16 bytes free | Opus packet, `len` bytes | free ]      at least 16 + packet size + 16 bytes
@@ -68,7 +69,8 @@ impl Sealer {
         }
     }
 
-    /// Takes a change of keys. What it replaces comes back, to be dropped elsewhere.
+    /// Takes a change of keys, and returns the replaced key, to be dropped outside the audio
+    /// thread.
     ///
     /// The key that is in use may be installed again: its counter goes on.
     ///
@@ -155,7 +157,7 @@ impl Sealer {
         Ok(whole)
     }
 
-    /// When the packet in the buffer was captured, by its stamp, or else as what follows the packet
+    /// When the packet in the buffer was captured: by its stamp, or else right after the packet
     /// before.
     fn captured(&self, buffer: &[u8], len: usize, stamp: CaptureTime) -> Result<Captured, SealError> {
         let end = HEADROOM.checked_add(len).ok_or(SealError::BufferTooSmall)?;
@@ -173,7 +175,7 @@ impl Sealer {
         Ok(Captured { at_ms, end_us: begin_us.saturating_add(length.max(1_000)) })
     }
 
-    /// The epoch and step that packets are sealed in, while there is a key.
+    /// The epoch and step in which packets are sealed, while there is a key.
     pub fn position(&self) -> Option<(Epoch, Step)> {
         match &self.state {
             State::Speaking(key) => Some((key.epoch, key.step)),
@@ -238,7 +240,7 @@ impl fmt::Debug for Sealer {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum SealError {
-    /// There is no key to seal with just now. Drop the audio and tell the user.
+    /// There is no key to seal with at the moment. Drop the audio and tell the user.
     Silent(SilenceReason),
     /// The key has sealed all the packets it may (65,280 in ten seconds). Wait for the next step.
     Exhausted,
@@ -246,7 +248,7 @@ pub enum SealError {
     /// size. Encode at a lower bitrate, or create rooms with larger packets.
     TooLarge,
     /// The capture time is not later than that of the packet before: every receiver would take this
-    /// packet for one that it has already. Give each packet the time at which its own audio was
+    /// packet for one that it already has. Give each packet the time at which its own audio was
     /// captured, or [`CaptureTime::UNKNOWN`].
     NotLater,
     /// The bytes are not an Opus packet (RFC 6716 section 3.4).

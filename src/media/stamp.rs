@@ -25,29 +25,29 @@ use crate::{
     },
 };
 
-/// When a packet's audio was captured, how loud it is and what else its sender says of it.
+/// The data that travels with a packet: its capture time, its loudness and its sender's notes.
 ///
 /// Receivers put packets in order by their capture times, so each packet has a later one:
-/// [`Sealer::seal`](super::Sealer::seal) refuses others. A stamp that says nothing of it, as the
-/// default, is taken for what follows the packet before.
+/// [`Sealer::seal`](super::Sealer::seal) refuses others. A packet whose stamp has no capture time,
+/// as in the default, counts as directly following the one before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stamp {
     /// When the first sample of this packet was captured, by the sender's clock. Only the low 48
     /// bits travel.
     pub captured: CaptureTime,
-    /// For a meter, or to pick the loudest; never for access.
+    /// The loudness, for a meter or to pick the loudest speaker. Never decide about access by it.
     pub level: Level,
-    /// What is said besides.
+    /// The sender's notes.
     pub notes: Notes,
 }
 
-/// What a sender says in every packet besides its sound, in one byte of constant size.
+/// The notes of a sender in every packet, in one byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Notes {
-    /// Its microphone is off: what follows is silence, at the same rate and size.
+    /// The sender's microphone is off. It sends silence, at the same rate and size.
     pub muted: bool,
-    /// How much of what it should have heard of the others was lost, so that they can protect what
-    /// they send.
+    /// How much of the others' audio the sender lost, so that they can protect their packets
+    /// better.
     pub loss: Loss,
 }
 
@@ -55,7 +55,7 @@ pub struct Notes {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Loss {
-    /// It does not say, for example because it heard nobody.
+    /// The sender does not say, for example because it heard nobody.
     #[default]
     Unknown = 0,
     /// Less than 1 %.
@@ -90,7 +90,7 @@ impl Loss {
         }
     }
 
-    /// What it stands for, in percent, as a codec wants to know it.
+    /// The loss in percent, as a codec takes it.
     pub fn percent(self) -> u8 {
         match self {
             Self::Unknown | Self::Below1 => 0,
@@ -135,7 +135,8 @@ const MUTED: u8 = 0x80;
 pub struct Level(u8);
 
 impl Level {
-    /// So many decibels below overload, from 0, the loudest, to 127, silence; more counts as 127.
+    /// A level in decibels below overload, from 0, the loudest, to 127, silence; more counts as
+    /// 127.
     pub const fn new(below_overload: u8, is_voice: bool) -> Self {
         let below = if below_overload < VOICE { below_overload } else { VOICE - 1 };
         Self(if is_voice { below | VOICE } else { below })

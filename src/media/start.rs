@@ -8,9 +8,9 @@ use crate::{
     keys::{EpochSecret, Suite},
 };
 
-/// What a key schedule starts from: an epoch's secret and what all its members agree on.
+/// The inputs of a key schedule: an epoch's secret and the values that all its members agree on.
 pub struct EpochStart<'a> {
-    /// Known to exactly the members of the epoch; used once, then wiped.
+    /// The secret that exactly the members of the epoch know; used once, then wiped.
     pub secret: EpochSecret,
     /// Names the room.
     pub group_id: &'a [u8],
@@ -34,7 +34,7 @@ pub struct EpochStart<'a> {
     pub seed: &'a [u8; 32],
 }
 
-/// A leaf that may speak, and whose it is.
+/// A leaf that may speak, and the identity that has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Speaker {
     /// Its place in the tree.

@@ -1,4 +1,5 @@
-//! What happened to packets, by reason and by sender: counters that the app may read at any time.
+//! Counters of opened and refused packets, by reason and by sender. The app may read them at any
+//! time.
 
 use super::error::OpenError;
 
@@ -49,7 +50,7 @@ pub struct SpeakerStats {
     pub opened: u32,
     /// Packets seen before, or too old to tell.
     pub replayed: u32,
-    /// Packets whose tag or signature did not hold.
+    /// Packets whose tag or signature was wrong.
     pub forged: u32,
     /// Packets refused for any other reason.
     pub refused: u32,

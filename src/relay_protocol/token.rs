@@ -62,8 +62,9 @@ impl Issuer {
     /// [`mint`](Self::mint) for a part in the room. In a stage room the audience is given
     /// [`Part::Hears`] for the lane of the hall (`spec/stage.md`, H18).
     pub fn mint_for(&self, handle: RoomHandle, part: Part, serial: [u8; 16], expiry: u64) -> Token {
-        let signature = self.sign(&part_message(part, handle, &serial, expiry));
-        Token(Claims { serial, expiry, signature })
+        let part = part.byte();
+        let signature = self.sign(&join_message(handle, &serial, expiry, part));
+        Token { claims: Claims { serial, expiry, signature }, part }
     }
 
     /// Takes a token back, by its serial and its expiry.
@@ -96,9 +97,10 @@ impl IssuerKey {
 
     /// For which part `token` lets into the room of `handle` at `now`; `None` if it does not.
     pub fn part_of(&self, token: &Token, handle: RoomHandle, now: u64) -> Option<Part> {
-        let Claims { serial, expiry, signature } = &token.0;
-        let signed = |part: &Part| self.signed(&part_message(*part, handle, serial, *expiry), signature);
-        [Part::Both, Part::Hears, Part::Says].into_iter().filter(|_| now < *expiry).find(signed)
+        let Claims { serial, expiry, signature } = &token.claims;
+        // The token says for which part it is, so that a bogus one costs one check and no more.
+        let part = Part::from_byte(token.part).filter(|_| now < *expiry)?;
+        self.signed(&join_message(handle, serial, *expiry, token.part), signature).then_some(part)
     }
 
     /// Whether the issuer takes that token back.
@@ -141,13 +143,17 @@ impl Error for InvalidIssuerKey {}
 /// Lets one holder, or as many as share it, into one room at a relay. Whoever has the bytes can use
 /// them, so `Debug` does not show them.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Token(Claims);
+pub struct Token {
+    claims: Claims,
+    /// As it came: whether it is a part is for the relay to say.
+    part: u8,
+}
 
 /// Makes a relay cut off whoever came with a token, and let nobody in with it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Revocation(Claims);
 
-/// The form that both have on the wire.
+/// What both have on the wire; a token has its part before the signature.
 #[derive(Clone, PartialEq, Eq)]
 struct Claims {
     serial: [u8; 16],
@@ -158,17 +164,33 @@ struct Claims {
 impl Token {
     /// Takes the bytes that a backend has handed out. Whether they are worth anything is for the
     /// relay to say.
-    pub fn from_bytes(bytes: [u8; ORDER_LEN]) -> Self {
-        Self(Claims::from_bytes(&bytes))
+    pub fn from_bytes(bytes: [u8; TOKEN_LEN]) -> Self {
+        let mut claims = [0; ORDER_LEN];
+        let (mut part, (before, after)) = ([0], claims.split_at_mut(PART_AT));
+        let (head, tail) = bytes.split_at(PART_AT);
+        let (its_part, signature) = tail.split_at(part.len());
+        before.copy_from_slice(head);
+        part.copy_from_slice(its_part);
+        after.copy_from_slice(signature);
+        let [part] = part;
+        Self { claims: Claims::from_bytes(&claims), part }
     }
 
-    /// The bytes to hand out: serial, expiry, signature.
-    pub fn to_bytes(&self) -> [u8; ORDER_LEN] {
-        self.0.to_bytes()
+    /// The bytes to hand out: serial, expiry, part, signature.
+    pub fn to_bytes(&self) -> [u8; TOKEN_LEN] {
+        let claims = self.claims.to_bytes();
+        let (before, after) = claims.split_at(PART_AT);
+        let mut bytes = [0; TOKEN_LEN];
+        let (head, tail) = bytes.split_at_mut(PART_AT);
+        let (part, signature) = tail.split_at_mut(1);
+        head.copy_from_slice(before);
+        part.fill(self.part);
+        signature.copy_from_slice(after);
+        bytes
     }
 
     pub(crate) fn serial(&self) -> Serial {
-        Serial(self.0.serial)
+        Serial(self.claims.serial)
     }
 }
 
@@ -218,8 +240,12 @@ impl Claims {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Serial(pub(crate) [u8; 16]);
 
-/// Bytes of a token and of a revocation.
+/// Bytes of a revocation.
 pub const ORDER_LEN: usize = 16 + 8 + 64;
+/// Where a token has its part.
+const PART_AT: usize = 16 + 8;
+/// Bytes of a token.
+pub const TOKEN_LEN: usize = ORDER_LEN + 1;
 
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -239,13 +265,8 @@ impl fmt::Debug for Revocation {
     }
 }
 
-fn part_message(part: Part, handle: RoomHandle, serial: &[u8; 16], expiry: u64) -> Vec<u8> {
-    let label = match part {
-        Part::Both => &b"sottovoce 1 join"[..],
-        Part::Hears => b"sottovoce 1 hear",
-        Part::Says => b"sottovoce 1 say",
-    };
-    [label, &handle.as_bytes()[..], serial, &expiry.to_be_bytes()].concat()
+fn join_message(handle: RoomHandle, serial: &[u8; 16], expiry: u64, part: u8) -> Vec<u8> {
+    [&b"sottovoce 1 join"[..], handle.as_bytes(), serial, &expiry.to_be_bytes(), &[part]].concat()
 }
 
 fn revoke_message(serial: &[u8; 16], expiry: u64) -> Vec<u8> {
@@ -286,27 +307,34 @@ mod tests {
     #[test]
     fn no_bit_of_a_token_or_a_revocation_can_be_changed() {
         let issuer = Issuer::from_seed([1; 32]);
-        let token = issuer.mint(ROOM, [3; 16], 1_000).to_bytes();
         let revocation = issuer.revoke([3; 16], 1_000).to_bytes();
         assert!(issuer.key().verify_revocation(&Revocation::from_bytes(revocation)));
+        for part in [Part::Both, Part::Hears, Part::Says] {
+            let token = issuer.mint_for(ROOM, part, [3; 16], 1_000).to_bytes();
+            for bit in 0..8 * TOKEN_LEN {
+                let mut flipped = token;
+                flipped[bit / 8] ^= 1 << (bit % 8);
+                assert_eq!(issuer.key().part_of(&Token::from_bytes(flipped), ROOM, 0), None, "{bit}");
+            }
+        }
         for bit in 0..8 * ORDER_LEN {
-            let flipped = |mut bytes: [u8; ORDER_LEN]| {
-                bytes[bit / 8] ^= 1 << (bit % 8);
-                bytes
-            };
-            assert!(!issuer.key().verify(&Token::from_bytes(flipped(token)), ROOM, 0), "{bit}");
-            let flipped = Revocation::from_bytes(flipped(revocation));
+            let mut flipped = revocation;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let flipped = Revocation::from_bytes(flipped);
             assert!(!issuer.key().verify_revocation(&flipped), "{bit}");
         }
-        assert!(!issuer.key().verify_revocation(&Revocation::from_bytes(token)), "each has its own label");
-        assert!(!issuer.key().verify(&Token::from_bytes(revocation), ROOM, 0));
+        let token = issuer.mint(ROOM, [3; 16], 1_000);
+        let claims = Revocation(token.claims.clone());
+        assert!(!issuer.key().verify_revocation(&claims), "each has its own label");
+        let claims = Revocation::from_bytes(revocation).0;
+        assert!(!issuer.key().verify(&Token { claims, part: 0 }, ROOM, 0));
     }
 
     #[test]
     fn a_token_has_the_bytes_of_the_specification() {
         let token = Issuer::from_seed([1; 32]).mint(ROOM, [3; 16], 0x0102_0304_0506_0708);
         let bytes = token.to_bytes();
-        assert_eq!(bytes[..24], [&[3; 16][..], &[1, 2, 3, 4, 5, 6, 7, 8]].concat());
+        assert_eq!(bytes[..25], [&[3; 16][..], &[1, 2, 3, 4, 5, 6, 7, 8, 0]].concat());
         assert!(Token::from_bytes(bytes) == token);
         // The same token again: RFC 8032 leaves nothing to chance. The key is the one that its seed
         // has.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! TCP  member > relay   "svrelay" 1 | handle 16
-//!      member > relay   "svrelay" 2 | handle 16 | token 88
+//!      member > relay   "svrelay" 2 | handle 16 | token 89
 //!      member > relay   "svrelay" 4 | handle 16 | part u8
 //!      issuer > relay   "svrelay" 3 | revocation 88
 //!      relay > member   "svrelay" version | status | ticket 16, if the status is 0
@@ -16,7 +16,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::token::{ORDER_LEN, Revocation, Token};
+use super::token::{ORDER_LEN, Revocation, TOKEN_LEN, Token};
 use crate::lane::{MAX_CONTROL, Part, RoomHandle};
 
 /// Names a member to the relay's UDP socket. Made by the relay, known to the two of them.
@@ -58,8 +58,7 @@ pub(crate) fn hello(handle: RoomHandle, token: Option<&Token>, part: Part) -> By
     match (token, part) {
         (Some(token), _) => [MAGIC.as_slice(), &[WITH_TOKEN], handle, &token.to_bytes()].concat().into(),
         (None, Part::Both) => [&GREETING, &handle[..]].concat().into(),
-        (None, Part::Hears) => [MAGIC.as_slice(), &[WITH_PART], handle, &[HEARS]].concat().into(),
-        (None, Part::Says) => [MAGIC.as_slice(), &[WITH_PART], handle, &[SAYS]].concat().into(),
+        (None, part) => [MAGIC.as_slice(), &[WITH_PART], handle, &[part.byte()]].concat().into(),
     }
 }
 
@@ -106,12 +105,11 @@ pub(crate) fn parse_hello(bytes: &[u8]) -> Hello {
         Some((&WITH_PART, rest)) => {
             let parts = rest.split_first_chunk().and_then(|(handle, part)| Some((handle, part.first()?)));
             let room = parts.map(|(handle, part)| {
-                let part = match *part {
-                    HEARS => Part::Hears,
-                    SAYS => Part::Says,
-                    _ => return Hello::OtherVersion,
-                };
-                Hello::Room(RoomHandle::from_bytes(*handle), None, part)
+                match Part::from_byte(*part) {
+                    // Without a part it would be a hello of the first kind.
+                    None | Some(Part::Both) => Hello::OtherVersion,
+                    Some(part) => Hello::Room(RoomHandle::from_bytes(*handle), None, part),
+                }
             });
             (room, HELLO_LEN + 1)
         }
@@ -292,12 +290,10 @@ const VERSION: u8 = 1;
 const WITH_TOKEN: u8 = 2;
 const REVOKE: u8 = 3;
 const WITH_PART: u8 = 4;
-const HEARS: u8 = 1;
-const SAYS: u8 = 2;
 const GREETING: [u8; 8] = [b's', b'v', b'r', b'e', b'l', b'a', b'y', VERSION];
 const HELLO_LEN: usize = 24;
 /// The longest that a connection may begin with before it is answered.
-pub(crate) const OPENING_LEN: usize = HELLO_LEN + ORDER_LEN;
+pub(crate) const OPENING_LEN: usize = HELLO_LEN + TOKEN_LEN;
 /// Bytes of an answer without a ticket.
 pub(crate) const SHORT_ANSWER_LEN: usize = GREETING.len() + 1;
 const WELCOME: u8 = 0;

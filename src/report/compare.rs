@@ -1,12 +1,12 @@
-//! Two reports of one moment: they agree, or the speaker told two people two things (SPEC section
-//! 12.5).
+//! Compares two reports of the same moment: either they agree, or the speaker signed two versions
+//! (SPEC section 12.5).
 
 use std::collections::BTreeMap;
 
 use super::verify::{Place, Report};
 use crate::{id::Epoch, keys::speaker::SIGNATURE};
 
-/// What two reports of one speaker have to do with each other.
+/// How two reports of one speaker compare.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Comparison {
@@ -16,12 +16,12 @@ pub struct Comparison {
     pub only_first: usize,
     /// Packets of the second that the first does not have.
     pub only_second: usize,
-    /// What the speaker signed in two versions. Each is proof against the speaker, not against a
-    /// reporter: nobody else can sign.
+    /// Packets and keys that the speaker signed in two versions. Each is proof against the speaker,
+    /// not against a reporter, since nobody else can sign.
     pub equivocations: Vec<Equivocation>,
 }
 
-/// Two things where an honest speaker has one.
+/// Two signed versions of something that an honest speaker signs once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Equivocation {
@@ -31,7 +31,7 @@ pub enum Equivocation {
     Packet(Place),
 }
 
-/// The epoch of a branch, the leaf, and which of its packets.
+/// Names a packet: the epoch of a branch, the leaf, and the packet's number.
 type Number = ([u8; 32], u32, Place);
 
 impl Report {
@@ -62,13 +62,13 @@ impl Report {
         Some(outcome)
     }
 
-    /// Every packet by what names it: the epoch of a branch, the leaf, and its number there.
+    /// Every packet under its name: the epoch of a branch, the leaf, and the packet's number there.
     fn signed(&self) -> BTreeMap<Number, (Place, &[u8])> {
         let mut signed = BTreeMap::new();
         for part in &self.parts {
             for frame in &part.frames {
                 let place = Place { epoch: part.epoch, step: frame.step, counter: frame.counter };
-                // Two signatures of one content say the same.
+                // Two signatures of the same content are one version.
                 let content =
                     frame.packet.split_last_chunk::<SIGNATURE>().map_or(&[][..], |(content, _)| content);
                 signed.insert((part.epoch_context, part.leaf, place), (place, content));

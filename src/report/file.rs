@@ -19,7 +19,7 @@ use crate::{
     media::{PacketSize, stamp::SALT},
 };
 
-/// A report as it is written, or as it was read and not believed yet.
+/// A report that is being written, or that was read and is not checked yet.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Draft {
     pub(crate) group_id: Vec<u8>,
@@ -30,7 +30,7 @@ pub(crate) struct Draft {
     pub(crate) parts: Vec<Part>,
 }
 
-/// What one epoch contributes.
+/// The part of a report about one epoch.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Part {
     pub(crate) epoch: Epoch,
@@ -43,7 +43,7 @@ pub(crate) struct Part {
     pub(crate) frames: Vec<Taken>,
 }
 
-/// One packet, and what its signature covers besides.
+/// One packet, and the other values that its signature covers.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Taken {
     pub(crate) step: Step,
@@ -54,8 +54,8 @@ pub(crate) struct Taken {
 }
 
 impl Draft {
-    /// Puts frames into the order of the file: what jitter brought out of order, and one that is
-    /// there twice.
+    /// Puts frames into the order of the file, and removes duplicates: jitter may have reordered
+    /// them.
     pub(crate) fn sort(&mut self) {
         self.parts.sort_by_key(Part::order);
         for part in &mut self.parts {
@@ -140,7 +140,7 @@ impl Part {
             key: SpeakerKey::read(reader)?,
             frames: Vec::new(),
         };
-        // The count reserves nothing: each frame has to be there.
+        // The count alone reserves no memory: each frame has to be present.
         let count = reader.u32()?;
         for _ in 0..count {
             let frame = Taken {
@@ -158,7 +158,7 @@ impl Part {
         if part.frames.is_empty() { Err(Malformed) } else { Ok(part) }
     }
 
-    /// What parts are ordered by.
+    /// The key by which parts are ordered.
     fn order(&self) -> (Epoch, [u8; 32]) {
         (self.epoch, self.epoch_context)
     }
@@ -176,17 +176,17 @@ impl Taken {
     }
 }
 
-/// More than a report may hold.
+/// The report would hold more than it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
-/// What a sealed report begins with.
+/// The bytes with which a sealed report begins.
 pub(crate) const SEALED_LABEL: &[u8] = b"sottovoce 1 sealed report";
-/// What is inside begins with.
+/// The bytes with which the report inside the seal begins.
 const LABEL: &[u8] = b"sottovoce 1 report";
 /// Bytes of the largest file: the label, the encapsulated key and the tag around the largest
-/// report. It follows from what one recorder can keep of one speaker, so that everything that is
-/// kept fits.
+/// report. The size follows from what one recorder can keep of one speaker, so that everything that
+/// is kept fits.
 pub const MAX_FILE: usize = SEALED_LABEL.len() + 48 + MAX_REPORT;
 /// Bytes of the largest report.
 const MAX_REPORT: usize = LABEL.len() + 256 + 1 + MAX_NAME + 2 + 1 + MAX_PARTS * PART + MAX_FRAMES * FRAME;

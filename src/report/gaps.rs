@@ -1,22 +1,22 @@
-//! What is not in a report, as far as its signatures tell (SPEC section 12.5).
+//! The packets that are missing from a report, as far as its signatures show (SPEC section 12.5).
 
 use std::time::Duration;
 
 use super::verify::ReportedPacket;
 use crate::{id::CaptureTime, media::header::FIRST_COUNTER};
 
-/// A place where something is missing from a report, or may be.
+/// A place where packets are missing from a report, or may be missing.
 ///
-/// Each packet's number is signed, so within ten seconds of an epoch nothing can be left out
-/// unseen. When the key changes the numbers start again at 256, and only the speaker's clock says
-/// whether its last packets under the old key are all here.
+/// Each packet's number is signed, so nobody can leave a packet out unnoticed within one step (ten
+/// seconds of an epoch). When the key changes, the numbers start again at 256, and only the
+/// speaker's clock shows whether its last packets under the old key are all here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gap {
     /// How much audio of the report is before it.
     pub after: Duration,
-    /// Packets that the speaker sealed for certain, and that are not here.
+    /// How many packets the speaker certainly sealed that are not here.
     pub packets: u32,
-    /// How long those last, if they are like the one before them.
+    /// How much audio they hold, if they are as long as the packet before them.
     pub missing: Duration,
     /// Milliseconds by which the speaker's clock moved further than the audio did, missing packets
     /// included.
@@ -48,8 +48,8 @@ fn gap(last: &ReportedPacket<'_>, next: &ReportedPacket<'_>, after: Duration) ->
     let missing = last.duration.saturating_mul(packets);
     let audio = i64::try_from((last.duration + missing).as_millis()).unwrap_or(i64::MAX);
     let clock_ms = between_captures(last.stamp.captured, next.stamp.captured).saturating_sub(audio);
-    // Under one key a pause of the speaker is no loss; at a change of key, one packet more is a
-    // question.
+    // Under one key a pause of the speaker is no loss; at a change of key a pause may hide lost
+    // packets.
     let tolerated =
         if key_changed { i64::try_from(last.duration.as_millis()).unwrap_or(0) - 1 } else { PAUSE_MS };
     let shown = packets > 0 || clock_ms.saturating_abs() > tolerated;
@@ -62,6 +62,6 @@ fn between_captures(from: CaptureTime, to: CaptureTime) -> i64 {
     millis(to).saturating_sub(millis(from))
 }
 
-/// How far the speaker's clock may run from its audio under one key before it is mentioned: a
-/// second, which is what the coarsest clocks count in.
+/// By how much the speaker's clock may differ from its audio under one key before a gap is
+/// reported: a second, the unit of the coarsest clocks.
 const PAUSE_MS: i64 = 1_000;

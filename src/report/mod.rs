@@ -1,5 +1,5 @@
-//! Reports: what somebody said, provable to a moderator and to nobody else, while nobody stores
-//! anything (SPEC section 12).
+//! Reports prove to a moderator, and to nobody else, what a member's device sent, although nobody
+//! stores anything (SPEC section 12).
 //!
 //! ```text
 //! Opener > Opened > Recorder > play          audio thread: the last minute, in memory only
@@ -9,8 +9,8 @@
 //!                             credential                               packets to decode
 //! ```
 //!
-//! A report holds the packets of one speaker as they were signed, and what binds the speaker's key
-//! to an identity. No key of the room is in it, so it opens nothing else.
+//! A report holds the packets of one speaker as they were signed, and the signatures that bind the
+//! speaker's key to an identity. It holds no key of the room, so it opens nothing else.
 //!
 //! ```
 //! # #[cfg(feature = "room")] {
@@ -29,26 +29,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # For whoever runs moderation
+//! # For the people who run moderation
 //!
-//! 1. Make a key pair: 32 random bytes are a [`ModerationSecret`]. Keep it off any server, with
-//!    more than one pair of eyes; whoever has it reads every report made to it, and nothing else.
-//! 2. Ship the [`ModerationKey`] in the application. Reports come by any channel: they are sealed.
-//! 3. **Write down when each report arrived**, by a clock that is right, before anything else is
-//!    done with it. A report proves who spoke only to whoever had it in time: half an hour after a
-//!    speaker's epoch ends the key that signed is published, and from then on anybody can make such
-//!    a report ([`Rejected::Expired`]).
-//! 4. Open it with that time. Either there is a [`Report`], and then that device signed every
-//!    packet in it, or there is a [`Rejected`] that says why not. There is nothing between the two.
+//! 1. Make a key pair: 32 random bytes are a [`ModerationSecret`]. Keep it off any server, and let
+//!    no single person use it alone; a thief of the key can read every report made to it, and
+//!    nothing else.
+//! 2. Ship the [`ModerationKey`] in the application. Reports may come over any channel, since they
+//!    are sealed.
+//! 3. **Write down when each report arrived**, by a clock that is right, before you do anything
+//!    else with it. A report proves who spoke only if you received it in time: half an hour after a
+//!    speaker's epoch ends, the key that signed the packets is published, and from then on anybody
+//!    can make such a report ([`Rejected::Expired`]).
+//! 4. Open it with that time. The result is either a [`Report`], and then that device signed every
+//!    packet in it, or a [`Rejected`] that says why the file proves nothing.
 //! 5. Look at [`Report::gaps`] before judging: packets can be lost, and a reporter can leave some
-//!    out, but neither goes unseen. What was said before the first and after the last packet is not
-//!    in it.
-//! 6. With two reports of one moment, [`Report::compare`] them: honest ones agree, and a speaker
-//!    who told two people two things is named by its own signatures.
-//! 7. Delete what is decided. Nothing here stores anything.
+//!    out; both show as gaps. The report does not show what was said before its first packet or
+//!    after its last one.
+//! 6. If you have two reports of the same moment, [`Report::compare`] them: honest reports agree,
+//!    and a speaker that sent two people different packets is exposed by its own signatures.
+//! 7. Delete reports that you have decided about. This library stores nothing.
 //!
-//! What a report shows is that a *device* with that identity's key sent that sound. It may have
-//! played a recording or a made-up voice. And it shows nothing of who else was there.
+//! A report shows that a *device* with that identity's key sent that sound. The device may have
+//! played a recording or a synthetic voice. And a report does not show who else was in the room.
 //!
 //! `examples/verify_report.rs` does all of this on the command line.
 
@@ -81,5 +83,5 @@ pub use self::{
     file::MAX_FILE,
     gaps::Gap,
     moderation::{ModerationKey, ModerationSecret, PublishedKey},
-    verify::{Place, Rejected, Report, ReportedPacket},
+    verify::{Place, Progress, Rejected, Report, ReportedPacket},
 };

@@ -1,10 +1,11 @@
-//! What a report proves, and every reason for which it proves nothing (SPEC section 12.4).
+//! Checks a report: either it proves who spoke, or there is a reason why it proves nothing (SPEC
+//! section 12.4).
 //!
 //! ```text
 //! credentials > announcements > one speaker > packets, one by one > the time of arrival > Report
 //! ```
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::ControlFlow, time::Duration};
 
 use super::{
     file::{Draft, Part, Taken},
@@ -23,7 +24,7 @@ use crate::{
     mls::Credential,
 };
 
-/// A report that was checked: the device of [`member`](Self::member) signed every packet in it.
+/// A checked report: the device of [`member`](Self::member) signed every packet in it.
 ///
 /// Only [`ModerationSecret::open`](super::ModerationSecret::open) makes one.
 pub struct Report {
@@ -42,28 +43,37 @@ pub struct ReportedPacket<'a> {
     pub place: Place,
     /// When it was captured and how loud it is, by the speaker's device.
     pub stamp: Stamp,
-    /// How much audio it has.
+    /// How much audio it holds.
     pub duration: Duration,
-    /// The Opus packet, as every listener had it.
+    /// The Opus packet, as every listener got it.
     pub packet: OpusPacket<'a>,
     /// Which part of the report it is in: one epoch of one branch.
     pub(super) part: usize,
 }
 
-/// Which of a speaker's packets: they are ordered by this.
+/// The place of a packet among those of its speaker. Places order the packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place {
-    /// The epoch it was sealed in.
+    /// The epoch in which it was sealed.
     pub epoch: Epoch,
-    /// The ten seconds of the epoch.
+    /// The step: which ten seconds of the epoch.
     pub step: Step,
-    /// Its number within them, from 256.
+    /// The packet's number within the step, from 256.
     pub counter: Counter,
 }
 
 impl Report {
-    /// Checks all that does not depend on the time.
+    /// Checks everything that does not depend on the time.
+    #[cfg(test)]
     pub(super) fn verify(draft: Draft) -> Result<Self, Rejected> {
+        Self::verify_with(draft, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// Checks the same, and tells how far the check is.
+    pub(super) fn verify_with(
+        draft: Draft,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<Self, Rejected> {
         let mut who: Option<Credential> = None;
         for part in &draft.parts {
             let credential = vouched(part, &draft)?;
@@ -73,11 +83,16 @@ impl Report {
             who = Some(credential);
         }
         let who = who.ok_or(Rejected::Malformed)?;
+        let total = draft.parts.iter().map(|part| part.frames.len()).sum();
         let mut stamps = Vec::new();
         for part in &draft.parts {
             let context = part.key.context(&part.place(&draft.group_id, &draft.room));
             let mut before: Option<&Taken> = None;
             for frame in &part.frames {
+                let done = stamps.len();
+                if done % TOLD_EACH == 0 && progress(Progress { done, total }).is_break() {
+                    return Err(Rejected::Stopped);
+                }
                 let place = place(part, frame);
                 if before.is_some_and(|last| last.step == frame.step && last.kid != frame.kid) {
                     return Err(Rejected::Numbers(place));
@@ -96,6 +111,9 @@ impl Report {
                 stamps.push(stamp);
                 before = Some(frame);
             }
+        }
+        if progress(Progress { done: total, total }).is_break() {
+            return Err(Rejected::Stopped);
         }
         let member = who.id();
         let Draft { group_id, room, parts, .. } = draft;
@@ -123,7 +141,7 @@ impl Report {
         }
     }
 
-    /// Whose device it was: the fingerprint of the identity that vouched for the leaf.
+    /// The speaker: the fingerprint of the identity that vouched for the leaf.
     pub fn member(&self) -> MemberId {
         self.member
     }
@@ -139,7 +157,7 @@ impl Report {
         &self.group_id
     }
 
-    /// What the room is called, as the speaker's device signed it.
+    /// The name of the room, as the speaker's device signed it.
     pub fn room(&self) -> &Name {
         &self.room
     }
@@ -171,20 +189,20 @@ impl Report {
         self.packets().map(|packet| packet.duration).sum()
     }
 
-    /// Where something is missing, or may be: none means that every packet between the first and
-    /// the last is here, and that the speaker's clock agrees.
+    /// Where packets are missing, or may be missing. An empty list means that every packet between
+    /// the first and the last is here, and that the speaker's clock confirms that.
     pub fn gaps(&self) -> Vec<Gap> {
         gaps::between(self.packets())
     }
 
-    /// The last moment at which the report could arrive and prove something; `None` if its keys are
-    /// never published.
+    /// The last moment at which the report could arrive and still prove something; `None` if its
+    /// keys are never published.
     pub fn proves_until(&self) -> Option<UnixTime> {
         self.parts.iter().filter_map(|part| part.key.proves_until()).min()
     }
 }
 
-/// How much, not of whom.
+/// Shows how much is in it, but not whose packets.
 impl fmt::Debug for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Report({} packets)", self.stamps.len())
@@ -213,26 +231,39 @@ fn place(part: &Part, frame: &Taken) -> Place {
     Place { epoch: part.epoch, step: frame.step, counter: frame.counter }
 }
 
+/// How far the check of a report is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Progress {
+    /// Packets that were checked.
+    pub done: usize,
+    /// Packets in the report.
+    pub total: usize,
+}
+
+/// Packets after which progress is told: about 2 ms of work.
+const TOLD_EACH: usize = 64;
+
 /// Why a file proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rejected {
     /// There is no such moderation key.
     NoKey,
-    /// It is larger than any report.
+    /// The file is larger than any report.
     TooLarge,
-    /// It does not begin like a sealed report.
+    /// The file does not begin like a sealed report.
     NotAReport,
-    /// It was sealed to another moderation key, or was altered or cut off since.
+    /// The file was sealed to another moderation key, or was altered or truncated afterwards.
     Sealed,
-    /// Whoever sealed it did not write a report: something is short, long, out of order or out of
-    /// bounds.
+    /// The file was sealed to this key, but its content is not a report: something is too short,
+    /// too long, out of order or out of bounds.
     Malformed,
     /// No identity vouches for the leaf.
     Credential {
         /// In which epoch.
         epoch: Epoch,
-        /// Why its credential is not believed.
+        /// Why its credential is not accepted.
         why: CredentialError,
     },
     /// The leaf does not vouch for the speaker key, in this room, epoch and time.
@@ -240,11 +271,11 @@ pub enum Rejected {
         /// In which epoch.
         epoch: Epoch,
     },
-    /// It mixes the packets of several speakers.
+    /// The report mixes the packets of several speakers.
     Speakers,
     /// A packet has numbers that no packet of this speaker can have.
     Numbers(Place),
-    /// The speaker did not sign this packet, or not as this one: it was invented, altered or moved.
+    /// The speaker did not sign this packet in this place: it was invented, altered or moved.
     Forged(Place),
     /// The speaker signed something that no decoder plays.
     NotOpus(Place),
@@ -253,17 +284,19 @@ pub enum Rejected {
         /// When the speaker announced it, by its clock.
         announced: UnixTime,
     },
-    /// It arrived too late: by then the speaker key may have been published, and anybody may have
-    /// made it.
+    /// The report arrived too late: by then the speaker key may have been published, and anybody
+    /// could have made the report.
     Expired {
-        /// When it could still prove something.
+        /// Until when it could have proved something.
         until: UnixTime,
     },
-    /// The speaker key of this epoch is known to be published: anybody can have made it.
+    /// The speaker key of this epoch is known to be published: anybody could have made the report.
     Published {
         /// The epoch.
         epoch: Epoch,
     },
+    /// The caller of [`open_with`](super::ModerationSecret::open_with) stopped the check.
+    Stopped,
 }
 
 impl fmt::Display for Place {
@@ -291,6 +324,7 @@ impl fmt::Display for Rejected {
             Self::Announcement { epoch } => {
                 write!(f, "the leaf did not announce this speaker key in epoch {} of this room", epoch.0)
             }
+            Self::Stopped => f.write_str("the check of the report was stopped"),
             Self::Speakers => f.write_str("it mixes the packets of several speakers"),
             Self::Numbers(place) => write!(f, "{place}: no packet of this speaker has such numbers"),
             Self::Forged(place) => write!(f, "{place}: the speaker did not sign this"),

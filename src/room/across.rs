@@ -1,5 +1,5 @@
-//! What passes between a member and the keeper of another branch, sealed to one key: Shows,
-//! Returns, Leaves and their answers (SPEC section 7, rules G and R).
+//! Messages between a member and the keeper of another branch, sealed to one key: Shows, Returns,
+//! Leaves and their answers (SPEC section 7, rules G and R).
 
 use std::time::{Duration, Instant};
 

@@ -75,7 +75,8 @@ impl Seat {
         Ok(outcome)
     }
 
-    /// Gives somebody who is admitted a receipt, and its KeyPackage to the keeper.
+    /// Gives somebody who is admitted a receipt, and its KeyPackage to the keeper: others have no
+    /// use for it, and would check three signatures.
     pub(super) fn bring_in(
         &mut self,
         out: &mut Outbox,
@@ -87,7 +88,9 @@ impl Seat {
         if let Some(doors) = &memory.doors {
             doors.send_receipt(out, &memory.store, &one_use, reference);
         }
-        self.say(out, &Saying::Admit { key_package });
+        if !self.keeps() {
+            self.say(out, &Saying::Admit { key_package });
+        }
         self.enqueue(out, memory, candidate, now);
     }
 

@@ -1,4 +1,4 @@
-//! Whose statement it is that a law says something of somebody.
+//! The member whose statement gives a person its standing in a law.
 
 use crate::{
     id::{IdentityKey, MemberId},

@@ -29,7 +29,7 @@ impl Clock {
     }
 }
 
-/// Whose clock is wrong, as far as the application was told.
+/// The members whose clocks are wrong, as far as the application was told.
 #[derive(Default)]
 pub(super) struct Wrong(Vec<MemberId>);
 

@@ -1,6 +1,6 @@
-//! What the application tells a room to do. Whatever gives or takes a right is signed by our
-//! identity, shown to everybody, and acts at once where it restricts; the keeper makes the tree
-//! agree.
+//! The commands of the application to a room. Each command that gives or takes a right becomes a
+//! statement that our identity signs and everybody is shown. A restriction acts at once; the keeper
+//! then commits the change to the tree.
 
 use std::time::Instant;
 
@@ -27,16 +27,16 @@ use crate::{
     },
 };
 
-/// An invite of this room, as the law has it.
+/// An invite to this room, and how far it is used up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct InviteState {
     /// Names the invite.
     pub id: InviteId,
-    /// How many came in by it through our door.
+    /// How many people we have admitted with it.
     pub used: u16,
-    /// How many it lets in; 0 is any number.
+    /// How many people it lets in; 0 is any number.
     pub uses: u16,
     /// When it expires.
     pub expires: UnixTime,
@@ -103,7 +103,7 @@ impl Room {
         memory.invites.iter().filter(|made| made.expires > unix).map(state).collect()
     }
 
-    /// Ends an invite of ours: no door lets anybody in by it from now on.
+    /// Ends an invite of ours: no member admits anybody with it from now on.
     ///
     /// # Errors
     /// [`CommandError::UnknownInvite`], [`CommandError::NoRank`].
@@ -114,7 +114,7 @@ impl Room {
         self.act(Act::RevokeInvite { invite: tag }, now)
     }
 
-    /// Lets nobody in who is not admitted yet, at any door, or ends that.
+    /// Locks or unlocks the room: while it is locked, no member admits new people.
     ///
     /// # Errors
     /// [`CommandError::NoRank`].
@@ -122,8 +122,8 @@ impl Room {
         self.act(if locked { Act::Lock } else { Act::Unlock }, now)
     }
 
-    /// Says how our own door answers knocks from now on. Every member of rank decides for its own
-    /// door.
+    /// Sets how this member answers knocks from now on. Every member with rank decides that for
+    /// itself.
     ///
     /// # Errors
     /// [`CommandError::NotInRoom`].
@@ -136,8 +136,8 @@ impl Room {
         Ok(())
     }
 
-    /// Lets somebody in who waits at our door, with the role of the invite. After an error the
-    /// knock waits still.
+    /// Admits the person behind a knock, with the role of the invite. After an error the knock
+    /// still waits.
     ///
     /// # Errors
     /// [`CommandError::NoRank`], [`CommandError::UnknownKnock`], [`CommandError::Full`],
@@ -146,7 +146,7 @@ impl Room {
         self.admit_with(knock, None, now)
     }
 
-    /// Lets somebody in with a role of its own: speaker, listener or recorder.
+    /// Admits the person behind a knock with a given role: speaker, listener or recorder.
     ///
     /// # Errors
     /// As [`admit`](Self::admit), and [`CommandError::Role`] for another role.
@@ -170,7 +170,7 @@ impl Room {
             return Err(CommandError::JustBack);
         }
         let (key, invite) = doors.asks(knock)?;
-        // What cannot be signed leaves the knock where it is.
+        // If the statement cannot be signed, the knock still waits.
         let outcome = seat.admit(out, memory, &key, invite, role, now)?;
         if let Some(doors) = &mut memory.doors
             && let Ok(admitted) = doors.admit(knock)
@@ -181,7 +181,7 @@ impl Room {
         Ok(())
     }
 
-    /// Answers a knock with no.
+    /// Refuses a knock.
     ///
     /// # Errors
     /// As [`admit`](Self::admit).
@@ -193,7 +193,7 @@ impl Room {
         outcome
     }
 
-    /// Gives a member another role. Only the host makes moderators and unmakes them.
+    /// Gives a member another role. Only the host appoints and demotes moderators.
     ///
     /// # Errors
     /// [`CommandError::NoRank`], [`CommandError::HostOnly`], [`CommandError::Rank`],
@@ -219,8 +219,8 @@ impl Room {
         }
     }
 
-    /// Silences a member for everybody, or ends that: nobody opens what the member seals, whatever
-    /// its role.
+    /// Mutes a member for everybody, or unmutes it. Nobody opens packets of a muted member,
+    /// whatever its role.
     ///
     /// # Errors
     /// As [`set_role`](Self::set_role).
@@ -229,7 +229,7 @@ impl Room {
         self.act(if muted { Act::Mute { who } } else { Act::Unmute { who } }, now)
     }
 
-    /// Removes a member, who opens nothing that is sealed from then on and may knock again.
+    /// Removes a member. It cannot open packets that are sealed from then on, and may knock again.
     ///
     /// # Errors
     /// As [`set_role`](Self::set_role).
@@ -238,7 +238,8 @@ impl Room {
         self.act(Act::Remove { who }, now)
     }
 
-    /// Removes somebody who only listens. It is out until it is let into the room.
+    /// Removes a listener of a stage room's audience. It stays out until it is admitted to the
+    /// room.
     ///
     /// # Errors
     /// As [`ban`](Self::ban).
@@ -248,7 +249,8 @@ impl Room {
         self.act(Act::Remove { who }, now)
     }
 
-    /// Removes an identity and keeps it out of every branch. It need never have been in the room.
+    /// Bans an identity: removes it and keeps it out of every branch. The identity need not have
+    /// been in the room.
     ///
     /// # Errors
     /// [`CommandError::NoRank`], [`CommandError::Rank`], [`CommandError::AboutHost`],
@@ -261,7 +263,8 @@ impl Room {
         }
     }
 
-    /// Lets a banned identity knock again. A moderator lifts its own bans, the host all.
+    /// Lifts a ban, so that the identity may knock again. A moderator can lift its own bans, the
+    /// host all.
     ///
     /// # Errors
     /// As [`ban`](Self::ban), and [`CommandError::NotYours`].
@@ -273,10 +276,10 @@ impl Room {
         }
     }
 
-    /// Makes another member the host. We become a listener.
+    /// Makes another member the host. This member becomes a listener.
     ///
     /// # Errors
-    /// [`CommandError::HostOnly`], [`CommandError::NotHeard`] for somebody who has not been heard
+    /// [`CommandError::HostOnly`], [`CommandError::NotHeard`] for a member that has not been heard
     /// in the last 15 s.
     pub fn hand_over(&mut self, member: MemberId, now: Instant) -> Result<(), CommandError> {
         let at = self.at(now);
@@ -299,7 +302,7 @@ impl Room {
         self.act(Act::HandOver { to }, now)
     }
 
-    /// Changes the name that others see, with the next keys of our leaf.
+    /// Changes the name that others see. They see the new name when our leaf next renews its keys.
     ///
     /// # Errors
     /// [`CommandError::NotInRoom`].
@@ -317,8 +320,8 @@ impl Room {
         Ok(())
     }
 
-    /// Goes on sending though nobody of rank has been heard for as long as the room's terms allow,
-    /// until that time has passed once more: the user was asked.
+    /// Goes on sending although neither the host nor a moderator has been heard for as long as the
+    /// room's terms allow, until that time has passed once more. Ask the user before calling this.
     ///
     /// # Errors
     /// [`CommandError::NotInRoom`].
@@ -332,13 +335,14 @@ impl Room {
         Ok(())
     }
 
-    /// Leaves. Keys are gone at once; the others see it when the keeper has committed it.
+    /// Leaves the room. Our keys are wiped at once; the others see that we left when the keeper has
+    /// committed it.
     ///
-    /// A host that leaves makes the first moderator that was heard lately the host.
+    /// A host that leaves hands the room over to the first moderator that was heard lately.
     ///
     /// # Errors
-    /// [`CommandError::HostStays`] for the host while others are there and no moderator is,
-    /// [`CommandError::NotInRoom`] when it is over.
+    /// [`CommandError::HostStays`] for the host while others are present and no moderator is,
+    /// [`CommandError::NotInRoom`] when the room is over.
     pub fn leave(&mut self) -> Result<(), CommandError> {
         let now = self.now;
         match &mut self.phase {

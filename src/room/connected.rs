@@ -1,5 +1,5 @@
-//! What a member without a connection leaves to others, and what it asks for once it has one again
-//! (SPEC section 7, rule R9).
+//! What a member without a connection does not do, and what it asks for once it has one again (SPEC
+//! section 7, rule R9).
 
 use std::time::Instant;
 

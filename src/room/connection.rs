@@ -6,7 +6,7 @@ pub(super) enum Connection {
     /// Nobody has said that it is lost, and the keeper was heard if it was lost once.
     #[default]
     Here,
-    /// What is said is heard by nobody.
+    /// Nobody hears our messages.
     Lost,
     /// It is there again, and the keeper was not heard since.
     Anew,

@@ -8,7 +8,7 @@ pub(super) struct Refused(Vec<(ControlError, u64)>);
 
 impl Refused {
     pub(super) fn note(&mut self, error: ControlError) {
-        // Whoever it was, or members could make it grow.
+        // Counted without the sender, or members could make the table grow.
         let error = match error {
             ControlError::NotPermitted { violation, .. } => {
                 ControlError::NotPermitted { by: None, violation }

@@ -1,5 +1,5 @@
-//! Why nobody hears us, and why we hear nothing: what a room knows, with what its media thread
-//! counted.
+//! Why nobody hears us, and why we hear nothing, from the state of the room and the packet counts
+//! of the media thread.
 //!
 //! ```text
 //! room: role, mute, presence, keys, clocks ─┐
@@ -20,13 +20,13 @@ use crate::{
 pub struct Traffic {
     /// Packets that we sealed and sent.
     pub sealed: u32,
-    /// Why the last of ours was not sealed, if it was not.
+    /// Why the last packet of ours was not sealed; `None` if it was.
     pub unsealed: Option<SealError>,
-    /// Packets that came.
+    /// Packets that arrived.
     pub arrived: u32,
     /// Packets of others that were opened.
     pub opened: u32,
-    /// Why the last was refused, if one was.
+    /// Why the last refused packet was refused; `None` if none was.
     pub refused: Option<OpenError>,
 }
 
@@ -46,12 +46,12 @@ pub enum Unheard {
     Silent(SilenceReason),
     /// Nobody else is in the room.
     NobodyHere,
-    /// Everybody else has said nothing for a while: the connection is lost, ours or theirs.
+    /// No message has come from anybody else for a while: a connection is lost, ours or theirs.
     AllAbsent,
-    /// Our clock is wrong by more than two and a half minutes: others do not believe what we
-    /// announce.
+    /// Our clock is wrong by more than two and a half minutes, so others do not accept our speaker
+    /// key.
     Clock,
-    /// Nothing was given to be sealed: the microphone is off, or its thread stands still.
+    /// The application gave no packet to seal: the microphone is off, or its thread has stopped.
     NothingSealed,
     /// The last packet that the application gave was not sealed.
     NotSealed(SealError),
@@ -69,26 +69,27 @@ pub enum Deaf {
     NobodyHere,
     /// Nobody else has a role that is heard and is not muted.
     NobodySpeaks,
-    /// The keeper is in a later epoch than we are: its keys do not reach us.
+    /// The keeper is in a later epoch than we are, and the commits that lead there do not reach us.
     CommitWithheld,
     /// The member has a role that is not heard.
     Role(MemberId, Role),
     /// A moderator has muted the member.
     Muted(MemberId),
-    /// The member has said nothing for a while: its device or its connection is gone.
+    /// No message has come from the member for a while: its device or its connection is gone.
     Absent(MemberId),
-    /// The member's clock and ours are further apart than what it announces may be.
+    /// The member's clock and ours are too far apart for us to accept its speaker key.
     Clock(MemberId),
-    /// The key that the member signs with has not come.
+    /// The member's speaker key, which verifies its signatures, has not arrived.
     NoKey(MemberId),
-    /// No packet comes: nobody speaks, or the media lane is blocked.
+    /// No packets arrive: nobody speaks, or the media lane is blocked.
     NothingArrives,
-    /// Packets come, and are refused.
+    /// Packets arrive, and are refused.
     Refused(OpenError),
 }
 
 impl Room {
-    /// Why nobody hears us, the most telling reason first; none if nothing speaks against it.
+    /// Why nobody hears us, the most telling reason first. The list is empty if others should hear
+    /// us.
     pub fn why_unheard(&self, traffic: &Traffic, now: Instant) -> Vec<Unheard> {
         let (super::phase::Phase::Present(memory, seat), Some(own)) = (&self.phase, self.own_place()) else {
             return vec![self.knocking(now).map_or(Unheard::NotIn(self.status()), Unheard::Outside)];
@@ -120,7 +121,7 @@ impl Room {
         reasons
     }
 
-    /// Why we hear nothing, the most telling reason first; none if somebody is heard.
+    /// Why we hear nothing, the most telling reason first. The list is empty if we hear somebody.
     pub fn why_deaf(&self, traffic: &Traffic, now: Instant) -> Vec<Deaf> {
         if traffic.opened > 0 && self.status() == Status::Present {
             return Vec::new();
@@ -142,8 +143,8 @@ impl Room {
         reasons
     }
 
-    /// Why we hear nothing of one member, as far as the room knows; none for somebody who is not in
-    /// it.
+    /// Why we hear nothing from one member, as far as the room knows. The list is empty for an
+    /// identity that is not in the room.
     pub fn why_deaf_to(&self, member: MemberId, now: Instant) -> Vec<Deaf> {
         let Some(mut reasons) = self.why_deaf_in_room(now) else { return vec![self.why_not_in(now)] };
         if let Some(member) = self.others().find(|other| other.id == member) {
@@ -206,8 +207,8 @@ impl fmt::Display for Unheard {
             Self::NobodyHere => f.write_str("nobody else is in the room"),
             Self::AllAbsent => f.write_str("nobody else has answered lately: a connection is lost"),
             Self::Clock => f.write_str("our clock is wrong"),
-            Self::NothingSealed => f.write_str("no sound is given to be sent: is the microphone on?"),
-            Self::NotSealed(error) => write!(f, "what is given is not sent: {error}"),
+            Self::NothingSealed => f.write_str("the app gives no audio to send: is the microphone on?"),
+            Self::NotSealed(error) => write!(f, "our audio is not sent: {error}"),
         }
     }
 }
@@ -219,14 +220,16 @@ impl fmt::Display for Deaf {
             Self::Outside(knocking) => knocking.fmt(f),
             Self::NobodyHere => f.write_str("nobody else is in the room"),
             Self::NobodySpeaks => f.write_str("nobody else may speak"),
-            Self::CommitWithheld => f.write_str("the room has gone on, and its new keys do not reach us"),
+            Self::CommitWithheld => f.write_str("the room has a new epoch, and its commits do not reach us"),
             Self::Role(member, role) => write!(f, "{member}: has a role that is not heard, {role}"),
             Self::Muted(member) => write!(f, "{member}: muted by a moderator"),
             Self::Absent(member) => write!(f, "{member}: has not answered lately"),
             Self::Clock(member) => write!(f, "{member}: its clock and ours differ by minutes"),
-            Self::NoKey(member) => write!(f, "{member}: its key for signing has not come"),
-            Self::NothingArrives => f.write_str("no packet comes: nobody speaks, or the network blocks them"),
-            Self::Refused(error) => write!(f, "packets come and are refused: {error}"),
+            Self::NoKey(member) => write!(f, "{member}: its speaker key has not arrived"),
+            Self::NothingArrives => {
+                f.write_str("no packets arrive: nobody speaks, or the network blocks them")
+            }
+            Self::Refused(error) => write!(f, "packets arrive and are refused: {error}"),
         }
     }
 }
@@ -235,11 +238,9 @@ impl fmt::Display for Knocking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Asking => f.write_str("we knocked a moment ago, and are not in yet"),
-            Self::NoDoor => {
-                f.write_str("nobody is there who could let us in, or the relay keeps them from us")
-            }
+            Self::NoDoor => f.write_str("no member that could admit us is present, or the relay hides it"),
             Self::NoAnswer => f.write_str("we knock, and nobody answers"),
-            Self::Decides => f.write_str("somebody was asked to let us in, and decides"),
+            Self::Decides => f.write_str("a member was asked to let us in, and has not decided yet"),
             Self::Refused(reason) => write!(f, "we were refused: {reason}"),
         }
     }

@@ -4,7 +4,7 @@
 //! 2. Leaves are noted, so that no KeyPackage counts twice.
 //! 3. Liveness, presence and turns take note; nothing that pauses sending starts anew.
 //! 4. The epoch's secret is taken once; the media keys of step 0 go to the sealer and the opener.
-//! 5. What the known law restricts beyond the epoch's law is not heard.
+//! 5. Members that the known law restricts beyond the epoch's law are not heard.
 //! 6. The application is told what changed.
 //! 7. The keeper's part is taken up or laid down; what waited is tried again.
 
@@ -222,7 +222,7 @@ impl Seat {
         if let Err(failure) = self.settle(out, memory, added, now) {
             self.fault = Some(failure);
         }
-        self.note_left(out, memory, added, now);
+        self.note_added(out, memory, added, now);
     }
 
     /// Takes up our part in the epoch that has begun.
@@ -257,7 +257,7 @@ impl Seat {
             }
             _ => None,
         };
-        // Whoever comes in by a Welcome has a word of its signer, and no other.
+        // A member that enters by a Welcome has a message of its signer, and no other.
         let keeper_word = if added.contains(&out.id()) { None } else { keeper_word };
         self.liveness.enter(self.group.epoch().0, changed, keeper_word);
         self.review_law(memory, added, now);
@@ -445,5 +445,5 @@ const RETURN_APART: Duration = Duration::from_secs(2);
 /// Somebody who is out is told why no more often.
 const TURNED_AWAY_APART: Duration = Duration::from_secs(60);
 const SHOW_APART: Duration = Duration::from_secs(10);
-/// Whose renewal somebody could not process renews nothing for as long as keys of a leaf live.
+/// A member whose renewal others could not process renews nothing while the keys of a leaf live.
 const ACCUSED_FOR: Duration = Duration::from_secs(600);

@@ -1,4 +1,4 @@
-//! Why something was not done: one type per operation.
+//! The errors of a room, one type for each operation.
 
 use std::{error::Error, fmt};
 
@@ -18,20 +18,20 @@ pub enum CreateError {
     Relays,
     /// A default role is speaker or listener.
     DefaultRole,
-    /// The packets hold no speech: 20 ms of Opus at 6 kbit/s are 15 bytes, beside stamp and
-    /// signature.
+    /// The packets are too small for speech: beside stamp and signature they need 15 bytes, 20 ms
+    /// of Opus at 6 kbit/s.
     PacketSize,
     /// MLS failed; the text is for a report of the fault.
     Mls(String),
 }
 
-/// Why there was no knock.
+/// Why this member cannot knock at a room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JoinError {
     /// The invite has expired. Ask for another.
     Expired,
-    /// The invite is our own: the host is in already.
+    /// The invite is to a room whose host we are.
     OwnRoom,
     /// MLS failed; the text is for a report of the fault.
     Mls(String),
@@ -41,7 +41,7 @@ pub enum JoinError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResumeError {
-    /// The membership is that of another identity.
+    /// The membership belongs to another identity.
     OtherIdentity,
     /// MLS failed; the text is for a report of the fault.
     Mls(String),
@@ -51,55 +51,58 @@ pub enum ResumeError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// We are not in the room, not yet or no more.
+    /// We are not in the room: not yet, or no longer.
     NotInRoom,
-    /// We lost our place and are on the way back: try again when we are there.
+    /// We lost our place and are returning: try again after
+    /// [`Event::Returned`](crate::room::Event::Returned).
     Returning,
-    /// We came back from a restart, and have not heard for three seconds what we did before it: try
-    /// again then.
+    /// We came back from a restart less than three seconds ago, and may not know yet what we did
+    /// before it: try again later.
     JustBack,
     /// Only the host and moderators may do this.
     NoRank,
     /// Only the host may do this.
     HostOnly,
-    /// Nobody may do this to the host, the host itself included: it hands the room over, leaves or
-    /// closes it.
+    /// Nobody may do this to the host, not even the host itself. A host can hand the room over,
+    /// leave it or close it.
     AboutHost,
-    /// It is about a moderator: only the host may do this, and some of it only once it has taken
-    /// the rank away.
+    /// The command is about a moderator: only the host may do this, and for some commands it has to
+    /// take the rank away first.
     Rank,
-    /// The host cannot leave while there is no moderator to hand the room to: close it, or hand it
-    /// over.
+    /// The host cannot leave while others are present but no moderator is: close the room, or hand
+    /// it over.
     HostStays,
-    /// The member has not been heard in the last 15 s: a host hands over only to somebody who is
-    /// there.
+    /// The member has not been heard in the last 15 s; a host can hand over only to a member that
+    /// is present.
     NotHeard,
-    /// There is no such knock: it was answered, its sender was banned, or nobody repeated it.
+    /// There is no such knock: it was answered, its sender was banned, or its sender stopped
+    /// repeating it.
     UnknownKnock,
-    /// We made no such invite.
+    /// This member made no such invite.
     UnknownInvite,
-    /// Nobody with this identity was ever seen here.
+    /// This member has never seen the key of this identity.
     UnknownMember,
     /// The person is not admitted: admit it first.
     NotAdmitted,
     /// The person is banned: lift the ban first.
     Banned,
-    /// The ban is somebody else's: only the host lifts it.
+    /// Another member issued the ban, so only the host can lift it.
     NotYours,
-    /// It is so already.
+    /// The command would change nothing.
     AlreadySo,
-    /// A role that can be given on admission is speaker, listener or recorder.
+    /// The role cannot be given on admission: only speaker, listener and recorder can.
     Role,
-    /// A bound of the room's law is reached: a moderator waits for the host, the host puts somebody
-    /// out first.
+    /// The room's statements have reached a limit: a moderator has to wait for the host, and the
+    /// host has to put somebody out first.
     Full,
-    /// The host's tables have reached the greatest number that there is: only a hand-over goes on.
+    /// The host's tables have reached the greatest number that there is: the host has to hand the
+    /// room over.
     Exhausted,
-    /// A room has at most 256 invites of one member that have not expired.
+    /// This member has 256 invites that have not expired, the most that a room allows.
     TooManyInvites,
     /// The commit or the Welcome would be longer than the control lane carries.
     TooLarge,
-    /// A rule of the room does not permit it.
+    /// A rule of the room does not permit the command.
     NotPermitted(Violation),
     /// MLS failed; the text is for a report of the fault.
     Mls(String),
@@ -133,52 +136,53 @@ impl From<EnvelopeError> for ControlError {
     }
 }
 
-/// Why a control message did nothing. The connection is fine; drop the message and go on.
+/// Why a control message had no effect. The connection is fine; drop the message and go on.
 ///
-/// Much of this happens on any network: whoever holds an invite, and every relay, can send whatever
-/// it likes.
+/// Such messages are normal on any network: everybody with an invite, and every relay, can send
+/// whatever it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ControlError {
     /// The room is over for us.
     Over,
-    /// It was altered on the way, or does not belong to this room.
+    /// The message was altered in transit, or does not belong to this room.
     Envelope,
-    /// It is not in the form of SPEC section 8.
+    /// The message is not in the form of SPEC section 8.
     Malformed,
-    /// It belongs to an epoch that is over.
+    /// The message belongs to an epoch that is over.
     Stale,
-    /// It is our own message, come back.
+    /// The message is our own, sent back to us.
     Own,
-    /// It was altered, replayed, or comes from another branch of the room.
+    /// The message was altered or replayed, or comes from another branch of the room.
     Undecryptable,
-    /// It would have to wait, for its epoch, for statements or for the keeper, and too much is
-    /// waiting already.
+    /// The message would have to wait for its epoch, for statements or for the keeper, and too many
+    /// messages are waiting already.
     Overflow,
-    /// It is authentic, and its sender may not do that.
+    /// The message is authentic, but its sender may not do that.
     NotPermitted {
-        /// Who.
+        /// The sender.
         by: Option<MemberId>,
-        /// What.
+        /// The rule that the message breaks.
         violation: Violation,
     },
-    /// No receipt of somebody of rank goes with this welcome.
+    /// The welcome comes without a receipt of the host or a moderator.
     NoReceipt,
-    /// It claims to be from the room's keeper, or from one who was, and is not.
+    /// The message claims to be from the room's keeper, or a former one, and is not.
     NotTheKeeper,
-    /// It asks for something that only members may ask for.
+    /// The message asks for something that only members may ask for.
     NotAMember,
-    /// A knock that was answered or is waiting already, or published keys that are known or
-    /// nobody's.
+    /// The message is a knock that was answered or is waiting already, or it publishes keys that
+    /// are known already or belong to nobody.
     Repeated,
-    /// One too many of its kind, for example the 65th knock or the 129th seed in a second, or a
-    /// knock of somebody whom the door may not let in at the moment. Its sender will repeat it.
+    /// There are too many messages of this kind, for example a 65th knock or a 129th seed in a
+    /// second, or our door may not let this newcomer in at the moment. The sender will repeat the
+    /// message.
     Flood,
-    /// A KeyPackage that cannot be used, in a knock or handed on by a moderator.
+    /// The message holds a KeyPackage that cannot be used, in a knock or handed on by a moderator.
     KeyPackage(Violation),
-    /// A welcome that breaks a rule of the room.
+    /// The welcome breaks a rule of the room.
     Welcome(Violation),
-    /// A welcome into another group than the invite's.
+    /// The welcome leads into a group other than the invite's.
     OtherGroup,
 }
 
@@ -277,7 +281,7 @@ impl fmt::Display for JoinError {
 impl fmt::Display for ResumeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::OtherIdentity => f.write_str("the membership is that of another identity"),
+            Self::OtherIdentity => f.write_str("the membership belongs to another identity"),
             Self::Mls(what) => write!(f, "MLS failed: {what}"),
         }
     }
@@ -292,18 +296,18 @@ impl fmt::Display for CommandError {
             Self::NoRank => "only the host and moderators may do this",
             Self::HostOnly => "only the host may do this",
             Self::AboutHost => "nobody may do this to the host",
-            Self::Rank => "it is about a moderator, whose rank the host takes away first",
-            Self::HostStays => "the host cannot leave while no moderator is there",
+            Self::Rank => "the command is about a moderator: the host has to take the rank away first",
+            Self::HostStays => "the host cannot leave while no moderator is present",
             Self::NotHeard => "the member has not been heard in the last 15 s",
-            Self::UnknownKnock => "nobody with that knock is waiting",
+            Self::UnknownKnock => "no such knock is waiting",
             Self::UnknownInvite => "we made no such invite",
-            Self::UnknownMember => "nobody with this identity was seen here",
+            Self::UnknownMember => "this member has never seen that identity",
             Self::NotAdmitted => "the person is not admitted",
             Self::Banned => "the person is banned",
-            Self::NotYours => "only the host lifts a ban of somebody else",
-            Self::AlreadySo => "it is so already",
-            Self::Role => "people come in as speaker, listener or recorder",
-            Self::Full => "a bound of the room's law is reached",
+            Self::NotYours => "only the host may lift a ban that another member issued",
+            Self::AlreadySo => "the command would change nothing",
+            Self::Role => "people are admitted as speaker, listener or recorder",
+            Self::Full => "the room's statements have reached a limit",
             Self::Exhausted => "the host has to hand the room over first",
             Self::TooManyInvites => "we have too many invites",
             Self::TooLarge => "the message would be longer than the control lane carries",
@@ -317,21 +321,23 @@ impl fmt::Display for ControlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Over => f.write_str("the room is over for us"),
-            Self::Envelope => f.write_str("altered on the way, or not of this room"),
-            Self::Malformed => f.write_str("malformed"),
-            Self::Stale => f.write_str("of an epoch that is over"),
-            Self::Own => f.write_str("our own, come back"),
-            Self::Undecryptable => f.write_str("altered, replayed, or of another branch"),
-            Self::Overflow => f.write_str("too much is waiting already"),
+            Self::Envelope => f.write_str("the message was altered, or is not from this room"),
+            Self::Malformed => f.write_str("the message is malformed"),
+            Self::Stale => f.write_str("the message is from an epoch that is over"),
+            Self::Own => f.write_str("the message is our own"),
+            Self::Undecryptable => {
+                f.write_str("the message was altered, replayed, or is from another branch")
+            }
+            Self::Overflow => f.write_str("too many messages are waiting already"),
             Self::NotPermitted { violation, .. } => write!(f, "not permitted: {violation}"),
-            Self::NoReceipt => f.write_str("a welcome without a receipt"),
-            Self::NotTheKeeper => f.write_str("not from the keeper"),
-            Self::NotAMember => f.write_str("not from a member"),
-            Self::Repeated => f.write_str("known already"),
-            Self::Flood => f.write_str("too many of its kind"),
+            Self::NoReceipt => f.write_str("the welcome comes without a receipt"),
+            Self::NotTheKeeper => f.write_str("the message is not from the keeper"),
+            Self::NotAMember => f.write_str("the message is not from a member"),
+            Self::Repeated => f.write_str("the message is known already"),
+            Self::Flood => f.write_str("there are too many messages of this kind"),
             Self::KeyPackage(violation) => write!(f, "a KeyPackage that cannot be used: {violation}"),
             Self::Welcome(violation) => write!(f, "a welcome that cannot be used: {violation}"),
-            Self::OtherGroup => f.write_str("of another group"),
+            Self::OtherGroup => f.write_str("the welcome leads into another group"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a room tells the application (SPEC section 7).
+//! The events that a room gives the application (SPEC section 7).
 
 use std::{fmt, time::Duration};
 
@@ -14,22 +14,23 @@ use crate::{
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Event {
-    /// Something happened in the audience of a stage room: of a session that has a hall.
+    /// Something happened in the audience of a stage room. Only a session that has a hall gives
+    /// this.
     #[cfg(feature = "stage")]
     Hall(super::audience::StageEvent),
-    /// The device slept, or its clock was set forward: nothing is sent before the room was heard
-    /// again.
+    /// The device slept, or its clock was set forward. This member sends nothing until it has heard
+    /// the room again.
     Slept {
-        /// By how much the clock of the device is ahead of what was counted.
+        /// How long the device slept, or by how much its clock was set forward.
         lasted: Duration,
     },
-    /// A clock is wrong by more than two and a half minutes, as most members of the room see it;
-    /// where as many see it otherwise, as the host does. Whose clock is five minutes off is not
+    /// A member's clock is wrong by more than two and a half minutes, according to most members of
+    /// the room; in a tie the host's clock decides. A member whose clock is five minutes off is not
     /// heard.
     ClockWrong {
         /// Whose clock it is, possibly ours.
         member: MemberId,
-        /// By how many seconds it is ahead; negative if it is behind.
+        /// By how many seconds the clock is ahead; negative if it is behind.
         seconds: i64,
     },
     /// Somebody knocks with a valid invite. Answer with `admit` or `refuse`.
@@ -41,37 +42,38 @@ pub enum Event {
         /// The name that the identity gives itself.
         name: Name,
     },
-    /// A knock was refused at our door without anybody being asked. At most eight in ten seconds
-    /// are told.
+    /// Our door refused a knock without asking the application. At most eight of these come in ten
+    /// seconds.
     KnockRefused {
-        /// The identity that knocked; `None` if its clock is so wrong that it cannot be checked.
+        /// The identity that knocked; `None` if its clock is so wrong that the identity cannot be
+        /// checked.
         member: Option<MemberId>,
         /// The name that the identity gives itself.
         name: Option<Name>,
-        /// Why, as it was told.
+        /// The reason, as the newcomer was told it.
         reason: RefuseReason,
     },
-    /// A knock waits no more: it was answered elsewhere, its sender was banned, it was not repeated
-    /// for a minute, it waited for ten, or another needed its place.
+    /// A knock no longer waits: another member answered it, its sender was banned, it was not
+    /// repeated for a minute, it had waited for ten minutes, or another knock needed its place.
     KnockGone {
         /// The knock.
         knock: KnockId,
     },
-    /// Our knock reached somebody who may admit us, and waits for a decision.
+    /// Our knock reached a member that may admit us, and waits for a decision.
     Waiting,
-    /// We knocked, and for ten seconds no door has been shown to us: nobody who may admit us is
-    /// there, or the relay does not pass the room's heartbeats on. We ask on until the invite
-    /// expires; the next sign of an answer is [`Waiting`](Self::Waiting) or
-    /// [`Joined`](Self::Joined).
+    /// We knocked, and for ten seconds have heard of no member that may admit us: none is there, or
+    /// the relay does not pass on the room's heartbeats. We go on asking until the invite expires;
+    /// the next sign of an answer is [`Waiting`](Self::Waiting) or [`Joined`](Self::Joined).
     NoDoor,
-    /// We knock at a door, and it has not answered for ten seconds. We ask on.
+    /// We knock at a member that may admit us, and it has not answered for ten seconds. We go on
+    /// asking.
     NoAnswer,
-    /// We are in: the roster is there, and keys are.
+    /// We are in the room, and have its roster and keys.
     Joined {
         /// The first epoch that we can hear.
         epoch: Epoch,
     },
-    /// A commit took effect: members or keys are new. The roster says what they are now.
+    /// A commit took effect: the members or the keys changed. The roster shows the new state.
     Changed {
         /// The new epoch.
         epoch: Epoch,
@@ -79,10 +81,11 @@ pub enum Event {
         by: MemberId,
         /// Identities that came in.
         joined: Vec<MemberId>,
-        /// Identities that are gone, and open nothing that is sealed from now on.
+        /// Identities that left or were removed; they cannot open packets that are sealed from now
+        /// on.
         left: Vec<MemberId>,
     },
-    /// A member's role is another.
+    /// A member's role changed.
     RoleChanged {
         /// The member, possibly ourselves.
         member: MemberId,
@@ -107,16 +110,16 @@ pub enum Event {
         /// The host that handed the room over to it.
         by: MemberId,
     },
-    /// A member wrote to us, or to all.
+    /// A member wrote to us, or to everybody.
     Message(AppMessage),
     /// A hand went up or down. [`Room::hands`](crate::room::Room::hands) has the order.
     Hand {
-        /// Whose hand, possibly ours.
+        /// The member whose hand it is, possibly ourselves.
         member: MemberId,
         /// Whether it is up now.
         raised: bool,
-        /// Whose doing it was; `None` if the hand went down because its member is gone or has a
-        /// role that is heard.
+        /// The member that raised or lowered it; `None` if the hand went down because its member is
+        /// gone or has a role that is heard.
         by: Option<MemberId>,
     },
     /// The doors were locked or unlocked: while they are locked nobody new is admitted.
@@ -126,22 +129,22 @@ pub enum Event {
         /// The member whose statement says so.
         by: MemberId,
     },
-    /// A member has said nothing for a while, or is heard again.
+    /// No message of a member has come for a while, or one has come again.
     Absent {
         /// The member.
         member: MemberId,
         /// Whether the member counts as absent now.
         absent: bool,
     },
-    /// Nobody else has been heard for a while: nobody hears us. The keeper is not to blame, since
-    /// we keep the room.
+    /// Nobody else has been heard for a while, so nobody hears us either. We are the keeper
+    /// ourselves, so no other keeper can be the cause.
     Alone,
     /// Another member puts commits in order from now on.
     Keeper {
         /// The member.
         member: MemberId,
     },
-    /// We lost our place and are back: roster, roles and bans may be others.
+    /// We lost our place in the group and are back. Roster, roles and bans may have changed.
     Returned {
         /// The first epoch that we can hear.
         epoch: Epoch,
@@ -151,52 +154,54 @@ pub enum Event {
         /// The member that the statement is about.
         member: MemberId,
     },
-    /// A member came back that could not process a commit of another: so it says, and nobody can
-    /// check it.
+    /// A member that came back says that it could not process a commit of another member. Nobody
+    /// can check that.
     Accused {
         /// The member that made the commit.
         member: MemberId,
         /// The member that says so.
         by: MemberId,
     },
-    /// A commit would be longer than the control lane carries, and was not made: the room is too
-    /// large for its suite.
+    /// A commit was not made because it would be longer than the control lane carries: the room is
+    /// too large for its suite.
     RoomTooLarge,
-    /// Nobody of rank has been heard for 30 s. Sending stops once that lasts as long as the room's
-    /// terms say.
+    /// Neither the host nor a moderator has been heard for 30 s. Sending stops once that has lasted
+    /// as long as the room's terms say ([`Room::unattended`](crate::room::Room::unattended)).
     Unattended,
-    /// A ban stopped counting because its issuer lost the rank: the host decides again, by `ban` or
+    /// A ban lapsed because its issuer lost the rank. The host decides again, with `ban` or
     /// `unban`.
     BanFell {
-        /// The person, if this member has seen it.
+        /// The banned person, if this member has seen it.
         member: Option<MemberId>,
-        /// The issuer.
+        /// The member that had issued the ban.
         by: MemberId,
     },
     /// A member tried something that it may not do. Nothing of it took effect.
     Violation {
-        /// The member; `None` for somebody outside the group.
+        /// The member; `None` for an outsider.
         by: Option<MemberId>,
         /// The rule that it broke.
         violation: Violation,
     },
-    /// Sending stopped: the sealer is paused. Told to members that are heard: others have
-    /// [`RoleChanged`](Self::RoleChanged) and [`Muted`](Self::Muted).
+    /// Sending stopped: the sealer is paused. Only members whose role is heard and that are not
+    /// muted get this event; others get [`RoleChanged`](Self::RoleChanged) and
+    /// [`Muted`](Self::Muted).
     Silent {
         /// Why.
         reason: SilenceReason,
     },
-    /// Sending may go on, after [`Silent`](Self::Silent).
+    /// Sending goes on, after [`Silent`](Self::Silent).
     Audible,
-    /// On the way back we were shown a statement that puts us out, and no table does. We ask on
-    /// once a minute, since it may have been lifted; leave if that is not wanted.
+    /// While we were returning we were shown a statement that puts us out of the room, but no table
+    /// of the host that confirms it. It may have been lifted, so we go on asking once a minute;
+    /// leave the room to stop that.
     KeptOut {
-        /// Whose statement it is.
+        /// The member that issued the statement, if it is known.
         by: Option<MemberId>,
-        /// Whether it is a ban.
+        /// Whether the statement is a ban.
         banned: bool,
     },
-    /// The room is over for us. Keys are gone; nothing follows.
+    /// The room is over for us. Its keys are wiped, and no event follows.
     Over(Ending),
 }
 
@@ -205,9 +210,9 @@ pub enum Event {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Ending {
-    /// Every door that we found refused us. The reason is that of the last.
+    /// Every member that could have admitted us refused. This is the reason of the last one.
     Refused(RefuseReason),
-    /// The law puts us out.
+    /// A statement put us out of the room.
     Removed {
         /// The member whose statement says so, if it is known.
         by: Option<MemberId>,
@@ -222,7 +227,7 @@ pub enum Ending {
     TakenOver,
     /// The invite expired before anybody answered.
     Expired,
-    /// MLS failed where it cannot. The text is for a report of the fault.
+    /// MLS failed in a way that should be impossible. The text is for a bug report.
     Broken(String),
 }
 
@@ -253,7 +258,7 @@ impl KnockId {
         Self(number)
     }
 
-    /// The number of the knock: one of a kind in this room since it was made or resumed.
+    /// The number of the knock, unique in this room since it was made or resumed.
     pub const fn number(self) -> u64 {
         self.0
     }

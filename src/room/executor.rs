@@ -19,7 +19,7 @@ use super::{
 /// How much the executor looks at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
-    /// What a message or a command has marked.
+    /// The work that a message or a command has marked.
     Marked,
     /// Everything that time may have made due.
     Everything,

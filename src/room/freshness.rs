@@ -8,7 +8,7 @@ use crate::{
     id::MemberId,
 };
 
-/// What was seen of identities, in Unix milliseconds of their own clocks.
+/// The newest times seen from identities, in Unix milliseconds of their own clocks.
 #[derive(Debug, Default)]
 pub(super) struct Freshness {
     seen: BTreeMap<MemberId, Seen>,

@@ -1,4 +1,4 @@
-//! What a member does with what others say: in MLS, in heartbeats, in Shows and in knocks.
+//! How a member handles the messages of others: MLS messages, heartbeats, Shows and knocks.
 
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ impl Seat {
                 match self.hear_speaker_key(out, memory, from, speaker_key, now) {
                     Ok(()) => self.hear_word(id, made),
                     Err(violation @ Violation::Clock) => {
-                        // Whose clock is wrong, others know.
+                        // A comparison of all clocks shows whose is wrong.
                         self.due.clocks = true;
                         return Err(ControlError::NotPermitted { by: Some(id), violation });
                     }
@@ -78,6 +78,9 @@ impl Seat {
                 self.hear_admit(out, memory, &key_package, now)?;
             }
             Saying::Leave(leave) => {
+                if memory.has_leave(leave.claimed().key.id(), leave.claimed().time_ms) {
+                    return Ok(Outcome::Stays);
+                }
                 let genuine = leave.verify(&memory.store.known().group_id().0);
                 let leave = genuine.map_err(|_| ControlError::Malformed)?;
                 self.hear_leave(memory, leave, now);

@@ -73,7 +73,7 @@ enum Answered {
     Refused(RefuseReason),
 }
 
-/// What an answer to a knock means.
+/// The meaning of an answer to a knock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
     Nothing,

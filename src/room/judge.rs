@@ -1,4 +1,4 @@
-//! What a heartbeat means, whatever phase the room is in (SPEC section 7, rules B1 to B6).
+//! The meaning of a heartbeat, in every phase of the room (SPEC section 7, rules B1 to B6).
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::{
     wire::{heartbeat::Beat, signed::Genuine},
 };
 
-/// What follows from a heartbeat that is genuine and newer than its key's last.
+/// The consequence of a heartbeat that is genuine and newer than the last one under its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It is of the epoch and branch that we are in, by our keeper.
@@ -49,7 +49,7 @@ pub(super) fn judge(
     if !known.admits(&beat.key) || made + OLD <= view.now {
         return Verdict::Nothing;
     }
-    // What was said before we went on from that epoch is known.
+    // A heartbeat from before we left that epoch says nothing new.
     if made <= entered_at && view.past.contains(&(beat.epoch.0, beat.branch)) {
         return Verdict::Nothing;
     }

@@ -1,6 +1,6 @@
-//! What the keeper commits: whatever makes the tree agree with the law that it knows (SPEC section
-//! 7, rules K5 to K8). It keeps no list of wishes; a plan is computed from the law and the tree
-//! each time.
+//! The commits of the keeper, which make the tree agree with the law that it knows (SPEC section 7,
+//! rules K5 to K8). It keeps no list of wishes; a plan is computed from the law and the tree each
+//! time.
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,7 @@ use crate::{
 
 /// The part of the member that keeps the room.
 pub(super) struct Keeper {
-    /// What Shows and Returns to us are sealed to. Made when we became the keeper.
+    /// The key to which Shows and Returns to us are sealed. Made when we became the keeper.
     pub(super) door: SealingSecret,
     waiting: Vec<Candidate>,
     /// When what waits is committed; what comes until then goes along.
@@ -43,7 +43,7 @@ pub(super) struct Keeper {
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) removes: Vec<Leaf>,
-    /// Whom to add, by identity; the KeyPackages wait in the [`Keeper`].
+    /// The identities to add; their KeyPackages wait in the [`Keeper`].
     pub(super) adds: Vec<MemberId>,
     /// Somebody is out by the law that we know: nothing waits.
     pub(super) urgent: bool,
@@ -78,7 +78,7 @@ impl Keeper {
         }
     }
 
-    /// What waits, in a few words.
+    /// Describes the waiting work, for logs.
     #[cfg(feature = "testkit")]
     pub(super) fn story(&self, now: Instant) -> String {
         let full = |candidate: &&Candidate| {
@@ -130,7 +130,7 @@ impl Keeper {
         });
     }
 
-    /// What to commit now, if anything is due.
+    /// The plan for a commit that is due now, if any.
     pub(super) fn plan(
         &mut self,
         view: &View<'_>,
@@ -215,7 +215,7 @@ impl Keeper {
         self.commits.count(&(), now) < MAX_COMMITS + spare
     }
 
-    /// What was planned could not be committed.
+    /// Notes that a plan could not be committed.
     pub(super) fn put_off(&mut self, now: Instant) {
         self.batch_at = Some(now + FAILED_APART);
     }
@@ -302,7 +302,7 @@ fn changes_anybody(view: &View<'_>) -> bool {
         || view.group.roster().iter().any(|member| role_of(known, &member.key) != role_of(epoch, &member.key))
 }
 
-/// What comes within this time goes into one commit.
+/// Changes that arrive within this time go into one commit.
 const BATCH: Duration = Duration::from_millis(250);
 /// A change of the law that changes nothing for anybody in the tree waits longer.
 const QUIET_BATCH: Duration = Duration::from_secs(2);

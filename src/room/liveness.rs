@@ -15,7 +15,7 @@ use crate::{
     mls::Occupant,
 };
 
-/// What the four rules look at.
+/// The state that the four rules look at.
 pub(super) struct Liveness {
     /// Since when the law that we know has put somebody out, for everybody whom it puts out and who
     /// is in the tree.

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// What a commit of ours is to do besides making the epoch's law the one that we know.
+/// The work of a commit of ours, besides making the known law the epoch's law.
 #[derive(Default)]
 pub(super) struct Work {
     pub(super) removes: Vec<Leaf>,
@@ -64,7 +64,7 @@ impl Seat {
             let adds = keeper.take(&plan.adds);
             self.keeper = Some(keeper);
             self.forward_leaves(out, memory, &plan.removes);
-            // What could not be added waits no more, so the next plan is another.
+            // An identity that could not be added no longer waits, so the next plan differs.
             let shrinks = !adds.is_empty();
             let work = Work { removes: plan.removes, adds, renews: false };
             if self.commit(out, memory, work, now).is_err() && !shrinks {
@@ -196,9 +196,18 @@ impl Seat {
         }
     }
 
-    /// Somebody was added that has left, by a Leave that we keep and the committer does not seem to
-    /// have heard (P4).
-    pub(super) fn note_left(&mut self, out: &mut Outbox, memory: &Memory, added: &[MemberId], now: Instant) {
+    /// Members were added: nobody waits at our door for one who is in (D7). If one of them has
+    /// left, by a Leave that we keep, the committer does not seem to have heard it (P4).
+    pub(super) fn note_added(
+        &mut self,
+        out: &mut Outbox,
+        memory: &mut Memory,
+        added: &[MemberId],
+        now: Instant,
+    ) {
+        if let Some(doors) = &mut memory.doors {
+            added.iter().for_each(|member| doors.let_go(out, *member));
+        }
         for member in added.iter().filter_map(|member| self.group.occupant(*member)) {
             if memory.freshness.has_left(member.id, member.made_ms) {
                 // Everybody who keeps it would say it: the first does, and the leaf is gone.
@@ -240,7 +249,7 @@ impl Seat {
             .map(|member| member.leaf)
             .collect();
         self.forward_leaves(out, memory, &removes);
-        // What fails is tried again when it is our turn again.
+        // A commit that fails is tried again at our next turn.
         let _ = self.commit(out, memory, Work { removes, ..Work::default() }, now);
     }
 
@@ -370,7 +379,7 @@ impl From<CommitError> for CommandError {
     }
 }
 
-/// What a message has around the commit or Welcome in it.
+/// The parts of a message around the commit or Welcome in it.
 const OVERHEAD: usize = 16;
 const MAX_COMMITS_AT_ONCE: usize = 4;
 /// A member that keeps the Leave of somebody who was added says it within this time.

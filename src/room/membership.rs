@@ -1,4 +1,5 @@
-//! What is left of a room after a restart: who it is, not its keys (SPEC section 7.10).
+//! The data about a room that survives a restart: its members and statements, but no keys (SPEC
+//! section 7.10).
 
 use std::{fmt, sync::Arc};
 

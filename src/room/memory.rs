@@ -1,4 +1,4 @@
-//! What a member keeps of a room whether it has a place in it or not.
+//! The state that a member keeps of a room, whether it has a place in the tree or not.
 
 use super::{
     bounded::Lately,

@@ -7,8 +7,8 @@
 //!                                                    poll_timeout   > when to come back
 //! ```
 //!
-//! No clock, no socket, no task: time and randomness are arguments, and everything that is to
-//! happen outside is polled. After every call, poll until there is nothing more.
+//! A room has no clock, socket or task: time and randomness are arguments, and the caller polls for
+//! everything that has to happen outside. After every call, poll until there is nothing more.
 //!
 //! ```
 //! use std::time::{Duration, Instant, SystemTime};
@@ -28,7 +28,7 @@
 //! let ben = Identity::generate(Name::new("Ben")?)?;
 //! let mut ben = Room::join(ben, invite, Seed::generate()?, now, unix)?;
 //!
-//! // Here a relay carries the bytes. Whatever one room sends, the other takes.
+//! // Here a relay would carry the bytes: each room takes what the other sends.
 //! while ben.roster().len() < 2 {
 //!     now += Duration::from_millis(50);
 //!     while let Some(message) = ada.poll_transmit() {
@@ -40,46 +40,49 @@
 //!     ada.handle_timeout(now);
 //!     ben.handle_timeout(now);
 //! }
-//! assert_eq!(ada.code(), ben.code()); // what both read to each other
+//! assert_eq!(ada.code(), ben.code()); // both read it to each other
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Rights come from the law (`spec/law.md`): statements signed by people of rank. The MLS tree
-//! follows the law; whoever puts commits in order, the *keeper*, grants nothing.
+//! Rights come from the law (`spec/law.md`), which members compute from statements that the host
+//! and moderators signed. The MLS tree follows the law. The *keeper*, the member that makes the
+//! commits, grants nothing.
 //!
-//! | file | what |
+//! | file | contents |
 //! | --- | --- |
 //! | `phase`, `absent` | how a member comes in, loses its place, returns, and when a room is over |
 //! | `seat`, `entering`, `making`, `incoming`, `hearing`, `heartbeats`, `across`, `acting`, `people` | a member that is present |
-//! | `executor` | the one place where what agents want is done, in one order |
+//! | `executor` | the one place that does what agents want, in a fixed order |
 //! | `commits`, `place`, `judge`, `words`, `welcome`, `chain`, `authors` | rules: pure functions of a view |
 //! | `keeper`, `doors`, `joining`, `returning`, `showing`, `turns`, `liveness` | agents with state of their own |
-//! | `commands`, `seen`, `event`, `error` | what the application asks for, sees and is told |
+//! | `commands`, `seen`, `event`, `error` | the application's commands, its view of the room, events and errors |
 //! | `messages` | what members write to each other, and raised hands |
 //! | `diagnose` | why nobody hears us, and why we hear nothing |
 //! | `clock`, `skew`, `sleep` | the time here and elsewhere |
-//! | `connected` | what a member without a connection leaves, and does when it is back |
-//! | `memory`, `membership`, `freshness`, `past` | what outlives a place in the tree |
+//! | `connected` | what a member does not do without a connection, and does when it is back |
+//! | `memory`, `membership`, `freshness`, `past` | state that outlives a member's place in the tree |
 //!
-//! # The way of one control message
+//! # The path of one control message
 //!
-//! A Ban of a moderator, at a member that keeps the room:
+//! The steps for a Ban that a moderator issued, at the keeper:
 //!
-//! 1. [`Room::handle_control`], here: `Inbox` opens the envelope and puts fragments together,
+//! 1. [`Room::handle_control`], in this file: `Inbox` opens the envelope and joins fragments, and
 //!    `Message` is decoded.
-//! 2. `Room::take` in `phase`: by phase, then by kind. This is an MLS message, and we are present.
+//! 2. `Room::take` in `phase` looks at the phase, then at the kind of the message. Here the member
+//!    is present, and the kind is an MLS message.
 //! 3. `Seat::handle_mls` in `incoming`: the group opens it, and it is a `Saying`. A commit would
 //!    wait in `pending` here until `commits` lets it be merged, and `entering` says what the new
 //!    epoch does.
-//! 4. `Seat::hear_saying` in `hearing`: its sender was heard (`presence`, `liveness`, `turns`); the
-//!    statements go to `Seat::learn`, which merges them into the law's store.
-//! 5. `Seat::act_on_law` in `hearing`: the banned is not heard any more, and if we are out we end.
+//! 4. `Seat::hear_saying` in `hearing` notes that the sender was heard (`presence`, `liveness`,
+//!    `turns`), and gives the statements to `Seat::learn`, which merges them into the law's store.
+//! 5. `Seat::act_on_law` in `hearing` stops opening packets of the banned member; if we are banned
+//!    ourselves, the room ends for us.
 //! 6. The `Outcome` goes back to `Room::settle` in `phase`, the only place that changes the phase.
-//! 7. `Seat::carry_out` in `executor`: a knock of the banned goes; `keeper` plans, and what it
-//!    plans is committed, sent and entered, in `making`.
+//! 7. `Seat::carry_out` in `executor` drops a knock of the banned identity; `keeper` makes a plan,
+//!    and `making` commits the plan, sends the commit and enters the new epoch.
 //!
-//! What leaves the room, envelopes, keys and events, is in `outbox` until it is polled. No file
-//! here imports one that leads back to it; `scripts/layout` holds that.
+//! Everything that leaves the room (envelopes, keys and events) waits in `outbox` until it is
+//! polled. The files here have no circular imports; `scripts/layout` checks that.
 
 mod absent;
 mod across;
@@ -196,21 +199,23 @@ pub use crate::{
 
 /// One member's view of a room.
 ///
-/// Made by [`Room::create`], [`Room::join`] or [`Room::resume`]. Sans-IO: see the [module](self)
-/// for the loop around it, and [`driver`](crate::driver) for one that is written already. Dropping
-/// it wipes its keys; the sealer and the opener keep theirs until they are dropped or told to stop.
+/// [`Room::create`], [`Room::join`] and [`Room::resume`] make one. A room does no input or output
+/// itself: the [module](self) shows the loop around it, and [`driver`](crate::driver) has that loop
+/// ready made. Dropping a room wipes its keys; the sealer and the opener keep theirs until they are
+/// dropped or told to stop.
 pub struct Room {
     out: Outbox,
     inbox: Inbox,
     refused: Refused,
     phase: Phase,
-    /// The newest time that we were told, as the room counts it.
+    /// The newest time that the caller gave, on the room's own scale.
     now: Instant,
-    /// How long the device slept: `Instant` does not count that, and the room does.
+    /// How long the device slept in all: `Instant` leaves that out, and the room's scale includes
+    /// it.
     slept: Duration,
 }
 
-/// Where we stand with a room.
+/// Whether we are in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
@@ -219,17 +224,18 @@ pub enum Status {
     Waiting,
     /// We are in.
     Present,
-    /// We were in, and are on the way back: nobody has to be asked.
+    /// We were in, and are returning. The room lets us back in without asking anybody.
     Returning,
     /// The room is over for us.
     Over,
 }
 
 impl Room {
-    /// Makes a room, with its maker as host and only member.
+    /// Creates a room. Its creator is the host and the only member.
     ///
-    /// `seed` is fresh ([`Seed::generate`]); `now` and `unix` are one moment by two clocks.
-    /// `identity` may be lent: it is there for another attempt when this one fails.
+    /// `seed` has to be fresh ([`Seed::generate`]); `now` and `unix` are the present moment by two
+    /// clocks. `identity` may be borrowed, so that it is still there for another attempt when this
+    /// one fails.
     ///
     /// # Errors
     /// See [`CreateError`].
@@ -277,7 +283,7 @@ impl Room {
         Ok(Self::new(out, phase, now))
     }
 
-    /// Knocks at a room, until somebody of rank answers.
+    /// Knocks at a room until the host or a moderator answers.
     ///
     /// `seed`, `now` and `unix` are as for [`Room::create`].
     ///
@@ -305,7 +311,7 @@ impl Room {
 
     /// Goes on in a room that we were in before a restart.
     ///
-    /// Nobody has to be asked: the room lets its members back in. `seed`, `now` and `unix` are as
+    /// The room lets its members back in without asking anybody. `seed`, `now` and `unix` are as
     /// for [`Room::create`]; `identity` is the one that was in the room.
     ///
     /// # Errors
@@ -338,10 +344,10 @@ impl Room {
         Self { out, inbox: Inbox::default(), refused: Refused::default(), phase, now, slept: Duration::ZERO }
     }
 
-    /// What to store, so that a restart does not cost us our place; `None` unless we are or were
-    /// in.
+    /// The data to store, so that a restart does not cost us our membership; `None` unless we are
+    /// or were in the room.
     ///
-    /// It changes with the roster, the roles and the bans: store it anew on every
+    /// The data changes with the roster, the roles and the bans: store it again after every
     /// [`Event::Changed`].
     pub fn membership(&self) -> Option<Membership> {
         self.memory().map(|memory| Membership::new(&self.out, memory))
@@ -350,8 +356,8 @@ impl Room {
     /// Mixes a fresh seed into everything that the room draws from now on.
     ///
     /// Call it about once a minute and after each change of epoch, as the [driver](crate::driver)
-    /// does. Somebody who read the memory of the device once then cannot compute the room's later
-    /// secrets, and what was drawn before was never computable from it.
+    /// does. An attacker that has read the device's memory once then cannot compute the room's
+    /// later secrets. Randomness that was drawn before cannot be computed from the memory at all.
     pub fn stir(&mut self, seed: Seed) {
         self.out.rng.stir(seed.bytes());
         if let Phase::Present(_, seat) = &self.phase {
@@ -363,7 +369,8 @@ impl Room {
     /// Takes one control message of another member, as the transport delivered it.
     ///
     /// # Errors
-    /// [`ControlError`] says why the message did nothing. The room goes on; most callers count it.
+    /// [`ControlError`] says why the message had no effect. The room goes on; most callers only
+    /// count the error.
     pub fn handle_control(&mut self, message: &[u8], now: Instant) -> Result<(), ControlError> {
         let outcome = self.try_control(message, now);
         if let Err(error) = outcome {
@@ -373,8 +380,8 @@ impl Room {
         outcome
     }
 
-    /// How many control messages did nothing, by reason, in the order in which each reason came up
-    /// first. `by` is `None` in all of them.
+    /// How many control messages had no effect, by reason, in the order in which each reason first
+    /// occurred. `by` is `None` in all of them.
     pub fn refusals(&self) -> impl Iterator<Item = (ControlError, u64)> + '_ {
         self.refused.iter()
     }
@@ -407,7 +414,7 @@ impl Room {
         Some(at.checked_sub(self.slept).unwrap_or(at))
     }
 
-    /// The next control message to send to everybody, in order: at most 16 KiB of what looks
+    /// The next control message to send to everybody, in order. It has at most 16 KiB, and looks
     /// random.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
         self.out.poll_transmit()
@@ -431,5 +438,6 @@ impl fmt::Debug for Room {
     }
 }
 
-/// 20 ms of Opus at 6 kbit/s, its least, in bytes: a room has packets that hold so much.
+/// The bytes of 20 ms of Opus at its lowest bitrate, 6 kbit/s, which every room's packets have to
+/// hold.
 const LEAST_OPUS: usize = 15;

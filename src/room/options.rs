@@ -1,4 +1,4 @@
-//! What is chosen when a room or an invite is made (SPEC sections 6.3 and 7.2).
+//! The choices that are made with a room or an invite (SPEC sections 6.3 and 7.2).
 
 use std::{num::NonZeroU16, time::Duration};
 
@@ -10,36 +10,39 @@ use crate::{
     media::{Authenticity, PacketSize, Sound},
 };
 
-/// What a room is like. All but the admission is fixed for the room's life, and every member sees
-/// it.
+/// The terms of a room. All of them but the admission are fixed for the room's life, and every
+/// member sees them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RoomOptions {
-    /// What the room is called. Relays do not see it.
+    /// The name of the room. Relays do not see it.
     pub name: Name,
-    /// The relays that may be contacted, 1 to 8. Nothing else ever is.
+    /// The relays that members may contact, 1 to 8. They never contact any other.
     pub relays: Vec<RelayName>,
     /// Who decides about a knock; [`Admission::Ask`] by default.
     pub admission: Admission,
-    /// The role of whoever comes in without one of its own: speaker, or listener (the default).
+    /// The role of a member that is admitted without a role of its own: speaker, or listener (the
+    /// default).
     pub default_role: Role,
     /// How members agree on keys; [`KeyExchange::X25519`] by default.
     pub key_exchange: KeyExchange,
-    /// What packets are sealed with.
+    /// The cipher that seals packets.
     pub suite: Suite,
     /// Whether packets carry their speaker's signature.
     pub authenticity: Authenticity,
-    /// The one size of packets before they are sealed, in a room for [`Sound::Speech`]. Every other
-    /// sound has its own size, and this one is not looked at.
+    /// The size of all packets before they are sealed, in a room for [`Sound::Speech`]. Every other
+    /// sound has a size of its own, and ignores this one.
     pub packet_size: PacketSize,
-    /// What packets hold: [`Sound::Speech`] by default.
+    /// The kind of sound that packets hold: [`Sound::Speech`] by default.
     pub sound: Sound,
-    /// How long members go on sending without a word of anybody of rank; ten minutes by default.
+    /// How long members go on sending without hearing the host or a moderator; ten minutes by
+    /// default.
     pub unattended: Unattended,
 }
 
 impl RoomOptions {
-    /// A room of listeners, with the host's admission and signed packets.
+    /// A room with the defaults: newcomers become listeners, the host or a moderator decides about
+    /// each knock, and packets are signed.
     pub fn new(name: Name, relays: impl IntoIterator<Item = RelayName>) -> Self {
         Self {
             name,
@@ -60,27 +63,27 @@ impl RoomOptions {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub enum Admission {
-    /// The host, knock by knock.
+    /// The host or a moderator decides about each knock.
     #[default]
     Ask,
-    /// Nobody: whoever has an invite comes in, unless banned.
+    /// Nobody decides: everybody with an invite is let in, unless banned.
     Open,
 }
 
-/// How long and for how many an invite is good.
+/// How long an invite is valid, and for how many people.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct InviteOptions {
-    /// How long from now; a day by default.
+    /// How long the invite is valid from now; a day by default.
     pub lasts: Duration,
-    /// How many it lets in; `None`, the default, is any number.
+    /// How many people it lets in; `None`, the default, is any number.
     pub uses: Option<NonZeroU16>,
     /// The role that it gives; `None`, the default, is the room's default role.
     pub role: Option<Role>,
 }
 
 impl InviteOptions {
-    /// An invite for this long and any number.
+    /// An invite that is valid for `lasts`, for any number of people.
     pub fn lasting(lasts: Duration) -> Self {
         Self { lasts, ..Self::default() }
     }

@@ -59,7 +59,7 @@ pub(super) struct Outbox {
     pub(super) petitions: super::bounded::Recent<u64, 1_024>,
     /// The newest of these times.
     newest_made_ms: u64,
-    /// What others said about the hall, by whom.
+    /// Messages of others about the hall, by sender.
     #[cfg(feature = "stage")]
     pub(super) hall: super::said::Heard,
     /// The KeyPackages that doors passed on lately, for whoever plays a hostile member.

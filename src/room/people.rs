@@ -1,4 +1,4 @@
-//! What is due about people: who is absent, who has been ignored, who is alone, doors and badges
+//! Duties that concern people: who is absent, who has been ignored, who is alone, doors and badges
 //! (SPEC section 7, rules P1 to P5 and D8).
 
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use super::{
 use crate::{
     group::Member,
     id::MemberId,
-    law::{Act, Rank, acts::TAKE_IN_AT},
+    law::{Act, Rank, acts::take_in_at},
     mls::{Occupant, SealingSecret},
     wire::{
         leave::Leave,
@@ -57,7 +57,7 @@ impl Seat {
         self.told_unattended = unattended;
         let count = memory.store.law().standings();
         self.left_out = self.left_out.min(count);
-        if ranks == Rank::Host && count >= self.left_out + TAKE_IN_AT {
+        if ranks == Rank::Host && count >= self.left_out + take_in_at(memory.store.law()) {
             // What a table leaves out counts on (L32): another table would not take it in either.
             let _ = self.act(out, memory, Act::TakeIn, now);
             self.left_out = memory.store.law().standings();
@@ -100,7 +100,8 @@ impl Seat {
     /// minute.
     pub(super) fn tend_door(&mut self, out: &mut Outbox, memory: &mut Memory, now: Instant) {
         if let Some(doors) = &mut memory.doors {
-            // Whoever waits and does not knock any more goes, whether the law changes or not.
+            // A newcomer that waits and no longer knocks is dropped, whether the law changes or
+            // not.
             doors.handle_timeout(out, &memory.store, now);
         }
         if self.door_said_at.is_some_and(|at| at + DOOR_AGAIN > now) {

@@ -17,7 +17,7 @@ use crate::{
 /// A KeyPackage that waits for a Welcome.
 pub(super) struct Petition {
     pub(super) applicant: Applicant,
-    /// What answers are sealed to: it lives as long as the KeyPackage.
+    /// The key to which answers are sealed. It lives as long as the KeyPackage.
     one_use: SealingSecret,
     pub(super) began: Instant,
     pub(super) sent: u32,

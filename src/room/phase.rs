@@ -327,8 +327,8 @@ impl Room {
             if !is_out_by_words(law, &own) {
                 self.end(Ending::Removed { by, banned });
             } else if absent.returning.slow_down() {
-                // Whoever holds a Ban that was lifted since, the host's too, could show it for
-                // ever: it ends nothing.
+                // A holder of a Ban that was lifted since, the host's too, could show it for ever:
+                // it ends nothing.
                 self.out.tell(Event::KeptOut { by, banned });
             }
         } else {

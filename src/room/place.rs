@@ -28,16 +28,16 @@ impl Place {
 
     pub(super) fn of(law: &Law, key: &IdentityKey) -> Self {
         let tag = law.tag(key);
-        let table = law.table_id().map_or([0; 32], |id| id.0);
         let listed = law.rest().entry(&tag).is_some_and(|entry| entry.role != RoleWord::OUT && !entry.banned);
         // A key can be ground once the table is known; what admits it was signed later, and nobody
         // knew it before.
         let word = if listed { None } else { law.role_word(&tag) };
-        let signature: &[u8] = word.map_or(&[], |word| word.signature());
-        Self {
-            rank: Reverse(law.rank_of(key)),
-            by_standing: !listed,
-            draw: Reverse(sha256(&[b"sottovoce 2 turn", &table, signature, &tag.0])),
-        }
+        let (table, signature) = (law.table_id(), word.map(|word| *word.signature()));
+        let draw = law.drawn(&tag, (table, signature), || {
+            let table = table.map_or([0; 32], |id| id.0);
+            let signature: &[u8] = signature.as_ref().map_or(&[], |signature| signature);
+            sha256(&[b"sottovoce 2 turn", &table, signature, &tag.0])
+        });
+        Self { rank: Reverse(law.rank_of(key)), by_standing: !listed, draw: Reverse(draw) }
     }
 }

@@ -78,7 +78,7 @@ impl Presence {
         self.shown_absent.contains(&member)
     }
 
-    /// Who became absent or came back since this was asked last: (member, is absent).
+    /// The members that became absent or came back since the last call: (member, is absent).
     pub(super) fn changes(&mut self, roster: &[Occupant], beat: Instant) -> Vec<(MemberId, bool)> {
         let mut changes = Vec::new();
         self.shown_absent.retain(|id| roster.iter().any(|member| member.id == *id));

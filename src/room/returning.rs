@@ -82,7 +82,7 @@ impl Returning {
         self.rests
     }
 
-    /// Whom it asks, and whom it may ask, in a few words.
+    /// Describes which keepers it asks and may ask, for logs.
     #[cfg(feature = "testkit")]
     pub(super) fn story(&self, now: Instant) -> String {
         let target = |target: &Target| (target.key.id(), now.saturating_duration_since(target.heard_at));

@@ -1,4 +1,5 @@
-//! What was said about the hall of a stage room, until somebody asks for it (`spec/stage.md`, H1).
+//! Messages about the hall of a stage room, kept until somebody asks for them (`spec/stage.md`,
+//! H1).
 
 use std::collections::VecDeque;
 

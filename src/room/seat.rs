@@ -49,7 +49,7 @@ pub(super) struct Seat {
     /// The roster of the epoch, as the application sees it.
     pub(super) members: Vec<Member>,
     pub(super) keeper_id: Option<MemberId>,
-    /// What Shows to the keeper are sealed to, once it was heard.
+    /// The key to which Shows to the keeper are sealed, once this member has heard it.
     pub(super) keeper_door: Option<Vec<u8>>,
     pub(super) liveness: Liveness,
     pub(super) turns: Turns,
@@ -89,7 +89,7 @@ pub(super) struct Seat {
     /// Since which of our own times words are to be answers to what we said, after the clock
     /// jumped.
     pub(super) doubted_ms: Option<u64>,
-    /// What the executor is to look at before the next message.
+    /// The work for the executor before the next message.
     pub(super) due: Due,
     pub(super) told_alone: bool,
     pub(super) told_unattended: bool,
@@ -126,18 +126,18 @@ pub(super) struct Seat {
     pub(super) connection: Connection,
 }
 
-/// What has changed so that an agent has to be asked what it wants.
+/// The changes after which the executor has to ask an agent what it wants.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Due {
     /// The law, the tree or who waits: the keeper has to plan.
     pub(super) keeping: bool,
-    /// What sending depends on.
+    /// Something changed on which sending depends.
     pub(super) silence: bool,
     /// An announcement failed for its time.
     pub(super) clocks: bool,
 }
 
-/// What a message or the time did to our place.
+/// The effect of a message, or of time, on our place.
 pub(super) enum Outcome {
     /// We are where we were, or in the next epoch.
     Stays,

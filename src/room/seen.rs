@@ -1,4 +1,4 @@
-//! What an application can see of a room: where it stands, its terms, its members.
+//! The application's view of a room: its status, its terms and its members.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Room {
-    /// Where we stand.
+    /// Whether we are in the room.
     pub fn status(&self) -> Status {
         match self.phase {
             Phase::Joining(_) => Status::Waiting,
@@ -36,7 +36,7 @@ impl Room {
         self.out.id()
     }
 
-    /// What the relay calls the room.
+    /// The name of the room at its relays.
     pub fn handle(&self) -> RoomHandle {
         RoomHandle::from_bytes(self.out.lane.handle())
     }
@@ -46,7 +46,7 @@ impl Room {
         &self.out.relays
     }
 
-    /// What the room is called, once we are in.
+    /// The name of the room, once we are in.
     pub fn name(&self) -> Option<&Name> {
         Some(&self.terms()?.name)
     }
@@ -56,15 +56,16 @@ impl Room {
         Some(self.terms()?.key_exchange)
     }
 
-    /// The one size of packets before they are sealed, once we are in.
+    /// The size of all packets before they are sealed, once we are in.
     pub fn packet_size(&self) -> Option<PacketSize> {
         Some(self.terms()?.packet_size)
     }
 
-    /// What packets hold, as the room's terms or, until we are in, our invite says: what encoder
-    /// and decoders are made for. `None` once it is over.
+    /// The kind of sound that packets hold, for which the encoder and the decoders are made. It
+    /// comes from the room's terms or, until we are in, from our invite. `None` once the room is
+    /// over.
     ///
-    /// It never changes: nobody comes in by an invite that says something else than the terms.
+    /// It never changes: nobody is let in with an invite that differs from the terms.
     pub fn sound(&self) -> Option<Sound> {
         match &self.phase {
             Phase::Joining(joining) => Some(joining.sound()),
@@ -72,12 +73,12 @@ impl Room {
         }
     }
 
-    /// What packets are sealed with, once we are in.
+    /// The cipher suite that seals packets, once we are in.
     pub fn suite(&self) -> Option<Suite> {
         Some(self.terms()?.suite)
     }
 
-    /// After how long without a word of anybody of rank members stop sending, once we are in.
+    /// How long members go on sending without hearing the host or a moderator, once we are in.
     pub fn unattended(&self) -> Option<Unattended> {
         Some(self.terms()?.unattended)
     }
@@ -87,7 +88,7 @@ impl Room {
         Some(self.terms()?.authenticity)
     }
 
-    /// The role of whoever comes in without one of its own, once we are in.
+    /// The role of a member that is admitted without a role of its own, once we are in.
     pub fn default_role(&self) -> Option<Role> {
         Some(match self.terms()?.default_role {
             DefaultRole::Listener => Role::Listener,
@@ -95,7 +96,7 @@ impl Room {
         })
     }
 
-    /// How our own door answers knocks, if we have rank.
+    /// How this member answers knocks, if it has rank.
     pub fn admission(&self) -> Option<Admission> {
         Some(self.memory()?.doors.as_ref()?.admission)
     }
@@ -105,12 +106,12 @@ impl Room {
         self.seat().map(|seat| seat.group.epoch())
     }
 
-    /// Who made the room or was handed it, once we are in.
+    /// The host, once we are in.
     pub fn host(&self) -> Option<MemberId> {
         self.seat().map(|seat| seat.epoch_law.law().host().id())
     }
 
-    /// Who puts commits in order, once we are in.
+    /// The keeper, which makes the room's commits, once we are in.
     pub fn keeper(&self) -> Option<MemberId> {
         self.seat().and_then(|seat| seat.keeper_id)
     }
@@ -122,35 +123,35 @@ impl Room {
 
     /// Everybody in the room, ourselves included, by leaf; empty until we are in.
     ///
-    /// This is the MLS tree itself, with the roles that the law of the epoch gives: nobody who is
-    /// not here has the epoch's keys.
+    /// This is the MLS tree itself, with the roles that the law of the epoch gives. Nobody outside
+    /// this list has the epoch's keys.
     pub fn roster(&self) -> &[Member] {
         self.seat().map_or(&[], |seat| &seat.members)
     }
 
-    /// Everybody who can open what is sealed now: all of the roster, whatever their role.
+    /// Everybody who can open packets that are sealed now: the whole roster, whatever their role.
     pub fn hears(&self) -> impl Iterator<Item = MemberId> + '_ {
         self.roster().iter().map(|member| member.id)
     }
 
-    /// Whether a member has said nothing for a while.
+    /// Whether no message of a member has come for a while.
     pub fn is_absent(&self, member: MemberId) -> bool {
         self.seat().is_some_and(|seat| seat.presence.is_shown_absent(member))
     }
 
-    /// Whether an identity is kept out, if this member has ever seen it.
+    /// Whether an identity is banned, if this member has ever seen it.
     pub fn is_banned(&self, member: MemberId) -> bool {
         self.memory().is_some_and(|memory| {
             memory.key_of(member).is_some_and(|key| authors::is_banned(memory.store.law(), &key))
         })
     }
 
-    /// Whether doors admit nobody new.
+    /// Whether the room is locked, so that nobody new is admitted.
     pub fn is_locked(&self) -> bool {
         self.memory().is_some_and(|memory| memory.store.law().is_locked())
     }
 
-    /// Everybody who waits at our door, in the order of coming.
+    /// Everybody who waits for us to answer a knock, in the order of arrival.
     pub fn waiting(&self) -> impl Iterator<Item = (KnockId, MemberId, &Name)> {
         self.memory().and_then(|memory| memory.doors.as_ref()).into_iter().flat_map(|doors| doors.waiting())
     }
@@ -162,7 +163,7 @@ impl Room {
         Some(RoomCode::new(group.group_id(), group.authenticator(), keys))
     }
 
-    /// The digits that this member and we share, in every room.
+    /// The digits that a member and this member share in every room, to compare aloud.
     pub fn pair_code(&self, member: MemberId) -> Option<PairCode> {
         let member = self.seat()?.group.occupant(member)?;
         Some(PairCode::new(self.out.identity.public(), member.key.as_bytes()))

@@ -16,7 +16,7 @@ use crate::{
     mls::SealingSecret,
 };
 
-/// What was shown, and what is to be shown.
+/// Statements that were shown, and those that are to be shown.
 pub(super) struct Showing {
     /// Shown in this epoch already.
     shown: BTreeSet<StatementId>,
@@ -25,7 +25,7 @@ pub(super) struct Showing {
     shown_at: Option<Instant>,
     /// Questions of each member that were answered.
     answers: Rate<MemberId>,
-    /// What was said in answers: everybody in the epoch heard it.
+    /// Statements in answers, which everybody in the epoch heard.
     answered: Rate<StatementId>,
     /// Keepers of other branches that are to be shown what we know.
     across: Vec<Across>,
@@ -43,7 +43,7 @@ pub(super) struct Across {
     pub(super) at: Instant,
 }
 
-/// What a keeper of another branch was shown.
+/// Statements that were shown to a keeper of another branch.
 struct Told {
     keeper: MemberId,
     /// The hash of our known law then.

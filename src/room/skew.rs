@@ -87,7 +87,7 @@ fn millis(duration: Duration) -> i128 {
     i128::try_from(duration.as_millis()).unwrap_or(i128::MAX / 4)
 }
 
-/// Whoever says a time further away than a million days is as wrong as that.
+/// A clock that is wrong by more than a million days counts as wrong by a million days.
 const MOST_AHEAD: i128 = 86_400_000_000_000;
 
 /// A clock gains or loses one second in so many, at most.

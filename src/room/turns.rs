@@ -14,7 +14,7 @@ use crate::{
     mls::Occupant,
 };
 
-/// Who is admitted and comes before us in the order, by one law in one tree.
+/// The members that are admitted and come before us in the order, by one law in one tree.
 ///
 /// Each wait asks for it, and each place costs a handful of hashes: it is worked out when the law
 /// or the tree is another.
@@ -44,7 +44,7 @@ impl Ahead {
     }
 }
 
-/// What a member knows of the keeper of its epoch, and of takeovers.
+/// A member's knowledge about the keeper of its epoch, and about takeovers.
 pub(super) struct Turns {
     /// Since when the present keeper has been our keeper.
     since: Instant,

@@ -1,4 +1,4 @@
-//! What the agents of a room see: the tree, two laws, who was heard, and the time.
+//! The view that the agents of a room have: the tree, two laws, who was heard, and the time.
 
 use std::time::Instant;
 

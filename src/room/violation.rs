@@ -1,4 +1,4 @@
-//! What a member may not do: each is a rule of SPEC section 7 that a genuine message broke.
+//! The rules of SPEC section 7 that an authentic message can break.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ pub enum Violation {
     ForeignProposal,
     /// A commit or leaf holds an extension that rooms do not use.
     ForeignExtension,
-    /// What a commit says beside its proposals is not in the form of SPEC section 14.
+    /// The room's data in a commit, beside its proposals, is not in the form of SPEC section 14.
     Malformed,
     /// The identity behind a leaf does not vouch for the leaf.
     Credential(CredentialError),
@@ -26,26 +26,26 @@ pub enum Violation {
     Succession,
     /// A member signed a commit that MLS cannot process.
     BrokenCommit,
-    /// A commit leads to another law than that of the statements it names (C2).
+    /// A commit declares a law that does not follow from the statements that it names (C2).
     Law,
-    /// A chain of hand-overs parts from the one that this member has taken (C2).
+    /// A chain of hand-overs differs from the one that this member has accepted (C2).
     HandOver,
-    /// The tree would hold somebody whom its law does not admit (C3).
+    /// The tree would hold an identity that its law does not admit (C3).
     NotAdmitted,
     /// One identity would have two leaves (C3).
     Duplicate,
-    /// A KeyPackage was used before, is older than its identity's Leave, or has a time that cannot
-    /// be (C4).
+    /// A KeyPackage was used before, is older than its identity's Leave, or has an impossible time
+    /// (C4).
     Stale,
-    /// A commit removes somebody who is admitted and was heard lately (C5).
+    /// A commit removes a member that is admitted and was heard lately (C5).
     Ejected,
-    /// A commit removes a leaf that nobody has, or comes from one.
+    /// A commit removes a leaf that is empty, or comes from an empty leaf.
     UnknownLeaf,
     /// The room would have more than 1,000 members.
     TooMany,
-    /// The committer is not the keeper, and may not take the keeping over (C6).
+    /// The committer is not the keeper, and may not take over as keeper (C6).
     NotTheKeeper,
-    /// A commit makes a member the keeper that did not make the commit (C6).
+    /// A commit names a keeper other than its committer (C6).
     Keeping,
     /// The committer makes more than 18 epochs in 30 seconds (C6).
     TooFast,
@@ -57,11 +57,11 @@ pub enum Violation {
     /// A speaker key is announced at a time that this member's clock does not confirm: one of the
     /// two clocks is wrong.
     Clock,
-    /// A host signed two hand-overs of one office: its word is worth nothing.
+    /// A host signed two different hand-overs of one office, so neither can be trusted.
     TwoHandOvers,
 }
 
-/// What MLS does not carry is a violation of the room's rules as well.
+/// A breach of the MLS profile breaks a rule of the room as well.
 impl From<crate::mls::Violation> for Violation {
     fn from(violation: crate::mls::Violation) -> Self {
         use crate::mls::Violation as Form;
@@ -92,19 +92,19 @@ impl fmt::Display for Violation {
             Self::Lifetime => "a leaf that is valid for too long",
             Self::Succession => "a leaf that passes to another identity or key",
             Self::BrokenCommit => "a commit that MLS cannot process",
-            Self::Law => "a commit that leads to another law than its statements",
-            Self::HandOver => "a chain of hand-overs that parts from the known one",
-            Self::NotAdmitted => "a tree with somebody whom its law does not admit",
+            Self::Law => "a commit whose law does not follow from its statements",
+            Self::HandOver => "a chain of hand-overs that differs from the known one",
+            Self::NotAdmitted => "a tree with an identity that its law does not admit",
             Self::Duplicate => "two leaves of one identity",
             Self::Stale => "a key package that was used, left behind, or has an impossible time",
-            Self::Ejected => "the removal of somebody who is admitted and present",
-            Self::UnknownLeaf => "a leaf that nobody has",
+            Self::Ejected => "the removal of a member that is admitted and present",
+            Self::UnknownLeaf => "an empty leaf",
             Self::TooMany => "more than 1,000 members",
-            Self::NotTheKeeper => "a commit of somebody who does not keep the room",
-            Self::Keeping => "a keeper that did not make the commit itself",
+            Self::NotTheKeeper => "a commit by a member that is not the keeper",
+            Self::Keeping => "a commit that names a keeper other than its committer",
             Self::TooFast => "more than 18 commits in 30 seconds",
             Self::NoRight => "the sender's role does not permit this",
-            Self::SpeakerKey => "a speaker key that is not believed",
+            Self::SpeakerKey => "a speaker key that is not acceptable",
             Self::Clock => "an announcement at a time that our clock does not confirm",
             Self::TwoHandOvers => "two hand-overs of one office",
         })

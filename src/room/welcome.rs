@@ -1,5 +1,5 @@
-//! What a Welcome has to show before anybody enters by it, newcomer or returner (SPEC section 7,
-//! rules E6 to E8 and R4), and what a keeper writes into one.
+//! The checks of a Welcome before a newcomer or returner enters by it (SPEC section 7, rules E6 to
+//! E8 and R4), and what a keeper writes into one.
 
 use std::sync::Arc;
 

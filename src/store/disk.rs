@@ -1,5 +1,4 @@
-//! The files of a store, as few operations as it can do with, so that the tests can fail each of
-//! them.
+//! The file operations of a store, as few as possible, so that tests can make each of them fail.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
@@ -11,7 +10,7 @@ use rand::{TryRng, rngs::SysRng};
 
 /// One directory for one store.
 pub(super) trait Disk {
-    /// The names of what is there, more than `limit` being an error.
+    /// The names of all files; more than `limit` are an error.
     fn names(&mut self, limit: usize) -> io::Result<Vec<String>>;
 
     /// The first `limit` bytes of a file; `None` if it is not there.
@@ -20,20 +19,21 @@ pub(super) trait Disk {
     /// Writes the file `new`, in place of one of that name, and flushes it.
     fn write_new(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Renames `new`, over what had this name.
+    /// Renames `new`, and replaces a file of this name.
     fn rename_new(&mut self, name: &str) -> io::Result<()>;
 
     /// Removes a file, if it is there.
     fn remove(&mut self, name: &str) -> io::Result<()>;
 
-    /// Flushes the directory: what was renamed and removed stays so.
+    /// Flushes the directory, so that renames and removals survive a crash.
     fn flush(&mut self) -> io::Result<()>;
 
     /// A random nonce.
     fn nonce(&mut self) -> io::Result<[u8; 12]>;
 }
 
-/// A directory of the file system, locked for one user. What it makes is for the owner alone.
+/// A directory of the file system, locked for one user. Only its owner can read the files that it
+/// makes.
 pub(super) struct Directory {
     path: PathBuf,
     _lock: File,

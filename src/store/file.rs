@@ -1,4 +1,5 @@
-//! Sealed files in one directory, which a crash leaves old or new (SPEC sections 11.2 and 11.3).
+//! Sealed files in one directory. After a crash each file is either the old one or the new one
+//! (SPEC sections 11.2 and 11.3).
 //!
 //! ```text
 //! put: new > flushed > renamed over the record > directory flushed; the same for the index
@@ -19,25 +20,26 @@ use crate::keys::secret::Secret;
 /// Keeps records in files of a directory, each sealed with AES-256-GCM under a key that the
 /// application brings.
 ///
-/// It blocks for as long as the disk takes to flush: use it beside the loop that drives a room's
-/// audio. A crash at any point leaves each record as it was or as it was to be. Cut, altered,
-/// exchanged and old files are noticed. Whoever reads the directory learns how many records there
-/// are, of which size classes, and when they change. SPEC section 11.
+/// Its methods block for as long as the disk takes to flush: do not call them in the loop that
+/// drives a room's audio. A crash at any point leaves each record either as it was or as it was to
+/// be. The store notices truncated, altered, exchanged and outdated files. A reader of the
+/// directory learns how many records there are, of which size classes, and when they change. SPEC
+/// section 11.
 pub struct FileStore(Files<Directory>);
 
 impl FileStore {
     /// Opens the store in a directory, which is made if there is none, and locks it.
     ///
     /// # Errors
-    /// See [`OpenStoreError`]. With any of them nothing was changed but the lock file.
+    /// See [`OpenStoreError`]. An error changes nothing but the lock file.
     pub fn open(directory: impl AsRef<Path>, key: &StoreKey) -> Result<Self, OpenStoreError> {
         Self::open_since(directory, key, 0)
     }
 
     /// Opens the store, unless it is older than a counter that [`FileStore::counter`] once gave.
     ///
-    /// Keep the counter where it cannot be turned back, in the platform's key store: nothing else
-    /// tells a copy of the whole directory from the directory.
+    /// Keep the counter where nobody can turn it back, in the platform's key store: nothing else
+    /// tells an outdated copy of the whole directory from the newest one.
     ///
     /// # Errors
     /// As for [`FileStore::open`], and [`OpenStoreError::RolledBack`] for an older store.
@@ -50,10 +52,10 @@ impl FileStore {
         Files::open(disk, key, counter).map(Self)
     }
 
-    /// How often the store was written to; each change makes it larger by one.
+    /// How often the store was written to; each change increases it by one.
     ///
     /// # Errors
-    /// [`StoreError::Io`] if an earlier failure of the disk goes on.
+    /// [`StoreError::Io`] if an earlier failure of the disk persists.
     pub fn counter(&mut self) -> Result<u64, StoreError> {
         self.0.index().map(|index| index.counter)
     }
@@ -111,11 +113,11 @@ impl fmt::Debug for StoreKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenStoreError {
-    /// Another process, or another value in this one, has it open.
+    /// Another process, or another [`FileStore`] of this process, has the store open.
     InUse,
-    /// The directory holds the store of another key, or its index is gone.
+    /// The directory holds a store with another key, or its index is gone.
     Foreign,
-    /// The index is cut off or altered.
+    /// The index is truncated or altered.
     Damaged,
     /// Somebody put old files back.
     RolledBack,
@@ -127,9 +129,9 @@ impl fmt::Display for OpenStoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::InUse => "the store is in use",
-            Self::Foreign => "the store is of another key, or its index is gone",
+            Self::Foreign => "the store has another key, or its index is gone",
             Self::Damaged => "the index of the store is damaged",
-            Self::RolledBack => "the store is an old one",
+            Self::RolledBack => "the store is an outdated copy",
             Self::Io(kind) => return write!(f, "the storage failed: {kind}"),
         })
     }
@@ -147,7 +149,7 @@ impl From<io::Error> for OpenStoreError {
 pub(super) struct Files<D> {
     disk: D,
     keys: Keys,
-    /// What the disk holds; `None` after a failure that leaves that open.
+    /// What the disk holds; `None` after a failure that leaves this uncertain.
     index: Option<Index>,
 }
 
@@ -168,7 +170,8 @@ impl<D: Disk> Files<D> {
             return Err(StoreError::Full);
         }
         next.records.insert(name.clone(), next.counter);
-        // From here to the end what is on the disk is open: a failure makes the next call look.
+        // From here to the end the content of the disk is uncertain: after a failure the next call
+        // reads it again.
         self.index = None;
         self.replace(Some(name), next.counter, content)?;
         self.replace_index(&next)?;
@@ -203,7 +206,7 @@ impl<D: Disk> Files<D> {
         Ok(self.index()?.records.keys().cloned().collect())
     }
 
-    /// What the disk holds, looked up again after a failure.
+    /// What the disk holds, read again after a failure.
     fn index(&mut self) -> Result<&Index, StoreError> {
         let index = match self.index.take() {
             Some(index) => index,
@@ -218,7 +221,7 @@ impl<D: Disk> Files<D> {
         Ok(self.index.insert(index))
     }
 
-    /// The index with the counter of the next writing.
+    /// The index with the counter of the next write.
     fn next(&mut self) -> Result<Index, StoreError> {
         let mut next = self.index()?.clone();
         if next.counter >= MAX_COUNTER {
@@ -300,6 +303,5 @@ impl<D: Disk> Files<D> {
     }
 }
 
-/// As many files as a directory may have: far more than records, far fewer than would take long to
-/// read.
+/// How many files a directory may have: far more than records, and few enough to be read quickly.
 const MAX_ENTRIES: usize = 4096;

@@ -1,4 +1,4 @@
-//! Records in memory, gone with the process: the default of an application that has nowhere to keep
+//! Records in memory, which end with the process: for an application that has no place to store
 //! them.
 
 use std::{collections::BTreeMap, fmt};

@@ -1,12 +1,12 @@
-//! What an application keeps across restarts: who it is, and which rooms it is in (SPEC section
-//! 11).
+//! The data that an application keeps across restarts: its identity, and the rooms that it is in
+//! (SPEC section 11).
 //!
 //! ```text
 //! Identity, Membership > record: bytes under a name > Store > memory | sealed files | the application's own
 //! ```
 //!
-//! No media key, counter or MLS state is ever in a record. A crash or an old copy costs the latest
-//! change at most: a room that is resumed takes a new leaf and new keys, whatever was stored.
+//! A record never holds a media key, counter or MLS state. A crash or an old copy costs at most the
+//! latest change: a member that resumes a room gets a new leaf and new keys, whatever was stored.
 
 mod disk;
 mod file;
@@ -36,8 +36,8 @@ pub use file::{FileStore, OpenStoreError, StoreKey};
 pub use memory::MemoryStore;
 pub use snapshot::Snapshot;
 
-/// Where records are kept. Implement the first four methods for a storage of your own, which must
-/// seal what it is given: an identity is a private key.
+/// A storage for records. Implement the first four methods for a storage of your own. It must
+/// encrypt the records, since an identity is a private key.
 ///
 /// ```
 /// use sottovoce::group::{Identity, Name};
@@ -62,29 +62,29 @@ pub use snapshot::Snapshot;
 /// # Ok(()) }
 /// ```
 pub trait Store {
-    /// Writes a record, in place of one with this name. When it returns, the record is there to
-    /// stay.
+    /// Writes a record, in place of one with the same name. Once this returns, the record survives
+    /// a crash.
     ///
     /// # Errors
-    /// After one the record is the old one or the new one.
+    /// After an error the record is either the old one or the new one.
     fn put(&mut self, name: &RecordName, content: &[u8]) -> Result<(), StoreError>;
 
     /// Reads a record; `None` if there is none.
     ///
     /// # Errors
-    /// [`StoreError::Damaged`] and [`StoreError::RolledBack`] are errors of this record alone.
+    /// [`StoreError::Damaged`] and [`StoreError::RolledBack`] concern this record only.
     fn get(&mut self, name: &RecordName) -> Result<Option<Record>, StoreError>;
 
-    /// Forgets a record, if there is one.
+    /// Deletes a record, if there is one.
     ///
     /// # Errors
-    /// After one the record is as it was or gone.
+    /// After an error the record is either unchanged or gone.
     fn delete(&mut self, name: &RecordName) -> Result<(), StoreError>;
 
     /// The names of all records, damaged ones included.
     ///
     /// # Errors
-    /// Those of the storage.
+    /// The errors of the storage.
     fn list(&mut self) -> Result<Vec<RecordName>, StoreError>;
 
     /// The identity that was stored.
@@ -112,7 +112,7 @@ pub trait Store {
         Ok(self.list()?.iter().filter_map(RecordName::handle).collect())
     }
 
-    /// What it takes to go on in a room, for [`Room::resume`].
+    /// The data that [`Room::resume`] needs.
     ///
     /// # Errors
     /// As for [`Store::get`].
@@ -123,8 +123,8 @@ pub trait Store {
             .transpose()
     }
 
-    /// Makes the store agree with the room: its membership is stored if it has changed, and
-    /// forgotten if the room is over for us. Call it on every event.
+    /// Makes the store agree with the room: stores the membership if it has changed, and deletes it
+    /// if the room is over for us. Call this on every event.
     ///
     /// # Errors
     /// As for [`Store::put`]. A record that was damaged is written anew.
@@ -132,8 +132,8 @@ pub trait Store {
         self.write(&Snapshot::of(room))
     }
 
-    /// Makes the store agree with the room as it was when the snapshot was taken: what
-    /// [`keep`](Self::keep) does, in another thread or task than that of the room.
+    /// Makes the store agree with the room as it was when the snapshot was taken. This does what
+    /// [`keep`](Self::keep) does, but in a thread or task other than the room's.
     ///
     /// # Errors
     /// As for [`Store::keep`].
@@ -142,7 +142,7 @@ pub trait Store {
     }
 }
 
-/// What a record is stored under: 1 to 64 printable ASCII characters without space.
+/// The name of a record: 1 to 64 printable ASCII characters without space.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordName(String);
 
@@ -191,7 +191,7 @@ impl FromStr for RecordName {
     }
 }
 
-/// Without the name, which may say in which room somebody is.
+/// Does not show the name, which may reveal in which room somebody is.
 impl fmt::Debug for RecordName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("RecordName(..)")
@@ -235,15 +235,15 @@ impl fmt::Debug for Record {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The record is missing, cut off or altered. Put it again or delete it.
+    /// The record is missing, truncated or altered. Store it again or delete it.
     Damaged,
-    /// The record is an old one that somebody put back. Put it again or delete it.
+    /// The record is an outdated one that somebody put back. Store it again or delete it.
     RolledBack,
     /// The content has more than [`MAX_CONTENT`] bytes.
     TooLong,
     /// There are [`MAX_RECORDS`] records; delete some.
     Full,
-    /// Its key has sealed all that it may: make a new store.
+    /// The store's key has sealed as many records as it safely can: make a new store.
     WornOut,
     /// The storage failed. Trying again may help.
     Io(io::ErrorKind),
@@ -253,10 +253,10 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Damaged => "the record is damaged",
-            Self::RolledBack => "the record is an old one",
+            Self::RolledBack => "the record is an outdated copy",
             Self::TooLong => "the record is too long",
-            Self::Full => "the store has as many records as it can",
-            Self::WornOut => "the key of the store has sealed all that it may",
+            Self::Full => "the store has the most records that it may have",
+            Self::WornOut => "the key of the store has sealed as many records as it safely can",
             Self::Io(kind) => return write!(f, "the storage failed: {kind}"),
         })
     }

@@ -18,13 +18,13 @@ use crate::{
     },
 };
 
-/// What seals the records of one store and hides their names.
+/// The cipher that seals the records of one store and hides their names.
 pub(super) struct Keys {
     sealing: RecordKey,
     naming: Mac,
 }
 
-/// What a file opens to.
+/// The content of an opened file.
 pub(super) struct Opened {
     /// `None` for the index.
     pub(super) name: Option<RecordName>,
@@ -33,15 +33,15 @@ pub(super) struct Opened {
     content: std::ops::Range<usize>,
 }
 
-/// What is in a store, by the number that each record was written with.
+/// The records of a store, each with the number with which it was written.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub(super) struct Index {
-    /// The number of the latest writing.
+    /// The number of the latest write.
     pub(super) counter: u64,
     pub(super) records: BTreeMap<RecordName, u64>,
 }
 
-/// The name of a file: says nothing about what is in it without the key.
+/// The name of a file, which reveals nothing about the content without the key.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) struct FileName([u8; 16]);
 
@@ -61,7 +61,7 @@ impl Keys {
         keys
     }
 
-    /// Where a record is; `None` is the index.
+    /// The file name of a record; `None` stands for the index.
     pub(super) fn file(&self, name: Option<&RecordName>) -> FileName {
         FileName(self.naming.tag(text_of(name).as_bytes()))
     }
@@ -180,7 +180,7 @@ impl FileName {
     }
 }
 
-/// Cut, altered, of another key or another file, or against the rules.
+/// The file is truncated, altered, from another key or another file, or breaks a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Unreadable;
 

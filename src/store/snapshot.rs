@@ -1,4 +1,4 @@
-//! What a store has to hold of a room, apart from the room (SPEC section 11).
+//! A copy of the data that a store has to hold for a room (SPEC section 11).
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use crate::{
     transport::RoomHandle,
 };
 
-/// What a store has to hold of a room at one moment.
+/// The data that a store has to hold for a room, at one moment.
 ///
-/// It borrows nothing and can be sent to a thread or task that writes. Of two snapshots of a room
-/// the one that was taken later has to be written later: send them through one queue.
+/// It borrows nothing and can be sent to a thread or task that writes. Snapshots of one room have
+/// to be written in the order in which they were taken: send them through one queue.
 ///
 /// ```
 /// use std::{sync::mpsc, thread};
@@ -41,7 +41,7 @@ enum Content {
 }
 
 impl Snapshot {
-    /// What a store has to hold of `room` now.
+    /// Takes a snapshot of `room` as it is now.
     pub fn of(room: &Room) -> Self {
         let content = match room.membership() {
             Some(membership) => Content::Membership(membership),
@@ -56,8 +56,8 @@ impl Snapshot {
         self.room
     }
 
-    /// Makes `store` agree with it: the membership is stored if it is another
-    /// or its stamp is ten minutes old, and forgotten if the room was over.
+    /// Makes `store` agree with the snapshot: stores the membership if it differs or its stamp is
+    /// ten minutes old, and deletes it if the room was over.
     pub(super) fn write_to<S: super::Store + ?Sized>(&self, store: &mut S) -> Result<(), StoreError> {
         let name = RecordName::room(self.room);
         match &self.content {
@@ -77,7 +77,7 @@ impl Snapshot {
     }
 }
 
-/// Names neither the room nor what is stored of it.
+/// Shows neither the room nor the stored data.
 impl fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.content {

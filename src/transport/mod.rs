@@ -1,17 +1,17 @@
-//! The seam between a room and whatever carries its bytes (SPEC section 8).
+//! The interface between a room and the relay that carries its bytes (SPEC section 8).
 //!
 //! ```text
 //! room bytes   -> send_control -> relay -> receive -> room
 //! sealed audio -> send_media   -> relay -> receive -> opener
 //! ```
 //!
-//! A relay is never trusted: it sees sealed bytes only, and what it drops, delays, repeats or
-//! invents is noticed by the planes above. A transport therefore needs no cryptography of its own.
+//! A relay is never trusted: it sees only sealed bytes, and the planes above notice when it drops,
+//! delays, repeats or invents messages. A transport therefore needs no cryptography of its own.
 //!
 //! # Waiting
 //!
-//! The clients in here wait by waking, on any executor and on none ([`block_on`]). No async runtime
-//! is named and none is needed:
+//! A client in here that waits leaves a waker, so it runs on any executor and without one
+//! ([`block_on`]). It depends on no async runtime:
 //!
 //! ```text
 //! executor: receive -> nothing there: leaves a waker, Pending ....... woken, polled, Inbound
@@ -19,12 +19,13 @@
 //! timer thread, one for the process: `until` has come -> wakes it -----^
 //! ```
 //!
-//! One thread for each connection owns the sockets (`mio`) and bounded queues both ways; the client
-//! by TCP and UDP sends packets past it, straight into its socket. Connecting has a thread for as
-//! long as it takes, since looking up a name blocks. A client therefore works in a runtime that is
-//! itself held up, and [`block_on`] inside a runtime comes back, although it holds up that
-//! runtime's thread meanwhile. Sockets registered with one reactor for the process would save the
-//! threads, at the price of a second queue for each packet or of an async runtime.
+//! One thread for each connection owns the sockets (`mio`) and bounded queues both ways; only the
+//! client over TCP and UDP sends packets directly, from the caller's thread into its socket.
+//! Connecting uses another thread for as long as it takes, since looking up a name blocks. A client
+//! therefore works even while the runtime's thread is blocked, and [`block_on`] inside a runtime
+//! returns, although it blocks that runtime's thread meanwhile. One reactor for all sockets of the
+//! process would save the threads, at the price of a second queue for each packet or of an async
+//! runtime.
 
 #[cfg(feature = "janus")]
 pub mod janus;
@@ -83,91 +84,96 @@ pub use crate::lane::{InvalidRelayName, MAX_CONTROL, MAX_MEDIA, Part, RelayName,
 
 /// Carries one member's control messages and sealed packets to the other members of a room.
 ///
-/// The control lane is reliable and keeps the order of each sender; nothing is assumed across
-/// senders. The media lane drops rather than waits. Both lanes deliver to every other member, never
-/// back to the sender, although a room survives a relay that does otherwise.
+/// The control lane is reliable and keeps the order of each sender's messages; messages of
+/// different senders may arrive in any order. The media lane drops packets rather than wait. Both
+/// lanes deliver to every other member and never back to the sender, although a room survives a
+/// relay that does otherwise.
 ///
-/// No method names an async runtime. A future waits by waking and never blocks the thread that
-/// polls it: other tasks of the same executor run meanwhile, and timers around it are on time. What
-/// an adapter must do is in SPEC section 8.1, and the module `conformance`, behind the feature of
-/// that name, tries it.
+/// No method names an async runtime. A future never blocks the thread that polls it: other tasks of
+/// the same executor run while it waits, and timers around it fire on time. SPEC section 8.1 says
+/// what an adapter must do, and the module `conformance`, behind the feature of that name, tests
+/// it.
 pub trait Transport: Send {
-    /// Every relay that this transport talks to, as it stands in the room's allow-list: mostly one,
-    /// two for a [`Split`], never none.
+    /// Every relay that this transport talks to, under its name in the room's allow-list: usually
+    /// one, two for a [`Split`], never none.
     ///
-    /// The driver looks all of them up in the list before the first call to any other method, so an
-    /// adapter must not contact anybody (name look-ups included) before then. The answer never
-    /// changes. A transport that wraps another one hands on the other's.
+    /// The driver checks that all of them are on the list before it calls any other method, so an
+    /// adapter must not contact anybody (not even to look up a name) before then. The answer never
+    /// changes. A transport that wraps another one returns the other's relays.
     fn relays(&self) -> Vec<&RelayName>;
 
-    /// What this member is to do in the rooms that it connects to from now on: both, until this is
-    /// called. An adapter whose relay knows no parts does without, and so does this one.
+    /// Sets which part this member takes in the rooms that it connects to from now on; until this
+    /// is called it sends and receives. The default implementation does nothing, which is right for
+    /// relays that know no parts.
     fn set_part(&mut self, part: Part) {
         let _ = part;
     }
 
     /// Opens the connection into the room that the relay knows as `handle`.
     ///
-    /// It may be called again at any time: a connection that is still there is given up for the new
-    /// one, and what had arrived and was not received is lost with it. A call that fails or is
+    /// It may be called again at any time: the new connection replaces an old one, and everything
+    /// that had arrived on the old one but was not received is lost. A call that fails or is
     /// cancelled leaves the transport closed.
     ///
     /// # Errors
-    /// [`TransportError::Unreachable`] if there is no such relay, [`TransportError::Busy`] if it
-    /// has no place, [`TransportError::Refused`] if it turns the member away,
+    /// [`TransportError::Unreachable`] if there is no such relay, [`TransportError::Busy`] if the
+    /// relay has no place, [`TransportError::Refused`] if it turns the member away,
     /// [`TransportError::WrongCertificate`] if somebody else answers, [`TransportError::NoMedia`]
-    /// if only the control lane comes through, [`TransportError::Exhausted`] if this device has no
-    /// means left.
+    /// if only the control lane works, [`TransportError::Exhausted`] if this device has no sockets
+    /// or threads left.
     fn connect(&mut self, handle: RoomHandle) -> impl Future<Output = Result<(), TransportError>> + Send;
 
     /// Sends one control message, at most [`MAX_CONTROL`] bytes, reliably and in order.
     ///
-    /// It waits while more is under way than the adapter cares to keep, which must be bounded; so a
-    /// sender is slowed down and nothing is lost. A future that is cancelled has sent the message
-    /// or nothing of it; who sends it again may have it arrive twice.
+    /// The adapter's queue must be bounded. While it is full this waits, so a sender is slowed down
+    /// and nothing is lost. A future that is cancelled has sent either the whole message or nothing
+    /// of it, so a message that is sent again may arrive twice.
     ///
     /// # Errors
     /// [`TransportError::TooLarge`], or [`TransportError::Closed`] once the lane is gone.
     fn send_control(&mut self, message: Bytes) -> impl Future<Output = Result<(), TransportError>> + Send;
 
-    /// Sends one sealed packet, of at least one byte, now or drops it. Never waits, and never tells
-    /// that it dropped one: a packet that is late is worth less than the next one.
+    /// Sends one sealed packet of at least one byte immediately, or drops it silently. Never waits:
+    /// a packet that is late is worth less than the next one.
     ///
     /// # Errors
     /// [`TransportError::TooLarge`] above [`MAX_MEDIA`] bytes, or [`TransportError::Closed`].
     fn send_media(&mut self, packet: &[u8]) -> Result<(), TransportError>;
 
-    /// Waits for whatever comes next, at most until `until`.
+    /// Waits for the next message or packet, at most until `until`.
     ///
-    /// With an `until` that has passed it takes what is there and returns at once. Cancelling the
-    /// future loses nothing. What arrived before the connection was lost is still delivered. What
-    /// waits to be received is bounded: packets beyond the bound are dropped, and messages beyond
-    /// it are left with the relay, or end the connection.
+    /// If `until` has passed, this takes what has already arrived, if anything, and returns at
+    /// once. Cancelling the future loses nothing. Messages and packets that arrived before the
+    /// connection was lost are still delivered. The queue of what waits to be received is bounded:
+    /// packets beyond the bound are dropped, and messages beyond it stay at the relay, or end the
+    /// connection.
     ///
     /// # Errors
-    /// [`TransportError::Closed`] when nothing can come any more.
+    /// [`TransportError::Closed`] when nothing can arrive any more.
     fn receive(&mut self, until: Instant) -> impl Future<Output = Result<Inbound, TransportError>> + Send;
 
-    /// Closes both lanes after what was sent on the control lane has left, or after a bounded wait.
+    /// Closes both lanes once the control messages that were sent have left, or after a bounded
+    /// wait.
     ///
-    /// From then on everything but `relays`, `connect`, `close`, `now` and `wall` is
+    /// From then on every method but `relays`, `connect`, `close`, `now` and `wall` fails with
     /// [`TransportError::Closed`].
     fn close(&mut self) -> impl Future<Output = ()> + Send;
 
-    /// When the relay gave its last sign of life on this connection, by [`now`](Self::now):
-    /// whatever came from it, be it only the answer to a question of the adapter's own.
+    /// When the relay gave its last sign of life on this connection, on the clock of
+    /// [`now`](Self::now). Everything that comes from the relay counts, even an answer to a ping of
+    /// the adapter.
     ///
-    /// An adapter that tells it asks once a second, and more often while it has no answer. `None`
-    /// in those that do not ask, and without a connection: only an error says there that the relay
-    /// is gone.
+    /// An adapter that implements this pings once a second, and more often while it has no answer.
+    /// `None` from adapters that do not ping, and without a connection: then only an error shows
+    /// that the relay is gone.
     fn heard(&self) -> Option<Instant> {
         None
     }
 
     /// The time by which `until` is measured.
     ///
-    /// Rooms and media never read a clock: time belongs to the edge, and the transport is the edge.
-    /// A simulated transport returns its own time here, and everything above it then runs on that.
+    /// Rooms and media never read a clock; they get the time from here. A simulated transport
+    /// returns its own time, and everything above it then runs on that.
     fn now(&self) -> Instant {
         Instant::now()
     }
@@ -175,8 +181,8 @@ pub trait Transport: Send {
     /// The time of day, which goes on while the device sleeps; [`now`](Self::now) stands still then
     /// on most systems.
     ///
-    /// `None` where time is simulated and nobody sleeps. Whoever implements `now` implements this
-    /// as well.
+    /// `None` where time is simulated and no device sleeps. An adapter that implements `now` has to
+    /// implement this as well.
     fn wall(&self) -> Option<SystemTime> {
         Some(SystemTime::now())
     }
@@ -184,9 +190,9 @@ pub trait Transport: Send {
 
 /// [`Transport`] without `Send`, for executors whose futures stay on one thread, as in a browser.
 ///
-/// Every [`Transport`] is one, and [`Session`](crate::driver::Session) asks for no more. Whoever
-/// writes an adapter writes [`Transport`] where its futures can move to another thread, and this
-/// where they cannot; each method is as there.
+/// Every [`Transport`] implements it, and [`Session`](crate::driver::Session) requires no more. An
+/// adapter implements [`Transport`] if its futures can move to another thread, and this trait if
+/// they cannot; the methods are the same.
 pub trait LocalTransport {
     /// As [`Transport::relays`].
     fn relays(&self) -> Vec<&RelayName>;
@@ -272,32 +278,34 @@ impl<T: Transport> LocalTransport for T {
     }
 }
 
-/// What [`Transport::receive`] came back with.
+/// The result of [`Transport::receive`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Inbound {
     /// One control message of another member, for the room.
     Control(Bytes),
     /// One sealed packet of another member, for the opener.
     Media(Bytes),
-    /// Nothing came: `until` is reached.
+    /// Nothing arrived until `until`.
     Idle,
 }
 
-/// Why a transport could not do what was asked.
+/// Why a call of a transport failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// Nobody answers under the relay's name. Try again later, or another relay of the allow-list.
-    Unreachable,
-    /// The relay, or the room on it, is full. Try again later, or another relay of the allow-list.
-    Busy,
-    /// What answers does not speak our protocol, or will not have us. Take another relay of the
+    /// Nobody answers at the relay's address. Try again later, or try another relay of the
     /// allow-list.
+    Unreachable,
+    /// The relay, or the room on it, is full. Try again later, or try another relay of the
+    /// allow-list.
+    Busy,
+    /// The server that answers does not speak our protocol, or refuses us. Take another relay of
+    /// the allow-list.
     Refused,
-    /// What answers is not the relay that the name stands for: its certificate is another one.
-    /// Somebody may be in between. Take another relay of the allow-list.
+    /// The server that answers has a certificate other than that in the relay's name. An attacker
+    /// may be in between. Take another relay of the allow-list.
     WrongCertificate,
-    /// The control lane works, but no datagram comes through. Take another relay, or another
+    /// The control lane works, but no datagram gets through. Take another relay, or another
     /// network.
     NoMedia,
     /// This device has no socket or thread left for the connection. Free some, then connect again.
@@ -309,15 +317,15 @@ pub enum TransportError {
         /// The most that this lane carries: [`MAX_CONTROL`] or [`MAX_MEDIA`].
         limit: usize,
     },
-    /// There is no connection, or it is lost. Connect again.
+    /// There is no connection, or it was lost. Connect again.
     Closed,
 }
 
 /// Runs a future to its end on this thread, for callers without an async runtime.
 ///
-/// The thread sleeps until the future is woken. Inside an async runtime this holds up the runtime's
-/// thread; a future of this crate comes back all the same, but one that only this thread could wake
-/// does not.
+/// The thread sleeps until the future is woken. Inside an async runtime this blocks the runtime's
+/// thread. A future of this crate completes all the same, but a future that only this thread could
+/// wake never does.
 ///
 /// ```
 /// assert_eq!(sottovoce::transport::block_on(async { 6 * 7 }), 42);
@@ -330,7 +338,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
         }
     }
     thread_local! {
-        // One for all calls, so that a call allocates nothing, and who wakes late frees nothing.
+        // One waker for all calls, so that a call allocates nothing, and a late wake frees nothing.
         static WAKER: Waker = Waker::from(Arc::new(Unpark(thread::current())));
     }
     let waker = WAKER.with(Waker::clone);
@@ -351,8 +359,10 @@ impl fmt::Display for TransportError {
             Self::Unreachable => f.write_str("the relay does not answer"),
             Self::Busy => f.write_str("the relay has no place left"),
             Self::Refused => f.write_str("the relay refused the connection"),
-            Self::WrongCertificate => f.write_str("what answers has another certificate than the relay"),
-            Self::NoMedia => f.write_str("the relay's datagrams do not come through"),
+            Self::WrongCertificate => {
+                f.write_str("the server that answers has another certificate than the relay")
+            }
+            Self::NoMedia => f.write_str("the relay's datagrams do not get through"),
             Self::Exhausted => f.write_str("no socket or thread is left for the connection"),
             Self::TooLarge { length, limit } => {
                 write!(f, "{length} bytes on a lane that carries at most {limit} at once")
@@ -364,7 +374,7 @@ impl fmt::Display for TransportError {
 
 impl Error for TransportError {}
 
-/// Refuses what is longer than its lane carries.
+/// Refuses a message or packet that is longer than its lane carries.
 pub(crate) fn check_length(length: usize, limit: usize) -> Result<(), TransportError> {
     if length > limit { Err(TransportError::TooLarge { length, limit }) } else { Ok(()) }
 }

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, check_length,
+    Inbound, MAX_CONTROL, MAX_MEDIA, Part, RelayName, RoomHandle, Transport, TransportError, check_length,
 };
 
 /// Carries control messages over `C` and sealed packets over `M`, so that an application's own
@@ -104,6 +104,11 @@ impl<C: Transport, M: Transport> Transport for Split<C, M> {
         let mut relays = self.control.relays();
         relays.extend(self.media.relays());
         relays
+    }
+
+    fn set_part(&mut self, part: Part) {
+        self.control.set_part(part);
+        self.media.set_part(part);
     }
 
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {

@@ -76,11 +76,11 @@ fn a_relay_that_asks_for_tokens_lets_in_nobody_without_a_good_one() {
     let relay = asking_for_tokens();
     let good = issuer().mint(ROOM, [1; 16], in_an_hour());
     let mut forged = good.to_bytes();
-    forged[87] ^= 1;
+    forged[88] ^= 1;
     for bad in [
         None,
         Some(Token::from_bytes(forged)),
-        Some(Token::from_bytes([0; 88])),
+        Some(Token::from_bytes([0; 89])),
         Some(issuer().mint(OTHER_ROOM, [1; 16], in_an_hour())),
         Some(issuer().mint(ROOM, [1; 16], in_an_hour() - 3_601)),
         Some(Issuer::from_seed([8; 32]).mint(ROOM, [1; 16], in_an_hour())),

@@ -3,3 +3,4 @@
 mod corpus;
 #[cfg(feature = "voice")]
 mod moderator;
+mod progress;

@@ -131,7 +131,7 @@ fn two_who_have_their_audio_apart_hear_each_other_through_changes_of_keys() {
 }
 
 #[test]
-fn what_was_sealed_before_a_ban_does_not_leave_after_it() {
+fn packets_sealed_before_a_ban_are_not_sent_after_it() {
     let [mut host, guest] = two();
     let stamp = || Stamp { captured: SystemTime::now().into(), ..Stamp::default() };
     host.media.speak(&OPUS, stamp()).unwrap();

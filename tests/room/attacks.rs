@@ -210,7 +210,7 @@ fn a_banned_identity_stays_out_with_a_new_key_package_and_a_new_invite() {
 }
 
 #[test]
-fn who_is_banned_while_waiting_is_turned_away() {
+fn a_newcomer_that_is_banned_while_waiting_is_turned_away() {
     let mut net = Net::new(26);
     let host = net.create("host", options("ask"));
     let invite = net.invite(host);
@@ -243,7 +243,7 @@ fn a_flood_of_knocks_is_bounded_and_keeps_nobody_out_for_good() {
     for _ in 0..12 {
         net.admit_all(host, None);
         net.run_for(SECOND);
-        // Who is in is spared the rest.
+        // A newcomer that is in is not given the rest.
         let here: Vec<Peer> = peers.iter().copied().filter(|peer| net.is_present(*peer)).collect();
         here.into_iter().for_each(|peer| net.switch_off(peer));
     }

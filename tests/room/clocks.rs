@@ -240,10 +240,10 @@ fn a_keeper_that_slept_is_back_in_its_room_within_twenty_seconds() {
 }
 
 #[test]
-fn a_clock_that_is_six_minutes_off_is_told_to_be_wrong_where_it_is() {
-    // Who has the wrong clock is told so by the two others, be it the host or a guest; of two the
-    // host is right. A clock that is set back while somebody is in the room shows nowhere else:
-    // nobody says an earlier time after a later one.
+fn a_member_whose_clock_is_six_minutes_off_is_told_so() {
+    // The two others tell the member with the wrong clock so, be it the host or a guest; of two
+    // members the host counts as right. A clock that is set back while its member is in the room
+    // shows nowhere else: no member states an earlier time after a later one.
     for (wrong, ahead, members, jumps) in
         [(0, 360, 3, true), (2, 360, 3, true), (1, 360, 2, true), (2, -360, 3, false), (1, -360, 2, false)]
     {
@@ -305,7 +305,7 @@ fn a_newcomer_whose_clock_is_in_1970_is_told_and_so_is_the_door() {
 }
 
 #[test]
-fn t2_a_host_whose_clock_is_put_right_while_it_is_off_keeps_its_room_again() {
+fn t2_a_host_whose_clock_is_corrected_while_its_app_is_off_keeps_its_room_again() {
     // Eight minutes ahead: what it says after a restart must count as later, and as just said.
     let mut world = World::new(3, &[480]);
     // The second time it is off for a minute, and comes back to a branch of its own at first.
@@ -410,7 +410,7 @@ fn the_driver_compares_both_clocks_before_a_packet_is_sealed() {
 }
 
 #[test]
-fn what_an_attempt_that_fails_was_lent_is_there_for_the_next() {
+fn an_identity_lent_to_a_failed_attempt_can_be_used_for_the_next() {
     let world = World::new(1, &[]);
     let (now, unix) = (world.now, world.unix(0));
     let mut world = world;

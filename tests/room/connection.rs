@@ -32,7 +32,7 @@ fn told(net: &mut Net, peer: Peer, is: impl Fn(&Event) -> bool) -> bool {
 }
 
 #[test]
-fn r9_who_knows_that_nobody_hears_takes_nothing_over_and_has_its_place_still() {
+fn r9_a_member_without_a_connection_takes_nothing_over_and_keeps_its_place() {
     let (mut net, host, member) = outage(40 * SECOND, true);
     let epoch = net.room(member).epoch();
     assert_eq!(net.room(host).epoch(), epoch);
@@ -40,14 +40,14 @@ fn r9_who_knows_that_nobody_hears_takes_nothing_over_and_has_its_place_still() {
     net.run_for(20 * SECOND);
     assert_eq!(net.room(member).epoch(), epoch);
     assert!(!told(&mut net, member, |event| matches!(event, Event::Keeper { .. } | Event::Returned { .. })));
-    // Who does not know it takes over, and has to come back.
+    // A member that does not know of the outage takes over, and has to come back.
     let (mut net, _, member) = outage(40 * SECOND, false);
     net.run_for(20 * SECOND);
     assert!(told(&mut net, member, |event| matches!(event, Event::Returned { .. })));
 }
 
 #[test]
-fn r9_who_is_connected_again_sends_within_a_second() {
+fn r9_a_member_that_is_connected_again_sends_within_a_second() {
     for silent in [14, 40] {
         let (mut net, host, member) = outage(silent * SECOND, true);
         net.speak(member, true);
@@ -62,7 +62,7 @@ fn r9_who_is_connected_again_sends_within_a_second() {
 }
 
 #[test]
-fn r9_who_missed_an_epoch_asks_for_its_place_at_once() {
+fn r9_a_member_that_missed_an_epoch_asks_for_its_place_at_once() {
     let mut waits = [0; 2];
     for (wait, told) in waits.iter_mut().zip([true, false]) {
         let mut net = Net::new(1);

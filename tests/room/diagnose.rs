@@ -69,7 +69,7 @@ fn nothing_is_said_where_all_is_well() {
 }
 
 #[test]
-fn who_is_not_in_the_room_is_told_where_it_stands() {
+fn a_member_outside_the_room_is_told_its_status() {
     let mut net = Net::new(522);
     let host = net.create("host", options("room"));
     let invite = net.invite(host);
@@ -139,7 +139,7 @@ fn roles_and_mutes_are_told_on_both_sides() {
 }
 
 #[test]
-fn who_is_cut_off_is_told_that_nobody_answers_and_why_it_does_not_send() {
+fn a_member_that_is_cut_off_is_told_that_nobody_answers_and_why_it_does_not_send() {
     let mut net = Net::new(524);
     let peers = speakers(&mut net, &["host", "a", "b"]);
     let [host, a, b] = peers[..] else { panic!("three") };

@@ -18,7 +18,7 @@ fn wraps(outer: impl Error, inner: impl Error) {
 }
 
 #[test]
-fn the_source_of_an_error_is_what_it_wraps() {
+fn the_source_of_an_error_is_the_error_that_it_wraps() {
     wraps(SessionError::Create(CreateError::Relays), CreateError::Relays);
     wraps(SessionError::Join(JoinError::Expired), JoinError::Expired);
     wraps(SessionError::Resume(ResumeError::OtherIdentity), ResumeError::OtherIdentity);

@@ -64,7 +64,7 @@ fn a_hybrid_room_lives_like_any_other() {
     net.run_for(2 * SECOND);
     assert!(net.heard_since(host, speaker, left) > 40);
     for peer in [host, speaker] {
-        // Who leaves says so to the keeper twice, and is gone after the first time.
+        // A leaving member tells the keeper twice, and is gone after the first time.
         let errors = &net.device(peer).control_errors;
         assert!(errors.iter().all(|error| *error == ControlError::NotAMember), "{errors:?}");
     }

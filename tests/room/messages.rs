@@ -88,7 +88,7 @@ fn the_relay_sees_envelopes_of_one_size_whatever_is_written_and_to_whom() {
 }
 
 #[test]
-fn what_is_sealed_to_one_in_a_hybrid_room_opens_there() {
+fn a_message_to_one_member_of_a_hybrid_room_opens_there() {
     let mut net = Net::new(503);
     let mut hybrid = options("hybrid");
     (hybrid.key_exchange, hybrid.admission) = (KeyExchange::MlKem768X25519, Admission::Open);
@@ -104,7 +104,7 @@ fn what_is_sealed_to_one_in_a_hybrid_room_opens_there() {
 }
 
 #[test]
-fn what_crosses_a_change_of_epoch_comes_once_in_order_and_not_to_the_newcomer() {
+fn messages_that_cross_a_change_of_epoch_arrive_once_in_order_and_not_at_the_newcomer() {
     for seed in 504..508 {
         let mut net = Net::new(seed);
         let mut open = options("chat");
@@ -142,7 +142,7 @@ fn what_crosses_a_change_of_epoch_comes_once_in_order_and_not_to_the_newcomer() 
 }
 
 #[test]
-fn what_does_not_come_is_told_as_missed() {
+fn lost_messages_are_reported_as_missed() {
     let mut net = Net::new(509);
     let peers = room_of(&mut net, &["host", "a", "b"]);
     net.run_for(5 * SECOND);
@@ -165,7 +165,7 @@ fn what_does_not_come_is_told_as_missed() {
 }
 
 #[test]
-fn what_may_not_be_written_is_refused_with_its_reason_and_nothing_is_sent() {
+fn a_message_that_may_not_be_written_is_refused_with_a_reason_and_not_sent() {
     let mut net = Net::new(510);
     let peers = room_of(&mut net, &["host", "a"]);
     let [host, a] = peers[..] else { panic!("two") };
@@ -237,7 +237,7 @@ fn hands_are_in_the_same_order_for_all_and_come_down_for_their_reasons() {
         assert!(net.device(d).events.contains(&Event::Hand { member, raised: false, by }));
     }
 
-    // Who comes later sees it, in its place.
+    // A member that comes later sees it, in its place.
     net.with(b, |room, now| room.raise_hand(now)).unwrap();
     let guest = net.knock("guest", &invite);
     net.run_until("it is in", |net| net.is_present(guest));

@@ -49,7 +49,7 @@ fn a_moderator_lets_in_by_its_own_door_while_the_host_keeps() {
 }
 
 #[test]
-fn a_knock_is_listed_while_it_waits_and_goes_when_nobody_repeats_it_for_a_minute() {
+fn a_knock_is_listed_while_it_waits_and_dropped_a_minute_after_its_last_repetition() {
     let mut net = Net::new(402);
     let host = net.create("host", options("door"));
     let invite = net.invite(host);
@@ -137,7 +137,7 @@ fn a_locked_room_lets_in_nobody_new_and_everybody_is_told_of_the_lock() {
 }
 
 #[test]
-fn who_falls_silent_is_shown_as_absent_then_taken_out_and_comes_back_without_asking() {
+fn a_silent_member_is_shown_as_absent_then_removed_and_comes_back_without_asking() {
     let mut net = Net::new(405);
     let peers = room_of(&mut net, &["host", "sleeper", "listener"]);
     let [host, sleeper, listener] = peers[..] else { panic!("three") };
@@ -168,7 +168,7 @@ fn who_falls_silent_is_shown_as_absent_then_taken_out_and_comes_back_without_ask
 }
 
 #[test]
-fn who_is_heard_again_in_time_is_shown_as_present_again() {
+fn a_member_heard_again_in_time_is_shown_as_present_again() {
     let mut net = Net::new(406);
     let peers = room_of(&mut net, &["host", "member", "listener"]);
     let [host, member, listener] = peers[..] else { panic!("three") };
@@ -187,7 +187,7 @@ fn who_is_heard_again_in_time_is_shown_as_present_again() {
 }
 
 #[test]
-fn who_is_alone_is_told_so_and_not_that_the_keeper_is_silent() {
+fn a_member_that_is_alone_is_told_so_and_not_that_the_keeper_is_silent() {
     let mut net = Net::new(407);
     let peers = room_of(&mut net, &["host", "a", "b"]);
     let [host, a, b] = peers[..] else { panic!("three") };
@@ -253,7 +253,7 @@ fn a_change_of_role_or_mute_is_told_to_everybody_once_and_to_the_member_itself()
 }
 
 #[test]
-fn who_acts_and_is_not_followed_is_told_so() {
+fn a_member_whose_statement_the_keeper_ignores_is_told_so() {
     let mut net = Net::new(410);
     let peers = moderated(&mut net, &["host", "moderator", "member"]);
     let [host, moderator, member] = peers[..] else { panic!("three") };
@@ -313,7 +313,7 @@ fn an_error_of_a_command_names_its_own_cause() {
 }
 
 #[test]
-fn whoever_is_not_heard_is_not_told_that_it_may_send_again() {
+fn a_member_that_may_not_speak_is_not_told_that_it_may_send_again() {
     let mut net = Net::new(412);
     let peers = room_of(&mut net, &["host", "listener", "muted", "speaker"]);
     let [host, listener, muted, speaker] = peers[..] else { panic!("four") };

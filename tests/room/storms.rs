@@ -68,7 +68,7 @@ fn storm(seed: u64, members: usize, blows: usize) {
                     peers.retain(|peer| *peer != other);
                     off.remove(&other);
                     banned.push(other);
-                    // Whoever is put out keeps what it has.
+                    // A member that is put out keeps what it has.
                     net.device(other).keeps_keys = true;
                 }
             }

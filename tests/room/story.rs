@@ -304,7 +304,7 @@ fn without_proof_of_life_sending_stops_within_fifteen_seconds_and_resumes_with_i
     net.run_for(60 * SECOND);
     assert!(!net.device(speaker).events.contains(&Event::Silent { reason: SilenceReason::NoProofOfLife }));
 
-    // Whoever is cut off goes on in a branch of its own.
+    // A member that is cut off goes on in a branch of its own.
     net.forks = true;
     net.withhold(host, speaker, true);
     let cut = net.now;
@@ -332,7 +332,7 @@ fn without_proof_of_life_sending_stops_within_fifteen_seconds_and_resumes_with_i
 }
 
 #[test]
-fn a_withheld_ban_deafens_the_banned_all_the_same() {
+fn a_banned_member_goes_deaf_even_if_a_relay_withholds_the_ban() {
     let mut net = Net::new(9);
     let peers = room_of(&mut net, &["host", "banned", "listener"]);
     let (host, banned, listener) = (peers[0], peers[1], peers[2]);

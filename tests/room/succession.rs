@@ -323,7 +323,7 @@ fn a_divided_room_comes_together_and_keeps_the_bans_of_both_sides() {
 }
 
 #[test]
-fn who_lacks_a_commit_comes_back_by_itself_and_does_not_send_meanwhile() {
+fn a_member_that_lacks_a_commit_comes_back_by_itself_and_does_not_send_meanwhile() {
     let mut net = Net::new(48);
     let mut peers = room_of(&mut net, &["host", "speaker", "listener", "outlaw"]);
     let outlaw = peers.pop().unwrap();
@@ -381,7 +381,7 @@ fn a_keeper_that_is_cut_off_stops_sending_and_follows_when_it_hears_again() {
 }
 
 #[test]
-fn a_takeover_from_a_keeper_that_lives_is_followed_by_nobody_and_given_up() {
+fn nobody_follows_a_takeover_from_a_live_keeper_and_it_is_given_up() {
     let mut net = Net::new(50);
     let peers = moderated(&mut net, &["host", "moderator", "listener"]);
     let [host, moderator, listener] = peers[..] else { panic!("three") };

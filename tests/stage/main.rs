@@ -3,6 +3,7 @@
 
 mod crowds;
 mod failures;
+mod gone;
 mod hearing;
 mod live;
 mod seized;

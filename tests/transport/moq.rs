@@ -2,8 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{BufRead, BufReader, Write},
-    net::{TcpListener, UdpSocket},
+    net::UdpSocket,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,9 +14,9 @@ use std::{
 use bytes::Bytes;
 use sottovoce::transport::{
     Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
-    moq::{MoqClient, room_path},
+    moq::MoqClient,
 };
-use sottovoce_testkit::moq::{Kind, Moq, Setup};
+use sottovoce_testkit::moq::{Issuer, Kind, Moq, Setup};
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 /// Long enough for any machine; nothing that works waits for it.
@@ -225,75 +224,10 @@ fn a_relay_that_ends_or_is_killed_closes_the_transport_and_it_connects_again() {
 // ---- tokens
 // -----------------------------------------------------------------------------------------------
 
-/// Answers what a relay asks about tokens: `good` may publish and hear in the room, until it is
-/// withdrawn, all others nothing.
-struct Issuer {
-    url: String,
-    withdrawn: Arc<AtomicBool>,
-}
-
-impl Issuer {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        let withdrawn = Arc::new(AtomicBool::new(false));
-        let gone = Arc::clone(&withdrawn);
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let gone = Arc::clone(&gone);
-                thread::spawn(move || {
-                    let mut reader = BufReader::new(stream);
-                    while let Some(asked) = request(&mut reader) {
-                        let room = room_path(ROOM);
-                        let good = asked.contains("jwt=good") && !gone.load(Ordering::Relaxed);
-                        let answer = match good {
-                            true => {
-                                let body = format!(
-                                    "{{\"publish\":[\"{room}/**\"],\"subscribe\":[\"{room}/**\"],\"expires\":4102444800,\"revalidate\":1}}"
-                                );
-                                format!(
-                                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-                                    body.len()
-                                )
-                            }
-                            false => "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n".to_owned(),
-                        };
-                        if reader.get_mut().write_all(answer.as_bytes()).is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        });
-        Self { url, withdrawn }
-    }
-}
-
-/// The body of the next request.
-fn request(reader: &mut impl BufRead) -> Option<String> {
-    let mut length = 0;
-    loop {
-        let mut line = String::new();
-        if reader.read_line(&mut line).ok()? == 0 {
-            return None;
-        }
-        let line = line.trim().to_ascii_lowercase();
-        if line.is_empty() {
-            break;
-        }
-        if let Some(value) = line.strip_prefix("content-length:") {
-            length = value.trim().parse().ok()?;
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).ok()?;
-    String::from_utf8(body).ok()
-}
-
 #[test]
 fn a_token_lets_in_and_taking_it_back_cuts_off() {
-    let issuer = Issuer::start();
-    let setup = Setup { auth: Some(issuer.url.clone()), ..Setup::default() };
+    let issuer = Issuer::start(ROOM);
+    let setup = Setup { auth: Some(issuer.url()), ..Setup::default() };
     let Some(relay) = Moq::start_with(Kind::Lite, &setup) else { return };
     let client = |token: Option<&str>| {
         let client = MoqClient::new(relay.name()).unwrap();
@@ -308,7 +242,7 @@ fn a_token_lets_in_and_taking_it_back_cuts_off() {
     }
     hear(&mut ada, &mut [&mut ben], b"\xb9ada");
     hear(&mut ben, &mut [&mut ada], b"\xb9ben");
-    issuer.withdrawn.store(true, Ordering::Relaxed);
+    issuer.withdraw();
     let start = Instant::now();
     while next(&mut ada, MOMENT) != Err(TransportError::Closed) {
         assert!(start.elapsed() < PATIENCE, "still there");
@@ -326,8 +260,8 @@ fn a_token_lets_in_and_taking_it_back_cuts_off() {
 fn when_the_node_that_carries_is_killed_media_comes_another_way_once_and_no_message_is_lost() {
     // A has the speaker, C the listener; what is between them goes by B, which is cheaper.
     let Some(a) = Moq::start(Kind::Lite) else { return };
-    let b = Moq::start_with(Kind::Lite, &Setup { peers: &[(&a, 1)], auth: None }).unwrap();
-    let c = Moq::start_with(Kind::Lite, &Setup { peers: &[(&b, 1), (&a, 10)], auth: None }).unwrap();
+    let b = Moq::start_with(Kind::Lite, &Setup { peers: &[(&a, 1)], ..Setup::default() }).unwrap();
+    let c = Moq::start_with(Kind::Lite, &Setup { peers: &[(&b, 1), (&a, 10)], ..Setup::default() }).unwrap();
     let (mut speaker, mut listener) = (member(&a.name()), member(&c.name()));
     hear(&mut speaker, &mut [&mut listener], b"\xb9begins");
     hear(&mut listener, &mut [&mut speaker], b"\xb9back");
@@ -425,8 +359,8 @@ fn a_room_is_unharmed_when_the_node_that_carries_it_is_killed() {
     };
     use std::{sync::mpsc, time::SystemTime};
     let Some(a) = Moq::start(Kind::Lite) else { return };
-    let b = Moq::start_with(Kind::Lite, &Setup { peers: &[(&a, 1)], auth: None }).unwrap();
-    let c = Moq::start_with(Kind::Lite, &Setup { peers: &[(&b, 1), (&a, 10)], auth: None }).unwrap();
+    let b = Moq::start_with(Kind::Lite, &Setup { peers: &[(&a, 1)], ..Setup::default() }).unwrap();
+    let c = Moq::start_with(Kind::Lite, &Setup { peers: &[(&b, 1), (&a, 10)], ..Setup::default() }).unwrap();
     let unix = UnixTime::from(SystemTime::now());
     let identity = |n: u8| Identity::from_seed([n; 32], Name::new("somebody").unwrap());
     let mut options = RoomOptions::new(Name::new("a room on two nodes").unwrap(), [a.name(), c.name()]);

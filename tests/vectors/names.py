@@ -74,8 +74,8 @@ def lines():
     # Sections 8.2.1, 8.2.3, 8.2.7.
     issuer, serial, expiry = fill("issuer", 32), fill("serial", 16), 1_800_000_000
     token, hears, says = (
-        serial + u64(expiry) + sign(issuer, b"sottovoce 1 " + part + handle + serial + u64(expiry))
-        for part in (b"join", b"hear", b"say")
+        serial + u64(expiry) + part + sign(issuer, b"sottovoce 1 join" + handle + serial + u64(expiry) + part)
+        for part in (u8(0), u8(1), u8(2))
     )
     order = serial + u64(expiry) + sign(issuer, b"sottovoce 1 revoke" + serial + u64(expiry))
     yield line(

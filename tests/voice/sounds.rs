@@ -80,7 +80,7 @@ fn sides_stay_apart_on_a_bad_network_and_through_stretching() {
     for sound in STEREO {
         let voice = speech(20);
         let track = sides(20, |at, n| if at == 0 { voice[n] } else { 0.0 });
-        let network = Network { delay: 30 * MS, jitter: 30 * MS, loss: 5.0, ..Network::default() };
+        let network = Network { delay: 30 * MS, jitter: 30 * MS, loss: 5.0 };
         let mut line = line(sound, track, 2, network, stage::signed());
         line.run(2 * SECOND);
         line.heard.clear();

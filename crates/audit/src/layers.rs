@@ -82,9 +82,9 @@ pub fn stream(stream: &Stream) -> Found {
 
 fn relay_stream(version: u8, rest: &[u8], stream: &Stream) -> Found {
     let mut found = Found { protocol: "relay, control lane", ..Found::default() };
-    // A hello with handle, a hello with handle and token, a revocation, or an answer: they differ
-    // in length, and an answer in its ninth byte, the status, after which a ticket comes if it is
-    // 0.
+    // A hello with handle, with a token or a part or without, a revocation, or an answer: they
+    // differ in length, and an answer in its ninth byte, the status, after which a ticket comes if
+    // it is 0.
     let whole_frames = |start: usize| follows_as_frames(&stream.bytes, start);
     let start = match (version, rest) {
         (1, [status @ 1..=6]) => {
@@ -100,10 +100,14 @@ fn relay_stream(version: u8, rest: &[u8], stream: &Stream) -> Found {
             found.clear.push(format!("hello: handle of the room {}", short(handle)));
             24
         }
-        (2, handle) if handle.len() >= 104 => {
+        (2, handle) if handle.len() >= 105 => {
             found.clear.push(format!("hello: handle of the room {}", short(handle)));
             token(&handle[16..], &mut found);
-            112
+            113
+        }
+        (4, handle) if handle.len() >= 17 => {
+            found.clear.push(format!("hello: handle of the room {}, part {}", short(handle), handle[16]));
+            25
         }
         (3, order) if order.len() >= 88 => {
             token(order, &mut found);

@@ -1,8 +1,11 @@
 //! Real MoQ relays on this machine, if there are any.
 
+mod tokens;
+
 use std::{
     env, fs,
-    net::UdpSocket,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -16,6 +19,7 @@ use sottovoce::transport::{
 };
 
 use crate::checkout;
+pub use tokens::Issuer;
 
 /// Which relay.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +34,7 @@ pub enum Kind {
 pub struct Moq {
     server: Child,
     port: u16,
+    metrics: Option<u16>,
     files: PathBuf,
     pin: Pin,
 }
@@ -40,6 +45,8 @@ pub struct Setup<'a> {
     pub peers: &'a [(&'a Moq, u32)],
     /// `http://host:port/` of who answers for tokens; everybody may do everything if there is none.
     pub auth: Option<String>,
+    /// Whether it counts what it does: [`Moq::counted`].
+    pub metrics: bool,
 }
 
 impl Moq {
@@ -75,6 +82,8 @@ impl Moq {
     fn spawn(kind: Kind, program: &Path, setup: &Setup<'_>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let port = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let metrics =
+            setup.metrics.then(|| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let files = env::temp_dir().join(format!("sottovoce-moq-{}-{number}", std::process::id()));
         // It watches the directory of its certificate: nothing else may be written there.
@@ -88,7 +97,7 @@ impl Moq {
         match kind {
             Kind::Lite => {
                 let config = files.join("config.toml");
-                fs::write(&config, config_of(port, &tls, setup)).unwrap();
+                fs::write(&config, config_of(port, metrics, &tls, setup)).unwrap();
                 command.arg(config);
             }
             Kind::Ietf => {
@@ -105,7 +114,7 @@ impl Moq {
             .current_dir(&files)
             .spawn()
             .unwrap();
-        Self { server, port, files, pin: Pin::of(made.cert.der()) }
+        Self { server, port, metrics, files, pin: Pin::of(made.cert.der()) }
     }
 
     /// Waits until it does, or has ended.
@@ -136,6 +145,22 @@ impl Moq {
         self.server.id()
     }
 
+    /// The sum of what it has counted under a name, as `/metrics` tells it, with a word that its
+    /// labels have; `None` if it does not count or does not answer.
+    pub fn counted(&self, name: &str, label: &str) -> Option<u64> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.metrics?)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").ok()?;
+        let mut told = String::new();
+        stream.read_to_string(&mut told).ok()?;
+        let ours =
+            told.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{')));
+        let counts = ours
+            .filter(|line| line.contains(label))
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        Some(counts.sum())
+    }
+
     /// What it has written so far.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.files.join("log")).unwrap_or_default()).into_owned()
@@ -150,7 +175,7 @@ fn program(kind: Kind) -> PathBuf {
     }
 }
 
-fn config_of(port: u16, tls: &Path, setup: &Setup<'_>) -> String {
+fn config_of(port: u16, metrics: Option<u16>, tls: &Path, setup: &Setup<'_>) -> String {
     let auth = match &setup.auth {
         Some(url) => format!("url = \"{url}\""),
         None => "public = [\"**\"]".to_owned(),
@@ -173,9 +198,12 @@ fn config_of(port: u16, tls: &Path, setup: &Setup<'_>) -> String {
             peers.join(", ")
         ),
     };
+    let metrics = metrics.map_or(String::new(), |port| {
+        format!("[stats]\nenabled = true\n[internal]\nlisten = \"127.0.0.1:{port}\"\n")
+    });
     format!(
         "[listen]\nbind = \"127.0.0.1:{port}\"\ntls.cert = [\"{0}/certificate.pem\"]\ntls.key = [\"{0}/key.pem\"]\n\
-         [auth]\n{auth}\n{cluster}[quic]\nidle_timeout = \"1s\"\nkeep_alive = \"250ms\"\n",
+         [auth]\n{auth}\n{cluster}{metrics}[quic]\nidle_timeout = \"1s\"\nkeep_alive = \"250ms\"\n",
         tls.display()
     )
 }

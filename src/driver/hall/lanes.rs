@@ -4,6 +4,8 @@
 //! what came on any of them; what is to be sent is queued for its lane, and connects it if need
 //! be.
 
+mod trial;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -38,6 +40,8 @@ pub(super) struct Wanted {
 /// What happened on a lane.
 pub(super) enum Came {
     Inbound(HallLane, Inbound),
+    /// On the hall lane, at the relay that is tried.
+    Tried(Inbound),
     Lost(HallLane, TransportError),
     /// Something is connected that was not.
     Open,
@@ -71,7 +75,8 @@ impl<C: Connector> Carrier for C {
             return None;
         }
         transport.set_part(wanted.part);
-        Some(Box::pin(serve(transport, wanted.handle, pipe)))
+        let watched = wanted.lane == HallLane::Hall;
+        Some(Box::pin(serve(transport, wanted.handle, pipe, watched)))
     }
 
     fn sleep(&self, until: Instant) -> Slept {
@@ -93,6 +98,7 @@ pub(super) struct Lanes {
     /// Messages and packets that found no way out.
     dropped: u64,
     served_last: Option<HallLane>,
+    watch: trial::Watch,
 }
 
 struct Slot {
@@ -106,6 +112,8 @@ struct Slot {
     /// It is being closed because nothing uses it any more.
     ending: bool,
     failures: u32,
+    /// Since when it is connected.
+    open_since: Option<Instant>,
     retry_at: Option<Instant>,
     told_open: bool,
 }
@@ -143,6 +151,7 @@ impl Lanes {
             allowed_at: None,
             dropped: 0,
             served_last: None,
+            watch: trial::Watch::default(),
         }
     }
 
@@ -158,6 +167,7 @@ impl Lanes {
                 *slot = Slot::new(wanted, &self.parent, now);
             }
             (slot.stays, slot.ending, slot.used_at) = (true, false, now);
+            slot.pipe.stay();
         }
         self.handle_timeout(now);
     }
@@ -215,6 +225,7 @@ impl Lanes {
         let place = if relay.is_some() { named.unwrap_or(self.relay) } else { next };
         if place != self.relay {
             self.relay = place;
+            self.watch.end_trial();
             self.lanes.retain(|_, slot| slot.stays);
             for slot in self.lanes.values_mut() {
                 *slot = Slot { stays: true, ..Slot::new(slot.wanted, &self.parent, now) };
@@ -224,6 +235,7 @@ impl Lanes {
 
     /// Ends all of them after what is to be sent has left. Poll [`is_over`](Self::is_over) then.
     pub(super) fn end(&mut self) {
+        self.watch = trial::Watch::default();
         self.lanes.retain(|_, slot| slot.served.is_some());
         for slot in self.lanes.values_mut() {
             (slot.stays, slot.ending, slot.retry_at) = (false, true, None);
@@ -248,17 +260,9 @@ impl Lanes {
             !gone
         });
         for slot in self.lanes.values_mut() {
-            if slot.served.is_some() || slot.ending || slot.retry_at.is_some_and(|at| at > now) {
-                continue;
-            }
-            (slot.retry_at, slot.told_open) = (None, false);
-            let pipe = Arc::clone(&slot.pipe);
-            slot.served = self.carrier.serve(&self.relays, self.relay, slot.wanted, pipe);
-            match slot.served {
-                Some(_) => slot.bell.ring(),
-                None => slot.fail(now),
-            }
+            slot.connect(self.carrier.as_mut(), &self.relays, self.relay, now);
         }
+        self.watch_over(now);
     }
 
     /// When [`handle_timeout`](Self::handle_timeout) wants to be called next.
@@ -268,7 +272,8 @@ impl Lanes {
             let over = (!slot.stays).then(|| slot.used_at + linger);
             [over, slot.retry_at].into_iter().flatten().min()
         };
-        self.lanes.values().filter_map(due).min()
+        let watch = self.watch_timeout();
+        self.lanes.values().filter_map(due).chain(watch).min()
     }
 
     /// The next thing that happened, or `None` once `until` has come.
@@ -304,11 +309,12 @@ impl Lanes {
                     && let Some(came) = slot.poll(now)
                 {
                     self.served_last = Some(*lane);
+                    self.watch.note(&came, now);
                     return Poll::Ready(came);
                 }
             }
         }
-        Poll::Pending
+        self.watch.poll(now).map_or(Poll::Pending, Poll::Ready)
     }
 
     /// Whether none is left.
@@ -340,6 +346,7 @@ impl Slot {
             used_at: now,
             ending: false,
             failures: 0,
+            open_since: None,
             retry_at: None,
             told_open: false,
         }
@@ -348,6 +355,19 @@ impl Slot {
     /// Nothing uses it any more.
     fn is_over(&self, now: Instant) -> bool {
         !self.stays && self.used_at + LINGER <= now
+    }
+
+    /// Has it connected, if it is time.
+    fn connect(&mut self, carrier: &mut dyn Carrier, relays: &[RelayName], relay: usize, now: Instant) {
+        if self.served.is_some() || self.ending || self.retry_at.is_some_and(|at| at > now) {
+            return;
+        }
+        (self.retry_at, self.told_open) = (None, false);
+        self.served = carrier.serve(relays, relay, self.wanted, Arc::clone(&self.pipe));
+        match self.served {
+            Some(_) => self.bell.ring(),
+            None => self.fail(now),
+        }
     }
 
     fn poll(&mut self, now: Instant) -> Option<Came> {
@@ -368,12 +388,20 @@ impl Slot {
         };
         // What came is more than that it was the last.
         let opened = self.pipe.is_open() && !std::mem::replace(&mut self.told_open, true);
+        if opened {
+            self.open_since = Some(now);
+        }
         came.map(|came| Came::Inbound(lane, came)).or(lost).or(opened.then_some(Came::Open))
     }
 
     /// It is lost, or did not come about.
     fn fail(&mut self, now: Instant) {
         self.served = None;
+        // A lane on which nothing comes has held as well as any other.
+        let held = self.open_since.take().map(|since| now.saturating_duration_since(since));
+        if held >= Some(LONGEST_PAUSE) {
+            self.failures = 0;
+        }
         let pause = FIRST_PAUSE * 2u32.saturating_pow(self.failures.min(8));
         self.retry_at = Some(now + pause.min(LONGEST_PAUSE));
         self.failures += 1;
@@ -393,3 +421,6 @@ const MOMENTARY: usize = 96;
 const MOMENTARY_RATE: f64 = 64.0;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

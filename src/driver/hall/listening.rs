@@ -26,7 +26,7 @@ use crate::{
 /// Somebody in the audience of a stage room: call [`next`](Self::next) in a loop.
 ///
 /// It keeps itself connected: lanes that are lost come back, and a relay of the list that does not
-/// answer, or at which nobody of rank is heard, is followed by the next one.
+/// answer, gives no sign of life, or at which nobody of rank is heard, is followed by the next one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -228,6 +228,13 @@ impl<C: Connector> Listening<C> {
         self.listener.code()
     }
 
+    /// Goes to this relay of the invite's list, and connects anew if it is at another one: for an
+    /// application that knows which one is near. Of a name that is not in the list nothing happens.
+    pub fn go_to(&mut self, relay: &RelayName) {
+        let now = self.now();
+        self.lanes.move_to(Some(relay), now);
+    }
+
     /// The relay that the lanes are at.
     pub fn relay(&self) -> Option<&RelayName> {
         self.lanes.relay()
@@ -280,6 +287,7 @@ impl<C: Connector> Listening<C> {
         if !self.started {
             self.started = wanted.iter().all(|wanted| self.lanes.is_open(wanted.lane));
         }
+        self.lanes.set_watch(self.entered && self.over.is_none());
         self.lanes.want(wanted, now);
         if self.started && self.listener.poll_timeout().is_some_and(|at| at <= now) {
             self.listener.handle_timeout(now);
@@ -319,10 +327,22 @@ impl<C: Connector> Listening<C> {
                 }
             }
             Came::Inbound(HallLane::Hall, Inbound::Media(packet)) => {
-                let Self { parts, heard, .. } = self;
-                parts.open(&mut packet.to_vec(), now, |opened| heard.push_back(opened.into()));
+                self.open(&packet, now);
             }
             Came::Inbound(..) | Came::Open => {}
+            // Only what counts decides, not that the relay says something.
+            Came::Tried(what) => {
+                let counts = match what {
+                    Inbound::Control(message) => {
+                        self.listener.handle_control(HallLane::Hall, &message, now).is_ok()
+                    }
+                    Inbound::Media(packet) => self.open(&packet, now),
+                    Inbound::Idle => false,
+                };
+                if counts {
+                    self.lanes.go_over(now);
+                }
+            }
             Came::Lost(lane, why) => {
                 self.lost = Some(why);
                 if lane == HallLane::Hall && !self.entered {
@@ -330,6 +350,14 @@ impl<C: Connector> Listening<C> {
                 }
             }
         }
+    }
+
+    /// Opens a packet, and says whether it did.
+    fn open(&mut self, packet: &[u8], now: Instant) -> bool {
+        let Self { parts, heard, .. } = self;
+        let before = heard.len();
+        parts.open(&mut packet.to_vec(), now, |opened| heard.push_back(opened.into()));
+        heard.len() > before
     }
 
     fn note(&mut self, event: &ListenerEvent, now: Instant) {

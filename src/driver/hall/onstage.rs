@@ -98,7 +98,7 @@ impl Hall {
                 None
             }
             // What other porters say to the audience.
-            Came::Inbound(..) | Came::Lost(..) | Came::Open => None,
+            Came::Inbound(..) | Came::Tried(_) | Came::Lost(..) | Came::Open => None,
         })
     }
 

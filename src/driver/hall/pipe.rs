@@ -11,7 +11,7 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -36,6 +36,8 @@ struct Inner {
     is_open: bool,
     is_ending: bool,
     dropped: u64,
+    /// The relay's last sign of life, from a transport that tells.
+    heard: Option<Instant>,
 }
 
 /// What a lane has to do next.
@@ -78,6 +80,11 @@ impl Pipe {
         self.lock().is_open
     }
 
+    /// The relay's last sign of life, from a transport that tells, as of a moment ago.
+    pub(super) fn heard(&self) -> Option<Instant> {
+        self.lock().heard
+    }
+
     /// Messages and packets that found no way out.
     pub(super) fn dropped(&self) -> u64 {
         self.lock().dropped
@@ -86,6 +93,16 @@ impl Pipe {
     /// Has the lane closed after what waits has left.
     pub(super) fn end(&self) {
         self.lock().is_ending = true;
+    }
+
+    /// Has the lane kept: it was to be closed, and is wanted again.
+    pub(super) fn stay(&self) {
+        self.lock().is_ending = false;
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_ending(&self) -> bool {
+        self.lock().is_ending
     }
 
     fn next(&self) -> Option<Task> {
@@ -106,25 +123,30 @@ impl Pipe {
 }
 
 /// Connects, and then moves messages and packets both ways until the connection is lost or the lane
-/// is to end. What is put into the pipe is noticed when this is polled again.
+/// is to end. What is put into the pipe is noticed when this is polled again. With `watched`, signs
+/// of life are noted also while nothing comes.
 pub(super) async fn serve<T: Transport>(
     mut transport: T,
     handle: RoomHandle,
     pipe: Arc<Pipe>,
+    watched: bool,
 ) -> TransportError {
     if let Err(error) = transport.connect(handle).await {
         return error;
     }
     pipe.lock().is_open = true;
-    let lost = carry(&mut transport, &pipe).await;
-    pipe.lock().is_open = false;
+    let lost = carry(&mut transport, &pipe, if watched { LOOK } else { LONG }).await;
+    let mut inner = pipe.lock();
+    (inner.is_open, inner.heard) = (false, None);
     lost
 }
 
-async fn carry<T: Transport>(transport: &mut T, pipe: &Pipe) -> TransportError {
+async fn carry<T: Transport>(transport: &mut T, pipe: &Pipe, pause: Duration) -> TransportError {
     loop {
+        let heard = transport.heard();
+        pipe.lock().heard = heard;
         let came = {
-            let until = transport.now() + LONG;
+            let until = transport.now() + pause;
             let mut receive = pin!(transport.receive(until));
             poll_fn(|context| {
                 if let Some(task) = pipe.next() {
@@ -158,4 +180,6 @@ async fn carry<T: Transport>(transport: &mut T, pipe: &Pipe) -> TransportError {
 /// Messages and packets that wait for a lane.
 const CONTROL_WAITING: usize = 64;
 const MEDIA_WAITING: usize = 32;
+/// How often signs of life are looked for.
+const LOOK: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(3_600);

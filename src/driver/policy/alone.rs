@@ -1,16 +1,16 @@
-//! Whether anybody else is at our relay: members meet at one relay only.
+//! Whether anybody else is at our relay: members meet only if they use the same relay.
 
 use std::time::{Duration, Instant};
 
 use super::schedule::Schedule;
 
-/// Since when nobody was heard, and how long that is borne.
+/// Since when nobody has been heard, and how long to wait before looking at other relays.
 pub(super) struct Alone {
-    /// The room has others.
+    /// Whether the room has other members.
     expects: bool,
     heard: Instant,
-    /// The first patience, drawn at random, so that two who look for each other do not go round in
-    /// step.
+    /// The first waiting time, drawn at random, so that two members that look for each other do not
+    /// change relays in step.
     first: Duration,
     patience: Duration,
     looking: bool,
@@ -42,13 +42,13 @@ impl Alone {
         self.looking
     }
 
-    /// There is no connection at all, which is worse.
+    /// There is no connection at all, so nobody is looked for.
     pub(super) fn give_up(&mut self) {
         self.looking = false;
     }
 
-    /// Listens at this relay, which is another or the same as before; for longer if this was looked
-    /// for.
+    /// Listens at this relay, the same as before or another; for longer if we were looking for
+    /// others.
     pub(super) fn stay(&mut self, now: Instant) {
         if std::mem::take(&mut self.looking) {
             self.patience = (self.patience * 2).min(MOST);
@@ -56,14 +56,14 @@ impl Alone {
         self.heard = now;
     }
 
-    /// Somebody was heard. Returns whether we were looking for that elsewhere.
+    /// Notes that somebody was heard. Returns whether we were looking for others elsewhere.
     pub(super) fn hear(&mut self, now: Instant) -> bool {
         (self.heard, self.patience) = (now, self.first);
         std::mem::take(&mut self.looking)
     }
 }
 
-/// Nobody may be heard for so long, and up to twice that, before other relays are tried.
+/// Other relays are tried when nobody has been heard for this long, up to twice this long.
 const LEAST: Duration = Duration::from_secs(10);
 const MOST: Duration = Duration::from_secs(160);
 

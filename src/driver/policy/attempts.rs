@@ -23,7 +23,7 @@ struct Attempt<T> {
     connecting: Boxed<(T, Result<(), TransportError>)>,
 }
 
-/// What became of them.
+/// The news about attempts.
 pub(super) enum Step<T> {
     /// A relay has let us in.
     Connected { relay: usize, transport: T },
@@ -67,7 +67,7 @@ impl<T: Transport + 'static> Attempts<T> {
         *self = Self::new();
     }
 
-    /// What has happened, the first that has connected before all.
+    /// The next news; a connection comes before all else.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<Step<T>> {
         let (mut connected, mut failed) = (None, None);
         self.trying.retain_mut(|attempt| {

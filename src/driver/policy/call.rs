@@ -1,4 +1,4 @@
-//! A session over a [`Link`], and what the application is told of both.
+//! A session over a [`Link`], and the states that the application sees of both.
 
 use std::{
     borrow::Borrow,
@@ -21,7 +21,7 @@ use crate::{
     transport::RelayName,
 };
 
-/// A member's place in a room, which it keeps connected: call [`next`](Self::next) in a loop.
+/// A member's session that reconnects by itself: call [`next`](Self::next) in a loop.
 ///
 /// ```
 /// use sottovoce::{
@@ -45,16 +45,16 @@ use crate::{
 pub struct Call<C: Connector, M = Media> {
     session: Session<Link<C>, M>,
     state: State,
-    /// What the room was told of its connection: the number of it, or that it is lost.
+    /// What the room was told about its connection: the connection's number, or that it is lost.
     told: Option<u64>,
     was_in: bool,
-    /// Since when we have had a connection and no place.
+    /// Since when we have been connected without a place in the group.
     out_of_place: Option<Instant>,
     over: Option<Reason>,
 }
 
 impl<C: Connector> Call<C> {
-    /// Makes a room. Nobody is contacted before [`next`](Self::next) is called.
+    /// Creates a room. Nobody is contacted before [`next`](Self::next) is called.
     ///
     /// # Errors
     /// [`SessionError::Create`], [`SessionError::NoTransport`], [`SessionError::RelayNotAllowed`],
@@ -75,7 +75,7 @@ impl<C: Connector> Call<C> {
         Self::join_with(connector, identity, invite, Seed::generate()?, time_of_day())
     }
 
-    /// Comes back, once there is a connection, into a room that we were in before a restart.
+    /// Returns, once there is a connection, to a room that this member was in before a restart.
     ///
     /// # Errors
     /// As [`create`](Self::create), with [`SessionError::Resume`] for [`SessionError::Create`].
@@ -87,7 +87,7 @@ impl<C: Connector> Call<C> {
         Self::resume_with(connector, identity, membership, Seed::generate()?, time_of_day())
     }
 
-    /// [`create`](Self::create) with randomness and time of the caller's, as
+    /// [`create`](Self::create) with randomness and time from the caller, as
     /// [`Session::create_with`].
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl<C: Connector> Call<C> {
         Ok(Self::new(link, room, clocks))
     }
 
-    /// [`join`](Self::join) with randomness and time of the caller's.
+    /// [`join`](Self::join) with randomness and time from the caller.
     ///
     /// # Errors
     /// As [`join`](Self::join), without [`SessionError::Randomness`].
@@ -122,7 +122,7 @@ impl<C: Connector> Call<C> {
         Ok(Self::new(link, room, clocks))
     }
 
-    /// [`resume`](Self::resume) with randomness and time of the caller's.
+    /// [`resume`](Self::resume) with randomness and time from the caller.
     ///
     /// # Errors
     /// As [`resume`](Self::resume), without [`SessionError::Randomness`].
@@ -147,8 +147,8 @@ impl<C: Connector> Call<C> {
         Self { session, state: State::Connecting, told: None, was_in: false, out_of_place: None, over: None }
     }
 
-    /// Makes the room a stage room, as [`Session::with_hall`] does. The hall goes with the room
-    /// from relay to relay.
+    /// Makes the room a stage room, as [`Session::with_hall`] does. The hall follows the room from
+    /// relay to relay.
     ///
     /// # Errors
     /// As there.
@@ -157,10 +157,10 @@ impl<C: Connector> Call<C> {
         Ok(Self { session: self.session.with_hall(connector)?, ..self })
     }
 
-    /// Does what is due, and waits for what comes next, at most until `until`.
+    /// Does what is due, and waits for the next state, event or packet, at most until `until`.
     ///
-    /// Cancelling the future loses nothing. It has no error: what happens to a connection is a
-    /// change of state.
+    /// Cancelling the future loses nothing. There is no error: everything that happens to a
+    /// connection is a change of state.
     pub async fn next(&mut self, until: Instant) -> CallNext {
         loop {
             if let Some(state) = self.changed() {
@@ -193,7 +193,7 @@ impl<C: Connector> Call<C> {
 }
 
 impl<C: Connector> Call<C, Apart> {
-    /// As [`next`](Call::next) of a call that has its media plane with itself, without packets.
+    /// As [`next`](Call::next) of a call that is not split, but without packets.
     pub async fn next(&mut self, until: Instant) -> CallNext {
         loop {
             if let Some(state) = self.changed() {
@@ -210,31 +210,32 @@ impl<C: Connector> Call<C, Apart> {
 }
 
 impl<C: Connector, M: Plane> Call<C, M> {
-    /// Where the call stands.
+    /// The state of the call.
     pub fn state(&self) -> &State {
         &self.state
     }
 
-    /// The relay that carries the room, or did last.
+    /// The relay that carries the room, or the last one that did.
     pub fn relay(&self) -> Option<&RelayName> {
         self.session.transport.relay()
     }
 
-    /// Ends the attempts to connect. The room is not left: it can be resumed.
+    /// Ends the attempts to connect. This does not leave the room: the application can resume it.
     pub fn give_up(&mut self) {
         self.over.get_or_insert(Reason::GaveUp);
         self.session.transport.stop();
     }
 
-    /// Sends what is left to be sent, if there is a connection, and closes it.
+    /// Sends the control messages that are left, if there is a connection, and closes it.
     ///
-    /// [`Room::leave`] or [`Room::close`] first, if that is meant.
+    /// This neither leaves nor closes the room: call [`Room::leave`] or [`Room::close`] before, if
+    /// you want that.
     pub async fn close(self) {
-        // What cannot be sent any more is lost with the connection, which is over anyhow.
+        // Messages that cannot be sent any more are lost with the connection, which is over anyway.
         let _ = self.session.close().await;
     }
 
-    /// The time by the transport, which commands of the room take.
+    /// The time on the transport's clock, which commands of the room take as `now`.
     pub fn now(&self) -> Instant {
         self.session.now()
     }
@@ -265,13 +266,13 @@ impl<C: Connector, M: Plane> Call<C, M> {
         self.session.admit(knock)
     }
 
-    /// The session, for its counts.
+    /// The session, to read its counts.
     pub fn session(&self) -> &Session<Link<C>, M> {
         &self.session
     }
 
-    /// The session, for reports and what is kept for them. [`next`](Call::next) belongs to the
-    /// call.
+    /// The session, to make reports and set what is kept for them. Do not call its `next`:
+    /// [`next`](Call::next) of the call does.
     pub fn session_mut(&mut self) -> &mut Session<Link<C>, M> {
         &mut self.session
     }
@@ -284,7 +285,7 @@ impl<C: Connector, M: Plane> Call<C, M> {
         CallNext::Event(event)
     }
 
-    /// Tells the room of its connection, and the state if it is another.
+    /// Tells the room about its connection, and returns the state if it changed.
     fn changed(&mut self) -> Option<State> {
         let now = self.session.now();
         let Session { transport, room, hall, .. } = &mut self.session;

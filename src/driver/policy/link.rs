@@ -1,4 +1,4 @@
-//! The transport of a call: whichever relay of the list carries the room at the moment.
+//! The transport of a call, over the relay of the list that carries the room at the moment.
 
 mod lanes;
 
@@ -42,10 +42,10 @@ pub struct Link<C: Connector> {
     connections: u64,
     messages: Messages,
     clocks: Clocks,
-    /// The clocks have parted at this time, and nothing was heard since.
+    /// The device's two clocks came to disagree at this time, and nothing has been heard since.
     woke: Option<Instant>,
     alone: Alone,
-    /// There is something to tell the call.
+    /// Whether the call has something to look at.
     is_changed: bool,
     is_over: bool,
 }
@@ -60,7 +60,7 @@ pub(super) struct Lost {
     heard: Option<Instant>,
 }
 
-/// What ends a wait.
+/// The events that end a wait.
 enum Came<T> {
     Step(Step<T>),
     Inbound(Result<Inbound, TransportError>),
@@ -131,12 +131,12 @@ impl<C: Connector> Link<C> {
         self.attempts.pause_until(&self.connector, self.now());
     }
 
-    /// Whether the room has others, of whom something should be heard.
+    /// Whether the room has other members that we should hear.
     pub(super) fn expect_others(&mut self, expects: bool) {
         self.alone.expect(expects, self.now());
     }
 
-    /// Makes no attempt any more.
+    /// Ends all attempts.
     pub(super) fn stop(&mut self) {
         self.is_over = true;
         self.attempts.clear();
@@ -287,7 +287,7 @@ impl<C: Connector> Link<C> {
         }
     }
 
-    /// Goes over to a new connection, on which is said again what may have been lost on the old
+    /// Changes to a new connection, and sends again the messages that may have been lost on the old
     /// one.
     fn switch(&mut self, relay: usize, transport: C::Transport) {
         self.current = transport;
@@ -330,7 +330,7 @@ impl<C: Connector> fmt::Debug for Link<C> {
     }
 }
 
-/// A relay that was silent for so long though it was asked is gone.
+/// A relay that has not answered a ping for this long counts as gone.
 const SILENCE: Duration = Duration::from_millis(2_500);
 /// The same from when the device woke.
 const AFTER_SLEEP: Duration = Duration::from_millis(1_500);

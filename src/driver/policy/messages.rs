@@ -7,14 +7,14 @@ use std::{
 
 use bytes::Bytes;
 
-/// Both bounded; of what is too much the oldest goes.
+/// Both queues are bounded; when one is full the oldest message goes.
 #[derive(Default)]
 pub(super) struct Messages {
-    /// What was sent lately, and when.
+    /// Messages that were sent lately, and when.
     said: VecDeque<(Instant, Bytes)>,
     waiting: VecDeque<Bytes>,
-    /// We were connected again, and nobody was heard since: whoever lost the same relay may come
-    /// later than we.
+    /// We have reconnected, and heard nobody since: members that lost the same relay may reconnect
+    /// later than we do.
     unheard: bool,
 }
 
@@ -30,7 +30,7 @@ impl Messages {
         self.waiting.front().cloned()
     }
 
-    /// It was sent.
+    /// Notes that a message was sent.
     pub(super) fn drop_first(&mut self) {
         self.waiting.pop_front();
     }
@@ -42,13 +42,15 @@ impl Messages {
         bound(&mut self.said, |(_, message)| message.len());
     }
 
-    /// Has said again what may have been lost with a connection that was found lost at `since`.
+    /// Queues again the messages that may have been lost with a connection that was found lost at
+    /// `since`.
     pub(super) fn repeat(&mut self, since: Instant) {
         self.unheard = true;
         self.say_again(|at| at + AGAIN >= since);
     }
 
-    /// Somebody was heard. What was said on this connection before was perhaps heard by nobody.
+    /// Notes that somebody was heard. Messages sent on this connection before may have reached
+    /// nobody.
     pub(super) fn hear(&mut self) {
         if std::mem::take(&mut self.unheard) {
             self.say_again(|_| true);
@@ -71,9 +73,9 @@ fn bound<M>(queue: &mut VecDeque<M>, length: impl Fn(&M) -> usize) {
     }
 }
 
-/// What was said in this time before a connection was found lost may be lost with it.
+/// Messages sent this long before a connection was found lost may be lost with it.
 const AGAIN: Duration = Duration::from_secs(4);
-/// The others come in this time after us, or what we said meanwhile is not said again.
+/// If the others reconnect within this time after us, our messages since then are sent again.
 const OTHERS_COME: Duration = Duration::from_secs(20);
 /// Bytes of each.
 const KEPT: usize = 256 * 1024;

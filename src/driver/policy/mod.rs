@@ -1,5 +1,6 @@
-//! A session that stays connected: it goes through the relays of the room, waits between attempts,
-//! notices a relay that is silent, and comes back into the room (`docs/CONNECTION.md`).
+//! A session that reconnects by itself: it tries the relays of the room one after another, waits
+//! between attempts, notices a relay that is silent, and returns to the room
+//! (`docs/CONNECTION.md`).
 //!
 //! ```text
 //! app <─ State, Event, Packet ─ Call ─> Session ─> Link ─> the transport that carries the room
@@ -8,8 +9,8 @@
 //!                                   and back ─> Room└────> Connector, which makes transports
 //! ```
 //!
-//! It is a future like a session: it spawns nothing, names no runtime, and nothing happens while
-//! it is not polled.
+//! A [`Call`] spawns no thread or task and names no runtime, like a session: nothing happens while
+//! its future is not polled.
 
 mod alone;
 mod attempts;
@@ -29,7 +30,7 @@ use crate::transport::{Alarm, RelayName, Transport};
 #[cfg(feature = "stage")]
 use crate::transport::{Part, RoomHandle};
 
-/// Makes transports for the relays of a room. A closure is one.
+/// Makes transports for the relays of a room. Closures implement it.
 ///
 /// ```
 /// use sottovoce::{driver::policy::Connector, transport::{RelayName, tcp_udp::TcpUdpClient}};
@@ -40,24 +41,24 @@ use crate::transport::{Part, RoomHandle};
 /// # let _ = connector();
 /// ```
 pub trait Connector: Send {
-    /// What it makes.
+    /// The type of transport that it makes.
     type Transport: Transport + 'static;
 
     /// A transport for the relay of this name, not connected yet; `None` if there is none, as for
-    /// the second relay of a [`Split`](crate::transport::Split). It contacts nobody.
+    /// the second relay of a [`Split`](crate::transport::Split). This method contacts nobody.
     fn client(&mut self, relay: &RelayName) -> Option<Self::Transport>;
 
-    /// A transport for a lane of a stage room at that relay, not connected yet. Whoever has tokens
-    /// gives it the one for this handle and this part; [`client`](Self::client) unless this is
-    /// implemented.
+    /// A transport for a lane of a stage room at that relay, not connected yet. A connector with
+    /// tokens gives the transport the one for this handle and this part. Without an implementation
+    /// this calls [`client`](Self::client).
     #[cfg(feature = "stage")]
     fn lane(&mut self, relay: &RelayName, handle: RoomHandle, part: Part) -> Option<Self::Transport> {
         let _ = (handle, part);
         self.client(relay)
     }
 
-    /// Waits until that time, by the time of the transports. Where theirs is simulated this has to
-    /// be so too.
+    /// Waits until that time on the transports' clock. If their clock is simulated, implement this
+    /// on the same clock.
     fn sleep(&self, until: Instant) -> impl Future<Output = ()> + Send + 'static {
         Alarm::at(until)
     }

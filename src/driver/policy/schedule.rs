@@ -4,13 +4,13 @@ use std::time::{Duration, Instant};
 
 use crate::random::Generator;
 
-/// The order of attempts, and the pauses between rounds of the whole list.
+/// The order of attempts, and the pauses between rounds through the list.
 pub(super) struct Schedule {
     rng: Generator,
     relays: usize,
-    /// The relay that is next.
+    /// The index of the next relay.
     next: usize,
-    /// Rounds that were begun.
+    /// How many rounds through the list are complete.
     rounds: u32,
     began: Instant,
 }
@@ -33,17 +33,17 @@ impl Schedule {
         relay
     }
 
-    /// How often the list has been gone through.
+    /// How many rounds through the list are complete.
     pub(super) fn rounds(&self) -> u32 {
         self.rounds
     }
 
-    /// Whether the list has been gone through to its end.
+    /// Whether the end of the list has been reached.
     pub(super) fn is_round(&self) -> bool {
         self.next == 0
     }
 
-    /// How long after an attempt the next one begins, if the first has not failed before.
+    /// How long after an attempt the next one begins, if the first has not failed by then.
     pub(super) fn pause(&mut self, now: Instant) -> Duration {
         if !self.is_round() {
             return STAGGER;
@@ -53,8 +53,8 @@ impl Schedule {
         length / 2 + self.below(length / 2)
     }
 
-    /// How long to wait before the first attempt after a connection was lost: others have lost
-    /// theirs at the same moment.
+    /// How long to wait before the first attempt after a connection was lost, since others may have
+    /// lost theirs at the same moment.
     pub(super) fn first(&mut self) -> Duration {
         self.below(FIRST)
     }
@@ -65,13 +65,13 @@ impl Schedule {
     }
 }
 
-/// The first pause, which doubles.
+/// The first pause; later ones double.
 const FIRST: Duration = Duration::from_millis(250);
-/// The longest in the first minute, and after that.
+/// The longest pause in the first minute, and the longest after that.
 const LONGEST_AT_FIRST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(8);
 const EAGER: Duration = Duration::from_secs(60);
-/// A relay that does not answer has so long before the next one of the list is tried as well.
+/// How long a relay has to answer before the next one of the list is tried as well.
 const STAGGER: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What an application is told of its connection.
+//! What an application learns about its connection.
 
 use std::{error::Error, fmt, time::Instant};
 
@@ -8,23 +8,23 @@ use crate::{
     transport::TransportError,
 };
 
-/// Where a call stands.
+/// The state of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
-    /// We were not in yet: no relay has answered, or nobody has let us in.
+    /// We have not been in the room yet: no relay has answered, or nobody has let us in.
     Connecting,
-    /// There is a connection, and the room has us in it.
+    /// We are connected, and a member of the room.
     In,
-    /// We were in, and are on the way back.
+    /// We were in the room and lost it, and are trying to return.
     Reconnecting {
-        /// When that was noticed, by the time of the transport.
+        /// When the call noticed the loss, on the transport's clock.
         since: Instant,
-        /// How many attempts to connect were begun since then.
+        /// How many attempts to connect have begun since then.
         attempt: u32,
-        /// What was the matter last.
+        /// The newest reason for which we are not back.
         why: Why,
     },
-    /// It is over. Nothing follows.
+    /// The call is over. No other state follows.
     Out {
         /// Why.
         reason: Reason,
@@ -35,18 +35,18 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
-    /// The transport said so, or the last attempt failed.
+    /// The transport reported an error, or the last attempt failed.
     Transport(TransportError),
-    /// The relay gave no sign of life, though it was asked for one.
+    /// The relay gave no sign of life, although the transport asked for one.
     Silent,
     /// The device slept or its clock was set, and the relay gave no sign of life after that.
     Slept,
-    /// The connector made a transport for a relay that is not on the room's list. It was not
-    /// contacted.
+    /// The connector made a transport for a relay that is not on the room's list. That relay was
+    /// not contacted.
     NotAllowed,
     /// The connector made no transport for any relay of the list.
     NoTransport,
-    /// There is a connection, and we are on the way back into the room.
+    /// We are connected, and are waiting to be let back into the room.
     Place,
 }
 
@@ -62,11 +62,11 @@ pub enum Reason {
 /// The result of [`Call::next`](super::Call::next).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallNext {
-    /// The state is another.
+    /// The state changed.
     State(State),
-    /// Something to tell the user, or to answer.
+    /// An event to show to the user or to answer.
     Event(Event),
-    /// Somebody's audio. Not after [`Call::split`](super::Call::split).
+    /// A packet of another member's audio. Never after [`Call::split`](super::Call::split).
     Packet(ReceivedPacket),
     /// The time is up.
     Idle,

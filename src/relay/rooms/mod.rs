@@ -144,7 +144,7 @@ impl Rooms {
         };
         self.next = Connection(connection.0.wrapping_add(1));
         let shared = self.rooms.entry(room).or_insert_with(|| Room::new(now));
-        shared.join(connection, &self.limits, &self.shares);
+        shared.join(connection, part, &self.limits, &self.shares);
         if let Some(ticket) = ticket {
             self.tickets.insert(ticket, connection);
         }
@@ -193,7 +193,7 @@ impl Rooms {
             self.addresses.remove(&address);
         }
         if let Some(room) = self.rooms.get_mut(&member.room) {
-            room.members.retain(|other| *other != connection);
+            room.leave(connection, member.part);
             if room.members.is_empty() {
                 self.rooms.remove(&member.room);
             }

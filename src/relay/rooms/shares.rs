@@ -53,6 +53,8 @@ impl Cost {
 /// The members of a room, and what of each lane they have used together.
 pub(super) struct Room {
     pub(super) members: Vec<Connection>,
+    /// How many of them are sent anything: those that do not only say.
+    receivers: usize,
     control: Use,
     media: Use,
 }
@@ -138,14 +140,24 @@ impl Shares {
 impl Room {
     pub(super) fn new(now: Instant) -> Self {
         let lane = || Use { copies: Bucket::new(now), rate: 1, copy_rate: 1, busy: 0 };
-        Self { members: Vec::new(), control: lane(), media: lane() }
+        Self { members: Vec::new(), receivers: 0, control: lane(), media: lane() }
     }
 
     /// Adds a member.
-    pub(super) fn join(&mut self, connection: Connection, limits: &Limits, shares: &Shares) {
+    pub(super) fn join(&mut self, connection: Connection, part: Part, limits: &Limits, shares: &Shares) {
         self.members.push(connection);
+        self.receivers += usize::from(part != Part::Says);
         for lane in [Lane::Control, Lane::Media] {
             self.set_rate(lane, limits, shares.rooms(lane));
+        }
+    }
+
+    /// Takes a member out that came with that part.
+    pub(super) fn leave(&mut self, connection: Connection, part: Part) {
+        let before = self.members.len();
+        self.members.retain(|other| *other != connection);
+        if self.members.len() < before && part != Part::Says {
+            self.receivers = self.receivers.saturating_sub(1);
         }
     }
 
@@ -164,7 +176,9 @@ impl Room {
 
     /// What all members of the room have between them, as long as so many rooms are busy.
     fn set_rate(&mut self, lane: Lane, limits: &Limits, rooms: u32) {
-        let receivers = u32::try_from(self.members.len()).unwrap_or(u32::MAX).saturating_sub(1).max(1);
+        // Where all are receivers, whoever sends is one of them.
+        let own = usize::from(self.receivers == self.members.len());
+        let receivers = u32::try_from(self.receivers.saturating_sub(own)).unwrap_or(u32::MAX).max(1);
         let most = match lane {
             Lane::Control => limits.room_control_rate,
             Lane::Media => limits.room_media_rate,

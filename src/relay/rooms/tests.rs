@@ -260,3 +260,24 @@ fn too_many_packets_are_dropped_and_too_many_messages_wait() {
     assert!(waits.by_ref().take(8).all(|wait| wait.is_zero()));
     assert_eq!(waits.next(), Some(Duration::from_secs(1)));
 }
+
+#[test]
+fn thousands_who_only_say_make_nothing_dearer_for_each_other() {
+    let limits = Limits { connections: 2_001, members: 2_001, ..Limits::default() };
+    let mut relay = Relay::new(limits);
+    let mut join = |number: u16, part| {
+        let mut ticket = [9; 16];
+        ticket[..2].copy_from_slice(&number.to_be_bytes());
+        relay.rooms.join(ROOM, Way::Tcp(Ticket(ticket)), part, None, relay.now).unwrap()
+    };
+    let (_, porter) = join(0, Part::Hears);
+    let sayers: Vec<_> = (1..=2_000).map(|number| join(number, Part::Says).0).collect();
+    // At its own rate it may send 8 s of 256 KiB at once, 4,080 messages: one copy is made of each.
+    let free = (0..5_000).take_while(|_| {
+        let wait = relay.rooms.handle_control(sayers[0], &[7; 256], relay.now);
+        while porter.poll().is_some() {}
+        wait == Some(Duration::ZERO)
+    });
+    let free = free.count();
+    assert!((4_000..4_200).contains(&free), "{free}");
+}

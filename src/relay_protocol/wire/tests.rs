@@ -16,12 +16,12 @@ fn hex(bytes: &[u8]) -> String {
 fn the_bytes_are_those_of_the_specification() {
     let tens = |digit: &str| digit.repeat(32);
     assert_eq!(hex(&hello(HANDLE, None, Part::Both)), format!("737672656c617901{}", tens("1")));
-    let token = Token::from_bytes([0x44; ORDER_LEN]);
+    let token = Token::from_bytes([0x44; TOKEN_LEN]);
     let revocation = Revocation::from_bytes([0x44; ORDER_LEN]);
     let order = "44".repeat(ORDER_LEN);
     assert_eq!(
         hex(&hello(HANDLE, Some(&token), Part::Both)),
-        format!("737672656c617902{}{order}", tens("1"))
+        format!("737672656c617902{}{order}44", tens("1"))
     );
     assert_eq!(hex(&revoke(&revocation)), format!("737672656c617903{order}"));
     assert_eq!(hex(&hello(HANDLE, None, Part::Hears)), format!("737672656c617904{}01", tens("1")));
@@ -39,7 +39,7 @@ fn the_bytes_are_those_of_the_specification() {
 
 #[test]
 fn a_hello_is_judged_at_its_first_wrong_byte() {
-    let token = Token::from_bytes([0x44; ORDER_LEN]);
+    let token = Token::from_bytes([0x44; TOKEN_LEN]);
     let revocation = Revocation::from_bytes([0x55; ORDER_LEN]);
     for (bytes, meaning) in [
         (hello(HANDLE, None, Part::Both), Hello::Room(HANDLE, None, Part::Both)),
@@ -60,7 +60,10 @@ fn a_hello_is_judged_at_its_first_wrong_byte() {
     assert!(parse_hello(b"G") == Hello::Garbage);
     assert!(parse_hello(b"svrelax\x01") == Hello::Garbage);
     assert!(parse_hello(b"svrelay\x05") == Hello::OtherVersion);
-    assert!(parse_hello(b"svrelay\x040123456789abcdef\x03") == Hello::OtherVersion);
+    for part in [0, 3] {
+        let hello = [&b"svrelay\x040123456789abcdef"[..], &[part]].concat();
+        assert!(parse_hello(&hello) == Hello::OtherVersion, "{part}");
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! What a recorder kept of one speaker, copied out to be reported.
+//! The packets that a recorder kept of one speaker, copied out for a report.
 
 use std::fmt;
 
@@ -12,8 +12,8 @@ use crate::{
 
 /// One speaker's packets of one window of time, copied out of a [`Buffer`].
 ///
-/// Turned into a report by [`Room::report`](crate::room::Room::report), on the control thread.
-/// Wiped on drop.
+/// [`Room::report`](crate::room::Room::report) turns it into a report, on the control thread. Wiped
+/// on drop.
 pub struct Excerpt {
     pub(super) member: Option<MemberId>,
     pub(super) frames: Vec<u8>,
@@ -21,23 +21,23 @@ pub struct Excerpt {
 }
 
 impl Excerpt {
-    /// An empty one, with room for all that this recorder can keep of a speaker.
+    /// An empty excerpt, with room for all that this recorder can keep of a speaker.
     pub fn new(recorder: &Buffer) -> Self {
         let frames = Vec::with_capacity(recorder.depth * recorder.frame_len);
         Self { member: None, frames, frame_len: recorder.frame_len }
     }
 
-    /// Whose it is; `None` while it is empty.
+    /// The speaker; `None` while the excerpt is empty.
     pub fn member(&self) -> Option<MemberId> {
         self.member
     }
 
-    /// How many packets it has.
+    /// How many packets it holds.
     pub fn len(&self) -> usize {
         self.frames.len() / self.frame_len.max(1)
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it holds no packets.
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
@@ -82,10 +82,9 @@ pub(crate) struct Recorded<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExcerptError {
-    /// The window is shorter than five seconds: a few words without what was said around them
-    /// mislead.
+    /// The window is shorter than five seconds: a few words out of context mislead.
     TooShort,
-    /// Nothing of this speaker is kept in the window.
+    /// The recorder has no packets of this speaker from this window.
     NothingHeard,
 }
 

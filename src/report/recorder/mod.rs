@@ -1,4 +1,4 @@
-//! What a receiver keeps of the last minute, in memory only (SPEC section 12.1).
+//! The packets that a receiver keeps of the last minute, in memory only (SPEC section 12.1).
 //!
 //! ```text
 //! rings[speaker]   [ frame | frame | frame | ...... free ...... ]     one for each, made before the first packet
@@ -25,11 +25,11 @@ use crate::{
     },
 };
 
-/// How much of what was heard is kept for a report.
+/// How much of the audio that was heard is kept for reports.
 ///
-/// What a recorder takes is `speakers` times `window / packet` times the room's packet size and 68
-/// bytes: with the defaults 1.02 MB for each speaker, 65 MB in all. All of it is reserved when the
-/// recorder is made; most systems give memory only when it is first written to, which is when a
+/// A recorder takes `speakers` times `window / packet` times the room's packet size plus 68 bytes:
+/// with the defaults 1.02 MB for each speaker, 65 MB in all. All of it is reserved when the
+/// recorder is made; most systems provide memory only when it is first written to, which is when a
 /// speaker is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -37,17 +37,17 @@ pub struct Retention {
     /// How long a packet is kept: 60 s by default, 5 minutes and 30,000 times `packet` at most.
     /// Zero keeps nothing.
     pub window: Duration,
-    /// How much audio a packet has at least, 20 ms by default and 2.5 ms at least. Whoever sends
-    /// shorter ones all the time is not kept after a while.
+    /// The least audio in a packet, 20 ms by default and 2.5 ms at least. If a speaker sends
+    /// shorter packets all the time, the recorder refuses them after a while.
     pub packet: Duration,
     /// How many speakers are kept at a time, 64 by default and 1,024 at most. Half of the places,
-    /// 32 at most, are for people of rank and for those whom this member has seen the longest; the
-    /// others are for whoever speaks first.
+    /// 32 at most, are for people with rank and for those whom this member has known the longest;
+    /// the other speakers share the rest, first come, first served.
     pub speakers: usize,
 }
 
 impl Retention {
-    /// Keeps nothing: nothing that was heard can be reported.
+    /// Keeps nothing, so nothing can be reported.
     pub const NOTHING: Self = Self { window: Duration::ZERO, packet: Duration::from_millis(20), speakers: 0 };
 }
 
@@ -59,10 +59,10 @@ impl Default for Retention {
 
 /// Keeps the last minute of what an [`Opener`](crate::Opener) opened. Owned by the audio thread.
 ///
-/// No lock, no allocation, no clock: all its memory is there from the start, and what is older than
-/// the window is overwritten. Give it every opened packet before it is played, and play only what
-/// it kept: then nothing is heard that cannot be reported. Wiped on [`wipe`](Self::wipe) and on
-/// drop.
+/// It uses no lock, allocation or clock: all its memory is there from the start, and packets older
+/// than the window are overwritten. Give it every opened packet before playing it, and play only
+/// packets that it kept: then users hear nothing that they cannot report. Wiped by
+/// [`wipe`](Self::wipe) and on drop.
 pub struct Buffer {
     keep: Retention,
     began: Instant,
@@ -72,7 +72,7 @@ pub struct Buffer {
     frame_len: usize,
     /// Frames of a ring.
     depth: usize,
-    /// Where the look for what is too old goes on.
+    /// The ring at which the search for old packets continues.
     hand: usize,
     gave_way: GaveWay,
 }
@@ -80,9 +80,9 @@ pub struct Buffer {
 /// Speakers for whom there was no place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GaveWay {
-    /// Packets that were not kept, and so not to be played.
+    /// How many packets were not kept, and so must not be played.
     pub packets: u64,
-    /// Whose the last of them was.
+    /// The speaker of the last of them.
     pub last: Option<MemberId>,
 }
 
@@ -101,8 +101,8 @@ struct Ring {
 const VACANT: Ring = Ring { member: None, is_first: false, first: 0, len: 0, used: 0 };
 
 impl Buffer {
-    /// Reserves the memory for `keep` in a room of this packet size. What is out of bounds is
-    /// brought into them.
+    /// Reserves the memory for `keep` in a room of this packet size. Values out of bounds are
+    /// clamped.
     pub fn new(mut keep: Retention, size: PacketSize, now: Instant) -> Self {
         keep.window = keep.window.min(MAX_WINDOW);
         keep.packet = keep.packet.max(MIN_PACKET);
@@ -124,7 +124,7 @@ impl Buffer {
         }
     }
 
-    /// Keeps a packet that was just opened, and forgets what the window has passed.
+    /// Keeps a packet that was just opened, and wipes packets older than the window.
     ///
     /// A packet without a signature ([`Proof::Group`](crate::media::Proof::Group)) proves nothing,
     /// and is not kept.
@@ -160,15 +160,15 @@ impl Buffer {
         Ok(())
     }
 
-    /// Forgets what the window has passed. Call it now and then while nobody speaks.
+    /// Wipes packets older than the window. Call it now and then while nobody speaks.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.millis(now);
         (0..self.rings.len()).for_each(|index| self.expire(index, now));
     }
 
-    /// Takes notice of a change of keys: with the last key goes all that was recorded.
+    /// Takes notice of a change of keys: when the last key goes, everything recorded is wiped.
     ///
-    /// For whoever is to lose what it heard when it leaves, as the driver's users do.
+    /// This is for applications whose users lose the recording when they leave, as the driver's do.
     pub fn handle_rekey(&mut self, rekey: &OpenRekey) {
         if rekey.is_close() {
             self.wipe();
@@ -185,8 +185,8 @@ impl Buffer {
         }
     }
 
-    /// Copies what is kept of one speaker and arrived in `window` into `into`, which loses what it
-    /// had.
+    /// Copies the packets of one speaker that arrived in `window` into `into`, and replaces its
+    /// content.
     ///
     /// Allocates nothing if `into` was made for this recorder.
     ///
@@ -231,12 +231,12 @@ impl Buffer {
         self.frames.len()
     }
 
-    /// Frames that are kept of a speaker now.
+    /// How many frames of a speaker are kept now.
     pub fn kept(&self, member: MemberId) -> usize {
         self.rings.iter().find(|ring| ring.member == Some(member)).map_or(0, |ring| ring.len)
     }
 
-    /// The ring of a speaker, or one that nobody has any more.
+    /// The ring of a speaker, or a free one.
     fn ring_of(&mut self, member: MemberId, is_first: bool, now: u64) -> Option<usize> {
         if let Some(index) = self.rings.iter().position(|ring| ring.member == Some(member)) {
             return Some(index);
@@ -263,7 +263,7 @@ impl Buffer {
         })
     }
 
-    /// Forgets the frames of one ring that the window has passed; without frames it is nobody's.
+    /// Wipes the frames of one ring that are older than the window. A ring without frames is free.
     fn expire(&mut self, index: usize, now: u64) {
         let window = u64::try_from(self.keep.window.as_millis()).unwrap_or(u64::MAX);
         let Some(ring) = self.rings.get_mut(index) else { return };
@@ -300,7 +300,7 @@ impl Drop for Buffer {
     }
 }
 
-/// How much, not of whom.
+/// Shows how much is in it, but not whose packets.
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let frames: usize = self.rings.iter().map(|ring| ring.len).sum();
@@ -308,7 +308,7 @@ impl fmt::Debug for Buffer {
     }
 }
 
-/// Why a packet was not kept. It must not be played: it could not be reported.
+/// Why a packet was not kept. Do not play it, since nobody could report it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotKept {

@@ -14,7 +14,7 @@ fn until(party: &mut Party, most: Duration, mut holds: impl FnMut(&mut Party) ->
 }
 
 #[test]
-fn a_keeper_that_says_nothing_is_followed_within_eight_seconds_and_its_turn() {
+fn a_silent_keeper_is_replaced_within_eight_seconds_and_a_turn() {
     let mut party = Party::new(4);
     party.beat_with(0, |_| {});
     party.rebel(0);
@@ -25,7 +25,7 @@ fn a_keeper_that_says_nothing_is_followed_within_eight_seconds_and_its_turn() {
 }
 
 #[test]
-fn a_ban_that_the_keeper_does_not_commit_silences_after_a_second_and_is_committed_by_the_next() {
+fn a_ban_that_the_keeper_does_not_commit_silences_members_after_a_second_and_the_next_keeper_commits_it() {
     // Whether the keeper says that it knows of the ban, and how long it may then leave it.
     for (knows, idle) in [(true, 2 * SECOND), (false, 8 * SECOND)] {
         let mut party = Party::new(4);
@@ -71,7 +71,7 @@ fn a_ban_that_the_keeper_does_not_commit_silences_after_a_second_and_is_committe
 }
 
 #[test]
-fn who_hears_nobody_of_rank_is_told_after_half_a_minute_and_stops_after_unattended() {
+fn a_member_that_hears_nobody_of_rank_is_told_after_half_a_minute_and_stops_after_unattended() {
     let mut party = Party::new(3);
     party.beat_with(0, |_| {});
     party.rebel(0);

@@ -57,7 +57,8 @@ fn a_renewed_path_that_nothing_can_be_sealed_to_does_not_keep_anybody_from_being
         let forged = seat.group.forge(vec![forge::Forgery::Update(Default::default())]);
         let before = party.epoch(0);
         party.send(3, &Message::Mls(forged.commit));
-        assert_ne!(party.epoch(0), before, "the renewal counts");
+        let events = party.events(0);
+        assert_ne!(party.epoch(0), before, "the renewal counts: {events:?}");
         party.pass(SECOND);
         let who = if place == 0 { 1 } else { 2 };
         assert!(can_ban(&mut party, who), "key {place} of the path: the host can put somebody out");

@@ -155,15 +155,21 @@ fn a_former_moderator_does_not_crowd_out_the_receipt_of_the_host() {
 #[test]
 fn a_member_that_hears_of_a_newcomer_does_not_welcome_it_in_the_hosts_name() {
     let mut party = Party::new(2);
-    party.rooms[0].set_admission(Admission::Ask).unwrap();
+    // The host keeps, and a moderator lets the newcomer in: the KeyPackage goes to everybody.
+    let (moderator, now) = (party.id(1), party.now);
+    party.rooms[0].set_role(moderator, Role::Moderator, now).unwrap();
+    party.pass(70 * SECOND);
+    for room in &mut party.rooms[..2] {
+        room.set_admission(Admission::Ask).unwrap();
+    }
     party.rebel(2);
     let newcomer = party.knock(3);
-    party.pass(4 * SECOND);
-    let (knock, now) = (party.rooms[0].waiting().next().unwrap().0, party.now);
-    party.rooms[0].admit(knock, now).unwrap();
-    // The rebel reads what the host says before the host has committed anything.
+    party.pass(10 * SECOND);
+    let (knock, now) = (party.rooms[1].waiting().next().unwrap().0, party.now);
+    party.rooms[1].admit(knock, now).unwrap();
+    // The rebel reads what the moderator says before the host has committed anything.
     let mut key_package = None;
-    while let Some(envelope) = party.rooms[0].poll_transmit() {
+    while let Some(envelope) = party.rooms[1].poll_transmit() {
         if let Some(Message::Mls(message)) = party.read(&envelope)
             && let Ok(Incoming::Application { bytes, .. }) = party.seat(2).group.process(&message)
         {
@@ -177,7 +183,7 @@ fn a_member_that_hears_of_a_newcomer_does_not_welcome_it_in_the_hosts_name() {
                 _ => {}
             }
         }
-        party.relay(0, &envelope);
+        party.relay(1, &envelope);
     }
     let group_id = party.memory(2).store.known().group_id().0;
     let candidate = Candidate::vet(&key_package.unwrap(), &group_id, KeyExchange::X25519).unwrap();

@@ -277,7 +277,7 @@ impl Doors {
         let (law, candidate, invite) = (store.law(), &guest.candidate, guest.invite);
         let position = law.standing_of(&law.tag(&candidate.key));
         let admitted = law.admits(&candidate.key);
-        // Whom a word put out, only a user lets in again.
+        // Only a user lets a person in again that a Word put out.
         let was_put_out = position.role == Role::Out && law.has_role_word(&law.tag(&candidate.key));
         let opens = self.admission == Admission::Open
             && !was_put_out
@@ -311,7 +311,7 @@ impl Doors {
         None
     }
 
-    /// Who would be let in, and by which invite.
+    /// The identity that would be admitted, and the invite.
     pub(super) fn asks(&self, id: KnockId) -> Result<(IdentityKey, Used), CommandError> {
         let waiting = self.waiting.iter().find(|waiting| waiting.id == id);
         waiting

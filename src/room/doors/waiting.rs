@@ -1,5 +1,5 @@
-//! Who waits at a door no more: nobody repeated the knock, or others need the place (SPEC section
-//! 7, rule D5).
+//! The knocks that a door drops: nobody repeated them, or others need the place (SPEC section 7,
+//! rule D5).
 
 use std::time::{Duration, Instant};
 
@@ -36,7 +36,7 @@ impl Doors {
     }
 
     /// Somebody comes in whatever the application says: it does not wait any more.
-    pub(super) fn let_go(&mut self, out: &mut Outbox, member: MemberId) {
+    pub(in crate::room) fn let_go(&mut self, out: &mut Outbox, member: MemberId) {
         if let Some(knock) = self.forget(member) {
             out.tell(Event::KnockGone { knock });
         }

@@ -5,7 +5,7 @@
 //! loot: older laws, KeyPackages of others, keys of false doors, identities of banned friends
 //! ```
 //!
-//! Nothing here asks a rule. Whatever cannot be made at the moment makes no envelope.
+//! Nothing here asks a rule. A message that cannot be made at the moment makes no envelope.
 
 mod commits;
 mod floods;
@@ -63,7 +63,7 @@ struct Package {
     returns: bool,
 }
 
-/// What kind of message an envelope holds, as whoever has the lane key can tell.
+/// The kind of message in an envelope, as any holder of the lane key can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {

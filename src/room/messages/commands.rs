@@ -9,10 +9,11 @@ use crate::{
 };
 
 impl Room {
-    /// Writes to others in the room, and says the number of the message, which counts from 1 on.
+    /// Sends a message to others in the room, and returns its number, counted from 1 on.
     ///
-    /// Every member may, muted ones too; 20 in 10 s. It reaches whoever is here now; newcomers and
-    /// whoever is away do not get it later. Others are told by [`Event::Message`], we are not.
+    /// Every member may send, muted ones too: at most 20 messages in 10 s. A message reaches the
+    /// members that are connected now; others and newcomers do not get it later. Others get
+    /// [`Event::Message`], this member does not.
     ///
     /// [`Event::Message`]: crate::room::Event::Message
     ///
@@ -35,7 +36,8 @@ impl Room {
         Ok(number)
     }
 
-    /// Whose hands are up, in the order of asking: the same for everybody who saw the same go up.
+    /// The members whose hands are up, in the order in which they went up. The order is the same
+    /// for all members that saw the same hands go up.
     pub fn hands(&self) -> Vec<MemberId> {
         self.seat().map_or_else(Vec::new, |_| self.out.messages.hands.in_order())
     }
@@ -43,7 +45,7 @@ impl Room {
     /// Raises our hand. It stays up until it is lowered, we leave, or we get a role that is heard.
     ///
     /// # Errors
-    /// See [`SendError`]; none if it is up already.
+    /// See [`SendError`]; a hand that is up already is no error.
     pub fn raise_hand(&mut self, now: Instant) -> Result<(), SendError> {
         let now = self.at(now);
         let (out, memory, seat) = self.present()?;
@@ -55,7 +57,7 @@ impl Room {
     /// Lowers our own hand, or, with rank, that of another.
     ///
     /// # Errors
-    /// See [`SendError`]; none if it is down already.
+    /// See [`SendError`]; a hand that is down already is no error.
     pub fn lower_hand(&mut self, of: MemberId, now: Instant) -> Result<(), SendError> {
         let now = self.at(now);
         let (out, memory, seat) = self.present()?;

@@ -1,4 +1,4 @@
-//! Whose hand is up, in the order of asking (`spec/messages.md`, Q11).
+//! The members whose hands are up, in the order of asking (`spec/messages.md`, Q11).
 
 use std::{collections::BTreeMap, time::Instant};
 

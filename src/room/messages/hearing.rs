@@ -61,7 +61,7 @@ impl Seat {
         out.messages.heard.insert(id, (app.run, app.number));
         let opened = opened.map_err(|Malformed| ControlError::Malformed)?;
         let Some((audience, note)) = opened else { return Ok(()) };
-        // What means nothing yet is passed over: newer members may say it.
+        // Unknown kinds are ignored: newer versions may send them.
         let Some(kind) = MessageKind::of_wire(note.kind) else { return Ok(()) };
         match kind {
             MessageKind::HAND_RAISED | MessageKind::HAND_LOWERED if audience != Audience::All => {

@@ -1,4 +1,4 @@
-//! What a member keeps of what is written (`spec/messages.md`, Q4, Q5, Q7, Q9).
+//! The messages of the application that a member keeps (`spec/messages.md`, Q4, Q5, Q7, Q9).
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -21,7 +21,7 @@ pub(in crate::room) struct Messages {
     pub(super) number: u64,
     /// Our own of the last ten seconds.
     pub(super) said: Rate<()>,
-    /// What may have to be said again, the newest last.
+    /// The messages that may have to be sent again, the newest last.
     pub(super) sent: VecDeque<Sent>,
     /// The newest of each member.
     pub(super) heard: BTreeMap<MemberId, (Run, u64)>,

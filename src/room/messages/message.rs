@@ -4,24 +4,25 @@ use std::{error::Error, fmt, time::Duration};
 
 use crate::{group::Role, id::MemberId, media::SilenceReason, mls::Failure, wire::app::Note};
 
-/// What a member wrote to others: chat, a reaction, a caption, or what an application numbers.
+/// A message from one member to others: chat, a reaction, a caption, or a kind of the application's
+/// own.
 ///
-/// MLS has authenticated it as from `from`, in this room and epoch, and nobody can repeat it.
+/// MLS has authenticated that `from` sent it, in this room and epoch, and nobody can replay it.
 #[derive(Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct AppMessage {
     /// The member that wrote it.
     pub from: MemberId,
-    /// To whom, as the sender says.
+    /// The audience that the sender chose.
     pub audience: Audience,
     /// Its kind: text, reaction, caption, or one of the application's.
     pub kind: MessageKind,
     /// Its bytes: at most 640.
     pub body: Vec<u8>,
-    /// Counts what the sender wrote to whomever, from 1 on.
+    /// The number of the message among all messages of its sender, to any audience, from 1 on.
     pub number: u64,
-    /// How many messages of the sender before this one did not come. Some may have been to others.
+    /// How many earlier messages of the sender did not arrive here. Some may have been for others.
     pub missed: u64,
 }
 
@@ -34,7 +35,7 @@ impl AppMessage {
     }
 }
 
-/// Shows the length of the body, and nothing of it.
+/// Shows the length of the body, but not its content.
 impl fmt::Debug for AppMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { from, audience, kind, body, number, missed } = self;
@@ -49,28 +50,28 @@ impl fmt::Debug for AppMessage {
     }
 }
 
-/// To whom something is written.
+/// The members for whom a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub enum Audience {
     /// Everybody in the room.
     All,
-    /// Everybody who has a role, 17 at most, and nobody else can read it. [`Role::Moderator`] is
-    /// the host and the moderators.
+    /// Everybody who has this role, at most 17 members. Nobody else can read the message.
+    /// [`Role::Moderator`] is the host and the moderators.
     Role(Role),
-    /// One member, and nobody else can read it.
+    /// One member. Nobody else can read the message.
     Member(MemberId),
 }
 
-/// What a message is: registered for everybody, or an application's own.
+/// The kind of a message: one that is registered for all applications, or an application's own.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageKind(u16);
 
 impl MessageKind {
-    /// Something to read.
+    /// A text to read.
     pub const TEXT: Self = Self(1);
-    /// An answer in one sign.
+    /// A reaction: one sign, such as an emoji.
     pub const REACTION: Self = Self(2);
     /// A message that a member wrote.
     pub const CAPTION: Self = Self(3);
@@ -139,7 +140,7 @@ impl Audience {
         }
     }
 
-    /// What the byte says to `reader`.
+    /// The audience that the byte means to `reader`.
     pub(super) const fn of_byte(byte: u8, reader: MemberId) -> Option<Self> {
         Some(match byte {
             0 => Self::Member(reader),
@@ -152,7 +153,7 @@ impl Audience {
         })
     }
 
-    /// Whether a member with this role is meant.
+    /// Whether a member with this role is in the audience.
     pub(super) fn includes(self, member: MemberId, role: Role) -> bool {
         match self {
             Self::All => true,
@@ -163,25 +164,25 @@ impl Audience {
     }
 }
 
-/// Why a message was not sent. Nothing was.
+/// Why a message was not sent, not even in part.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// We are not in the room, not yet or no more.
+    /// We are not in the room: not yet, or no longer.
     NotInRoom,
-    /// We lost our place and are on the way back: try again when we are there.
+    /// We lost our place and are returning: try again when we are back.
     Returning,
-    /// Nothing may be sent at the moment, as nothing may be said: somebody could hear it who is
-    /// out, or nobody.
+    /// Sending is stopped at the moment, for messages as for audio: somebody who is out of the room
+    /// could hear us, or nobody hears us.
     Silent(SilenceReason),
     /// The body is longer than 640 bytes, or is not in the form of its kind: a text is UTF-8 and
     /// not empty.
     Body,
-    /// There is nobody else here whom the audience names.
+    /// No other member is in the audience.
     Nobody,
-    /// More than 17 have this role: write to all.
+    /// More than 17 members have this role: write to everybody.
     TooMany,
-    /// There were 20 in the last 10 s: another may go after this time.
+    /// We have sent 20 messages in the last 10 s: try again after this time.
     TooOften(Duration),
     /// Only the host and moderators lower another's hand.
     NoRank,
@@ -196,7 +197,7 @@ impl fmt::Display for SendError {
             Self::Returning => f.write_str("we are on the way back into the room"),
             Self::Silent(reason) => write!(f, "nothing may be sent: {reason}"),
             Self::Body => f.write_str("the message is too long, or not in the form of its kind"),
-            Self::Nobody => f.write_str("nobody else here is meant"),
+            Self::Nobody => f.write_str("no other member is in the audience"),
             Self::TooMany => f.write_str("more than 17 members have this role"),
             Self::TooOften(wait) => write!(f, "too many messages: wait {} ms", wait.as_millis()),
             Self::NoRank => f.write_str("only the host and moderators may do this"),

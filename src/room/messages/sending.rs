@@ -244,5 +244,5 @@ impl Outbox {
 const MAX_AGAIN: usize = 8;
 const MAX_TIMES: u8 = 3;
 const HANDS_APART: Duration = Duration::from_secs(30);
-/// What could not be said is tried again then.
+/// Messages that could not be sent are tried again then.
 const HANDS_LATER: Duration = Duration::from_secs(5);

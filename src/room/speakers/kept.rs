@@ -1,4 +1,4 @@
-//! What a room keeps for reports (SPEC section 12).
+//! Data that a room keeps for reports (SPEC section 12).
 
 use std::{collections::VecDeque, time::Duration};
 

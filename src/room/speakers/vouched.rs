@@ -39,7 +39,7 @@ pub(in crate::room) struct Vouched {
     stray: Newest<u64, LEAST_STRAY>,
 }
 
-/// What is known of a speaker key besides.
+/// Other facts about a speaker key.
 #[derive(Clone, Copy)]
 struct Known {
     /// The member that announced it first. Announcements by others change no promise.
@@ -50,7 +50,7 @@ struct Known {
     published: bool,
 }
 
-/// What the publication of a private half means.
+/// The meaning of the publication of a private half.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::room) enum Publication {
     /// No speaker of this room announced the key.
@@ -63,7 +63,7 @@ pub(in crate::room) enum Publication {
 
 /// One speaker in one epoch.
 pub(in crate::room) struct Entry {
-    /// What its packets' signatures are bound to.
+    /// The context to which its packets' signatures are bound.
     pub(in crate::room) context: [u8; 32],
     pub(in crate::room) epoch: Epoch,
     pub(in crate::room) epoch_context: [u8; 32],
@@ -79,7 +79,7 @@ pub(in crate::room) struct Entry {
     ended: Option<Instant>,
 }
 
-/// What an announcement changes.
+/// The effect of an announcement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::room) enum Heard {
     /// Packets of the leaf open from now on.
@@ -197,7 +197,7 @@ impl Vouched {
         present.filter(|entry| !entry.withdrawn).map(|entry| entry.key.stale_at()).min()
     }
 
-    /// What vouches for packets whose signatures are bound to `context`.
+    /// The announcement for packets whose signatures are bound to `context`.
     pub(in crate::room) fn find(&self, member: MemberId, context: &[u8; 32]) -> Option<&Entry> {
         self.entries.iter().rev().find(|entry| entry.context == *context && entry.member == member)
     }

@@ -1,211 +1,26 @@
 //! What only pretends to be a MoQ relay, or publishes below a room's path what it likes, and cannot
 //! do more harm to a member than to close its transport.
 
+mod pretender;
+
 use std::{
     collections::HashSet,
-    future::Future,
-    net::UdpSocket,
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
-    task::{Context, Poll, Waker},
-    thread::{self, JoinHandle},
+    sync::mpsc,
     time::{Duration, Instant},
 };
 
-use super::{
-    session::{Link, Session, lock},
-    streams::Codes,
-};
+use bytes::Bytes;
+use moq_net::{Timestamp, broadcast, origin};
+
 use crate::transport::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError, block_on,
-    moq::{MoqClient, Pin, room_path},
+    Inbound, MAX_CONTROL, MAX_MEDIA, Part, RoomHandle, Transport, TransportError, block_on,
+    moq::{MoqClient, room_path},
 };
-use bytes::{Bytes, BytesMut};
-use moq_net::{Server, Timestamp, broadcast, group, kio::Waiter, origin, track};
-use quinn_proto::{DatagramEvent, Endpoint, EndpointConfig, ServerConfig, crypto::rustls::QuicServerConfig};
+use pretender::{Pretender, Somebody, framed};
 
 const ROOM: RoomHandle = RoomHandle::from_bytes([1; 16]);
 const PATIENCE: Duration = Duration::from_secs(20);
 const MOMENT: Duration = Duration::from_millis(300);
-
-/// A relay that does what it is told to, to the one member that it lets in.
-struct Pretender {
-    name: RelayName,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-/// What a turn of the pretender is given: where it publishes, and since when the member is there.
-type Script = Box<dyn FnMut(&origin::Producer, Duration) + Send>;
-
-impl Pretender {
-    fn start(script: Script) -> Self {
-        Self::spawn(Some(script))
-    }
-
-    /// One that does the handshake and then says nothing.
-    fn mute() -> Self {
-        Self::spawn(None)
-    }
-
-    fn spawn(script: Option<Script>) -> Self {
-        let made = rcgen::generate_simple_self_signed(["relay.example".to_owned()]).unwrap();
-        let key = made.signing_key.serialize_der().try_into().unwrap();
-        let mut tls =
-            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_protocol_versions(&[&rustls::version::TLS13])
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![made.cert.der().clone()], key)
-                .unwrap();
-        tls.alpn_protocols = vec![b"moq-lite-06".to_vec()];
-        let config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(2))).unwrap();
-        let address = socket.local_addr().unwrap();
-        let name = format!("moq:{address}#{}", Pin::of(made.cert.der())).parse().unwrap();
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = thread::spawn(move || serve(&socket, config, script, &stopped));
-        Self { name, stop, thread: Some(thread) }
-    }
-
-    fn member(&self) -> MoqClient {
-        let mut member = MoqClient::new(self.name.clone()).unwrap();
-        block_on(member.connect(ROOM)).unwrap();
-        member
-    }
-}
-
-impl Drop for Pretender {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let ended = self.thread.take().unwrap().join();
-        assert!(ended.is_ok() || thread::panicking());
-    }
-}
-
-fn serve(socket: &UdpSocket, config: ServerConfig, mut script: Option<Script>, stop: &AtomicBool) {
-    let mut endpoint = Endpoint::new(Arc::new(EndpointConfig::default()), Some(Arc::new(config)), true, None);
-    let mut there = None;
-    let mut moq = None;
-    let mut buffer = vec![0; 2_000];
-    let mut out = Vec::new();
-    while !stop.load(Ordering::Relaxed) {
-        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-            let now = Instant::now();
-            out.clear();
-            match endpoint.handle(now, from, None, None, BytesMut::from(&buffer[..length]), &mut out) {
-                Some(DatagramEvent::NewConnection(incoming)) => {
-                    let Ok((handle, connection)) = endpoint.accept(incoming, now, &mut out, None) else {
-                        continue;
-                    };
-                    there = Some((handle, Arc::new(Mutex::new(Link::new(connection, now)))));
-                    moq = None;
-                }
-                Some(DatagramEvent::ConnectionEvent(to, event)) => {
-                    if let Some((_, link)) = there.as_ref().filter(|(handle, _)| *handle == to) {
-                        lock(link).connection.handle_event(event);
-                    }
-                }
-                _ => {}
-            }
-        }
-        let Some((handle, link)) = &there else { continue };
-        let now = Instant::now();
-        {
-            let mut link = lock(link);
-            link.now = now;
-            if link.connection.poll_timeout().is_some_and(|due| due <= now) {
-                link.connection.handle_timeout(now);
-            }
-            link.handle_events();
-        }
-        if moq.is_none() && script.is_some() && !lock(link).connection.is_handshaking() {
-            let session = Session::new(Arc::clone(link), "moq-lite-06", Codes::Plain);
-            let (mouth, mouth_driver) = origin::Producer::new(origin::Config::default());
-            let (ears, ears_driver) = origin::Producer::new(origin::Config::default());
-            let server = Server::new().with_publisher(&mouth).with_subscriber(ears.clone());
-            moq = Some((
-                Box::pin(async move { server.accept(now, session).await }),
-                None,
-                [mouth_driver, ears_driver],
-                mouth,
-                ears,
-                now,
-            ));
-        }
-        if let Some((accepting, running, drivers, mouth, _ears, since)) = &mut moq {
-            if running.is_none()
-                && let Poll::Ready(Ok(accepted)) =
-                    accepting.as_mut().poll(&mut Context::from_waker(Waker::noop()))
-            {
-                *running = Some(accepted);
-            }
-            if let Some((_session, driver)) = running {
-                if let Some(script) = &mut script {
-                    script(mouth, now - *since);
-                }
-                for _ in 0..8 {
-                    for driver in drivers.iter_mut() {
-                        let _ = driver.poll(now, &Waiter::noop());
-                    }
-                    if driver.poll(now, &Waiter::noop()).is_err() {
-                        break;
-                    }
-                }
-            }
-        }
-        let mut link = lock(link);
-        while let Some(event) = link.connection.poll_endpoint_events() {
-            if let Some(event) = endpoint.handle_event(*handle, event) {
-                link.connection.handle_event(event);
-            }
-        }
-        loop {
-            out.clear();
-            let Some(transmit) = link.connection.poll_transmit(now, 1, &mut out) else { break };
-            let _ = socket.send_to(&out[..transmit.size], transmit.destination);
-        }
-    }
-}
-
-/// Somebody in the room, who publishes what the script says.
-struct Somebody {
-    broadcast: broadcast::Producer,
-    control: track::Producer,
-    media: track::Producer,
-}
-
-impl Somebody {
-    fn new(mouth: &origin::Producer, number: u32) -> Self {
-        let path = format!("{}/{number:032x}", room_path(ROOM));
-        let broadcast = mouth.create_broadcast(path.as_str()).unwrap();
-        let info = track::Info::default().with_max_age(Duration::from_secs(10));
-        let (control, media) =
-            (broadcast.create_track("c", info.clone()).unwrap(), broadcast.create_track("m", info).unwrap());
-        broadcast.announce(origin::Route::default()).unwrap();
-        Self { broadcast, control, media }
-    }
-
-    /// A group of the control track with this number and these frames.
-    fn group(&self, sequence: u64, frames: &[&[u8]]) {
-        let mut group = self.control.create_group(group::Info { sequence }).unwrap();
-        for frame in frames {
-            group
-                .write_frame(Timestamp::from_millis(sequence).unwrap(), Bytes::copy_from_slice(frame))
-                .unwrap();
-        }
-        group.finish().unwrap();
-    }
-}
-
-fn framed(back: u32, message: &[u8]) -> Vec<u8> {
-    [&back.to_be_bytes(), message].concat()
-}
 
 /// Publishes once, when the member is there.
 fn once(say: impl FnMut(&Somebody) + Send + 'static) -> Pretender {
@@ -310,8 +125,11 @@ fn somebody_who_is_withdrawn_and_announced_again_is_heard_once_and_without_a_gap
                         )
                         .unwrap();
                 }
-                2 | 6 => somebody.broadcast.unannounce(),
-                4 | 7 => somebody.broadcast.announce(origin::Route::default()).unwrap(),
+                2 | 6 => somebody.broadcasts.iter().for_each(broadcast::Producer::unannounce),
+                4 | 7 => somebody
+                    .broadcasts
+                    .iter()
+                    .for_each(|broadcast| broadcast.announce(origin::Route::default()).unwrap()),
                 _ => {}
             }
             done += 1;
@@ -348,6 +166,38 @@ fn more_members_than_a_room_has_close_the_transport() {
     while next(&mut member, MOMENT) != Err(TransportError::Closed) {
         assert!(start.elapsed() < PATIENCE, "it stands for more than a thousand members");
     }
+}
+
+#[test]
+fn more_packets_than_members_could_send_close_it_too_and_nobody_who_says_cares() {
+    let mut there = Vec::new();
+    let mut script = move |mouth: &origin::Producer, _: Duration| {
+        for _ in 0..if there.len() < 1_100 { 50 } else { 0 } {
+            let path = format!("{}/{:032x}{:08x}", room_path(ROOM), 7, there.len());
+            let broadcast = mouth.create_broadcast(path.as_str()).unwrap();
+            broadcast.announce(origin::Route::default()).unwrap();
+            there.push(broadcast);
+        }
+    };
+    let closes = Pretender::start(Box::new(move |mouth, since| script(mouth, since)));
+    let mut member = closes.member();
+    let start = Instant::now();
+    while next(&mut member, MOMENT) != Err(TransportError::Closed) {
+        assert!(start.elapsed() < PATIENCE, "it stands for more than a thousand that speak");
+    }
+    // Who only says asks for no announcements, and who only hears publishes nothing.
+    let mut somebody = None;
+    let relay = Pretender::start(Box::new(move |mouth, _| {
+        somebody.get_or_insert_with(|| {
+            let new = Somebody::new(mouth, 7);
+            new.group(0, &[&framed(0, b"psst")]);
+            new
+        });
+    }));
+    let mut says = MoqClient::new(relay.name.clone()).unwrap();
+    says.set_part(Part::Says);
+    block_on(says.connect(ROOM)).unwrap();
+    assert_eq!(next(&mut says, 3 * MOMENT), Ok(Inbound::Idle));
 }
 
 #[test]

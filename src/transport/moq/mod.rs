@@ -9,10 +9,11 @@
 //! A relay that speaks IETF MoQ transport carries packets only: make it the media half of a
 //! [`Split`](super::Split).
 //!
-//! A member publishes one broadcast, under a path that comes from the room's handle and a random
-//! number, and subscribes to all others below the same path. QUIC is `quinn-proto` and MoQ is
-//! `moq-net`, both polled on one thread for each connection, with no async runtime: the thread
-//! wakes whoever waits.
+//! A member announces what it says, once it says something, under a path that comes from the room's
+//! handle and a random number, and subscribes to all that is announced below the same path. One
+//! that only hears announces nothing, and one that only says subscribes to nothing. QUIC is
+//! `quinn-proto` and MoQ is `moq-net`, both polled on one thread for each connection, with no async
+//! runtime: the thread wakes whoever waits.
 
 #[cfg(test)]
 mod attacks;
@@ -39,7 +40,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 pub use super::certificate::Pin;
 use super::{
-    Inbound, MAX_CONTROL, MAX_MEDIA, RelayName, RoomHandle, Transport, TransportError,
+    Inbound, MAX_CONTROL, MAX_MEDIA, Part, RelayName, RoomHandle, Transport, TransportError,
     answer::{self, Answer},
     attempts, check_length,
     line::Line,
@@ -70,6 +71,7 @@ pub struct MoqClient {
     relay: RelayName,
     token: Option<String>,
     lane: Lane,
+    part: Part,
     connection: Option<Connection>,
 }
 
@@ -89,12 +91,12 @@ impl MoqClient {
     /// [`InvalidMoqName`] if it is not the name of a MoQ relay.
     pub fn new(relay: RelayName) -> Result<Self, InvalidMoqName> {
         Address::parse(&relay)?;
-        Ok(Self { relay, token: None, lane: Lane::Datagrams, connection: None })
+        Ok(Self { relay, token: None, lane: Lane::Datagrams, part: Part::Both, connection: None })
     }
 
     /// The same with a token, which the relay is given with the path, as `?jwt=token`. What it lets
-    /// do is for the relay to say: a member has to publish and to hear below the room's path,
-    /// [`room_path`].
+    /// do is for the relay to say: below the room's path, [`room_path`], a member whose part is to
+    /// hear has to subscribe, one that says has to publish, and one that does both needs both.
     ///
     /// # Errors
     /// [`InvalidMoqToken`] if it is empty, longer than 4,096 bytes, or has a byte that cannot stand
@@ -132,10 +134,15 @@ impl Transport for MoqClient {
         vec![&self.relay]
     }
 
+    fn set_part(&mut self, part: Part) {
+        self.part = part;
+    }
+
     async fn connect(&mut self, handle: RoomHandle) -> Result<(), TransportError> {
         self.connection = None;
-        let (relay, token, lane) = (self.relay.clone(), self.token.clone(), self.lane);
-        let open = move || Connection::open(&relay, token.as_deref(), lane, handle);
+        let (relay, token) = (self.relay.clone(), self.token.clone());
+        let (lane, part) = (self.lane, self.part);
+        let open = move || Connection::open(&relay, token.as_deref(), lane, part, handle);
         self.connection = Some(answer::elsewhere("moq connect", open).await?);
         Ok(())
     }
@@ -193,6 +200,7 @@ impl Connection {
         relay: &RelayName,
         token: Option<&str>,
         lane: Lane,
+        part: Part,
         handle: RoomHandle,
     ) -> Result<Self, TransportError> {
         let address = Address::parse(relay).map_err(|_| TransportError::Unreachable)?;
@@ -215,6 +223,7 @@ impl Connection {
                 path: path.clone(),
                 place: Place::new(handle, nonce),
                 lane,
+                part,
             };
             let (told, answer) = mpsc::channel();
             // From here on dropping it ends the thread.

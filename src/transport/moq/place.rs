@@ -9,8 +9,15 @@ use crate::{hex::Hex, keys::derive::hkdf_sha256, transport::RoomHandle};
 pub(super) struct Place {
     /// The path of the room.
     pub(super) room: String,
-    /// The path of this connection in the room.
+    /// The path of this connection's messages.
     pub(super) own: String,
+}
+
+/// What a broadcast has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Messages,
+    Packets,
 }
 
 impl Place {
@@ -22,12 +29,22 @@ impl Place {
         Self { room, own }
     }
 
-    /// Whether that is the path of another connection in the room: what else a relay announces
-    /// there is not one of ours.
-    pub(super) fn is_of_another(&self, path: &str) -> bool {
-        let member = path.strip_prefix(self.room.as_str()).and_then(|rest| rest.strip_prefix('/'));
+    /// The path of the packets that this connection sends after `number` pauses.
+    pub(super) fn packets(&self, number: u32) -> String {
+        format!("{}{number:08x}", self.own)
+    }
+
+    /// What another connection in the room has at that path: what else a relay announces there is
+    /// not one of ours.
+    pub(super) fn of_another(&self, path: &str) -> Option<Kind> {
+        let name = path.strip_prefix(self.room.as_str())?.strip_prefix('/')?;
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        member.is_some_and(|member| member.len() == 32 && member.bytes().all(digit)) && path != self.own
+        let kind = match name.len() {
+            MEMBER => Kind::Messages,
+            PACKETS => Kind::Packets,
+            _ => return None,
+        };
+        (name.bytes().all(digit) && !path.starts_with(self.own.as_str())).then_some(kind)
     }
 }
 
@@ -39,6 +56,9 @@ pub(super) enum Lanes {
     MediaOnly,
 }
 
+/// Digits of a connection, and of its packets.
+const MEMBER: usize = 32;
+const PACKETS: usize = 40;
 /// The tracks of a member.
 pub(super) const CONTROL: &str = "c";
 pub(super) const MEDIA: &str = "m";
@@ -56,14 +76,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_one_step_below_the_room_and_have_32_digits() {
+    fn connections_are_one_step_below_the_room_and_have_32_digits_or_40() {
         let place = Place::new(RoomHandle::from_bytes([1; 16]), [2; 16]);
-        let other = Place::new(RoomHandle::from_bytes([1; 16]), [3; 16]).own;
-        assert!(place.is_of_another(&other));
+        let other = Place::new(RoomHandle::from_bytes([1; 16]), [3; 16]);
+        assert_eq!(place.of_another(&other.own), Some(Kind::Messages));
+        assert_eq!(other.packets(0x1f), format!("{}0000001f", other.own));
+        for number in [0, 1, u32::MAX] {
+            assert_eq!(place.of_another(&other.packets(number)), Some(Kind::Packets));
+            assert_eq!(place.of_another(&place.packets(number)), None);
+        }
         let elsewhere = Place::new(RoomHandle::from_bytes([9; 16]), [3; 16]).own;
+        let other = other.own;
         let (long, upper, deep) = (format!("{other}0"), other.to_uppercase(), format!("{other}/c"));
-        for path in ["", &place.room, &place.own, &elsewhere, &long, &upper, &deep, &other[..60]] {
-            assert!(!place.is_of_another(path), "{path}");
+        let longer = format!("{other}000000000");
+        for path in ["", &place.room, &place.own, &elsewhere, &long, &longer, &upper, &deep, &other[..60]] {
+            assert_eq!(place.of_another(path), None, "{path}");
         }
     }
 }

@@ -22,7 +22,7 @@ use moq_net::{
 use super::{
     clock::Clock,
     order::{Lost, Reorder, Window},
-    place::{BACK, CONTROL, EXPIRY, KEPT, LATE, Lanes, MEDIA, Place},
+    place::{BACK, CONTROL, EXPIRY, KEPT, Kind, LATE, Lanes, MEDIA, Place},
 };
 use crate::transport::{MAX_CONTROL, MAX_MEDIA, line::Line};
 
@@ -39,7 +39,7 @@ pub(super) fn of_room(ears: &origin::Producer, place: &Place) -> Option<origin::
     ears.scope("", &all).ok()
 }
 
-/// The other members: each has two tasks, one for each lane.
+/// What the other members publish: each broadcast has a task.
 pub(super) struct Others {
     heard: Rc<Heard>,
     lanes: Lanes,
@@ -53,7 +53,7 @@ struct Heard {
     line: Arc<Line>,
     origin: origin::Consumer,
     clock: Rc<Clock>,
-    /// Those who are heard, by their paths.
+    /// What is heard, by its path.
     there: RefCell<HashMap<String, Presence>>,
     /// Who has a message for which the inbox has no room.
     stalled: RefCell<Vec<Waker>>,
@@ -68,8 +68,7 @@ struct Presence {
     /// relay that takes another way to it may withdraw it first, and nothing of what it says
     /// meanwhile may be passed over.
     gone: Option<Instant>,
-    /// Tasks that hear it.
-    tasks: u8,
+    kind: Kind,
 }
 
 struct Job(Pin<Box<dyn Future<Output = ()>>>);
@@ -108,23 +107,23 @@ impl Others {
         while let Poll::Ready(update) = self.announced.poll_next(waiter) {
             let update = update.ok_or(Lost)?;
             let path = update.prefix.as_str();
-            if !self.place.is_of_another(path) {
+            let Some(kind) = self.place.of_another(path) else { continue };
+            if kind == Kind::Messages && self.lanes == Lanes::MediaOnly {
                 continue;
             }
             let (mut there, now) = (self.heard.there.borrow_mut(), self.heard.clock.now());
             if let Some(presence) = there.get_mut(path) {
                 presence.gone = (!update.kind.is_active()).then_some(now);
             } else if update.kind == announce::Kind::Announced {
-                if there.len() >= MEMBERS {
+                if there.values().filter(|presence| presence.kind == kind).count() >= MEMBERS {
                     return Err(Lost);
                 }
-                let tasks = if self.lanes == Lanes::Both { 2 } else { 1 };
-                there.insert(path.to_owned(), Presence { gone: None, tasks });
-                let (heard, path) = (&self.heard, path.to_owned());
-                if self.lanes == Lanes::Both {
-                    self.tasks.push(Job(Box::pin(hear_control(Rc::clone(heard), path.clone()))));
-                }
-                self.tasks.push(Job(Box::pin(hear_media(Rc::clone(heard), path))));
+                there.insert(path.to_owned(), Presence { gone: None, kind });
+                let (heard, path) = (Rc::clone(&self.heard), path.to_owned());
+                self.tasks.push(Job(match kind {
+                    Kind::Messages => Box::pin(hear_control(heard, path)),
+                    Kind::Packets => Box::pin(hear_media(heard, path)),
+                }));
             }
         }
         self.heard.stalled.borrow_mut().drain(..).for_each(Waker::wake);
@@ -147,14 +146,9 @@ impl Heard {
         if self.held.get() > HELD { Err(Lost) } else { Ok(()) }
     }
 
-    /// One of the tasks that hear it has ended.
+    /// The task that heard it has ended.
     fn end(&self, path: &str) {
-        let mut there = self.there.borrow_mut();
-        let Some(presence) = there.get_mut(path) else { return };
-        presence.tasks = presence.tasks.saturating_sub(1);
-        if presence.tasks == 0 {
-            there.remove(path);
-        }
+        self.there.borrow_mut().remove(path);
     }
 
     /// Gives the application a message, and waits for room if there is none.
@@ -365,7 +359,7 @@ async fn hear_packets(heard: &Heard, path: &str, window: &mut Window, failures: 
 const HEARD: u64 = 8 * 1024 * 1024;
 /// The cost of messages that wait for an earlier one of their member, of all members together.
 const HELD: usize = 8 * 1024 * 1024;
-/// Members of a room, as a relay announces them.
+/// Broadcasts of one kind in a room, as a relay announces them.
 const MEMBERS: usize = 1_024;
 /// How long it is waited for somebody who is no longer announced.
 const ABSENT: Duration = Duration::from_secs(60);

@@ -31,7 +31,7 @@ use super::{
     tls,
 };
 use crate::transport::{
-    TransportError,
+    Part, TransportError,
     attempts::Claim,
     line::{End, Line},
     quic::{
@@ -53,6 +53,7 @@ pub(super) struct Plan {
     pub(super) path: String,
     pub(super) place: Place,
     pub(super) lane: Lane,
+    pub(super) part: Part,
 }
 
 /// Where to tell whether there is a connection, and what it carries; taken when that is clear.
@@ -109,9 +110,11 @@ struct Joined {
     session: moq_net::Session,
     driver: (Driver<Session>, Park),
     /// Of what we say, and of what we hear.
-    origins: [(origin::Driver, Park); 2],
-    voice: Voice,
-    others: (Others, Park),
+    origins: Vec<(origin::Driver, Park)>,
+    /// None if this member only hears.
+    voice: Option<Voice>,
+    /// None if this member only says.
+    others: Option<(Others, Park)>,
     /// Some drivers want to be polled again by then.
     due: Option<Instant>,
     /// Since when the application has said everything.
@@ -233,10 +236,14 @@ impl Worker {
                 let since = *joined.finished.get_or_insert(now);
                 // What has arrived at a relay is not yet read there, and is lost with the
                 // connection; and a track that is ended at once leaves groups behind.
-                let wait = if joined.voice.is_heard() { ON_ITS_WAY } else { UNHEARD };
+                let wait = match &joined.voice {
+                    None => Duration::ZERO,
+                    Some(voice) if voice.is_heard() => ON_ITS_WAY,
+                    Some(_) => UNHEARD,
+                };
                 self.leave_at = Some((since + wait).max(now + LOOK_AGAIN));
                 if now >= since + wait && lock(&self.link).has_arrived() {
-                    joined.voice.finish();
+                    joined.voice.iter().for_each(Voice::finish);
                     joined.leaving = Some(Box::pin(joined.session.clone().close()));
                     self.leave_at = None;
                 }
@@ -261,30 +268,38 @@ impl Worker {
             data.and_then(|data| data.protocol).and_then(|protocol| String::from_utf8(protocol).ok())
         };
         let protocol = protocol.ok_or(TransportError::Refused)?;
-        let (mouth, mouth_driver) = publish::mouth();
-        let (ears, ears_driver) = room::ears();
-        let place = &self.plan.place;
-        let ears = room::of_room(&ears, place).ok_or(TransportError::Refused)?;
-        let client = Client::new()
-            .with_versions(tls::versions())
-            .with_publisher(&mouth)
-            .with_subscriber(ears.clone())
-            .with_path(self.plan.path.as_str());
+        let (place, part) = (&self.plan.place, self.plan.part);
+        let (mut origins, mut ears, mut voice) = (Vec::new(), None, None);
+        // What is not given here is what the SETUP says that this member does not do.
+        let mut client = Client::new().with_versions(tls::versions()).with_path(self.plan.path.as_str());
+        if part != Part::Hears {
+            let (mouth, driver) = publish::mouth();
+            client = client.with_publisher(&mouth);
+            origins.push((driver, Park::default()));
+            voice = Some(Voice::new(&mouth, place, now));
+        }
+        if part != Part::Says {
+            let (all, driver) = room::ears();
+            let ours = room::of_room(&all, place).ok_or(TransportError::Refused)?;
+            client = client.with_subscriber(ours.clone());
+            origins.push((driver, Park::default()));
+            ears = Some(ours);
+        }
         let lanes = if tls::is_lite(&protocol) { Lanes::Both } else { Lanes::MediaOnly };
         let codes = if lanes == Lanes::Both { Codes::Plain } else { Codes::WebTransport };
         let session = Session::new(Arc::clone(&self.link), &protocol, codes);
         // With the protocols that are offered nothing has to be exchanged before the driver runs.
         let connected = pin!(client.connect(now, session)).poll(&mut Context::from_waker(&self.waker));
         let Poll::Ready(Ok((session, driver))) = connected else { return Err(TransportError::Refused) };
-        let voice = Voice::new(&mouth, place, now).ok_or(TransportError::Refused)?;
-        let others = Others::new(&ears, place, lanes, Arc::clone(&self.line), Rc::clone(&self.clock));
+        let (line, clock) = (&self.line, &self.clock);
+        let others = ears.map(|ears| Others::new(&ears, place, lanes, Arc::clone(line), Rc::clone(clock)));
         Ok(Joined {
             lanes,
             session,
             driver: (driver, Park::default()),
-            origins: [(mouth_driver, Park::default()), (ears_driver, Park::default())],
+            origins,
             voice,
-            others: (others, Park::default()),
+            others: others.map(|others| (others, Park::default())),
             due: Some(now),
             finished: None,
             leaving: None,
@@ -296,8 +311,8 @@ impl Worker {
             return Some(Instant::now());
         }
         let due = self.joined.as_ref().and_then(|joined| joined.due);
-        let says =
-            self.joined.as_ref().map(|joined| joined.voice.ready_at()).filter(|at| *at > self.clock.now());
+        let voice = self.joined.as_ref().and_then(|joined| joined.voice.as_ref());
+        let says = voice.map(Voice::ready_at).filter(|at| *at > self.clock.now());
         let link = lock(&self.link).connection.poll_timeout();
         [due, says, link, self.clock.next(), self.leave_at].into_iter().flatten().min()
     }
@@ -313,20 +328,27 @@ impl Joined {
         now: Instant,
     ) -> Result<bool, TransportError> {
         line.take_media(packets);
+        let Some(voice) = &mut self.voice else {
+            packets.clear();
+            while line.next_control().is_some() {}
+            return Ok(true);
+        };
         for packet in packets.drain(..) {
-            self.voice.speak(packet, datagrams, now).map_err(|_| TransportError::Closed)?;
+            voice.speak(packet, datagrams, now).map_err(|_| TransportError::Closed)?;
         }
-        while self.voice.ready_at() <= now {
+        voice.rest(now);
+        while voice.ready_at() <= now {
             let Some(message) = line.next_control() else { return Ok(true) };
-            self.voice.say(&message, now).map_err(|_| TransportError::Closed)?;
+            voice.say(&message, now).map_err(|_| TransportError::Closed)?;
         }
         Ok(false)
     }
 
     fn poll(&mut self, now: Instant, cx: &mut Context<'_>) -> Result<(), TransportError> {
         let over = |_: Error| TransportError::Closed;
-        let (others, park) = &mut self.others;
-        others.poll(park.hold(cx)).map_err(|_| TransportError::Closed)?;
+        if let Some((others, park)) = &mut self.others {
+            others.poll(park.hold(cx)).map_err(|_| TransportError::Closed)?;
+        }
         let mut due: Option<Instant> = None;
         let mut wanted = |at: Option<Instant>| due = due.into_iter().chain(at).min();
         for (driver, park) in &mut self.origins {

@@ -81,6 +81,10 @@ impl Pipe {
                 break;
             }
         }
+        if heard {
+            let frames = connection.stats().frame_rx;
+            self.probe.note_heard(frames.datagram + frames.stream, now);
+        }
         heard
     }
 

@@ -43,6 +43,12 @@ pub(crate) struct Probe {
     last: Instant,
     /// To send one now and then in any case, so that both sides notice when their way has moved.
     always: bool,
+    /// When something came, whatever it was.
+    heard: Instant,
+    /// How many frames with something for the application have come, and when the last two times
+    /// were that some did.
+    frames: u64,
+    flow: [Option<Instant>; 2],
 }
 
 impl Gate {
@@ -55,7 +61,7 @@ impl Gate {
 impl Probe {
     /// The probes of a member: also when there was nothing to acknowledge for a second.
     pub(crate) fn of_member(gate: Gate, now: Instant) -> Self {
-        Self { gate, acknowledged: 0, last: now, always: true }
+        Self { gate, acknowledged: 0, last: now, always: true, heard: now, frames: 0, flow: [None; 2] }
     }
 
     /// The probes of a relay: only as long as something waits to be acknowledged.
@@ -63,12 +69,28 @@ impl Probe {
         Self { always: false, ..Self::of_member(gate, now) }
     }
 
+    /// Something came, and with it so many frames for the application in all so far.
+    pub(crate) fn note_heard(&mut self, frames: u64, now: Instant) {
+        self.heard = now;
+        if std::mem::replace(&mut self.frames, frames) != frames {
+            self.flow = [self.flow[1], Some(now)];
+        }
+    }
+
     /// When the next one may be due.
     pub(crate) fn due(&self) -> Option<Instant> {
-        match self.gate.0.outstanding.load(Ordering::Relaxed) {
+        let due = match self.gate.0.outstanding.load(Ordering::Relaxed) {
             true => Some(self.last + UNANSWERED),
             false => self.always.then(|| self.last + SILENT),
-        }
+        };
+        due.into_iter().chain(self.missed()).min()
+    }
+
+    /// When to ask because what had come all the time does not come any more.
+    fn missed(&self) -> Option<Instant> {
+        let [Some(before), Some(last)] = self.flow else { return None };
+        let at = self.heard.max(self.last) + MISSED;
+        (self.always && last < before + CLOSE && at < last + FLOWS).then_some(at)
     }
 
     /// Calls `send` once for a packet that would not leave otherwise, if one is due.
@@ -158,3 +180,41 @@ impl Controller for Gated<Box<dyn Controller>> {
 const UNANSWERED: Duration = Duration::from_millis(500);
 /// The same for a member while it has nothing to say.
 const SILENT: Duration = Duration::from_secs(1);
+/// The same while something comes all the time, and then nothing: for so long, if two things came
+/// so close together.
+const MISSED: Duration = Duration::from_millis(250);
+const FLOWS: Duration = Duration::from_secs(2);
+const CLOSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_had_packets_and_has_none_asks_four_times_a_second_for_two() {
+        let now = Instant::now();
+        let ms = |ms| now + Duration::from_millis(ms);
+        let mut probe = Probe::of_member(Gate::default(), now);
+        assert_eq!(probe.due(), Some(ms(1_000)));
+        // One thing is no flow, nor is an answer that has nothing for the application.
+        probe.note_heard(1, ms(40));
+        probe.note_heard(1, ms(80));
+        assert_eq!(probe.due(), Some(ms(1_000)));
+        probe.note_heard(2, ms(90));
+        assert_eq!(probe.due(), Some(ms(340)));
+        probe.last = ms(340);
+        assert_eq!(probe.due(), Some(ms(590)));
+        // What is answered is asked again, until it is no wonder that nothing comes.
+        probe.note_heard(2, ms(400));
+        assert_eq!(probe.due(), Some(ms(650)));
+        probe.last = ms(1_900);
+        assert_eq!(probe.due(), Some(ms(2_900)));
+        // Two things that came far apart are no flow; and a relay misses nothing.
+        probe.note_heard(3, ms(2_000));
+        assert_eq!(probe.due(), Some(ms(2_900)));
+        let mut probe = Probe::of_relay(Gate::default(), now);
+        probe.note_heard(1, ms(10));
+        probe.note_heard(2, ms(20));
+        assert_eq!(probe.due(), None);
+    }
+}

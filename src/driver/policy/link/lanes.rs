@@ -1,4 +1,4 @@
-//! What is said and heard over whichever relay carries the room.
+//! Sending and receiving over the relay that carries the room at the moment.
 
 use std::{
     future::poll_fn,
@@ -29,7 +29,7 @@ impl<C: Connector> Transport for Link<C> {
         Ok(())
     }
 
-    /// What cannot be sent now waits for a connection.
+    /// A message that cannot be sent now waits for a connection.
     async fn send_control(&mut self, message: Bytes) -> Result<(), TransportError> {
         check_length(message.len(), MAX_CONTROL)?;
         self.catch_up().await;
