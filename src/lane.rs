@@ -15,27 +15,6 @@ pub enum Part {
     Says,
 }
 
-impl Part {
-    /// The byte that hellos and tokens have.
-    pub(crate) const fn byte(self) -> u8 {
-        match self {
-            Self::Both => 0,
-            Self::Hears => 1,
-            Self::Says => 2,
-        }
-    }
-
-    /// The part of that byte, if there is one.
-    pub(crate) const fn from_byte(byte: u8) -> Option<Self> {
-        match byte {
-            0 => Some(Self::Both),
-            1 => Some(Self::Hears),
-            2 => Some(Self::Says),
-            _ => None,
-        }
-    }
-}
-
 /// The name of a relay as it stands in a room's allow-list: `host:port`, a URL, or any opaque name.
 ///
 /// It has 1 to 128 printable ASCII characters without spaces. Two names mean the same relay only if

@@ -89,7 +89,9 @@ fn sides_stay_apart_on_a_bad_network_and_through_stretching() {
         let stats = line.listener.talkers().next().unwrap().stats;
         println!("{sound:?}: {levels:.1?} dB, {stats:?}");
         assert!(levels[0] - levels[1] > 15.0, "{sound:?}: {levels:?}");
-        assert!(stats.stretched_samples > 0 && stats.recovered + stats.concealed > 10, "{stats:?}");
+        // Copies of lost packets come a packet later, for which the delay is stretched.
+        assert_eq!(stats.stretched_samples > 0, sound != Sound::Music, "{stats:?}");
+        assert!(stats.recovered + stats.concealed > 10, "{stats:?}");
         assert_eq!(stats.recovered == 0, sound == Sound::Music, "music has no copies: {stats:?}");
         assert!(line.heard.iter().all(|sample| sample.is_finite()));
     }

@@ -11,7 +11,7 @@ use crate::{
 
 #[test]
 fn keepers_come_in_the_order_of_the_vectors() {
-    let terms = &cases("law.txt", "terms", 2)[0];
+    let terms = &cases("law.txt", "terms", 4)[0];
     let terms = Arc::new(Terms::decode(&terms.bytes("terms")).unwrap());
     for case in cases("law.txt", "order", 2) {
         let statements = case.list("statements");

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Newest, Stage, hearing::MAX_CARDS};
+use super::{HEEDED, Newest, Stage, hearing::MAX_CARDS};
 use crate::{
     group::{Identity, Name},
     id::{IdentityKey, Leaf, MemberId},
     keys::secret::Secret,
     law::StatementId,
+    media::{Rekey, SealRekey, SilenceReason, rekey::SealChange},
     room::{UnixTime, hall::Said},
     stage::{
         HallLane,
@@ -185,6 +186,44 @@ fn h12_a_turn_names_no_more_statements_than_others_read() {
         _ => None,
     });
     assert_eq!(made.collect::<Vec<_>>(), [MAX_BECAUSE]);
+}
+
+/// Whether a sealer that takes these changes of keys is paused, and by which reason.
+fn paused(stage: &mut Stage) -> Option<SilenceReason> {
+    let mut paused = None;
+    for rekey in stage.rekeys.drain(..) {
+        match rekey {
+            Rekey::Seal(SealRekey(SealChange::Pause(reason))) => paused = Some(reason),
+            Rekey::Seal(SealRekey(SealChange::Resume)) => paused = None,
+            _ => {}
+        }
+    }
+    paused
+}
+
+/// A storm found members that sealed to the banned, since their room had ended a pause of its own.
+#[test]
+fn h12_a_pause_of_the_room_and_one_of_the_hall_end_only_together() {
+    let mut hall = hall(0);
+    let (now, stage) = (hall.now, &mut hall.stage);
+    let removal = Some(SilenceReason::AwaitingRemoval);
+    let room = SilenceReason::NoProofOfLife;
+    let silence = |stage: &mut Stage, since: Option<Instant>| {
+        stage.unheeded_since = since;
+        stage.newest.switch_at = None;
+        stage.tend_silence(now);
+    };
+    silence(stage, Some(now - HEEDED));
+    assert_eq!(paused(stage), removal);
+    stage.pass(Rekey::Seal(SealRekey::pause(room)));
+    assert_eq!(paused(stage), Some(room));
+    stage.pass(Rekey::Seal(SealRekey::resume()));
+    assert_eq!(paused(stage), removal, "nobody has heeded the ban yet");
+    stage.pass(Rekey::Seal(SealRekey::pause(room)));
+    silence(stage, None);
+    assert_eq!(paused(stage), Some(room), "the room still pauses");
+    stage.pass(Rekey::Seal(SealRekey::resume()));
+    assert_eq!(paused(stage), None);
 }
 
 #[test]

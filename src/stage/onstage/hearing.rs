@@ -147,7 +147,8 @@ impl Stage {
         }
     }
 
-    /// Takes a change of keys of the room: its keys are of no use, its silences count.
+    /// Takes a change of keys of the room: its keys are of no use, its silences count. A pause of
+    /// the room and one of the hall (H12) go on until both have ended.
     pub(super) fn pass(&mut self, rekey: Rekey) {
         match rekey {
             Rekey::Seal(SealRekey(SealChange::Key(_))) => self.room_stopped = false,
@@ -155,7 +156,14 @@ impl Stage {
                 self.room_stopped = true;
                 self.rekeys.push_back(Rekey::Seal(SealRekey::stop(reason)));
             }
-            Rekey::Seal(rekey) => self.rekeys.push_back(Rekey::Seal(rekey)),
+            Rekey::Seal(SealRekey(SealChange::Pause(reason))) => {
+                self.room_paused = Some(reason);
+                self.pause();
+            }
+            Rekey::Seal(SealRekey(SealChange::Resume)) => {
+                self.room_paused = None;
+                self.pause();
+            }
             Rekey::Open(rekey) if rekey.is_close() => {
                 self.tuner.clear();
                 self.rekeys.push_back(Rekey::Open(rekey));

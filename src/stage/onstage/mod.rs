@@ -80,6 +80,9 @@ pub struct Stage {
     out: Out,
     rekeys: VecDeque<Rekey>,
     room_stopped: bool,
+    /// Why the room pauses, while it does.
+    room_paused: Option<SilenceReason>,
+    /// The hall pauses (H12).
     silent: bool,
     now: Instant,
 }
@@ -148,6 +151,7 @@ impl Stage {
             out: Out::default(),
             rekeys: VecDeque::new(),
             room_stopped: false,
+            room_paused: None,
             silent: false,
             desk,
             now,
@@ -339,14 +343,17 @@ impl Stage {
         let silent = unheeded || switching;
         if silent != self.silent {
             self.silent = silent;
-            let (rekey, event) = if silent {
-                (SealRekey::pause(SilenceReason::AwaitingRemoval), StageEvent::Silent)
-            } else {
-                (SealRekey::resume(), StageEvent::Audible)
-            };
-            self.rekeys.push_back(Rekey::Seal(rekey));
+            let event = if silent { StageEvent::Silent } else { StageEvent::Audible };
+            self.pause();
             self.out.events.push_back(event);
         }
+    }
+
+    /// Pauses the sealer for as long as the room or the hall wants it.
+    fn pause(&mut self) {
+        let reason = self.room_paused.or(self.silent.then_some(SilenceReason::AwaitingRemoval));
+        let rekey = reason.map_or_else(SealRekey::resume, SealRekey::pause);
+        self.rekeys.push_back(Rekey::Seal(rekey));
     }
 }
 
