@@ -1,4 +1,5 @@
-//! The defences of a room against its own members, each of which a test can take out.
+//! The defences of a room and of its hall against their own members, each of which a test can take
+//! out.
 //!
 //! Without the feature `testkit` every defence holds, and asking is a constant: the switches are
 //! not in the product.
@@ -23,6 +24,11 @@ macro_rules! defences {
                 match self {
                     $(Self::$name => $rule,)+
                 }
+            }
+
+            /// Whether it is of halls (`spec/stage.md`), which rooms without one never ask.
+            pub fn is_of_hall(self) -> bool {
+                self.rule().starts_with('H')
             }
 
             /// The name by which a command line calls it.
@@ -104,6 +110,34 @@ defences! {
     HeldBound = "C10",
     /// A member that publishes its live speaker key is not heard under it any more.
     Publication = "SPEC 12.6",
+    /// Hall: nobody on the stage moves the clocks of others by more than six steps in 5 s.
+    HallClock = "H2.1",
+    /// Hall: a listener's clock follows its own porter alone.
+    HallOwnClock = "H2.2",
+    /// Hall: one turn moves the count of turns by 1,024 at most, and never to 2^48.
+    HallCount = "H7",
+    /// Hall: no porter lets in whom known law has banned.
+    HallBan = "H9.3",
+    /// Hall: a knock is later than the last one of its identity.
+    HallKnock = "H9.2",
+    /// Hall: a ticket is signed, is about who shows it, and is of a term of rank.
+    HallTicket = "H9.5",
+    /// Hall: a cell that somebody has left gets a fresh chain.
+    HallChain = "H10",
+    /// Hall: a porter passes on no turn before it knows what the turn's maker knew.
+    HallLaw = "H10, fails closed",
+    /// Hall: a secret counts once a beat has named its epoch.
+    HallNamed = "H11, named",
+    /// Hall: a secret leads to the mark that the beat named.
+    HallMark = "H11, mark",
+    /// Hall: a porter's message to one listener, and a bundle, count once.
+    HallReplay = "H11.8",
+    /// Hall: a speaker stops if no turn heeds a ban that it knows.
+    HallHeeded = "H12",
+    /// Hall: a card is signed by its identity.
+    HallCard = "H13",
+    /// Hall: a porter answers one listener's costly requests once in 900 ms.
+    HallPace = "H, 6.6",
 }
 
 /// Whether a defence holds.
@@ -131,6 +165,16 @@ pub(crate) fn checks(label: &[u8]) -> bool {
         b"sottovoce 2 standing" => holds(Defence::StatementSignature),
         _ => true,
     }
+}
+
+/// A hall epoch, as a judge sees it: two with one number and different codes are two.
+#[cfg(feature = "testkit")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LookedAt {
+    /// Its number.
+    pub n: u64,
+    /// What its code comes of.
+    pub code: [u8; 32],
 }
 
 /// Runs `body` on this thread in a world without one defence.

@@ -6,6 +6,12 @@
 //! Room > Witness > which law a member knows, whom it admits, in which branch it is
 //! ```
 
+/// The same of halls.
+#[cfg(feature = "stage")]
+pub use crate::{
+    defence::LookedAt,
+    stage::{Hearing, HeldTicket, ListenerClaim, ListenerInsider, Rank, StageClaim, StageInsider, Standing},
+};
 pub use crate::{
     defence::{Defence, without},
     room::insider::{Claim, Forced, ForcedAdd, ForcedLaw, Insider, Kind, Loot, Witness},

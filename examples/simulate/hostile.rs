@@ -43,7 +43,10 @@ pub fn run(args: &Args) -> ExitCode {
     }
     match args.without.as_deref() {
         None => storms(args, plan),
-        Some("all") => taken_out(args, plan, Defence::ALL),
+        Some("all") => {
+            let of_rooms = Defence::ALL.iter().copied().filter(|defence| !defence.is_of_hall());
+            taken_out(args, plan, &of_rooms.collect::<Vec<_>>())
+        }
         Some(name) => match Defence::ALL.iter().find(|defence| defence.name() == name) {
             Some(defence) => taken_out(args, plan, &[*defence]),
             None => {

@@ -75,4 +75,10 @@ pub use self::{
     listener::Listener,
     onstage::Stage,
 };
+#[cfg(feature = "testkit")]
+#[doc(hidden)]
+pub use self::{
+    listener::insider::{Hearing, HeldTicket, ListenerClaim, ListenerInsider},
+    onstage::insider::{Rank, StageClaim, StageInsider, Standing},
+};
 pub use crate::room::audience::StageEvent;

@@ -83,6 +83,13 @@ impl Tuner {
         self.present.as_ref().map(|running| &running.name)
     }
 
+    /// The epochs that are in use, are about to be, or have just been, for a judge.
+    #[cfg(feature = "testkit")]
+    pub(super) fn names(&self) -> impl Iterator<Item = &EpochName> {
+        let running = [&self.present, &self.before].into_iter().flatten().map(|running| &running.name);
+        running.chain(self.held.as_ref().map(|held| &held.base.name))
+    }
+
     /// The mark of an epoch that this holds.
     pub(super) fn mark_of(&self, n: u64) -> Option<[u8; 16]> {
         let running = [&self.present, &self.before].into_iter().flatten().map(|running| &running.name);

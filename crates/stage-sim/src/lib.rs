@@ -22,5 +22,5 @@ pub use self::{
     line::{Line, Network},
     onstage::Member,
     report::{Report, percentile},
-    world::{Node, Setup, Tape, Withholds, World, identity, seal},
+    world::{Node, Reached, Setup, Tape, Withholds, World, identity, seal},
 };

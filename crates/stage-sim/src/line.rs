@@ -38,6 +38,11 @@ impl Line {
         Self { network, rng: StdRng::seed_from_u64(seed), last: HashMap::new() }
     }
 
+    /// From now on the network is like this.
+    pub fn set(&mut self, network: Network) {
+        self.network = network;
+    }
+
     /// When a control message that leaves at `now` arrives.
     pub fn control(&mut self, from: Node, to: Node, lane: Option<HallLane>, now: Duration) -> Duration {
         let mut at = now + self.once();

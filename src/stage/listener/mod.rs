@@ -8,7 +8,11 @@
 
 mod doorways;
 mod hearing;
+#[cfg(feature = "testkit")]
+pub(super) mod insider;
 mod joining;
+#[cfg(any(test, fuzzing))]
+mod lies;
 mod place;
 
 use std::{
@@ -389,33 +393,6 @@ impl Listener {
     fn unix(&self, now: Instant) -> u64 {
         let since = now.saturating_duration_since(self.unix_at).as_millis();
         self.unix_ms.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
-    }
-}
-
-#[cfg(any(test, fuzzing))]
-impl Listener {
-    /// The chain of our cell, for whoever plays a listener that lies.
-    pub(super) fn cell_chain(&self) -> Option<super::chain::Chain> {
-        self.place.as_ref().map(|place| place.copy_chain())
-    }
-
-    /// Our own chain, for whoever plays a porter that lies.
-    pub(super) fn pair_chain(&self) -> Option<super::chain::Chain> {
-        self.place.as_ref().map(|place| place.copy_pair())
-    }
-
-    /// Says this to our porter, true or not.
-    pub(super) fn claim(&mut self, asked: Asked, now: Instant) {
-        let _ = self.ask(asked, now);
-    }
-
-    pub(super) fn ticket(&self) -> Option<super::wire::Ticket> {
-        self.ticket.clone()
-    }
-
-    /// Shows this ticket with the next knock.
-    pub(super) fn hold_ticket(&mut self, ticket: super::wire::Ticket) {
-        self.ticket = Some(ticket);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{HEEDED, Newest, Stage, hearing::MAX_CARDS};
+use super::{HEEDED, Newest, Other, Stage, hearing::MAX_CARDS};
 use crate::{
     group::{Identity, Name},
     id::{IdentityKey, Leaf, MemberId},
@@ -186,6 +186,50 @@ fn h12_a_turn_names_no_more_statements_than_others_read() {
         _ => None,
     });
     assert_eq!(made.collect::<Vec<_>>(), [MAX_BECAUSE]);
+}
+
+/// The turn that the stage has just made.
+fn made(stage: &mut Stage, now: Instant) -> Secrets {
+    stage.says.clear();
+    stage.make_turn(false, now);
+    let mut made = stage.says.iter().filter_map(|say| match Say::decode(say.bytes()) {
+        Ok(Say::Secrets(secrets)) => Some(*secrets),
+        _ => None,
+    });
+    made.next().unwrap()
+}
+
+/// A storm found a stage in two parts for good: a member had taken a turn that the head never got,
+/// whose number was above all that the head made.
+#[test]
+fn h7_the_next_turn_is_above_what_another_porter_names() {
+    let mut hall = hall(0);
+    let (now, stage) = (hall.now, &mut hall.stage);
+    let own = stage.newest.n >> 8;
+    let mut named = |count: u64| {
+        let here = Here { hall_ms: 0, n: count << 8, listeners: 0, wants_turn: false };
+        stage.porters.insert(host().id(), Other { key: host(), at: now, here });
+        made(stage, now).n >> 8
+    };
+    assert_eq!(named(own + 600), own + 601);
+    // A word that nobody would follow moves nothing.
+    assert_eq!(named(own + 601 + 5_000), own + 602);
+    assert_eq!(named(u64::MAX >> 8), own + 603);
+}
+
+/// A storm found a porter that knew neither of a ban nor of the turn that named it, and passed the
+/// next one on.
+#[test]
+fn h7_later_turns_name_a_ban_again() {
+    let mut hall = hall(0);
+    let (now, stage) = (hall.now, &mut hall.stage);
+    let known = stage.desk.known.ids().next().unwrap();
+    stage.unheeded = [known].into();
+    stage.unheeded_since = Some(now);
+    for _ in 0..3 {
+        assert_eq!(made(stage, now).because, [known.0]);
+        assert!(stage.unheeded.is_empty() && stage.unheeded_since.is_none());
+    }
 }
 
 /// Whether a sealer that takes these changes of keys is paused, and by which reason.

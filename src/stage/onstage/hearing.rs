@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Seed,
+    defence::{Defence, holds},
     group::signing::SigningKey,
     id::Leaf,
     keys::speaker::Signer,
@@ -66,7 +67,7 @@ impl Stage {
         if facts.store.known().hash() != self.desk.known.hash() {
             let before = std::mem::replace(&mut self.desk.known, facts.store.known().clone());
             let out = out_tags(&self.desk);
-            if !out.is_subset(&self.out_tags) && self.heeded_law != Some(self.desk.known.hash()) {
+            if !out.is_subset(&self.out_tags) {
                 let new = self.desk.known.ids().filter(|id| before.get(id).is_none());
                 let new: Vec<_> = new.filter(|id| !self.heeded.contains(id)).take(MAX_BECAUSE).collect();
                 if !new.is_empty() {
@@ -76,7 +77,7 @@ impl Stage {
             }
             self.out_tags = out;
             if self.heeded_law == Some(self.desk.known.hash()) {
-                self.unheeded.clear();
+                self.heed_all();
                 self.unheeded_since = None;
             }
             if let Some(porter) = &mut self.porter {
@@ -137,7 +138,8 @@ impl Stage {
             (*since, *moved) = (Some(now), Duration::ZERO);
         }
         let elapsed = clock.elapsed(now);
-        let ahead = told.saturating_sub(elapsed).min((STEP * MOST_STEPS).saturating_sub(*moved));
+        let most = if holds(Defence::HallClock) { (STEP * MOST_STEPS).saturating_sub(*moved) } else { told };
+        let ahead = told.saturating_sub(elapsed).min(most);
         clock.catch_up(elapsed + ahead, now);
         let before = std::mem::replace(moved, *moved + ahead);
         if before.as_secs() / GRACE.as_secs() != moved.as_secs() / GRACE.as_secs()

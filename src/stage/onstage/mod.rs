@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod attacks;
 mod hearing;
+#[cfg(feature = "testkit")]
+pub(super) mod insider;
 mod turns;
 
 use std::{
@@ -28,6 +30,7 @@ use super::{
 };
 use crate::{
     Seed,
+    defence::{Defence, holds},
     group::{Name, RoomCode},
     id::{Epoch, IdentityKey, Leaf, MemberId},
     keys::{secret::Secret, speaker::Signer},
@@ -340,7 +343,7 @@ impl Stage {
         let unheeded = self.unheeded_since.is_some_and(|since| since + HEEDED <= now);
         // Until the switch the key is one that who was put out has.
         let switching = self.silent && self.newest.switch_at.is_some_and(|at| at > now);
-        let silent = unheeded || switching;
+        let silent = (unheeded || switching) && holds(Defence::HallHeeded);
         if silent != self.silent {
             self.silent = silent;
             let event = if silent { StageEvent::Silent } else { StageEvent::Audible };

@@ -7,6 +7,7 @@ use std::{
 
 use super::{BETWEEN_LACKS, Newest, Other, Stage, hearing::MAX_CARDS};
 use crate::{
+    defence::{Defence, holds},
     id::{IdentityKey, MemberId},
     keys::secret::Secret,
     law::{Rank, StatementId},
@@ -82,18 +83,41 @@ impl Stage {
         let switch_ms =
             u16::try_from(switch_at.saturating_duration_since(now).as_millis()).unwrap_or(u16::MAX);
         let secrets = Secrets {
-            n: ((self.newest.n >> 8) + 1) << 8 | self.place_in_order(),
+            n: (self.newest_count(now) + 1) << 8 | self.place_in_order(),
             first: clock.step(now),
             hall_ms: clock.elapsed_ms(now),
             switch_ms,
             secret: porter::drawn(&mut self.rng),
             programme,
             law: self.desk.known.hash(),
-            because: self.unheeded.iter().map(|id| id.0).take(MAX_BECAUSE).collect(),
+            because: self.because(),
         };
         self.says.push_back(Say::Secrets(Box::new(copy(&secrets))).encode());
         let own = IdentityKey::from_bytes(*self.desk.identity.public());
         self.take_turn(Box::new(secrets), own, now);
+    }
+
+    /// A turn knows all that we know.
+    pub(super) fn heed_all(&mut self) {
+        self.heeded.extend(std::mem::take(&mut self.unheeded));
+        self.heeded.drain(..self.heeded.len().saturating_sub(MAX_HEEDED));
+    }
+
+    /// The greatest count that we or another porter know, as far as others take a turn above it: so
+    /// members of the stage that have a turn which we never got go over to our next one.
+    fn newest_count(&self, now: Instant) -> u64 {
+        let own = self.newest.n >> 8;
+        let others = self.alive(now).map(|(_, other)| other.here.n >> 8);
+        others.filter(|count| *count < (own + FAR).min(MAX_COUNT)).max().unwrap_or(own).max(own)
+    }
+
+    /// The newest statements that put somebody out, those first that no turn has named yet. Turns
+    /// name them again, since a porter may have got neither the statement nor the turn that named
+    /// it.
+    fn because(&self) -> Vec<[u8; 32]> {
+        let named = |id: &&StatementId| !self.unheeded.contains(*id) && self.desk.known.get(id).is_some();
+        let again = self.heeded.iter().rev().filter(named);
+        self.unheeded.iter().chain(again).map(|id| id.0).take(MAX_BECAUSE).collect()
     }
 
     /// Whether somebody who may be heard in the newest epoch may not be by this programme.
@@ -125,9 +149,8 @@ impl Stage {
     }
 
     pub(super) fn take_turn(&mut self, secrets: Box<Secrets>, by: IdentityKey, now: Instant) {
-        if secrets.n >> 8 > MAX_COUNT
-            || secrets.programme.verify(&self.newest.programme, &self.group_id).is_err()
-        {
+        let counts = secrets.n >> 8 <= MAX_COUNT || !holds(Defence::HallCount);
+        if !counts || secrets.programme.verify(&self.newest.programme, &self.group_id).is_err() {
             return;
         }
         if self.starts_over(&secrets, &by, now) {
@@ -135,6 +158,7 @@ impl Stage {
             self.tuner.clear();
         }
         let far = secrets.n >> 8 > (self.newest.n >> 8).saturating_add(FAR) && self.newest.n > 0;
+        let far = far && holds(Defence::HallCount);
         if secrets.n <= self.newest.n || far {
             return;
         }
@@ -164,11 +188,14 @@ impl Stage {
             }
         }
         if secrets.law == self.desk.known.hash() {
-            self.unheeded.clear();
+            self.heed_all();
         }
         self.unheeded.retain(|id| !secrets.because.contains(&id.0));
         self.heeded_law = Some(secrets.law);
-        self.heeded.extend(secrets.because.iter().map(|id| StatementId(*id)));
+        // Named again, they are as new as before.
+        let because = secrets.because.iter().rev().map(|id| StatementId(*id));
+        let new: Vec<_> = because.filter(|id| !self.heeded.contains(id)).collect();
+        self.heeded.extend(new);
         self.heeded.drain(..self.heeded.len().saturating_sub(MAX_HEEDED));
         self.unheeded_since = self.unheeded_since.filter(|_| !self.unheeded.is_empty());
         self.somebody_lacks = false;
@@ -183,7 +210,7 @@ impl Stage {
         let known = &self.desk.known;
         let knows = secrets.law == known.hash()
             || secrets.because.iter().all(|id| known.get(&StatementId(*id)).is_some());
-        if !knows {
+        if !knows && holds(Defence::HallLaw) {
             return;
         }
         let Some((secrets, switch_at, _)) = self.waiting.take() else { return };

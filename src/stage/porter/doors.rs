@@ -7,6 +7,7 @@ use std::{
 
 use super::Desk;
 use crate::{
+    defence::{Defence, holds},
     keys::secret::Secret,
     law::{InviteState, Law, Rank, Tag},
     mls::{Purpose, SealingSecret},
@@ -67,7 +68,7 @@ impl Doors {
         seated: Option<u64>,
     ) -> Result<(), AudienceError> {
         let before = self.last.get(tag).map(|(made_ms, _)| *made_ms).max(seated);
-        if before.is_some_and(|before| knock.made_ms <= before) {
+        if before.is_some_and(|before| knock.made_ms <= before) && holds(Defence::HallKnock) {
             Err(AudienceError::Repeated)
         } else {
             Ok(())
@@ -99,7 +100,7 @@ impl Doors {
         now: Instant,
     ) -> Option<RefuseReason> {
         let (law, unix_ms) = (desk.law(), desk.unix_ms(now));
-        if let Some(reason) = put_out(law, tag) {
+        if let Some(reason) = put_out(law, tag).filter(|_| holds(Defence::HallBan)) {
             return Some(reason);
         }
         if desk.on_stage.contains(&knock.key.id()) {
@@ -131,6 +132,9 @@ impl Doors {
     /// Whether a ticket of somebody who has rank still lets its holder in.
     fn holds(&self, knock: &KnockContent, tag: &Tag, desk: &Desk) -> bool {
         knock.ticket.as_ref().is_some_and(|ticket| {
+            if !holds(Defence::HallTicket) {
+                return true;
+            }
             let term = desk.law().term_of(&ticket.issuer).map(|term| term.0);
             ticket.about == *tag
                 && term == Some(ticket.term)
@@ -184,6 +188,11 @@ pub(in crate::stage) fn put_out(law: &Law, tag: &Tag) -> Option<RefuseReason> {
         return Some(RefuseReason::Banned);
     }
     (law.has_role_word(tag) && !position.is_admitted()).then_some(RefuseReason::Declined)
+}
+
+/// Who of a room is of rank, the host first: the order in which porters lead.
+pub(in crate::stage) fn order(law: &Law, key: &crate::id::IdentityKey) -> (bool, Tag) {
+    (law.rank_of(key) != Rank::Host, law.tag(key))
 }
 
 fn invite_tag(knock: &KnockContent, desk: &Desk) -> Tag {

@@ -8,6 +8,8 @@
 
 mod cells;
 mod doors;
+#[cfg(feature = "testkit")]
+mod insider;
 mod serving;
 
 use std::{
@@ -37,7 +39,7 @@ use crate::{
     group::{Identity, signing::SigningKey},
     id::MemberId,
     keys::{Suite, secret::Secret},
-    law::{Law, LiveSet, Rank, Tag},
+    law::{Law, LiveSet, Tag},
     mls::SealingSecret,
     random::Generator,
     wire::{
@@ -49,7 +51,7 @@ use crate::{
 };
 
 pub(super) use cells::drawn;
-pub(super) use doors::{answer_aad, knock_aad, put_out};
+pub(super) use doors::{answer_aad, knock_aad, order, put_out};
 
 /// What a porter goes by: who it is, and what it knows of the law.
 pub(super) struct Desk {
@@ -433,11 +435,6 @@ impl Porter {
 fn left_ms(at: Instant, now: Instant) -> u16 {
     let left = at.saturating_duration_since(now).as_millis();
     u16::try_from(left).unwrap_or(u16::MAX)
-}
-
-/// Who of a room is of rank, the host first: the order in which porters lead.
-pub(super) fn order(law: &Law, key: &crate::id::IdentityKey) -> (bool, Tag) {
-    (law.rank_of(key) != Rank::Host, law.tag(key))
 }
 
 /// How often the head beats, and other porters.

@@ -8,6 +8,7 @@ use super::{
     doors::{self, Verdict},
 };
 use crate::{
+    defence::{Defence, holds},
     mls::{Purpose, SealingKey},
     random::Generator,
     stage::{
@@ -132,7 +133,8 @@ impl Porter {
         (seat.count, seat.heard_at) = (said.count, now);
         let (tag, member, reply_to) = (seat.tag, seat.member(), seat.reply_to);
         let dear = !matches!(said.asked, Asked::Hand(_) | Asked::Leave);
-        if dear && seat.served_at.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN_ANSWERS) {
+        let paced = dear && holds(Defence::HallPace);
+        if paced && seat.served_at.is_some_and(|at| now.saturating_duration_since(at) < BETWEEN_ANSWERS) {
             return Err(AudienceError::Flood);
         }
         if dear {

@@ -1,6 +1,7 @@
 //! All parties, what is under way between them, and what is held against them.
 
 mod due;
+mod storm;
 mod traffic;
 
 use std::{
@@ -17,7 +18,7 @@ use sottovoce::{
     group::{Identity, Name, Role},
     media::{HEADROOM, TAILROOM},
     room::{Admission, Invite, InviteOptions, Room, RoomOptions, UnixTime},
-    stage::{HallLane, Listener, Stage},
+    stage::{AudienceError, HallLane, Listener, Stage},
 };
 
 use self::due::{Due, What};
@@ -61,8 +62,18 @@ impl Default for Setup {
 
 /// What a relay has recorded of the control lanes: when it was sent, on which lane.
 pub type Tape = Vec<(Duration, HallLane, Bytes)>;
+/// A control message that a listener took, or not.
+pub struct Reached {
+    pub to: usize,
+    pub lane: HallLane,
+    pub bytes: Bytes,
+    pub taken: Result<(), AudienceError>,
+}
 /// Which messages a relay keeps back: from whom to whom, and the lane if it is not the room's.
 pub type Withholds = Box<dyn Fn(Node, Node, Option<HallLane>) -> bool>;
+
+/// A packet as it was sealed: when, by which member of the stage, and its bytes.
+pub type Spoken = (Duration, usize, Rc<[u8]>);
 
 /// A stage room with its audience.
 pub struct World {
@@ -103,6 +114,14 @@ pub struct World {
     pub tape: Option<Tape>,
     pub packets: Option<Vec<(Duration, Rc<[u8]>)>>,
     pub violations: Vec<String>,
+    /// For storms: what was sealed, when and by whom; and what reached a listener.
+    pub spoke: Option<Vec<Spoken>>,
+    pub reached: Option<Vec<Reached>>,
+    pub knocked: Option<Vec<Bytes>>,
+    /// Listeners that are asleep: nothing reaches them, and their timers wait.
+    pub asleep: HashSet<usize>,
+    /// How far apart packets are.
+    pub tick: Duration,
     timers: HashMap<usize, Duration>,
 }
 
@@ -154,6 +173,11 @@ impl World {
             tape: None,
             packets: None,
             violations: Vec::new(),
+            spoke: None,
+            reached: None,
+            knocked: None,
+            asleep: HashSet::new(),
+            tick: TICK,
             timers: HashMap::new(),
         };
         world.member(0, |_, _| {});
@@ -228,7 +252,13 @@ impl World {
 
     /// The same, by an identity and an invite.
     pub fn join_as(&mut self, who: Identity, invite: Invite) -> usize {
-        let (now, unix, id) = (self.instant(), self.unix_now(), who.id());
+        self.join_at(who, invite, 0)
+    }
+
+    /// The same, by a wall clock that is wrong by so many seconds.
+    pub fn join_at(&mut self, who: Identity, invite: Invite, wrong_by: i64) -> usize {
+        let (now, id) = (self.instant(), who.id());
+        let unix = UnixTime::from_secs(self.unix_now().as_secs().saturating_add_signed(wrong_by));
         let listener = Listener::join(who, invite, seed(&mut self.rng), now, unix).expect("a good invite");
         self.ears.push(Some(Ear::new(listener, id, self.now)));
         let index = self.ears.len() - 1;

@@ -11,7 +11,7 @@ use sottovoce::{
     stage::{AudienceError, HallLane, Listener},
 };
 
-use super::{Node, TICK, What, World, seal, unsubscribe};
+use super::{Node, Reached, What, World, seal, unsubscribe};
 use crate::{audience::Said, onstage::Left};
 
 impl World {
@@ -75,6 +75,9 @@ impl World {
             }
         }
         for (lane, bytes) in messages {
+            if let Some(knocked) = &mut self.knocked {
+                knocked.push(bytes.clone());
+            }
             for to in 0..self.members.len() {
                 let member = &self.members[to];
                 let receives = member.stage.as_ref().is_some_and(|stage| stage.lanes().any(|on| on == lane));
@@ -114,13 +117,23 @@ impl World {
                 if ear.stubborn && matches!(lane, HallLane::Own(_)) {
                     return;
                 }
+                if self.asleep.contains(&to) {
+                    return;
+                }
                 ear.received += bytes.len() as u64;
                 *self.traffic.entry((kind(lane), bytes.len())).or_default() += 1;
-                self.ear(to, |listener, now| listener.handle_control(lane, &bytes, now));
+                let mut taken = Ok(());
+                self.ear(to, |listener, now| {
+                    taken = listener.handle_control(lane, &bytes, now);
+                    taken
+                });
+                if let Some(reached) = &mut self.reached {
+                    reached.push(Reached { to, lane, bytes, taken });
+                }
             }
             What::Packet { to, packet } => {
                 let now = self.now;
-                let Some(ear) = self.ears[to].as_mut() else { return };
+                let Some(ear) = self.ears[to].as_mut().filter(|_| !self.asleep.contains(&to)) else { return };
                 ear.hear(&packet, now);
                 if ear.heard.is_some() && self.waiting.remove(&to) {
                     self.joins.push(now - ear.joined);
@@ -144,6 +157,9 @@ impl World {
                     return;
                 }
                 ear.timer = None;
+                if self.asleep.contains(&index) {
+                    return;
+                }
                 self.ear(index, |listener, now| {
                     listener.handle_timeout(now);
                     Ok(())
@@ -155,7 +171,7 @@ impl World {
 
     /// One packet of who speaks, to those who are watched and to some others.
     fn speak(&mut self) {
-        self.push(self.now + TICK, What::Tick);
+        self.push(self.now + self.tick, What::Tick);
         let Some(speaker) = self.speaker.filter(|speaker| !self.members[*speaker].dead) else { return };
         self.spoken += 1;
         let captured = CaptureTime::from_millis(self.unix.as_secs() * 1_000 + self.now.as_millis() as u64);
@@ -168,6 +184,9 @@ impl World {
             self.turns += 1;
         }
         let packet: Rc<[u8]> = packet.into();
+        if let Some(spoke) = &mut self.spoke {
+            spoke.push((self.now, speaker, Rc::clone(&packet)));
+        }
         if let Some(packets) = &mut self.packets {
             packets.push((self.now, Rc::clone(&packet)));
         }

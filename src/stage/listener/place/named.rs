@@ -4,11 +4,14 @@
 use std::time::{Duration, Instant};
 
 use super::Place;
-use crate::stage::{
-    chain::MOST_STEPS,
-    epoch::{Base, EpochName},
-    tuner::switch_at,
-    wire::{Beat, Shown},
+use crate::{
+    defence::{Defence, holds},
+    stage::{
+        chain::MOST_STEPS,
+        epoch::{Base, EpochName},
+        tuner::switch_at,
+        wire::{Beat, Shown},
+    },
 };
 
 /// The epoch that a porter named last.
@@ -28,7 +31,7 @@ impl Place {
     /// Somebody of rank says how the hall is. Our own porter says how late it is: others would move
     /// those who do not listen by them.
     pub(in crate::stage::listener) fn hear_beat(&mut self, beat: &Beat, now: Instant) {
-        let is_own = beat.porter == self.porter;
+        let is_own = beat.porter == self.porter || !holds(Defence::HallOwnClock);
         if is_own && self.clock.catch_up(Duration::from_millis(beat.hall_ms), now) {
             self.step(now);
         }
@@ -100,13 +103,17 @@ impl Place {
     /// A secret counts once somebody of rank has signed what it leads to.
     pub(super) fn try_turn(&mut self, now: Instant) {
         let Some(turn) = &self.secret else { return };
+        if !holds(Defence::HallNamed) {
+            return self.take_unnamed(now);
+        }
         let mut named = self.named.iter().filter(|named| named.n == turn.n).peekable();
         if named.peek().is_none() {
             return;
         }
         let found = named.find_map(|named| {
             let name = EpochName::of(&turn.secret, &self.group_id, turn.n, turn.first, named.programme);
-            (name.mark() == named.mark && turn.first == named.first).then_some((name, named.switch_at))
+            let agrees = name.mark() == named.mark && turn.first == named.first;
+            (agrees || !holds(Defence::HallMark)).then_some((name, named.switch_at))
         });
         let Some((name, switch_at)) = found else {
             // Somebody in the cell, its porter, or who named it lies. Perhaps others name it still.
@@ -116,6 +123,16 @@ impl Place {
         let base = Base::first(self.suite, &turn.secret, &self.group_id, name);
         self.secret = None;
         self.take_base(base, switch_at, now);
+    }
+
+    /// Without the defence: a secret of the cell counts as it is.
+    fn take_unnamed(&mut self, now: Instant) {
+        let programme = self.tuner.present().map(|name| name.programme);
+        if let (Some(turn), Some(programme)) = (self.secret.take(), programme) {
+            let name = EpochName::of(&turn.secret, &self.group_id, turn.n, turn.first, programme);
+            let base = Base::first(self.suite, &turn.secret, &self.group_id, name);
+            self.take_base(base, switch_at(turn.switch_ms, now), now);
+        }
     }
 
     /// What a porter gave to who comes in or lags.
