@@ -168,7 +168,7 @@ pub(crate) fn checks(label: &[u8]) -> bool {
 }
 
 /// A hall epoch, as a judge sees it: two with one number and different codes are two.
-#[cfg(feature = "testkit")]
+#[cfg(all(feature = "testkit", feature = "stage"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LookedAt {
     /// Its number.

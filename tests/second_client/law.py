@@ -48,9 +48,9 @@ class Terms:
         self.group_id = sha256(b"sottovoce 2 terms" + b)
 
     @staticmethod
-    def make(salt, founder, name, suite=1, sframe=4, auth=0, size=240, unattended=600, role=3):
+    def make(salt, founder, name, suite=1, sframe=4, auth=0, size=240, unattended=600, role=3, sound=0):
         return Terms(
-            u8(2)
+            u8(3 if sound else 2)
             + salt
             + founder
             + v8(name)
@@ -60,6 +60,7 @@ class Terms:
             + u16(size)
             + u16(unattended)
             + u8(role)
+            + (u8(sound) if sound else b"")
         )
 
     def tag_fp(self, fp):

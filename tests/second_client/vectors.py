@@ -29,7 +29,8 @@ def law():
         if topic == "terms":
             names = "cipher_suite suite authenticity packet_size unattended default_role"
             numbers = [int(d[x]) for x in names.split()]
-            terms = Terms.make(hx(d["salt"]), hx(d["founder"]), hx(d["name"]), *numbers)
+            sound = int(d.get("sound", 0))
+            terms = Terms.make(hx(d["salt"]), hx(d["founder"]), hx(d["name"]), *numbers, sound)
             yield terms.raw == hx(d["terms"]) and terms.group_id == hx(d["group_id"])
         elif topic == "tag":
             terms.salt = hx(d["salt"])

@@ -114,8 +114,7 @@ impl Storm {
             self.eye.made.extend(rank.epochs.iter().copied());
             if let Some(epoch) = rank.epoch {
                 let code = *self.eye.codes.entry(epoch.n).or_insert(epoch.code);
-                let lied = self.lied.contains(&epoch) || self.lied.contains(&LookedAt { n: epoch.n, code });
-                if code != epoch.code && !lied {
+                if code != epoch.code {
                     self.violations.push(format!("H14: {index} has another code for {}", epoch.n));
                 }
             }
