@@ -356,7 +356,7 @@ class Keeping:
         """L25: a link, and the standing that makes it."""
         i = Invite.__new__(Invite)
         i.lane, i.gid, i.host, i.office = self.lane.key, self.gid, self.klaw.host, self.klaw.office
-        i.no, i.id, i.suite = self.klaw.no, os.urandom(16), 1
+        i.no, i.id, i.suite, i.sound = self.klaw.no, os.urandom(16), 1, self.terms.sound
         i.expiry, i.uses, i.relays = int(time.time()) + life, uses, [self.relayname]
         self.put(self.standing(self.terms.invite_tag(i.id, i.expiry, uses), role))
         return i.link()
